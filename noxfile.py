@@ -1,0 +1,137 @@
+"""Every check of the project. `nox` runs them all, `nox -s tests -- -k topic` runs part of one.
+
+The tests run against the built wheel, on every supported Python that this machine has.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2026.10"
+nox.options.sessions = ["tests", "lint", "types"]
+nox.options.default_venv_backend = "virtualenv"
+
+ROOT = Path(__file__).parent
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+SUPPORTED = ("3.11", "3.12", "3.13")
+
+FULLY_COVERED = "t2bus/topic.py,t2bus/wire/*,t2bus/core/*"
+
+
+def candidates(version: str) -> list[Path]:
+    """The places where this Python may lie: pyenv's own folders, newest first, then the PATH."""
+    name = f"python{version}"
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    found = sorted(
+        pyenv.glob(f"versions/{version}.*/bin/{name}"),
+        key=lambda path: [int(part) for part in path.parts[-3].split(".") if part.isdecimal()],
+        reverse=True,
+    )
+    return found + [Path(path) for folder in os.get_exec_path() if (path := shutil.which(name, path=folder))]
+
+
+def runs(interpreter: Path, version: str) -> bool:
+    """Whether it is there for real: a pyenv shim of a version that is not active exits with 127."""
+    program = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        done = subprocess.run([interpreter, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0 and done.stdout.strip() == version
+
+
+def present_pythons() -> list[str]:
+    """The supported versions that run here, each made the first of its name on the PATH for nox to find."""
+    present = []
+    for version in SUPPORTED:
+        interpreter = next((path for path in candidates(version) if runs(path, version)), None)
+        if interpreter is not None:
+            os.environ["PATH"] = f"{interpreter.parent}{os.pathsep}{os.environ['PATH']}"
+            present.append(version)
+    return present or [f"{sys.version_info.major}.{sys.version_info.minor}"]
+
+
+PYTHONS = present_pythons()
+
+
+def group(name: str) -> list[str]:
+    """The requirements of one dependency group."""
+    return list(nox.project.dependency_groups(PYPROJECT, name))
+
+
+def folders(*names: str) -> list[str]:
+    """Those of the folders that hold Python files."""
+    return [name for name in names if any((ROOT / name).rglob("*.py"))]
+
+
+def sources(*names: str) -> list[str]:
+    """The Python files below these folders."""
+    return [str(path.relative_to(ROOT)) for name in names for path in sorted((ROOT / name).rglob("*.py"))]
+
+
+def wheel_folder(session: nox.Session) -> Path:
+    """The folder, below .nox, that holds what the `wheel` session built."""
+    return Path(session.cache_dir) / "dist"
+
+
+def install_wheel(session: nox.Session, *requirements: str) -> None:
+    """Install what `wheel` built, beside these requirements, resolved together."""
+    (wheel,) = wheel_folder(session).glob("*.whl")
+    session.install(str(wheel), *requirements)
+    # A kept environment (`nox -r`) may hold an older build of the same version.
+    session.install("--force-reinstall", "--no-deps", str(wheel), silent=True)
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build the sdist, and from it the wheel: what either lacks, the sessions that use the wheel will miss."""
+    shutil.rmtree(wheel_folder(session), ignore_errors=True)
+    session.install("build>=1.5,<2")
+    session.run("python", "-m", "build", "--outdir", str(wheel_folder(session)), silent=True)
+
+
+@nox.session(python=PYTHONS, requires=["wheel"])
+def tests(session: nox.Session) -> None:
+    """Run the suite; on the first Python present, a whole run also enforces the coverage."""
+    if session.python == PYTHONS[0] and (absent := sorted(set(SUPPORTED) - set(PYTHONS))):
+        session.warn(f"Not on this machine, so not tested: Python {', '.join(absent)}")
+    install_wheel(session, *group("test"))
+    # t2bus is the wheel: a safe path keeps the working directory off sys.path, here and in programs the tests start.
+    env = {"PYTHONSAFEPATH": "1"}
+    if session.posargs or session.python != PYTHONS[0]:
+        session.run("python", "-m", "pytest", *session.posargs, env=env)
+        return
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", env=env)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report", f"--include={FULLY_COVERED}", "--fail-under=100")
+    session.run("coverage", "report", f"--omit={FULLY_COVERED}", "--fail-under=95")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, Trio's pitfalls and the direction of imports."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    # ASYNC910 and 911 cannot see that a helper called last is a checkpoint; tests show it for every public call.
+    session.run("flake8-async", "--disable=ASYNC910,ASYNC911", *sources("t2bus", "tests", "examples", "benchmarks"))
+    # The import graph is read from the sources in the working directory; nothing is executed or installed.
+    session.run("lint-imports", "--no-cache", env={"PYTHONPATH": str(ROOT)})
+
+
+@nox.session(requires=["wheel"])
+def types(session: nox.Session) -> None:
+    """Check the types as this repository, and as a user of the wheel sees them."""
+    install_wheel(session, *group("types"))
+    session.run("mypy", "--strict", *folders("t2bus", "tests", "examples"))
+    session.run("pyright", "t2bus")
+    # Away from the repository, so that t2bus can only be the installed one.
+    session.chdir(session.create_tmp())
+    session.run("pyright", "--verifytypes", "t2bus", "--ignoreexternal")

@@ -1,0 +1,96 @@
+"""t2bus: a message bus for Trio programs. The names here are the public ones; ``docs/`` explains them.
+
+They are imported when they are first used, so that ``import t2bus.topic`` and ``t2bus --help`` pay for nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from . import testing as testing
+    from . import topic as topic
+    from .client.client import Client as Client
+    from .client.connect import open_client as open_client
+    from .client.publisher import Publisher as Publisher
+    from .client.service import Request as Request
+    from .client.service import Requests as Requests
+    from .client.subscription import Received as Received
+    from .client.subscription import Subscription as Subscription
+    from .core.statistics import BusStatistics as BusStatistics
+    from .core.statistics import ClientStatistics as ClientStatistics
+    from .errors import BindFailed as BindFailed
+    from .errors import BusError as BusError
+    from .errors import ConnectFailed as ConnectFailed
+    from .errors import Disconnected as Disconnected
+    from .errors import InvalidAddress as InvalidAddress
+    from .errors import InvalidTopic as InvalidTopic
+    from .errors import Lagged as Lagged
+    from .errors import LimitExceeded as LimitExceeded
+    from .errors import MalformedMessage as MalformedMessage
+    from .errors import MessageTooLarge as MessageTooLarge
+    from .errors import PermissionDenied as PermissionDenied
+    from .errors import ProtocolViolation as ProtocolViolation
+    from .errors import RemoteError as RemoteError
+    from .errors import RequestTimeout as RequestTimeout
+    from .errors import ServiceBusy as ServiceBusy
+    from .errors import ServiceGone as ServiceGone
+    from .errors import ServiceNotFound as ServiceNotFound
+    from .errors import TlsFailed as TlsFailed
+    from .errors import TopicClaimed as TopicClaimed
+    from .errors import TopicTooBroad as TopicTooBroad
+    from .limits import Limits as Limits
+    from .protocol import PublishProtocol as PublishProtocol
+    from .protocol import RequestProtocol as RequestProtocol
+    from .server.bus import Bus as Bus
+    from .server.bus import open_bus as open_bus
+    from .server.bus import serve as serve
+    from .transport.address import default_address as default_address
+
+__version__ = "0.1.0"
+
+_ERRORS = (
+    "BindFailed BusError ConnectFailed Disconnected InvalidAddress InvalidTopic Lagged LimitExceeded MalformedMessage "
+    "MessageTooLarge PermissionDenied ProtocolViolation RemoteError RequestTimeout ServiceBusy ServiceGone "
+    "ServiceNotFound TlsFailed TopicClaimed TopicTooBroad"
+)
+
+_HOMES: dict[str, str] = {
+    "BusStatistics": "core.statistics",
+    "Bus": "server.bus",
+    "Client": "client.client",
+    "ClientStatistics": "core.statistics",
+    "Limits": "limits",
+    "Publisher": "client.publisher",
+    "PublishProtocol": "protocol",
+    "Received": "client.subscription",
+    "Request": "client.service",
+    "RequestProtocol": "protocol",
+    "Requests": "client.service",
+    "Subscription": "client.subscription",
+    "default_address": "transport.address",
+    "open_bus": "server.bus",
+    "open_client": "client.connect",
+    "serve": "server.bus",
+    **dict.fromkeys(_ERRORS.split(), "errors"),
+}
+"""Where each public name lives."""
+
+__all__ = ["__version__", *_HOMES, "testing", "topic"]  # noqa: PLE0604 -- the names are those of the table
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on its first use."""
+    if name in {"testing", "topic"}:
+        return import_module(f".{name}", __name__)
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,58 @@
+"""A nursery for tasks that serve a resource while the body of its ``async with`` runs.
+
+A Trio nursery wraps what leaves it in exception groups, which is right for tasks that are peers. A resource's own
+tasks are not the body's peers: whoever writes ``async with open_client(...)`` must be able to catch the body's
+``KeyError`` as a ``KeyError``.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+__all__ = ["open_background_nursery"]
+
+
+@asynccontextmanager
+async def open_background_nursery() -> AsyncGenerator[trio.Nursery, None]:
+    """Open a nursery whose tasks are cancelled when the body ends.
+
+    The body's own exception leaves as it is. So does that of a task, if it is the only one; the body is cancelled by
+    it, as in any nursery.
+    """
+    body_error: BaseException | None = None
+    error: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            try:
+                yield nursery
+            except BaseException as caught:
+                body_error = caught
+                raise
+            finally:
+                nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        error = _sole(group, body_error)
+    if error is not None:
+        # Raised outside the handler, so that the group is not hung on it as its context.
+        raise error
+
+
+def _sole(group: BaseExceptionGroup[BaseException], body_error: BaseException | None) -> BaseException:
+    """Return the body's exception if it is in the group, else the only leaf, else the group."""
+    leaves: list[BaseException] = []
+    rest: list[BaseException] = [group]
+    while rest:
+        error = rest.pop()
+        if error is body_error:
+            return error
+        if isinstance(error, BaseExceptionGroup):
+            rest.extend(error.exceptions)
+        else:
+            leaves.append(error)
+    return leaves[0] if len(leaves) == 1 else group

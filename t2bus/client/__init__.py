@@ -1,0 +1,1 @@
+"""A client of a bus: one connection, and the objects that programs hold."""

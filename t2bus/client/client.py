@@ -1,0 +1,313 @@
+"""The client: what programs call.
+
+Each call comes typed, by a protocol class and a topic below its prefix, and raw, by full topic and bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import trio
+from attrs import define
+
+from .. import protocol as protocols
+from ..background import open_background_nursery
+from ..payload import decode, encode, encode_as
+from ..protocol import PublishProtocol, RequestProtocol
+from ..wire.compression import inflate
+from ..wire.messages import Publication, Response
+from ..wire.values import NO_HEADERS
+from .connection import Answer, Connection
+from .publisher import Publisher
+from .service import Requests, handle
+from .subscription import Received, Subscription, forward
+
+if TYPE_CHECKING:
+    from ..core.statistics import ClientStatistics
+    from ..errors import BusError
+
+__all__ = ["Client"]
+
+Published = TypeVar("Published", bound=PublishProtocol)
+Requested = TypeVar("Requested", bound=RequestProtocol[Any])
+Result = TypeVar("Result")
+Body = TypeVar("Body")
+
+Headers = Mapping[str, str]
+
+
+def _same(payload: bytes) -> bytes:
+    return payload
+
+
+@define(eq=False)
+class Client:
+    """A connection to a bus; made by ``t2bus.open_client`` or ``bus.open_client``.
+
+    Every method may be called from several tasks at once. Every call is a checkpoint; cancelling one leaves the client
+    usable. After the bus is lost each call raises ``Disconnected``, after the client is closed
+    ``trio.ClosedResourceError``.
+    """
+
+    _connection: Connection
+
+    def statistics(self) -> ClientStatistics:
+        """Return what the connection looks like now."""
+        return self._connection.session.statistics()
+
+    # --- publish
+
+    async def publish(self, topic: str, body: PublishProtocol, *, headers: Headers | None = None) -> int:
+        """Publish a message once, to all subscriptions that its topic intersects.
+
+        Args:
+          topic: below the prefix of the message's class; may have wildcards; ``""`` is the prefix alone.
+          body: the message.
+          headers: carried to the receivers untouched.
+
+        Returns:
+          For how many connections the bus accepted it. It waits for none of them.
+
+        Raises:
+          InvalidTopic, MalformedMessage, MessageTooLarge: an argument is not sendable; nothing was sent.
+          TopicTooBroad, PermissionDenied: the bus refused it.
+          Disconnected: the connection ended; the message may have been published.
+
+        """
+        full_topic = protocols.full_topic(_role(type(body), PublishProtocol), topic)
+        return await self.publish_bytes(full_topic, encode(body), headers=headers)
+
+    async def publish_bytes(self, topic: str, payload: bytes, *, headers: Headers | None = None) -> int:
+        """Do as :meth:`publish` by full topic, with a payload that is sent as it is."""
+        connection = self._connection
+        session = connection.session
+        session.check_topic(topic)
+        sent_payload, sent_headers, size = session.content(topic, payload, headers)
+        await connection.wait_for_room()
+        publication = Publication(topic, sent_payload, sent_headers)
+        return await connection.operate(partial(session.publish, publication, size))
+
+    def open_publisher(self, protocol: type[Published], topic: str, *, paced: bool = True) -> Publisher[Published]:
+        """Return a channel for publishing many messages to one topic, to be used as ``async with``.
+
+        Its messages are pipelined and acknowledged in bulk. Leaving the block waits until all are acknowledged.
+
+        Args:
+          protocol: the class of the messages.
+          topic: below its prefix; may have wildcards.
+          paced: whether live subscribers set the pace and lose nothing. Otherwise, and where a subscriber takes nothing
+            for ``Limits.stall``, what finds a window spent is missed there, and ``Lagged`` says so.
+
+        Raises:
+          InvalidTopic: the topic is not one.
+
+        """
+        write = partial(_encode_exactly, _role(protocol, PublishProtocol))
+        return self._open_publisher(protocols.full_topic(protocol, topic), write, paced=paced)
+
+    def open_bytes_publisher(self, topic: str, *, paced: bool = True) -> Publisher[bytes]:
+        """Do as :meth:`open_publisher` by full topic, for payloads that are sent as they are."""
+        return self._open_publisher(topic, _same, paced=paced)
+
+    def _open_publisher(self, topic: str, encode: Callable[[Body], bytes], *, paced: bool) -> Publisher[Body]:
+        self._connection.session.check_topic(topic)
+        return Publisher(self._connection, encode, topic, paced)
+
+    # --- subscribe
+
+    @asynccontextmanager
+    async def subscribe(self, protocol: type[Published], topic: str) -> AsyncGenerator[Subscription[Published], None]:
+        """Open a channel of the messages published to topics that this one intersects, until the body ends.
+
+        Messages published after this has been entered are received, in the order of each publisher.
+
+        Args:
+          protocol: the class that the messages are read as.
+          topic: below its prefix; may have wildcards; ``""`` is the prefix alone.
+
+        Raises:
+          InvalidTopic: the topic is not one; nothing was sent.
+          LimitExceeded, PermissionDenied: the bus refused it.
+          Disconnected: the connection ended.
+
+        """
+        full_topic = protocols.full_topic(_role(protocol, PublishProtocol), topic)
+        async with self._subscribe(full_topic, partial(decode, type_=protocol)) as subscription:
+            yield subscription
+
+    @asynccontextmanager
+    async def subscribe_bytes(self, topic: str) -> AsyncGenerator[Subscription[bytes], None]:
+        """Do as :meth:`subscribe` by full topic, giving payloads as they came."""
+        async with self._subscribe(topic, _same) as subscription:
+            yield subscription
+
+    @asynccontextmanager
+    async def _subscribe(self, topic: str, decode: Callable[[bytes], Body]) -> AsyncGenerator[Subscription[Body], None]:
+        self._connection.session.check_topic(topic)
+        self._connection.check_open()
+        subscription = Subscription(self._connection, decode, topic)
+        await subscription.open()
+        async with subscription:
+            yield subscription
+
+    @asynccontextmanager
+    async def subscribe_into(
+        self, protocol: type[Published], topic: str, send_channel: trio.abc.SendChannel[Received[Published] | BusError]
+    ) -> AsyncGenerator[None, None]:
+        """Subscribe, and send what is received into a channel of the caller's, until the body ends.
+
+        Several subscriptions may go into one channel; when it is full they wait, each within its own window. The
+        channel is not closed at the end. Where a message is missing or cannot be read, the ``Lagged`` or
+        ``MalformedMessage`` is sent in its place; the loss of the bus is sent as a last ``Disconnected``.
+
+        Raises: as :meth:`subscribe`, and ``trio.BrokenResourceError`` if the channel's receiving end is closed.
+        """
+        async with self.subscribe(protocol, topic) as subscription, open_background_nursery() as nursery:
+            nursery.start_soon(forward, subscription, send_channel)
+            yield
+
+    # --- request
+
+    async def request(self, topic: str, body: RequestProtocol[Result], *, headers: Headers | None = None) -> Result:
+        """Ask the service of a topic and wait for its answer.
+
+        The caller's deadline (``trio.fail_after``) travels with the request. Cancelled, the service is told.
+
+        Args:
+          topic: below the prefix of the request's class, without wildcards.
+          body: the request.
+          headers: carried to the service untouched.
+
+        Raises:
+          InvalidTopic, MalformedMessage, MessageTooLarge: an argument is not sendable; nothing was sent.
+          ``MalformedMessage`` also when the
+            service cannot read the request, or its answer is not of the protocol's class.
+          LimitExceeded: too many requests of this client are pending.
+          ServiceNotFound: nobody serves the topic.
+          ServiceBusy: the service has as many requests pending as it takes.
+          ServiceGone: the service left with the request pending.
+          RemoteError: the handler failed, with this text.
+          RequestTimeout: the request was pending for the bus's ``Limits.request_lifetime``.
+          Disconnected: the connection ended.
+
+        """
+        return (await self.request_received(topic, body, headers=headers)).body
+
+    async def request_received(
+        self, topic: str, body: RequestProtocol[Result], *, headers: Headers | None = None
+    ) -> Received[Result]:
+        """Do as :meth:`request`, giving the topic and the headers of the answer with it."""
+        protocol = _role(type(body), RequestProtocol)
+        full_topic = protocols.full_topic(protocol, topic)
+        result = protocols.response_type(protocol)
+        payload, response_headers = await self._request(full_topic, encode(body), headers)
+        return Received(full_topic, decode(payload, result), response_headers)
+
+    async def request_bytes(self, topic: str, payload: bytes, *, headers: Headers | None = None) -> bytes:
+        """Do as :meth:`request` by full topic, with payloads as they are."""
+        return (await self._request(topic, payload, headers))[0]
+
+    async def _request(self, topic: str, payload: bytes, headers: Headers | None) -> tuple[bytes, Headers]:
+        connection = self._connection
+        session = connection.session
+        session.check_topic(topic, concrete=True)
+        content = session.content(topic, payload, headers)
+        await connection.wait_for_room()
+        remaining = trio.current_effective_deadline() - trio.current_time()
+        timeout = None if remaining == math.inf else max(0, int(remaining * 1000))
+        answer = Answer()
+        operation = session.request(topic, content, timeout, answer)
+        try:
+            response = await answer.wait(Response)
+        finally:
+            session.end_request(operation)
+        response_headers = dict(response.headers) if response.headers else NO_HEADERS
+        return inflate(response.payload, session.welcome.frame), response_headers
+
+    # --- serve
+
+    @asynccontextmanager
+    async def serve(self, protocol: type[Requested], topic: str) -> AsyncGenerator[Requests[Requested, Any], None]:
+        """Claim a topic and open the channel of its requests, until the body ends.
+
+        At most ``Limits.service_requests`` are pending at once; more are answered ``ServiceBusy`` by the bus. Leaving
+        the body ends the service: requesters that wait get ``ServiceGone``.
+
+        Args:
+          protocol: the class that the requests are read as; its response type is what they are answered with.
+          topic: below its prefix, without wildcards.
+
+        Raises:
+          InvalidTopic: the topic is not one, or has wildcards; nothing was sent.
+          TopicClaimed: the topic is served already.
+          LimitExceeded, PermissionDenied: the bus refused it.
+          Disconnected: the connection ended.
+
+        """
+        full_topic = protocols.full_topic(_role(protocol, RequestProtocol), topic)
+        write = partial(encode_as, type_=protocols.response_type(protocol))
+        async with self._serve(full_topic, partial(decode, type_=protocol), write) as requests:
+            yield requests
+
+    @asynccontextmanager
+    async def serve_bytes(self, topic: str) -> AsyncGenerator[Requests[bytes, bytes], None]:
+        """Do as :meth:`serve` by full topic, with payloads as they are."""
+        async with self._serve(topic, _same, _same) as requests:
+            yield requests
+
+    @asynccontextmanager
+    async def _serve(
+        self, topic: str, decode: Callable[[bytes], Body], encode: Callable[[Result], bytes]
+    ) -> AsyncGenerator[Requests[Body, Result], None]:
+        self._connection.session.check_topic(topic, concrete=True)
+        self._connection.check_open()
+        requests = Requests(self._connection, decode, encode, topic)
+        await requests.open()
+        async with requests:
+            yield requests
+
+    async def serve_with(
+        self,
+        protocol: type[Requested],
+        topic: str,
+        handler: Callable[[Requested], Awaitable[Any]],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> NoReturn:
+        """Claim a topic and answer each request with what ``await handler(body)`` returns, until cancelled.
+
+        Handlers run concurrently, at most ``Limits.service_requests`` of them. One is cancelled when its requester
+        gives up or its deadline passes. An exception of a handler is logged, goes to its requester as ``RemoteError``
+        with its text, and ends nothing else.
+
+        For use with ``await nursery.start(client.serve_with, ...)``, which returns when the topic is claimed.
+
+        Raises: as :meth:`serve`.
+        """
+        async with self.serve(protocol, topic) as requests, open_background_nursery() as nursery:
+            task_status.started()
+            while True:
+                nursery.start_soon(handle, await requests.receive(), handler)
+
+
+def _role(protocol: Any, role: type) -> Any:
+    """Return the class if it is of this role.
+
+    Raises:
+      TypeError: it is not; the text says what is wanted here.
+
+    """
+    if isinstance(protocol, type) and issubclass(protocol, role):
+        return protocol
+    name = getattr(protocol, "__name__", repr(protocol))
+    raise TypeError(f"{name} is not a t2bus.{role.__name__}: derive its class from it, with a prefix")
+
+
+def _encode_exactly(protocol: type[Published], body: Published) -> bytes:
+    if type(body) is not protocol:
+        raise TypeError(f"this publisher sends {protocol.__name__}, not {type(body).__name__}")
+    return encode(body)

@@ -1,0 +1,98 @@
+"""Opening a client: connect, shake hands, run."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import trio
+
+from ..background import open_background_nursery
+from ..core.session import Session
+from ..errors import ConnectFailed, ProtocolViolation
+from ..limits import Limits
+from ..transport.address import parse
+from ..transport.dial import connect
+from ..wire.messages import ClientMessage, ServerMessage, Violation, Welcome
+from ..wire.native import VERSION
+from .client import Client
+from .connection import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from ..transport.transport import Transport
+
+__all__ = ["open_client", "open_client_over"]
+
+
+@asynccontextmanager
+async def open_client(address: str, *, limits: Limits | None = None) -> AsyncGenerator[Client, None]:
+    """Connect to the bus at an address, and disconnect when the body ends.
+
+    Leaving the body writes what was sent and not written yet, for at most ``Limits.drain``; cancelled, it leaves at
+    once. The body's exceptions leave as they are. Losing the bus does not end the body: every call then raises
+    ``Disconnected``.
+
+    Args:
+      address: ``unix:PATH`` or ``tcp:HOST:PORT``.
+      limits: the client's own windows and times.
+
+    Raises:
+      InvalidAddress: the address is of no kind that the bus speaks.
+      ConnectFailed: no bus answers there, or it did not let this client in; the text says why.
+
+    """
+    own = limits or Limits()
+    transport = await connect(parse(address), own.handshake_bytes)
+    async with open_client_over(transport, own) as client:
+        yield client
+
+
+@asynccontextmanager
+async def open_client_over(
+    transport: Transport[ServerMessage, ClientMessage], limits: Limits
+) -> AsyncGenerator[Client, None]:
+    """Do as :func:`open_client` over a transport, which is closed at the end."""
+    try:
+        welcome, rest = await _shake_hands(transport, limits)
+    except BaseException:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
+            await transport.aclose()
+        raise
+    session = Session(limits, welcome, wake=lambda: None, compress=transport.compresses and bool(welcome.compressions))
+    connection = Connection(transport, session)
+    async with open_background_nursery() as nursery:
+        connection.start(nursery, rest)
+        try:
+            yield Client(connection)
+        finally:
+            await connection.aclose()
+
+
+async def _shake_hands(
+    transport: Transport[ServerMessage, ClientMessage], limits: Limits
+) -> tuple[Welcome, Sequence[ServerMessage]]:
+    """Return the bus's WELCOME and what came together with it."""
+    messages: Sequence[ServerMessage] = ()
+    try:
+        with trio.move_on_after(limits.handshake_time) as scope:
+            await transport.send([Session.hello()])
+            messages = await transport.receive()
+    except (trio.EndOfChannel, trio.BrokenResourceError) as error:
+        raise ConnectFailed(
+            "the connection was closed before a bus answered: is it a t2bus bus that listens there?"
+        ) from error
+    except ProtocolViolation as error:
+        raise ConnectFailed(f"what listens there does not speak the wire of t2bus: {error}") from error
+    if scope.cancelled_caught:
+        raise ConnectFailed(
+            f"no bus answered within {limits.handshake_time:g} s: is it a t2bus bus that listens there?"
+        )
+    first, *rest = messages
+    if isinstance(first, Violation):
+        raise ConnectFailed(f"the bus did not let this client in: {first.text}")
+    if not isinstance(first, Welcome) or first.version != VERSION:
+        raise ConnectFailed("the bus answered something else than a WELCOME of this version of the wire")
+    transport.raise_limit(first.delivery)
+    return first, rest

@@ -1,0 +1,183 @@
+"""A client's connection: the session's messages to and from a transport, and the waiting that calls do.
+
+Three tasks serve it. The reader feeds the session; the writer takes all that waits and writes it at once; the keeper
+looks for signs of life. Calls run in the program's own tasks and touch the session only, synchronously, so that
+cancelling a call can never leave half a frame on the stream. When the connection is lost these tasks end quietly and
+the session gives everyone who waits the reason.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import trio
+from attrs import define, field
+
+from ..core.liveness import Liveness
+from ..errors import BusError, Disconnected, ProtocolViolation
+from ..wire import messages as m
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..core.session import Outcome, Session
+    from ..transport.transport import Transport
+
+__all__ = ["Answer", "Connection"]
+
+Expected = TypeVar("Expected", int, m.Response)
+
+_TICK: Final = 1.0
+"""Seconds between two looks at the peer's liveness."""
+
+
+@define(eq=False)
+class Answer:
+    """The one outcome of an operation, for the task that waits for it."""
+
+    outcome: Outcome | None = field(default=None, init=False)
+    _event: trio.Event = field(factory=trio.Event, init=False)
+
+    def __call__(self, _operation: int, outcome: Outcome) -> None:
+        """Give the outcome."""
+        self.outcome = outcome
+        self._event.set()
+
+    async def wait(self, expected: type[Expected]) -> Expected:
+        """Return the outcome, or raise it if it is an error."""
+        await self._event.wait()
+        outcome = self.outcome
+        if isinstance(outcome, BusError):
+            # A new object each time: one loss of the connection is the outcome of many calls.
+            raise type(outcome)(*outcome.args)
+        assert isinstance(outcome, expected)
+        return outcome
+
+
+@define(eq=False)
+class Connection:
+    """The running side of a client."""
+
+    transport: Transport[m.ServerMessage, m.ClientMessage]
+    session: Session
+    _closed: bool = field(default=False, init=False)
+    _idle: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+    _room: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+    _finishing: bool = field(default=False, init=False)
+    _finished: trio.Event = field(factory=trio.Event, init=False)
+    _liveness: Liveness = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Take the place of whoever wakes the writer."""
+        limits = self.session.limits
+        self.session.wake = self._wake
+        self._liveness = Liveness(limits.ping_interval, limits.silence, trio.current_time())
+
+    def _wake(self) -> None:
+        self._idle.unpark()
+
+    # --- for calls
+
+    def check_open(self) -> None:
+        """Raise if the client was closed or the connection has ended.
+
+        Raises:
+          trio.ClosedResourceError: the program closed the client.
+          Disconnected: the connection ended; the text says why.
+
+        """
+        if self._closed:
+            raise trio.ClosedResourceError("this client was closed")
+        self.session.check_open()
+
+    async def wait_for_room(self) -> None:
+        """Wait until a message may be sent; send it before the next checkpoint, to keep within the outbox's bound."""
+        self.check_open()
+        while not self.session.has_room:
+            await self._room.park()
+            self.check_open()
+
+    async def operate(self, begin: Callable[[Answer], int]) -> int:
+        """Begin an operation and return its count. Cancelled, it may or may not have been carried out."""
+        self.check_open()
+        answer = Answer()
+        operation = begin(answer)
+        try:
+            return await answer.wait(int)
+        finally:
+            self.session.forget(operation)
+
+    # --- tasks
+
+    def start(self, nursery: trio.Nursery, rest: Sequence[m.ServerMessage]) -> None:
+        """Start the tasks; ``rest`` is what came together with the WELCOME."""
+        nursery.start_soon(self._write)
+        nursery.start_soon(self._read, rest)
+        nursery.start_soon(self._keep)
+
+    async def aclose(self) -> None:
+        """Write what waits and a goodbye, then close; at once if cancelled."""
+        session = self.session
+        self._closed = True
+        session.send(m.Goodbye(""))
+        self._finishing = True
+        self._idle.unpark()
+        try:
+            with trio.move_on_after(session.limits.drain):
+                await self._finished.wait()
+        finally:
+            session.close(Disconnected("this client was closed"))
+            self._room.unpark_all()
+            await self.transport.aclose()
+
+    def _lose(self, reason: str) -> None:
+        self.session.close(Disconnected(reason))
+        self._room.unpark_all()
+
+    async def _read(self, messages: Sequence[m.ServerMessage]) -> None:
+        session, receive, heard = self.session, self.transport.receive, self._liveness.heard
+        try:
+            while True:
+                for message in messages:
+                    session.feed(message)
+                messages = await receive()
+                heard(trio.current_time())
+        except (trio.EndOfChannel, trio.BrokenResourceError):
+            self._lose("the bus closed the connection, or the connection to it broke")
+        except ProtocolViolation as error:
+            session.send(m.Violation(str(error)))
+            self._lose(f"the bus broke the rules of the wire: {error}")
+
+    async def _write(self) -> None:
+        session, send = self.session, self.transport.send
+        try:
+            while True:
+                messages = session.take()
+                if messages:
+                    await send(messages)
+                    session.written()
+                    if self._room:
+                        self._room.unpark_all()
+                elif self._finishing:
+                    return
+                else:
+                    await self._idle.park()
+        except trio.BrokenResourceError:
+            self._lose("the connection to the bus broke")
+        finally:
+            self._finished.set()
+
+    async def _keep(self) -> None:
+        limits, liveness = self.session.limits, self._liveness
+        while self.session.closed is None:
+            await trio.sleep(_TICK)
+            now = trio.current_time()
+            writing_since = self.transport.writing_since
+            if liveness.is_gone(now):
+                self._lose(f"nothing was heard of the bus for {limits.silence:g} s (Limits.silence)")
+            elif writing_since is not None and now - writing_since >= limits.write_stall:
+                self._lose(
+                    f"the bus took nothing that was written to it for {limits.write_stall:g} s (Limits.write_stall)"
+                )
+            elif liveness.ping_is_due(now):
+                self.session.send(m.Ping(0))

@@ -1,0 +1,114 @@
+"""The pipelined publisher: many publications on their way at once, acknowledged in bulk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import trio
+from attrs import define, field
+
+from ..errors import BusError
+from ..wire.messages import Publication
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ..core.session import Outcome
+    from .connection import Connection
+
+__all__ = ["Publisher"]
+
+Body_contra = TypeVar("Body_contra", contravariant=True)
+
+
+@define(eq=False, slots=False)
+class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
+    """A channel to all subscribers of one topic; ``client.open_publisher`` makes it.
+
+    At most ``Limits.publisher_messages`` and ``Limits.publisher_bytes`` are on their way, not acknowledged yet; then
+    ``send`` waits. A paced publisher's acknowledgements wait for live subscribers, and so does it.
+    """
+
+    _connection: Connection
+    _encode: Callable[[Body_contra], bytes]
+    topic: str
+    """The full topic that is published to."""
+    paced: bool
+    accepted: int = field(default=0, init=False)
+    """Deliveries that were accepted so far, over all publications: one for each receiving connection."""
+    _in_flight: dict[int, int] = field(factory=dict, init=False)
+    """The size of each publication that is not acknowledged, by its operation."""
+    _in_flight_size: int = field(default=0, init=False)
+    _lot: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+    _error: BusError | None = field(default=None, init=False)
+    _closed: bool = field(default=False, init=False)
+
+    async def send(self, value: Body_contra, *, headers: Mapping[str, str] | None = None) -> None:
+        """Publish; returns when it is on its way, which says nothing of who receives it.
+
+        Several tasks may send at once. Cancelled, it has sent nothing.
+
+        Raises:
+          MalformedMessage: the value is not what its class says; nothing was sent.
+          MessageTooLarge: it does not fit in a frame; nothing was sent.
+          BusError: an earlier publication was refused, raised once; or the connection ended (``Disconnected``).
+          trio.ClosedResourceError: this publisher, or its client, was closed here.
+
+        """
+        session = self._connection.session
+        payload, sent_headers, size = session.content(self.topic, self._encode(value), headers)
+        self._check_open()
+        await trio.lowlevel.checkpoint()
+        while not self._has_room():
+            await self._lot.park()
+        await self._connection.wait_for_room()
+        self._check_open()
+        publication = Publication(self.topic, payload, sent_headers)
+        operation = session.publish(publication, size, self._acknowledge, paced=self.paced)
+        self._in_flight[operation] = size
+        self._in_flight_size += size
+
+    def _has_room(self) -> bool:
+        limits = self._connection.session.limits
+        return self._closed or (
+            len(self._in_flight) < limits.publisher_messages and self._in_flight_size < limits.publisher_bytes
+        )
+
+    def _acknowledge(self, operation: int, outcome: Outcome) -> None:
+        self._in_flight_size -= self._in_flight.pop(operation)
+        if isinstance(outcome, int):
+            self.accepted += outcome
+        elif isinstance(outcome, BusError):
+            self._error = self._error or outcome
+        # All of them, since a sender that is woken may have an error to raise and leave its room to the next.
+        # Acknowledgements come in bulk, so each waits through one wake-up for many.
+        self._lot.unpark_all()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError("this publisher was closed")
+        self._connection.check_open()
+        self._raise_error()
+
+    def _raise_error(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    async def flush(self) -> None:
+        """Wait until every publication so far is acknowledged: accepted by the bus for all it reaches, or refused.
+
+        Raises:
+          BusError: a publication was refused, or the connection ended with some not acknowledged (``Disconnected``).
+
+        """
+        await trio.lowlevel.checkpoint()
+        while self._in_flight:
+            await self._lot.park()
+        self._raise_error()
+
+    async def aclose(self) -> None:
+        """Close the publisher and :meth:`flush`; cancelled, what was sent may still be published."""
+        self._closed = True
+        self._lot.unpark_all()
+        await self.flush()

@@ -1,0 +1,205 @@
+"""Serving: the channel of requests, and the request that is to be answered."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import trio
+from attrs import define, field
+
+from ..errors import Disconnected, MalformedMessage, RemoteError
+from ..wire.compression import inflate
+from ..wire.values import NO_HEADERS, ErrorCode
+from .connection import Answer, Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from ..core.inlet import CallInlet, PendingCall
+
+__all__ = ["Request", "Requests"]
+
+logger = logging.getLogger("t2bus.client")
+
+Body = TypeVar("Body")
+Result = TypeVar("Result")
+
+_TEXT_LENGTH = 4096
+"""Characters of a failure that are sent to the requester."""
+
+
+@define(eq=False, slots=False)
+class Request(Generic[Body, Result]):
+    """A request to answer, once, with :meth:`respond` or :meth:`fail`."""
+
+    topic: str
+    """The full topic of the service."""
+    body: Body
+    headers: Mapping[str, str]
+    deadline: float
+    """When the requester stops waiting, on this process's ``trio.current_time()``; ``math.inf`` if it named no time."""
+    _connection: Connection
+    _inlet: CallInlet
+    _pending: PendingCall
+    _encode: Callable[[Result], bytes]
+    _answered: bool = field(default=False, init=False)
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether nobody waits for the answer any more; it still has to be given, to free the request's place."""
+        return self._pending.withdrawn
+
+    async def respond(self, response: Result, *, headers: Mapping[str, str] | None = None) -> None:
+        """Answer; returns when the answer is on its way. One that comes too late is dropped, and counted in the
+        statistics.
+
+        Raises:
+          MalformedMessage: the response is not of the protocol's class; the request can still be answered.
+          MessageTooLarge: it does not fit in a frame; likewise.
+          Disconnected: the connection ended; the requester was told.
+          trio.ClosedResourceError: the request was answered before, or the client was closed.
+
+        """
+        content = self._connection.session.content("", self._encode(response), headers)
+        await self._before_answer()
+        self._answered = True
+        self._connection.session.respond(self._inlet, self._pending, content)
+
+    async def fail(self, reason: str) -> None:
+        """Let the requester's call raise ``RemoteError`` with this text, of which it gets the first 4,096 characters.
+
+        Raises: as :meth:`respond`.
+        """
+        if not isinstance(reason, str):
+            raise TypeError(f"a reason is text, not {type(reason).__name__}")
+        await self._before_answer()
+        self._fail(ErrorCode.REMOTE_ERROR, reason)
+
+    async def _before_answer(self) -> None:
+        self._check_unanswered()
+        await trio.lowlevel.checkpoint()
+        await self._connection.wait_for_room()
+        self._check_unanswered()
+
+    def _check_unanswered(self) -> None:
+        if self._answered:
+            raise trio.ClosedResourceError("this request was answered already")
+
+    def _fail(self, code: ErrorCode, reason: str) -> None:
+        self._answered = True
+        self._connection.session.fail(self._inlet, self._pending, code, reason[:_TEXT_LENGTH])
+
+    def give_up(self, reason: str) -> None:
+        """Fail without waiting for room: its place is freed, and if someone waits after all they are told."""
+        if not self._answered:
+            self._fail(ErrorCode.REMOTE_ERROR, reason)
+
+    def on_withdraw(self, callback: Callable[[], None]) -> None:
+        """Have the callback called when nobody waits any more."""
+        if self._pending.withdrawn:
+            callback()
+        else:
+            self._pending.on_withdraw = callback
+
+
+@define(eq=False, slots=False)
+class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
+    """The requests of one service; ``client.serve`` opens it."""
+
+    _connection: Connection
+    _decode: Callable[[bytes], Body]
+    _encode: Callable[[Result], bytes]
+    topic: str
+    """The full topic of the service."""
+    _inlet: CallInlet = field(init=False)
+    _lot: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+    _closed: bool = field(default=False, init=False)
+
+    async def open(self) -> None:
+        """Claim the topic; whatever goes wrong leaves nothing registered."""
+        session = self._connection.session
+        answer = Answer()
+        self._inlet = session.claim(self.topic, self._wake, answer)
+        try:
+            await answer.wait(int)
+        except BaseException:
+            self._closed = True
+            session.unclaim(self._inlet, None)
+            raise
+        finally:
+            session.forget(self._inlet.id)
+
+    def _wake(self) -> None:
+        if self._inlet.closed is None:
+            self._lot.unpark()
+        else:
+            self._lot.unpark_all()
+
+    async def receive(self) -> Request[Body, Result]:
+        """Return the next request that can be read; one that cannot is answered with ``MalformedMessage`` by itself.
+
+        Several tasks may receive at once. Cancelled, it loses nothing.
+
+        Raises:
+          Disconnected: the connection ended.
+          trio.ClosedResourceError: the service, or its client, was closed here.
+
+        """
+        if self._inlet:
+            await trio.lowlevel.checkpoint()
+        while True:
+            while not self._inlet:
+                if self._closed:
+                    raise trio.ClosedResourceError("this service was closed")
+                self._connection.check_open()
+                await self._lot.park()
+            request = self._next()
+            if request is not None:
+                return request
+
+    def _next(self) -> Request[Body, Result] | None:
+        session, inlet = self._connection.session, self._inlet
+        pending = inlet.take()
+        call = pending.call
+        try:
+            body = self._decode(inflate(call.payload, session.welcome.frame))
+        except MalformedMessage as error:
+            session.fail(inlet, pending, ErrorCode.MALFORMED_MESSAGE, str(error)[:_TEXT_LENGTH])
+            return None
+        deadline = math.inf if call.timeout is None else trio.current_time() + call.timeout / 1000
+        headers = dict(call.headers) if call.headers else NO_HEADERS
+        return Request(call.topic, body, headers, deadline, self._connection, inlet, pending, self._encode)
+
+    async def aclose(self) -> None:
+        """End the service; every requester that still waits gets ``ServiceGone`` at once."""
+        if self._closed:
+            await trio.lowlevel.checkpoint()
+            return
+        self._closed = True
+        self._inlet.close(Disconnected("this service was closed"))
+        session = self._connection.session
+        if session.closed is not None:
+            await trio.lowlevel.checkpoint()
+            return
+        with contextlib.suppress(Disconnected):
+            await self._connection.operate(lambda answer: session.unclaim(self._inlet, answer))
+
+
+async def handle(request: Request[Body, Result], handler: Callable[[Body], Awaitable[Result]]) -> None:
+    """Answer one request with what a handler returns, and stop it when nobody waits for that any more."""
+    with trio.CancelScope(deadline=request.deadline) as scope:
+        request.on_withdraw(scope.cancel)
+        try:
+            await request.respond(await handler(request.body))
+        except Disconnected:
+            return
+        except RemoteError as error:
+            await request.fail(str(error))
+        except Exception as error:
+            logger.exception("the handler of %s failed", request.topic)
+            await request.fail(f"{type(error).__name__}: {error}")
+    if scope.cancelled_caught:
+        request.give_up("the requester stopped waiting")

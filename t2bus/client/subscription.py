@@ -1,0 +1,144 @@
+"""The channel of a subscription, and what it gives."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import trio
+from attrs import define, field, frozen
+
+from ..errors import BusError, Disconnected, Lagged
+from ..wire.compression import inflate
+from ..wire.values import NO_HEADERS
+from .connection import Answer, Connection
+
+if TYPE_CHECKING:
+    from ..core.inlet import Inlet
+
+__all__ = ["Received", "Subscription"]
+
+Body_co = TypeVar("Body_co", covariant=True)
+
+
+@frozen
+class Received(Generic[Body_co]):
+    """A message that arrived; ``topic, body = received`` takes the two parts that most programs want."""
+
+    topic: str
+    """The full topic that was published, prefix and wildcards included."""
+    body: Body_co
+    headers: Mapping[str, str] = NO_HEADERS
+
+    def __iter__(self) -> Iterator[str | Body_co]:
+        """Yield the topic and the body."""
+        yield self.topic
+        yield self.body
+
+
+@define(eq=False, slots=False)
+class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
+    """The messages of one subscription; ``client.subscribe`` opens it."""
+
+    _connection: Connection
+    _decode: Callable[[bytes], Body_co]
+    topic: str
+    """The full topic of the subscription."""
+    _inlet: Inlet = field(init=False)
+    _lot: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+    _receiving: bool = field(default=False, init=False)
+    _closed: bool = field(default=False, init=False)
+
+    async def open(self) -> None:
+        """Subscribe; whatever goes wrong leaves nothing registered."""
+        session = self._connection.session
+        answer = Answer()
+        self._inlet = session.subscribe(self.topic, self._wake, answer)
+        try:
+            await answer.wait(int)
+        except BaseException:
+            self._closed = True
+            session.unsubscribe(self._inlet, None)
+            raise
+        finally:
+            session.forget(self._inlet.id)
+
+    def _wake(self) -> None:
+        if self._receiving:
+            self._lot.unpark()
+
+    async def receive(self) -> Received[Body_co]:
+        """Return the next message.
+
+        Cancelled, it loses nothing. After ``Lagged`` and ``MalformedMessage`` call it again: the subscription goes on.
+
+        Raises:
+          Lagged: messages were dropped here; ``dropped`` says how many.
+          MalformedMessage: this one message cannot be read as the subscription's class.
+          Disconnected: the connection ended, and everything that had arrived was taken.
+          trio.ClosedResourceError: the subscription, or its client, was closed here.
+          trio.BusyResourceError: another task is receiving from this subscription.
+
+        """
+        if self._receiving:
+            raise trio.BusyResourceError("another task is receiving from this subscription")
+        inlet = self._inlet
+        self._receiving = True
+        try:
+            # Whether it waits or not, this is one checkpoint, and what is taken is taken after it.
+            if inlet or self._closed or inlet.closed is not None:
+                await trio.lowlevel.checkpoint()
+            while not inlet:
+                self._check_open()
+                await self._lot.park()
+            if self._closed:
+                self._check_open()
+        finally:
+            self._receiving = False
+        item = inlet.take()
+        if inlet.is_starving:
+            inlet.give_back_promptly(trio.current_time())
+        if isinstance(item, Lagged):
+            raise item
+        payload = inflate(item.payload, self._connection.session.welcome.frame)
+        headers = dict(item.headers) if item.headers else NO_HEADERS
+        return Received(item.topic, self._decode(payload), headers)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError("this subscription was closed")
+        self._connection.check_open()
+
+    async def aclose(self) -> None:
+        """Close the subscription; returns when the bus sends nothing more for it.
+
+        What has arrived and was not taken is dropped. Cancelled, it is closed all the same, here at once and in the
+        bus soon.
+        """
+        if self._closed:
+            await trio.lowlevel.checkpoint()
+            return
+        self._closed = True
+        self._wake()
+        session = self._connection.session
+        if session.closed is not None:
+            await trio.lowlevel.checkpoint()
+            return
+        with contextlib.suppress(Disconnected):
+            await self._connection.operate(lambda answer: session.unsubscribe(self._inlet, answer))
+
+
+async def forward(
+    subscription: Subscription[Body_co], send_channel: trio.abc.SendChannel[Received[Body_co] | BusError]
+) -> None:
+    """Send what a subscription receives into a channel, its errors in their places, until the connection ends."""
+    while True:
+        item: Received[Body_co] | BusError
+        try:
+            item = await subscription.receive()
+        except BusError as error:
+            item = error
+        await send_channel.send(item)
+        if isinstance(item, Disconnected):
+            return

@@ -1,0 +1,175 @@
+"""Where a client keeps what has arrived and the program has not taken yet.
+
+An :class:`Inlet` is the client's end of a subscription's credit window: what is in it, what is on its way and what the
+bus may still send never exceed the window. Credit goes back in bulk, an eighth of the window at a time, so that it
+costs little. While the bus has none left, it goes back as soon as :data:`PROMPT` has passed since the last time, so
+that a program that takes messages slowly is seen to be alive.
+
+A :class:`CallInlet` is the same for a service, where the answer to a request is what gives its place back.
+
+The law of this module: synchronous; the effects outside are the callbacks it was given.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from attrs import define, field
+
+from ..errors import BusError, Lagged, ProtocolViolation
+from ..wire.messages import Call, Publication
+from ..wire.values import size_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["PROMPT", "CallInlet", "Inlet", "PendingCall"]
+
+PROMPT: Final = 0.05
+"""Seconds; well within the stall time after which a bus takes a subscriber for dead (``Limits.stall``, 1 s)."""
+
+_BULK = 8
+
+
+@define(eq=False)
+class Inlet:
+    """The messages of one subscription that wait for the program."""
+
+    id: int
+    window_messages: int
+    window_size: int
+    grant: Callable[[int, int, int], None]
+    """Called with this inlet's id, messages and bytes when credit is to go back."""
+    wake: Callable[[], None]
+    """Called when there is something new to take, or the end."""
+    closed: BusError | None = field(default=None, init=False)
+    """Why nothing more will come, once that is so."""
+    _items: deque[Publication | Lagged] = field(factory=deque, init=False)
+    _credit: int = field(init=False)
+    _credit_size: int = field(init=False)
+    _owed: int = field(default=0, init=False)
+    _owed_size: int = field(default=0, init=False)
+    _granted_at: float = field(default=0.0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Start with the whole window on the bus's side."""
+        self._credit = self.window_messages
+        self._credit_size = self.window_size
+
+    def __len__(self) -> int:
+        """Return how many items wait, gaps included."""
+        return len(self._items)
+
+    def put(self, publication: Publication) -> None:
+        """Take in a delivery.
+
+        Raises:
+          ProtocolViolation: the bus sends more than it has credit for.
+
+        """
+        self._credit -= 1
+        self._credit_size -= size_of(publication.topic, publication.payload, publication.headers)
+        if self._credit < 0:
+            raise ProtocolViolation(f"the bus sends more than the window of subscription {self.id} allows")
+        self._items.append(publication)
+        self.wake()
+
+    def put_gap(self, dropped: int) -> None:
+        """Take in the news that messages are missing here."""
+        self._items.append(Lagged(dropped))
+        self.wake()
+
+    def take(self) -> Publication | Lagged:
+        """Return the next item, which must be there, and give credit back if enough has come together."""
+        item = self._items.popleft()
+        if isinstance(item, Publication):
+            self._owed += 1
+            self._owed_size += size_of(item.topic, item.payload, item.headers)
+            if self._owed * _BULK >= self.window_messages or self._owed_size * _BULK >= self.window_size:
+                self._give_back()
+        return item
+
+    @property
+    def is_starving(self) -> bool:
+        """Whether the bus has no credit left and some is owed: :meth:`give_back_promptly` is to be called then."""
+        return self._owed > 0 and (self._credit <= 0 or self._credit_size <= 0)
+
+    def give_back_promptly(self, now: float) -> None:
+        """Give what is owed back if the last time is a while ago."""
+        if now - self._granted_at >= PROMPT:
+            self._granted_at = now
+            self._give_back()
+
+    def _give_back(self) -> None:
+        self._credit += self._owed
+        self._credit_size += self._owed_size
+        self.grant(self.id, self._owed, self._owed_size)
+        self._owed = self._owed_size = 0
+
+    def close(self, error: BusError) -> None:
+        """Say that nothing more will come, and why; what is here can still be taken."""
+        self.closed = error
+        self.wake()
+
+
+@define(eq=False)
+class PendingCall:
+    """A request that this client has to answer, from its arrival until it is ended."""
+
+    call: Call
+    on_withdraw: Callable[[], None] | None = None
+    """Called when nobody waits for the answer any more."""
+    withdrawn: bool = False
+
+
+@define(eq=False)
+class CallInlet:
+    """The requests of one service that wait for the program."""
+
+    id: int
+    window: int
+    wake: Callable[[], None]
+    closed: BusError | None = field(default=None, init=False)
+    pending: dict[int, PendingCall] = field(factory=dict, init=False)
+    """Every request of the service that is not ended, by call id."""
+    _waiting: dict[int, PendingCall] = field(factory=dict, init=False)
+
+    def __len__(self) -> int:
+        """Return how many requests wait for the program."""
+        return len(self._waiting)
+
+    def put(self, call: Call) -> None:
+        """Take in a request.
+
+        Raises:
+          ProtocolViolation: the bus hands over more than the window allows.
+
+        """
+        if len(self.pending) >= self.window:
+            raise ProtocolViolation(f"the bus hands over more requests than the window of service {self.id} allows")
+        self.pending[call.id] = self._waiting[call.id] = PendingCall(call)
+        self.wake()
+
+    def take(self) -> PendingCall:
+        """Return the next request, which must be there."""
+        return self._waiting.pop(next(iter(self._waiting)))
+
+    def withdraw(self, number: int) -> bool:
+        """Note that nobody waits for this call; return whether the program has not seen it, and so need not answer."""
+        pending = self.pending.get(number)
+        if pending is None:
+            return False
+        pending.withdrawn = True
+        if pending.on_withdraw is not None:
+            pending.on_withdraw()
+        return self._waiting.pop(number, None) is not None
+
+    def close(self, error: BusError) -> None:
+        """Say that nothing more will come, and why, and that nobody waits for an answer any more."""
+        self.closed = error
+        self._waiting.clear()
+        for number in list(self.pending):
+            self.withdraw(number)
+        self.pending.clear()
+        self.wake()

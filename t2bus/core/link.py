@@ -1,0 +1,58 @@
+"""What the router knows of one connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from ..errors import BusError, ProtocolViolation
+from ..wire.messages import Refused
+from ..wire.values import ErrorCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .outbox import Outbox
+    from .services import Exchange, Service
+    from .subscription import Subscription
+
+__all__ = ["Link"]
+
+
+@define(eq=False)
+class Link:
+    """One connection: its outbox and everything registered in its name.
+
+    ``close`` asks the owner of the connection to end it, and says why; the owner then calls ``Router.disconnect``.
+    """
+
+    id: int
+    identity: str
+    outbox: Outbox
+    close: Callable[[str], None]
+    subscriptions: dict[int, Subscription] = field(factory=dict)
+    services: dict[int, Service] = field(factory=dict)
+    requests: dict[int, Exchange] = field(factory=dict)
+    """Requests of this connection that wait for an answer, by operation id."""
+    calls: dict[int, Exchange] = field(factory=dict)
+    """Requests handed to this connection and not ended by it yet, by call id."""
+    held: int = 0
+    """Paced publications of this connection that are held for some subscriber."""
+    last_operation: int = 0
+
+    def begin(self, operation: int) -> None:
+        """Check that an operation id is new.
+
+        Raises:
+          ProtocolViolation: it is not above the last one.
+
+        """
+        if operation <= self.last_operation:
+            raise ProtocolViolation(f"operation id {operation} is not above {self.last_operation}, the last one")
+        self.last_operation = operation
+
+    def refuse(self, operation: int, error: BusError) -> None:
+        """Answer an operation with an error."""
+        text = str(error)
+        self.outbox.put_control(Refused(operation, ErrorCode.of(error), text), text)

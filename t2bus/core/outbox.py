@@ -1,0 +1,139 @@
+"""What waits to be written to one connection, bounded.
+
+Whoever puts a message here never waits for the peer; whoever writes takes all that waits and reports when it is
+written. Two bounds hold: deliveries, calls and responses count their bytes against the outbox's own limit and against
+the total of all connections, and a caller asks :meth:`Outbox.fits` first, because only the caller knows what to do
+with what does not fit. Everything else is control: it is small, it cannot be dropped, and a connection that does not
+even take that is given up.
+
+Acknowledgements wait as runs of consecutive ids, so that a thousand of them are one message.
+
+The law of this module: synchronous; the one effect outside is the ``wake`` callback, called when the outbox stops
+being empty.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from ..wire.messages import Accepted, ServerMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Budget", "Outbox"]
+
+_CONTROL_SIZE = 64
+"""What a control message counts for: an upper bound of its fixed part, in memory terms."""
+
+_ACCEPTED_SIZE = 8
+"""What one acknowledgement counts for: a reference in a list of small integers."""
+
+
+@define(eq=False)
+class Budget:
+    """A number of bytes that several holders share."""
+
+    limit: int
+    used: int = 0
+
+
+@define(eq=False)
+class Outbox:
+    """The messages that wait for one connection's writer."""
+
+    limit: int
+    control_limit: int
+    total: Budget
+    wake: Callable[[], None]
+    overflow: Callable[[], None]
+    """Called once, when control messages do not fit any more."""
+    _messages: list[ServerMessage] = field(factory=list, init=False)
+    _accepted: list[tuple[int, list[int]]] = field(factory=list, init=False)
+    _waiting: int = field(default=0, init=False)
+    _control: int = field(default=0, init=False)
+    _taken: int = field(default=0, init=False)
+    _awake: bool = field(default=False, init=False)
+    _closed: bool = field(default=False, init=False)
+
+    @property
+    def size(self) -> int:
+        """The bytes that wait or are being written, control aside."""
+        return self._waiting + self._taken
+
+    def fits(self, size: int) -> bool:
+        """Tell whether a message of that size may be put."""
+        total = self.total
+        return self._waiting + self._taken + size <= self.limit and total.used + size <= total.limit
+
+    def put(self, message: ServerMessage, size: int) -> None:
+        """Add a message that :meth:`fits`."""
+        if self._closed:
+            return
+        self._waiting += size
+        self.total.used += size
+        self._messages.append(message)
+        if not self._awake:
+            self._rouse()
+
+    def put_control(self, message: ServerMessage, text: str = "") -> None:
+        """Add a message that may not be dropped; ``text`` is what it carries of free length."""
+        if self._closed:
+            return
+        self._messages.append(message)
+        self._count_control(_CONTROL_SIZE + len(text))
+
+    def accept(self, operation: int, count: int) -> None:
+        """Acknowledge an operation with its number of receivers."""
+        if self._closed:
+            return
+        if self._accepted:
+            first, counts = self._accepted[-1]
+            if first + len(counts) == operation:
+                counts.append(count)
+                self._count_control(_ACCEPTED_SIZE)
+                return
+        self._accepted.append((operation, [count]))
+        self._count_control(_CONTROL_SIZE)
+
+    def _count_control(self, size: int) -> None:
+        self._control += size
+        if self._control > self.control_limit:
+            self.close()
+            self.overflow()
+        elif not self._awake:
+            self._rouse()
+
+    def _rouse(self) -> None:
+        self._awake = True
+        self.wake()
+
+    def take(self) -> list[ServerMessage]:
+        """Return all that waits, acknowledgements first, and empty the outbox; nothing if it is empty.
+
+        The bytes go on counting until :meth:`written`.
+        """
+        messages = self._messages
+        if self._accepted:
+            messages = [Accepted(first, tuple(counts)) for first, counts in self._accepted] + messages
+            self._accepted = []
+        self._messages = []
+        self._taken += self._waiting
+        self._waiting = self._control = 0
+        self._awake = bool(messages)
+        return messages
+
+    def written(self) -> None:
+        """Stop counting what was taken: it is with the network now."""
+        self.total.used -= self._taken
+        self._taken = 0
+
+    def close(self) -> None:
+        """Drop what waits and take nothing more."""
+        self._closed = True
+        self._messages = []
+        self._accepted = []
+        self.total.used -= self._waiting + self._taken
+        self._waiting = self._taken = self._control = 0

@@ -1,0 +1,209 @@
+"""The router: everything that the connections of one bus mean to each other.
+
+It is one synchronous state machine. A connection's messages are fed to it in order; it changes its tables and puts
+what follows from them into the outboxes of whatever connections they concern, without ever waiting for one. What
+depends on time happens in :meth:`Router.expire`, which the owner calls at :meth:`Router.next_deadline`.
+
+A message can go wrong in two ways. It may ask for something that is refused: its sender is told, and goes on. Or it
+may break the wire's rules: :class:`~t2bus.errors.ProtocolViolation` leaves :meth:`Router.feed`, and the owner ends
+that one connection.
+
+The law of this module: no I/O, no clock, no await. What it decides depends on the order of calls and on nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from attrs import define, field
+
+from .. import errors
+from ..wire import messages as m
+from ..wire.compression import ZLIB
+from ..wire.native import VERSION
+from .link import Link
+from .outbox import Budget, Outbox
+from .publishing import Broker
+from .services import ServiceTable
+from .statistics import BusStatistics, Counters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..limits import Limits
+
+__all__ = ["AGENT", "Router"]
+
+AGENT = "t2bus"
+
+_ID_SIZE = 9
+"""The bytes of one subscription id in a delivery, at most."""
+
+
+@define(eq=False)
+class Router:
+    """The state of one bus."""
+
+    limits: Limits
+    alarm: Callable[[], None]
+    """Called when :meth:`next_deadline` has come nearer than a second or so: a subscriber may stall."""
+    counters: Counters = field(factory=Counters, init=False)
+    _total: Budget = field(init=False)
+    _broker: Broker = field(init=False)
+    _services: ServiceTable = field(init=False)
+    _links: dict[int, Link] = field(factory=dict, init=False)
+    _last_link: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Make the parts, which share one set of limits and counters."""
+        self._total = Budget(self.limits.total_bytes)
+        self._broker = Broker(self.limits, self.counters, self.alarm)
+        self._services = ServiceTable(self.limits, self.counters)
+
+    def connect(
+        self, hello: m.ClientMessage, identity: str, *, wake: Callable[[], None], close: Callable[[str], None]
+    ) -> Link:
+        """Let a client in and put its WELCOME in its outbox.
+
+        Args:
+          hello: the first message of the connection.
+          identity: whom the transport says this is.
+          wake: called whenever the outbox stops being empty.
+          close: called with a reason when the connection has to end; the owner then calls :meth:`disconnect`.
+
+        Raises:
+          ProtocolViolation: the first message is no HELLO of a version that is spoken here.
+
+        """
+        if not isinstance(hello, m.Hello):
+            raise errors.ProtocolViolation("the first message is not HELLO")
+        if hello.version != VERSION:
+            raise errors.ProtocolViolation(f"version {hello.version} of the wire is not spoken here, only {VERSION}")
+        limits = self.limits
+        self._last_link += 1
+
+        def overflow() -> None:
+            close("it does not read: control messages that may not be dropped do not fit (Limits.control_bytes)")
+
+        outbox = Outbox(limits.outbox_bytes, limits.control_bytes, self._total, wake, overflow)
+        link = self._links[self._last_link] = Link(self._last_link, identity, outbox, close)
+        outbox.put_control(
+            m.Welcome(
+                version=VERSION,
+                agent=AGENT,
+                compressions=(ZLIB,),
+                connection=link.id,
+                frame=limits.frame,
+                delivery=limits.frame + _ID_SIZE * limits.subscriptions,
+                topic_length=limits.topic_length,
+                topic_depth=limits.topic_depth,
+                requests=limits.requests,
+            )
+        )
+        return link
+
+    def disconnect(self, link: Link) -> None:
+        """Forget a connection and tell everyone whom its end concerns. Doing it twice is doing it once."""
+        if self._links.pop(link.id, None) is not None:
+            link.outbox.close()
+            self._broker.disconnect(link)
+            self._services.disconnect(link)
+
+    def feed(self, link: Link, message: m.ClientMessage, now: float) -> None:
+        """Carry out one message of a connection.
+
+        Raises:
+          ProtocolViolation: the message breaks the rules of the wire; nothing of it was carried out.
+
+        """
+        match message:
+            case m.Publish() | m.Subscribe() | m.Unsubscribe() | m.Claim() | m.Unclaim() | m.Request():
+                link.begin(message.id)
+                try:
+                    self._operate(link, message, now)
+                except errors.ProtocolViolation:
+                    raise
+                except errors.BusError as error:
+                    link.refuse(message.id, error)
+            case m.Credit():
+                self._broker.credit(link, message, now)
+            case m.Respond():
+                self._services.respond(link, message)
+            case m.Fail():
+                self._services.fail(link, message)
+            case m.Cancel():
+                self._services.cancel(link, message.request)
+            case m.Ping():
+                link.outbox.put_control(m.Pong(message.token))
+            case m.Pong():
+                pass
+            case m.Goodbye():
+                link.close("")
+            case m.Violation():
+                link.close(f"it says: {message.text[:200]}")
+            case m.Hello():
+                raise errors.ProtocolViolation("HELLO is said once")
+            case _:
+                assert_never(message)
+
+    def _operate(
+        self,
+        link: Link,
+        message: m.Publish | m.Subscribe | m.Unsubscribe | m.Claim | m.Unclaim | m.Request,
+        now: float,
+    ) -> None:
+        """Carry out a message that is answered; its BusError is its refusal."""
+        match message:
+            case m.Publish():
+                self._broker.publish(link, message, now)
+            case m.Subscribe():
+                self._broker.subscribe(link, message)
+            case m.Unsubscribe():
+                self._broker.unsubscribe(link, message)
+            case m.Claim():
+                self._services.claim(link, message)
+            case m.Unclaim():
+                self._services.unclaim(link, message)
+            case m.Request():
+                self._services.request(link, message, now)
+            case _:
+                assert_never(message)
+
+    def written(self, link: Link) -> None:
+        """Note that what was taken from a connection's outbox is with the network, and use the room."""
+        link.outbox.written()
+        self._broker.written(link)
+
+    def say_goodbye(self, text: str) -> None:
+        """Put a last message in every outbox: the bus shuts down."""
+        for link in self._links.values():
+            link.outbox.put_control(m.Goodbye(text), text)
+
+    def expire(self, now: float) -> None:
+        """Do what is due."""
+        self._broker.expire(now)
+        self._services.expire(now)
+
+    def next_deadline(self) -> float | None:
+        """Return when :meth:`expire` has to be called next, if ever."""
+        deadlines = (self._broker.next_deadline(), self._services.next_deadline())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def statistics(self) -> BusStatistics:
+        """Return what the bus looks like now."""
+        counters = self.counters
+        return BusStatistics(
+            connections=len(self._links),
+            subscriptions=len(self._broker),
+            services=len(self._services),
+            requests_pending=self._services.pending,
+            deliveries_held=self._broker.held,
+            buffered_bytes=self._total.used,
+            published=counters.published,
+            delivered=counters.delivered,
+            dropped=counters.dropped,
+            requests=counters.requests,
+            requests_busy=counters.busy,
+            late_responses=counters.late_responses,
+            violations=counters.violations,
+        )

@@ -1,0 +1,343 @@
+"""The session: what a client has asked the bus for and what has become of it.
+
+It mirrors the router. The program's calls put messages in the session's outbox and register who waits for the answer;
+the bus's messages are fed to it, and it calls whoever waits. An answer is awaited under the id of its operation and is
+called at most once: with a count, a response, or the error that the caller is to raise. A caller that stops waiting
+takes its entry away, and a late answer finds nobody and is dropped.
+
+Arguments are checked here before anything is put in the outbox, against what the bus said of itself in its WELCOME.
+
+The law of this module: no I/O, no clock, no await. After :meth:`Session.close` nothing waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, assert_never, cast
+
+from attrs import define, field
+
+from .. import errors
+from ..topic import is_concrete, validate
+from ..wire import messages as m
+from ..wire import values as v
+from ..wire.compression import ZLIB, deflate
+from ..wire.native import VERSION
+from .inlet import CallInlet, Inlet, PendingCall
+from .statistics import ClientCounters, ClientStatistics
+
+if TYPE_CHECKING:
+    from ..limits import Limits
+
+__all__ = ["Done", "Outcome", "Session"]
+
+Outcome = int | m.Response | errors.BusError
+Done = Callable[[int, Outcome], None]
+"""Called with the id of the operation and its outcome."""
+
+_AROUND = 64
+"""Bytes of a frame around topic, payload and headers, at most."""
+
+_AROUND_HEADER = 10
+"""Bytes around the key and the value of one header, at most."""
+
+
+@define(eq=False)
+class Session:
+    """The state of one client's connection."""
+
+    limits: Limits
+    welcome: m.Welcome
+    wake: Callable[[], None]
+    """Called when the outbox stops being empty."""
+    compress: bool = False
+    """Whether large payloads are worth compressing on this connection."""
+    closed: errors.BusError | None = field(default=None, init=False)
+    counters: ClientCounters = field(factory=ClientCounters, init=False)
+    subscriptions: dict[int, Inlet] = field(factory=dict, init=False)
+    services: dict[int, CallInlet] = field(factory=dict, init=False)
+    requests: int = field(default=0, init=False)
+    _pending: dict[int, Done] = field(factory=dict, init=False)
+    _messages: list[m.ClientMessage] = field(factory=list, init=False)
+    _grants: dict[int, tuple[int, int]] = field(factory=dict, init=False)
+    _waiting: int = field(default=0, init=False)
+    _taken: int = field(default=0, init=False)
+    _awake: bool = field(default=False, init=False)
+    _last_operation: int = field(default=0, init=False)
+
+    @staticmethod
+    def hello() -> m.Hello:
+        """Return what a client says first."""
+        return m.Hello(VERSION, "t2bus-python", (ZLIB,))
+
+    # --- the outbox
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a publication, request or response may be sent now; otherwise wait until some of it is written."""
+        return self._waiting + self._taken < self.limits.outbox_bytes
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether all that was sent is with the network."""
+        return not (self._messages or self._grants or self._taken)
+
+    def take(self) -> list[m.ClientMessage]:
+        """Return all that waits to be written and empty the outbox; its bytes count until :meth:`written`."""
+        messages, self._messages = self._messages, []
+        if self._grants:
+            messages.append(m.Credit(tuple((number, *grant) for number, grant in self._grants.items())))
+            self._grants.clear()
+        self._taken += self._waiting
+        self._waiting = 0
+        self._awake = bool(messages)
+        return messages
+
+    def written(self) -> None:
+        """Stop counting what was taken."""
+        self._taken = 0
+
+    def send(self, message: m.ClientMessage, size: int = 0) -> None:
+        """Put a message in the outbox."""
+        if self.closed is None:
+            self._messages.append(message)
+            self._waiting += size + 1
+            self._rouse()
+
+    def _rouse(self) -> None:
+        if not self._awake:
+            self._awake = True
+            self.wake()
+
+    def _grant(self, number: int, messages: int, size: int) -> None:
+        if self.closed is None:
+            before_messages, before_size = self._grants.get(number, (0, 0))
+            self._grants[number] = (before_messages + messages, before_size + size)
+            self._rouse()
+
+    # --- checks, before anything is sent
+
+    def check_topic(self, topic: str, *, concrete: bool = False) -> None:
+        """Raise ``InvalidTopic`` unless the bus takes this full topic."""
+        validate(topic, length=self.welcome.topic_length, depth=self.welcome.topic_depth)
+        if concrete and not is_concrete(topic):
+            raise errors.InvalidTopic(f"{topic!r} has wildcards: serve and request one topic as it is, without them")
+
+    def content(
+        self, topic: str, payload: bytes, headers: Mapping[str, str] | None
+    ) -> tuple[v.Payload, v.Headers, int]:
+        """Return a payload and headers as they travel, and what they count for with the topic.
+
+        Raises:
+          TypeError: the payload is not bytes, or the headers are not text to text.
+          MessageTooLarge: together they are more than the bus takes.
+
+        """
+        if not isinstance(payload, bytes):
+            raise TypeError(f"a payload is bytes, not {type(payload).__name__}")
+        size = len(topic) + len(payload) + _AROUND
+        sent: v.Headers = v.NO_HEADERS
+        if headers:
+            sent = dict(headers)
+            for key, value in cast("dict[object, object]", sent).items():
+                if not isinstance(key, str) or not isinstance(value, str):
+                    raise TypeError("headers map text to text")
+                size += len(key.encode()) + len(value.encode()) + _AROUND_HEADER
+        if size > self.welcome.frame:
+            raise errors.MessageTooLarge(
+                f"a message of {size} bytes does not fit in a frame of {self.welcome.frame}: send less, or raise "
+                "Limits.frame of the bus"
+            )
+        return deflate(payload) if self.compress else payload, sent, size
+
+    def check_open(self) -> None:
+        """Raise the error that the connection ended with, if it did."""
+        if self.closed is not None:
+            # A new object each time: a raised exception gathers the traceback of whoever raises it.
+            raise type(self.closed)(*self.closed.args)
+
+    # --- operations: each returns its id; ``done`` is called with the outcome unless ``forget`` came first
+
+    def _begin(self, done: Done | None) -> int:
+        self._last_operation = number = self._last_operation + 1
+        if done is not None and self.closed is None:
+            self._pending[number] = done
+        return number
+
+    def forget(self, operation: int) -> None:
+        """Stop waiting for an operation that may still be carried out."""
+        self._pending.pop(operation, None)
+
+    def publish(self, publication: m.Publication, size: int, done: Done, *, paced: bool = False) -> int:
+        """Publish; the outcome is the number of connections."""
+        number = self._begin(done)
+        self.counters.published += 1
+        self.send(m.Publish(number, paced, publication), size)
+        return number
+
+    def subscribe(self, topic: str, wake: Callable[[], None], done: Done) -> Inlet:
+        """Subscribe; the inlet is ready before the bus has answered, so nothing that follows the answer is missed."""
+        number = self._begin(done)
+        limits = self.limits
+        inlet = Inlet(number, limits.subscription_messages, limits.subscription_bytes, self._grant, wake)
+        self.subscriptions[number] = inlet
+        self.send(m.Subscribe(number, topic, inlet.window_messages, inlet.window_size))
+        return inlet
+
+    def unsubscribe(self, inlet: Inlet, done: Done | None) -> int:
+        """Close a subscription on both sides; what still arrives for it is dropped. Nobody need wait for the answer."""
+        self.subscriptions.pop(inlet.id, None)
+        self._grants.pop(inlet.id, None)
+        number = self._begin(done)
+        self.send(m.Unsubscribe(number, inlet.id))
+        return number
+
+    def claim(self, topic: str, wake: Callable[[], None], done: Done) -> CallInlet:
+        """Serve a topic; the inlet is ready before the bus has answered."""
+        number = self._begin(done)
+        limits = self.limits
+        inlet = CallInlet(number, limits.service_requests, wake)
+        self.services[number] = inlet
+        self.send(m.Claim(number, topic, inlet.window, limits.service_bytes))
+        return inlet
+
+    def unclaim(self, inlet: CallInlet, done: Done | None) -> int:
+        """Stop serving on both sides; the bus tells all requesters that wait. Nobody need wait for the answer."""
+        self.services.pop(inlet.id, None)
+        number = self._begin(done)
+        self.send(m.Unclaim(number, inlet.id))
+        return number
+
+    def request(self, topic: str, content: tuple[v.Payload, v.Headers, int], timeout: int | None, done: Done) -> int:
+        """Ask the service of a topic; the outcome is a response. End it with :meth:`end_request` whatever comes.
+
+        Raises:
+          LimitExceeded: as many requests of this connection are pending as the bus allows.
+
+        """
+        if self.requests >= self.welcome.requests:
+            raise errors.LimitExceeded(
+                f"{self.requests} requests of this connection are pending, all that Limits.requests of the bus allows: "
+                "wait for some, or open a second connection"
+            )
+        number = self._begin(done)
+        self.requests += 1
+        self.counters.requested += 1
+        payload, headers, size = content
+        self.send(m.Request(number, timeout, topic, payload, headers), size)
+        return number
+
+    def end_request(self, operation: int) -> None:
+        """Leave a request; if it has no outcome yet the bus and the responder are told."""
+        self.requests -= 1
+        if self._pending.pop(operation, None) is not None:
+            self.send(m.Cancel(operation))
+
+    def respond(self, inlet: CallInlet, pending: PendingCall, content: tuple[v.Payload, v.Headers, int]) -> None:
+        """Answer a request; if nobody waits any more this only frees its place."""
+        payload, headers, size = content
+        self._end_call(inlet, pending, m.Respond(pending.call.id, payload, headers), size)
+
+    def fail(self, inlet: CallInlet, pending: PendingCall, code: v.ErrorCode, text: str) -> None:
+        """End a request without an answer."""
+        self._end_call(inlet, pending, m.Fail(pending.call.id, code, text), len(text))
+
+    def _end_call(self, inlet: CallInlet, pending: PendingCall, message: m.Respond | m.Fail, size: int) -> None:
+        self.counters.late_responses += pending.withdrawn
+        if inlet.pending.pop(pending.call.id, None) is not None:
+            self.send(message, size)
+
+    # --- what the bus says
+
+    def feed(self, message: m.ServerMessage) -> None:
+        """Take one message of the bus in.
+
+        Raises:
+          ProtocolViolation: the bus breaks the rules of the wire; close the connection.
+
+        """
+        match message:
+            case m.Deliver():
+                self._deliver(message)
+            case m.Accepted():
+                for number, count in enumerate(message.counts, message.first):
+                    self._resolve(number, count)
+            case m.Response():
+                self._resolve(message.request, message)
+            case m.Refused():
+                self._resolve(message.id, message.code.error(message.text))
+            case m.Call():
+                if (service := self.services.get(message.service)) is not None:
+                    service.put(message)
+            case m.Withdraw():
+                self._withdraw(message.call)
+            case m.Gap():
+                if (inlet := self.subscriptions.get(message.subscription)) is not None:
+                    self.counters.dropped += message.dropped
+                    inlet.put_gap(message.dropped)
+            case m.Ping():
+                self.send(m.Pong(message.token))
+            case m.Pong():
+                pass
+            case m.Goodbye():
+                self.close(errors.Disconnected(f"the bus said goodbye: {message.text}"))
+            case m.Violation():
+                self.close(errors.Disconnected(f"the bus closed this connection: {message.text}"))
+            case m.Welcome():
+                raise errors.ProtocolViolation("WELCOME is said once")
+            case _:
+                assert_never(message)
+
+    def _deliver(self, message: m.Deliver) -> None:
+        for number in message.subscriptions:
+            inlet = self.subscriptions.get(number)
+            if inlet is not None:
+                self.counters.received += 1
+                inlet.put(message.publication)
+
+    def _resolve(self, operation: int, outcome: Outcome) -> None:
+        done = self._pending.pop(operation, None)
+        if done is not None:
+            done(operation, outcome)
+
+    def _withdraw(self, number: int) -> None:
+        for service in self.services.values():
+            if number in service.pending:
+                pending = service.pending[number]
+                if service.withdraw(number):
+                    self.fail(service, pending, v.ErrorCode.REMOTE_ERROR, "withdrawn before it was taken")
+                return
+
+    def close(self, error: errors.BusError) -> None:
+        """End everything that waits with this error. The first reason stands."""
+        if self.closed is not None:
+            return
+        self.closed = error
+        self._messages, self._waiting = [], 0
+        self._grants.clear()
+        pending, self._pending = self._pending, {}
+        for operation, done in pending.items():
+            done(operation, error)
+        for inlet in self.subscriptions.values():
+            inlet.close(error)
+        for service in self.services.values():
+            service.close(error)
+        self._rouse()
+
+    def statistics(self) -> ClientStatistics:
+        """Return what the connection looks like now."""
+        counters = self.counters
+        inlets = self.subscriptions.values()
+        return ClientStatistics(
+            subscriptions=len(self.subscriptions),
+            services=len(self.services),
+            requests_pending=self.requests,
+            calls_pending=sum(len(service.pending) for service in self.services.values()),
+            messages_waiting=sum(len(inlet) for inlet in inlets),
+            outbox_bytes=self._waiting + self._taken,
+            published=counters.published,
+            received=counters.received,
+            dropped=counters.dropped,
+            requested=counters.requested,
+            late_responses=counters.late_responses,
+        )

@@ -1,0 +1,86 @@
+"""What a bus and a client count, and the pictures of them that their owners are shown."""
+
+from __future__ import annotations
+
+from attrs import define, frozen
+
+__all__ = ["BusStatistics", "ClientCounters", "ClientStatistics", "Counters"]
+
+
+@define(eq=False)
+class Counters:
+    """What only ever goes up, from the opening of the bus."""
+
+    published: int = 0
+    delivered: int = 0
+    dropped: int = 0
+    requests: int = 0
+    busy: int = 0
+    late_responses: int = 0
+    violations: int = 0
+
+
+@frozen
+class BusStatistics:
+    """One moment of a bus. Counts since it opened come last."""
+
+    connections: int
+    subscriptions: int
+    services: int
+    requests_pending: int
+    """Requests that a responder has and has not ended."""
+    deliveries_held: int
+    """Paced deliveries that wait for a subscriber."""
+    buffered_bytes: int
+    """What waits to be written, or is held, over all connections."""
+    published: int
+    """Publications accepted."""
+    delivered: int
+    """Deliveries made, one for each subscription."""
+    dropped: int
+    """Deliveries dropped because the subscription's window was spent; each is told to it by ``Lagged``."""
+    requests: int
+    """Requests handed to a service."""
+    requests_busy: int
+    """Requests answered ``ServiceBusy``."""
+    late_responses: int
+    """Responses that nobody waited for any more."""
+    violations: int
+    """Connections closed because of what their peer sent."""
+
+
+@define(eq=False)
+class ClientCounters:
+    """What only ever goes up, from the opening of a client."""
+
+    published: int = 0
+    received: int = 0
+    dropped: int = 0
+    requested: int = 0
+    late_responses: int = 0
+
+
+@frozen
+class ClientStatistics:
+    """One moment of a client. Counts since it opened come last."""
+
+    subscriptions: int
+    services: int
+    requests_pending: int
+    """Own requests that are not answered yet."""
+    calls_pending: int
+    """Requests of others that this client has not answered yet."""
+    messages_waiting: int
+    """Messages that have arrived and that the program has not taken."""
+    outbox_bytes: int
+    """What waits to be written."""
+    published: int
+    """Publications sent."""
+    received: int
+    """Messages that arrived, one for each subscription."""
+    dropped: int
+    """Messages that the bus dropped because a window of this client was spent; each is told by ``Lagged``."""
+    requested: int
+    """Requests sent."""
+    late_responses: int
+    """Answers given to requests that nobody waited for any more."""

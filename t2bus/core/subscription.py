@@ -1,0 +1,184 @@
+"""A subscription as the bus sees it: a credit window, and what waits behind a spent one.
+
+Each delivery uses credit up, in messages and bytes; the client gives it back as its program takes messages. So the
+window bounds the client's buffer, the network and the outbox together, and the bus never waits for a subscriber: a
+publication that finds no credit is *missed*, and counted where it is missing, or, if its publisher is paced, *held*.
+
+The backlog keeps held publications and counts of missed ones in the order of publication, so that what is delivered
+later stands where it belongs and every gap is told at its place. While anything is in the backlog nothing overtakes
+it.
+
+A subscriber that gives no credit for the stall time holds nobody any more: what was held for it becomes missed, and it
+*lags* until half its window is free again. (Half, because a client gives credit back in bulk: all of it free is a
+moment that may never come.)
+
+The law of this module: it decides for one subscription alone; no other subscription, nor its connection's others, is
+read or changed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from ..wire.messages import Deliver, Gap, Publication
+
+if TYPE_CHECKING:
+    from .link import Link
+    from .statistics import Counters
+
+__all__ = ["Subscription", "Ticket"]
+
+
+@define(eq=False)
+class Ticket:
+    """A paced publication that waits for room somewhere, and whom to tell when it waits no more."""
+
+    publisher: Link
+    operation: int
+    count: int = 0
+    waiting: int = 0
+    counted: set[int] = field(factory=set)
+    """The connections that took it, by id: each counts once."""
+
+    def settle(self, accepted_by: Link | None) -> None:
+        """Note that one subscription took it, or missed it; acknowledge the publication when it was the last."""
+        if accepted_by is not None and accepted_by.id not in self.counted:
+            self.counted.add(accepted_by.id)
+            self.count += 1
+        self.waiting -= 1
+        if not self.waiting:
+            self.publisher.held -= 1
+            self.publisher.outbox.accept(self.operation, self.count)
+
+
+@define(eq=False)
+class _Held:
+    publication: Publication
+    size: int
+    ticket: Ticket
+
+
+@define(eq=False)
+class _Missed:
+    count: int
+
+
+@define(eq=False)
+class Subscription:
+    """One subscription of one connection."""
+
+    id: int
+    topic: str
+    link: Link
+    window_messages: int
+    window_size: int
+    stall: float
+    counters: Counters
+    messages: int = field(init=False)
+    size: int = field(init=False)
+    held: int = field(default=0, init=False)
+    lagging: bool = field(default=False, init=False)
+    stalls_at: float = field(default=math.inf, init=False)
+    backlog: deque[_Held | _Missed] = field(factory=deque, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Start with the whole window as credit."""
+        self.messages = self.window_messages
+        self.size = self.window_size
+
+    @property
+    def has_credit(self) -> bool:
+        """Whether a delivery may be made."""
+        return self.messages > 0 and self.size > 0
+
+    def admit(self, size: int) -> bool:
+        """Use credit for a delivery now, or return False: there is none, the outbox has no room, or something waits."""
+        if self.backlog:
+            self.release()
+        if self.backlog or self.messages <= 0 or self.size <= 0 or not self.link.outbox.fits(size):
+            return False
+        self.messages -= 1
+        self.size -= size
+        self.counters.delivered += 1
+        return True
+
+    def hold(self, publication: Publication, size: int, ticket: Ticket, now: float) -> None:
+        """Keep a paced publication until there is credit."""
+        if not self.held:
+            self.stalls_at = now + self.stall
+        self.held += 1
+        self.link.outbox.total.used += size
+        ticket.waiting += 1
+        self.backlog.append(_Held(publication, size, ticket))
+
+    def miss(self) -> None:
+        """Count a publication as dropped at this place of the stream."""
+        self.counters.dropped += 1
+        self._mark_missed(1)
+
+    def _mark_missed(self, count: int) -> None:
+        if self.backlog and isinstance(last := self.backlog[-1], _Missed):
+            last.count += count
+        else:
+            self.backlog.append(_Missed(count))
+
+    def grant(self, messages: int, size: int, now: float) -> None:
+        """Take credit back from the client and deliver what waits for it."""
+        self.messages = min(self.messages + messages, self.window_messages)
+        self.size = min(self.size + size, self.window_size)
+        self.stalls_at = now + self.stall if self.held else math.inf
+        if 2 * self.messages >= self.window_messages and 2 * self.size >= self.window_size:
+            self.lagging = False
+        self.release()
+
+    def release(self) -> None:
+        """Deliver from the backlog, in order, as far as credit and the outbox go."""
+        outbox = self.link.outbox
+        while self.backlog and self.has_credit:
+            head = self.backlog[0]
+            if isinstance(head, _Missed):
+                outbox.put_control(Gap(self.id, head.count))
+            else:
+                outbox.total.used -= head.size
+                if not outbox.fits(head.size):
+                    outbox.total.used += head.size
+                    return
+                self.messages -= 1
+                self.size -= head.size
+                self.counters.delivered += 1
+                self._unhold()
+                outbox.put(Deliver((self.id,), head.publication), head.size)
+                head.ticket.settle(self.link)
+            self.backlog.popleft()
+
+    def give_up(self) -> None:
+        """Turn all that is held into missed, and lag: the subscriber took nothing for the stall time."""
+        self.lagging = True
+        backlog, self.backlog = self.backlog, deque()
+        for entry in backlog:
+            if isinstance(entry, _Missed):
+                self._mark_missed(entry.count)
+            else:
+                self.miss()
+                self._forget(entry)
+
+    def close(self) -> None:
+        """Let go of everything held: the subscription is gone."""
+        for entry in self.backlog:
+            if isinstance(entry, _Held):
+                self._forget(entry)
+        self.backlog.clear()
+
+    def _forget(self, entry: _Held) -> None:
+        self.link.outbox.total.used -= entry.size
+        self._unhold()
+        entry.ticket.settle(None)
+
+    def _unhold(self) -> None:
+        self.held -= 1
+        if not self.held:
+            self.stalls_at = math.inf

@@ -1,0 +1,109 @@
+"""Every bound of the bus and its default, each with the precedent or the arithmetic it was chosen from.
+
+A bus is opened with one :class:`Limits`, and so is a client. What a client must know of the bus's travels in the
+WELCOME of the handshake, so that a client refuses an argument before anything is sent. The windows of a subscription
+and of a service belong to the client that opens them; the bus caps them with its own.
+
+Sizes are in bytes, times in seconds, the rest are counts.
+"""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+from attrs.validators import ge, gt
+
+__all__ = ["Limits"]
+
+_KIB = 1024
+_MIB = 1024 * _KIB
+
+
+def _count(default: int) -> int:
+    """Declare a bound that is a whole number and at least 1: a bound of nothing would be a bus that does nothing."""
+    return field(default=default, validator=ge(1))
+
+
+def _seconds(default: float) -> float:
+    """Declare a bound in seconds."""
+    return field(default=default, validator=gt(0))
+
+
+@frozen(kw_only=True)
+class Limits:
+    """The bounds of a bus or of a client; every argument is optional.
+
+    Raises:
+      ValueError: a count is below 1, or a time is not above 0.
+
+    """
+
+    # --- who may be connected
+    connections: int = _count(1024)
+    """Connections of one bus. The usual soft limit of open files is 1,024 as well."""
+    handshakes: int = _count(64)
+    """Peers that have connected and not said HELLO yet. sshd's MaxStartups is 100."""
+    handshake_bytes: int = _count(4 * _KIB)
+    """What a peer may send before its WELCOME. A HELLO takes under 100 bytes."""
+    handshake_time: float = _seconds(5.0)
+    """How long a peer may take for HELLO, and a bus for WELCOME. NATS allows 2 s, and as much again for TLS."""
+
+    # --- how large a thing may be
+    frame: int = _count(_MIB)
+    """The largest frame that a client may send, as in NATS (``max_payload``) and in the Rust crate. It bounds the
+    payload before compression too, with room for the topic, the headers and 64 bytes around them."""
+    topic_length: int = _count(256)
+    """Characters of a full topic, prefix included."""
+    topic_depth: int = _count(16)
+    """Fragments of a full topic. MQTT brokers commonly allow 7 to 128 levels."""
+
+    # --- what one connection may hold
+    subscriptions: int = _count(1024)
+    """Subscriptions of a connection."""
+    services: int = _count(256)
+    """Topics that a connection serves."""
+    requests: int = _count(256)
+    """Requests of a connection that are not answered yet."""
+
+    # --- flow control
+    subscription_messages: int = _count(16_384)
+    """The credit window of a subscription, in messages: 0.1 s at the pace of a fast publisher."""
+    subscription_bytes: int = _count(8 * _MIB)
+    """The same, in bytes of topics, payloads and headers; the last message may run over it."""
+    service_requests: int = _count(1024)
+    """Requests handed to a service and not answered yet. The next one is answered ``ServiceBusy`` at once."""
+    service_bytes: int = _count(8 * _MIB)
+    """The same, in bytes; the last request may run over it."""
+    publisher_messages: int = _count(1024)
+    """Publications of a publisher that are not acknowledged yet; the next ``send`` waits."""
+    publisher_bytes: int = _count(8 * _MIB)
+    """The same, in bytes; the last publication may run over it."""
+    held_messages: int = _count(16_384)
+    """Paced publications of a connection that the bus holds for subscribers whose window is spent: 16 publishers'
+    windows. One more is dropped for such a subscriber, and counted there."""
+    stall: float = _seconds(1.0)
+    """How long a subscriber that takes nothing may hold paced publishers up."""
+
+    # --- memory
+    outbox_bytes: int = _count(16 * _MIB)
+    """What waits to be written to a connection: two full subscription windows."""
+    control_bytes: int = _count(_MIB)
+    """What waits to be written of acknowledgements, refusals, gaps and cancellations. A connection that
+    needs more is closed, since these cannot be dropped."""
+    total_bytes: int = _count(256 * _MIB)
+    """What waits for all connections together, counted once for each receiver."""
+    routes: int = _count(4096)
+    """Topics whose receivers are remembered from one publication to the next."""
+    matching_steps: int = _count(100_000)
+    """Work for matching one publication with wildcards; more raises ``TopicTooBroad``."""
+
+    # --- time
+    request_lifetime: float = _seconds(300.0)
+    """How long a request without a deadline waits for a responder that lives."""
+    ping_interval: float = _seconds(10.0)
+    """After this long without a byte from the peer it is asked for a sign of life."""
+    silence: float = _seconds(20.0)
+    """After this long without a byte the peer is taken for gone. MQTT takes 1.5 times a keep-alive of 60 s."""
+    write_stall: float = _seconds(10.0)
+    """After this long without progress of a write the connection is closed."""
+    drain: float = _seconds(5.0)
+    """How long a shutdown waits for what was accepted to be written."""

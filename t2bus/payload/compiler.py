@@ -1,0 +1,96 @@
+"""From annotations to forms.
+
+::
+
+    None bool int float str bytes    themselves. An int has 64 bits; up to 2**53 it will do for a float and becomes one.
+    datetime date time Decimal UUID  text; of a datetime the offset travels, not the name of its zone
+    timedelta                        an int: microseconds
+    Enum, Literal                    the value; of a member its value
+    list tuple set frozenset         an array
+    dict                             a map if the keys are text or bytes on the wire, else an array of [key, value]
+    attrs class                      a map from field name to value, of the fields that __init__ takes
+    X | Y                            as its member. Members differ in the type of their plain item; attrs classes may
+                                     differ in a required field, or in the value of a Literal field, instead.
+    Any, object                      None, bool, int, float, str, bytes, and lists and dicts, with str keys, of these
+
+``Annotated``, ``Final``, ``NewType`` and type aliases are what they stand for; a generic attrs class needs its
+arguments. Other types are a TypeError on first use.
+
+The law of this module: a type that says which values it has, has one form, or none; nothing is guessed. An abstract
+``Sequence`` has none, for it does not say what to build.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import cache, partial
+from types import UnionType
+from typing import Any, Final, Literal, Union, get_args, get_origin
+from uuid import UUID
+
+from .classes import bare, is_class, one_of, record, said
+from .forms import ANY, INT, LEAVES, STR, Form, array, constant, mapping, name_of, row, travels_as, union
+
+__all__ = ["form_of"]
+
+_LEAVES: Final[dict[Any, Form]] = {
+    **{kind: form for form in LEAVES for kind in form.classes},
+    Any: ANY,
+    object: ANY,
+    datetime: travels_as(STR, datetime, datetime.isoformat, datetime.fromisoformat),
+    date: travels_as(STR, date, date.isoformat, date.fromisoformat),
+    time: travels_as(STR, time, time.isoformat, time.fromisoformat),
+    timedelta: travels_as(INT, timedelta, lambda delta: delta // timedelta.resolution, timedelta.resolution.__mul__),
+    Decimal: travels_as(STR, Decimal, str, Decimal),
+    UUID: travels_as(STR, UUID, str, UUID),
+}
+
+
+@cache
+def form_of(type_: Any) -> Form:
+    """Compile the form of a type.
+
+    Raises:
+      TypeError: a part of it has no form, or an annotation names what its module does not hold.
+
+    """
+    try:
+        # Each call begins with nothing known: what fails halfway leaves no half-made class behind.
+        return _compile(type_, {})
+    except TypeError:
+        raise
+    except Exception as error:  # whatever the evaluation of an annotation raises
+        raise TypeError(f"{name_of(type_)} cannot be compiled: {said(error)}") from error
+
+
+def _compile(type_: Any, known: dict[Any, Form]) -> Form:
+    """Find or build a form; ``known`` holds the classes met so far, the unfinished ones too."""
+    type_ = bare(type_)
+    if form := _LEAVES.get(type_) or known.get(type_):
+        return form
+    compile_ = partial(_compile, known=known)
+    origin = get_origin(type_) or type_
+    arguments = get_args(type_)
+    if origin in (list, set, frozenset):
+        return array(origin, *map(compile_, arguments or [Any]))
+    if origin is tuple and (type_ is tuple or ... in arguments):
+        return array(tuple, compile_(arguments[0] if arguments else Any))
+    if origin is tuple:
+        return row([compile_(argument) for argument in arguments])
+    if origin is dict:
+        return mapping(*map(compile_, arguments or [str, Any]))
+    if origin is Literal:
+        return constant(name_of(type_), [(value, compile_(type(value)).lower(value)) for value in arguments])
+    if origin in (Union, UnionType):
+        members = {bare(argument): compile_(argument) for argument in arguments}
+        classes = {member: members.pop(member) for member in list(members) if is_class(member)}
+        parts = one_of(classes, compile_) if len(classes) > 1 else classes.values()
+        return union(name_of(type_), [*members.values(), *parts])
+    if isinstance(origin, type) and issubclass(origin, Enum):
+        values = map(compile_, dict.fromkeys(type(member.value) for member in origin))
+        return travels_as(union(name_of(origin), values), origin, lambda member: member.value, origin)
+    if is_class(type_):
+        return record(type_, known, compile_)
+    raise TypeError(f"{name_of(type_)} cannot travel; if it is a class of yours, decorate it with @attrs.frozen")

@@ -1,0 +1,1 @@
+"""The bus as Trio tasks: listeners, connections, and the one router they share."""

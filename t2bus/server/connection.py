@@ -1,0 +1,167 @@
+"""One connection of a bus: a task that reads and one that writes.
+
+The reader hands whatever one read brought to the router, which never waits; the writer takes all that has come
+together for the peer and writes it at once. So each batch, not each message, pays for a task switch, and neither
+direction holds the other up. Only the writer touches the sending side of the stream, because a send that is cancelled
+leaves half a frame.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+import trio
+from attrs import define, field
+
+from ..core.liveness import Liveness
+from ..errors import ProtocolViolation
+from ..wire import messages as m
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..core.link import Link
+    from ..core.router import Router
+    from ..transport.transport import Transport
+
+__all__ = ["Connection"]
+
+logger = logging.getLogger("t2bus.server")
+
+_LAST_WORDS: Final = 1.0
+"""Seconds for telling a peer why its connection is closed."""
+
+
+@define(eq=False)
+class Connection:
+    """The bus's end of one client's connection, from the first byte to the last."""
+
+    router: Router
+    transport: Transport[m.ClientMessage, m.ServerMessage]
+    identity: str
+    welcomed: bool = field(default=False, init=False)
+    _link: Link | None = field(default=None, init=False)
+    _liveness: Liveness | None = field(default=None, init=False)
+    _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    _idle: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+    _finishing: bool = field(default=False, init=False)
+    _finished: trio.Event = field(factory=trio.Event, init=False)
+    _reason: str = field(default="", init=False)
+
+    def close(self, reason: str) -> None:
+        """End the connection at once."""
+        self._reason = self._reason or reason
+        self._scope.cancel()
+
+    def _wake(self) -> None:
+        self._idle.unpark()
+
+    async def run(self) -> None:
+        """Serve the client until either side ends the connection; nothing that the peer does raises here."""
+        try:
+            with self._scope:
+                await self._converse()
+        except (trio.BrokenResourceError, trio.EndOfChannel):
+            self._reason = self._reason or "the peer closed it"
+        except Exception:
+            # A bug in here must cost one connection, not the bus.
+            logger.exception("connection of %s: internal error", self.identity)
+        finally:
+            if self._link is not None:
+                self.router.disconnect(self._link)
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WORDS):
+                await self.transport.aclose()
+        if self._reason:
+            logger.info("connection of %s ended: %s", self.identity, self._reason)
+
+    async def _converse(self) -> None:
+        try:
+            link = self._link = await self._shake_hands()
+        except ProtocolViolation as error:
+            await self._reject(str(error))
+            return
+        limits = self.router.limits
+        self._liveness = Liveness(limits.ping_interval, limits.silence, trio.current_time())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write, link)
+            try:
+                await self._read(link)
+            except ProtocolViolation as error:
+                self.router.counters.violations += 1
+                self._reason = str(error)
+                link.outbox.put_control(m.Violation(self._reason), self._reason)
+                await self.finish(_LAST_WORDS)
+            except (trio.BrokenResourceError, trio.EndOfChannel):
+                self._reason = self._reason or "the peer closed it"
+            nursery.cancel_scope.cancel()
+
+    async def _shake_hands(self) -> Link:
+        limits = self.router.limits
+        messages: Sequence[m.ClientMessage] = ()
+        with trio.move_on_after(limits.handshake_time) as scope:
+            messages = await self.transport.receive()
+        if scope.cancelled_caught:
+            raise ProtocolViolation(f"no HELLO within {limits.handshake_time:g} s")
+        if len(messages) != 1:
+            raise ProtocolViolation("HELLO is sent alone: the client waits for WELCOME")
+        hello = messages[0]
+        link = self.router.connect(hello, self.identity, wake=self._wake, close=self.close)
+        can_inflate = isinstance(hello, m.Hello) and "zlib" in hello.compressions
+        self.transport.raise_limit(limits.frame, can_inflate=can_inflate)
+        self.welcomed = True
+        return link
+
+    async def _reject(self, reason: str) -> None:
+        """Say why the connection is not to be, as far as the peer listens."""
+        self.router.counters.violations += 1
+        self._reason = reason
+        with trio.move_on_after(_LAST_WORDS):
+            await self.transport.send([m.Violation(reason)])
+
+    async def _read(self, link: Link) -> None:
+        receive, feed = self.transport.receive, self.router.feed
+        liveness = self._liveness
+        assert liveness is not None
+        while True:
+            messages = await receive()
+            now = trio.current_time()
+            liveness.heard(now)
+            for message in messages:
+                feed(link, message, now)
+
+    async def _write(self, link: Link) -> None:
+        outbox, send = link.outbox, self.transport.send
+        try:
+            while True:
+                messages = outbox.take()
+                if messages:
+                    await send(messages)
+                    self.router.written(link)
+                elif self._finishing:
+                    return
+                else:
+                    await self._idle.park()
+        except trio.BrokenResourceError:
+            self.close("the peer closed it")
+        finally:
+            self._finished.set()
+
+    async def finish(self, seconds: float) -> None:
+        """Write what waits, for at most that long, and nothing after it."""
+        self._finishing = True
+        self._idle.unpark()
+        with trio.move_on_after(seconds):
+            await self._finished.wait()
+
+    def check(self, now: float) -> None:
+        """Do what the time asks for: a ping, or the end of a peer that is gone."""
+        limits = self.router.limits
+        writing_since = self.transport.writing_since
+        if writing_since is not None and now - writing_since >= limits.write_stall:
+            self.close(f"it took nothing of what was written to it for {limits.write_stall:g} s (Limits.write_stall)")
+        elif self._liveness is not None and self._link is not None:
+            if self._liveness.is_gone(now):
+                self.close(f"nothing was heard of it for {limits.silence:g} s (Limits.silence)")
+            elif self._liveness.ping_is_due(now):
+                self._link.outbox.put_control(m.Ping(0))

@@ -1,0 +1,109 @@
+"""Addresses: ``unix:PATH`` and ``tcp:HOST:PORT``, read and written.
+
+The host of a ``tcp:`` address is a name, an IPv4 address, or an IPv6 address in brackets. Port 0, for a listener, is
+any free port. The path of a ``unix:`` address may be relative to the working directory.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from attrs import frozen
+
+from ..errors import InvalidAddress
+
+__all__ = ["Address", "TcpAddress", "UnixAddress", "default_address", "parse"]
+
+_EXAMPLES = "write unix:PATH or tcp:HOST:PORT, such as unix:my_bus, tcp:127.0.0.1:4242 or tcp:[::1]:4242"
+_MAX_PORT = 65_535
+_MAX_PATH = 107
+"""Bytes that fit in ``sockaddr_un`` on Linux; on macOS it is 103."""
+
+
+@frozen
+class UnixAddress:
+    """A unix domain socket."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+@frozen
+class TcpAddress:
+    """A TCP port of a host."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"tcp:{host}:{self.port}"
+
+
+Address = UnixAddress | TcpAddress
+
+
+def parse(text: str) -> Address:
+    """Return the address that the text names.
+
+    Raises:
+      InvalidAddress: the text names none; the error says how addresses are written.
+
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"an address is text, not {type(text).__name__}: {_EXAMPLES}")
+    kind, separator, rest = text.partition(":")
+    if separator and kind == "unix":
+        return _parse_unix(text, rest)
+    if separator and kind == "tcp":
+        return _parse_tcp(text, rest)
+    raise InvalidAddress(f"{text[:80]!r} is no address: {_EXAMPLES}")
+
+
+def _parse_unix(text: str, path: str) -> UnixAddress:
+    if not path or "\0" in path:
+        raise InvalidAddress(f"{text[:80]!r} names no path: {_EXAMPLES}")
+    if len(os.fsencode(path)) > _MAX_PATH:
+        raise InvalidAddress(
+            f"the path of a unix socket has at most {_MAX_PATH} bytes, this one {len(os.fsencode(path))}"
+        )
+    return UnixAddress(path)
+
+
+def _parse_tcp(text: str, rest: str) -> TcpAddress:
+    host, _, port = rest.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise InvalidAddress(f"{text[:80]!r}: put an IPv6 address in brackets, as in tcp:[::1]:4242")
+    if not host:
+        raise InvalidAddress(f"{text[:80]!r} lacks a host or a port: {_EXAMPLES}")
+    if not (port.isascii() and port.isdigit() and int(port) <= _MAX_PORT):
+        raise InvalidAddress(f"{text[:80]!r} has no port from 0 to {_MAX_PORT}: {_EXAMPLES}")
+    return TcpAddress(host, int(port))
+
+
+def default_address() -> str:
+    """Return the address that ``t2bus serve`` without an address uses: a unix socket that only this user can reach.
+
+    It lies in the user's runtime folder (``XDG_RUNTIME_DIR``), or where there is none in a folder of mode 0700 below
+    the one for temporary files, which is made if need be.
+
+    Raises:
+      InvalidAddress: that folder exists and is not this user's own.
+
+    """
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and Path(runtime).is_dir():
+        return f"unix:{runtime}/t2bus.sock"
+    folder = Path(tempfile.gettempdir()) / f"t2bus-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise InvalidAddress(f"{folder} is not a folder that only this user can use: remove it or name an address")
+    return f"unix:{folder}/t2bus.sock"

@@ -1,0 +1,61 @@
+"""The in-process transport: two memory channels of batches.
+
+Nothing is framed and nothing is shared: a message is an immutable value whose payload the sender has encoded already.
+Each channel takes one batch, and a writer that finds it full waits, as it would for a socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import trio
+from attrs import define, field
+
+from ..wire.messages import ClientMessage, ServerMessage
+from .transport import Incoming, Outgoing, Transport
+
+__all__ = ["MemoryTransport", "open_memory_pair"]
+
+T = TypeVar("T")
+
+
+@define(eq=False)
+class MemoryTransport(Transport[Incoming, Outgoing]):
+    """One end of an in-process connection."""
+
+    _receive_channel: trio.MemoryReceiveChannel[Sequence[Incoming]]
+    _send_channel: trio.MemorySendChannel[Sequence[Outgoing]]
+    writing_since: float | None = field(default=None, init=False)
+
+    async def receive(self) -> Sequence[Incoming]:
+        """Return the next batch."""
+        try:
+            return await self._receive_channel.receive()
+        except trio.ClosedResourceError as error:
+            raise trio.BrokenResourceError("the channel was closed") from error
+
+    async def send(self, messages: Sequence[Outgoing]) -> None:
+        """Hand a batch over, when the one before it has been taken."""
+        self.writing_since = trio.current_time()
+        try:
+            await self._send_channel.send(messages)
+        except trio.ClosedResourceError as error:
+            raise trio.BrokenResourceError("the channel was closed") from error
+        finally:
+            self.writing_since = None
+
+    async def aclose(self) -> None:
+        """Close both directions."""
+        self._send_channel.close()
+        self._receive_channel.close()
+        await trio.lowlevel.checkpoint()
+
+
+def open_memory_pair() -> tuple[
+    MemoryTransport[ServerMessage, ClientMessage], MemoryTransport[ClientMessage, ServerMessage]
+]:
+    """Return the client's and the bus's end of a new in-process connection."""
+    to_bus, from_client = trio.open_memory_channel[Sequence[ClientMessage]](1)
+    to_client, from_bus = trio.open_memory_channel[Sequence[ServerMessage]](1)
+    return MemoryTransport(from_bus, to_bus), MemoryTransport(from_client, to_client)

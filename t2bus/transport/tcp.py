@@ -1,0 +1,45 @@
+"""TCP: IPv4, IPv6 and host names.
+
+Trio's streams switch Nagle's algorithm off, and its connect tries all addresses of a name.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import trio
+
+from ..errors import BindFailed
+from .address import TcpAddress
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+__all__ = ["connect", "open_listeners"]
+
+
+async def connect(address: TcpAddress) -> trio.abc.Stream:
+    """Connect to the first address of the host that answers; raises ``OSError``."""
+    return await trio.open_tcp_stream(address.host, address.port)
+
+
+@asynccontextmanager
+async def open_listeners(
+    address: TcpAddress,
+) -> AsyncGenerator[tuple[list[trio.SocketListener], list[TcpAddress]], None]:
+    """Listen at all addresses of the host until the body ends; give the listeners and what they are bound to.
+
+    Raises:
+      BindFailed: the host has no address here, or the port is taken.
+
+    """
+    try:
+        listeners = list(await trio.open_tcp_listeners(address.port, host=address.host))
+    except OSError as error:
+        raise BindFailed(f"cannot listen at {address}: {error.strerror or error}") from error
+    async with AsyncExitStack() as stack:
+        for listener in listeners:
+            await stack.enter_async_context(listener)
+        names = [listener.socket.getsockname() for listener in listeners]
+        yield listeners, [TcpAddress(name[0], name[1]) for name in names]

@@ -1,0 +1,138 @@
+"""The seam between the bus and the world: batches of messages out, batches of messages in.
+
+There are two kinds. A *framed* transport turns batches into bytes on a Trio stream, whatever kind of stream that is. A
+*memory* transport (see :mod:`.memory`) hands the batches over as they are. What runs above cannot tell them apart.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+import trio
+from attrs import define, field
+
+from ..wire.framing import FrameDecoder
+from ..wire.messages import ClientMessage, ServerMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..wire.codec import Codec
+
+__all__ = ["FramedTransport", "Transport"]
+
+Incoming = TypeVar("Incoming")
+Outgoing = TypeVar("Outgoing", bound=ClientMessage | ServerMessage)
+
+_RECEIVE_SIZE: Final = 65_536
+_SEND_SIZE: Final = 262_144
+"""A batch is written in pieces of this size, so that a slow peer that reads is told from one that does not."""
+
+
+class Transport(ABC, Generic[Incoming, Outgoing]):
+    """One end of one connection. One task may receive while another sends."""
+
+    compresses: bool = False
+    """Whether large payloads are worth compressing here."""
+
+    writing_since: float | None = None
+    """When the write in progress last got anywhere (``trio.current_time()``), or None when nothing is being written."""
+
+    @abstractmethod
+    async def receive(self) -> Sequence[Incoming]:
+        """Return the next messages, at least one.
+
+        Cancelled, it loses nothing that it would have returned.
+
+        Raises:
+          trio.EndOfChannel: the peer has closed its end.
+          trio.BrokenResourceError: the connection broke.
+          ProtocolViolation: the peer sent what the wire forbids.
+
+        """
+
+    @abstractmethod
+    async def send(self, messages: Sequence[Outgoing]) -> None:
+        """Send all these messages. Cancelled, it may have sent half of one: close the transport then.
+
+        Raises:
+          trio.BrokenResourceError: the connection broke.
+
+        """
+
+    def raise_limit(self, frame: int, *, can_inflate: bool = True) -> None:
+        """Allow frames of this size from the peer, now that the handshake is over, and know what it can read."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Close this end; immediate if cancelled."""
+
+
+@define(eq=False)
+class FramedTransport(Transport[Incoming, Outgoing]):
+    """Messages as frames on a stream.
+
+    ``codec`` is None on the side of a bus until the first frame has shown which wire the client speaks.
+    """
+
+    stream: trio.abc.Stream
+    limit: int
+    choose: Callable[[bytes], Codec[Incoming, Outgoing]]
+    codec: Codec[Incoming, Outgoing] | None = None
+    compresses: bool = False
+    writing_since: float | None = field(default=None, init=False)
+    _decoder: FrameDecoder = field(init=False)
+    _receive_size: int = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Start with the limit of the handshake, for frames and for what is read at once."""
+        self._decoder = FrameDecoder(self.limit)
+        self._receive_size = self.limit
+
+    async def receive(self) -> Sequence[Incoming]:
+        """Return what one read brought, decoded; read on while that is no complete frame."""
+        while True:
+            try:
+                data = await self.stream.receive_some(self._receive_size)
+            except trio.ClosedResourceError as error:
+                raise trio.BrokenResourceError("the stream was closed") from error
+            if not data:
+                raise trio.EndOfChannel
+            # No checkpoint from here on: what was read is decoded or the connection is over.
+            frames = self._decoder.feed(bytes(data))
+            if frames:
+                if self.codec is None:
+                    self.codec = self.choose(frames[0])
+                return self.codec.decode(frames)
+
+    async def send(self, messages: Sequence[Outgoing]) -> None:
+        """Write the messages as one run of bytes."""
+        if self.codec is None:
+            # A peer that has not shown its wire cannot be told anything.
+            return
+        data = self.codec.encode(messages)
+        try:
+            if len(data) <= _SEND_SIZE:
+                self.writing_since = trio.current_time()
+                await self.stream.send_all(data)
+                return
+            with memoryview(data) as view:
+                for start in range(0, len(data), _SEND_SIZE):
+                    self.writing_since = trio.current_time()
+                    await self.stream.send_all(view[start : start + _SEND_SIZE])
+        except trio.ClosedResourceError as error:
+            raise trio.BrokenResourceError("the stream was closed") from error
+        finally:
+            self.writing_since = None
+
+    def raise_limit(self, frame: int, *, can_inflate: bool = True) -> None:
+        """Leave the limits of the handshake behind."""
+        self._decoder.limit = frame
+        self._receive_size = _RECEIVE_SIZE
+        if not can_inflate and self.codec is not None:
+            self.codec.inflate_limit = frame
+
+    async def aclose(self) -> None:
+        """Close the stream."""
+        await self.stream.aclose()

@@ -1,0 +1,115 @@
+"""Unix domain sockets: a listener that takes nobody else's path, and connecting.
+
+A socket's file outlives the process that made it. So whatever is at the path is looked at first: a file that is no
+socket is left alone, a socket that answers is a bus that lives, and only one that refuses is dead and replaced. The
+new socket is made beside it under a name of its own, closed to other users, and then linked into place, which fails
+rather than replaces. On closing the path is removed only if it still leads to the socket that was put there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import socket
+import stat
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from ..errors import BindFailed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from .address import UnixAddress
+
+__all__ = ["connect", "open_listeners"]
+
+_BACKLOG = 1024
+
+
+async def connect(address: UnixAddress) -> trio.abc.Stream:
+    """Connect; raises ``OSError``."""
+    return await trio.open_unix_socket(address.path)
+
+
+@asynccontextmanager
+async def open_listeners(
+    address: UnixAddress,
+) -> AsyncGenerator[tuple[list[trio.SocketListener], list[UnixAddress]], None]:
+    """Listen at the path until the body ends; give the listener and the address it is bound to.
+
+    Raises:
+      BindFailed: something that must not be replaced is at the path, or no socket can be made there.
+
+    """
+    path = address.path
+    try:
+        _remove_dead(path)
+        server = _bind(path)
+    except OSError as error:
+        if isinstance(error, BindFailed):
+            raise
+        raise BindFailed(f"cannot listen at {address}: {error.strerror or error}") from error
+    with server:
+        ours = _identity(path)
+        try:
+            yield [trio.SocketListener(trio.socket.from_stdlib_socket(server))], [address]
+        finally:
+            if _identity(path) == ours:
+                _remove(path)
+
+
+def _bind(path: str) -> socket.socket:
+    """Return a listening socket of mode 0600 at a path where nothing is."""
+    scratch = Path(path).with_name(f".{secrets.token_hex(4)}")
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        server.bind(str(scratch))
+        try:
+            scratch.chmod(0o600)
+            server.listen(_BACKLOG)
+            os.link(scratch, path)
+        finally:
+            scratch.unlink()
+    except FileExistsError as error:
+        server.close()
+        raise BindFailed(f"unix:{path} is in use: another bus took it just now") from error
+    except BaseException:
+        server.close()
+        raise
+    return server
+
+
+def _remove_dead(path: str) -> None:
+    """Remove a dead socket from the path; raise ``BindFailed`` for anything else that is there."""
+    found = _identity(path)
+    if found is None:
+        return
+    if not stat.S_ISSOCK(os.lstat(path).st_mode):
+        raise BindFailed(f"{path} exists and is not a socket: remove it or choose another path")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(0)
+        result = probe.connect_ex(path)
+    if result not in {errno.ECONNREFUSED, errno.ENOENT}:
+        raise BindFailed(f"unix:{path} is in use: a bus that lives answers there, or its owner is another user")
+    if _identity(path) == found:
+        Path(path).unlink()
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(OSError):
+        Path(path).unlink()
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Return what tells this file from another at the same path, or None where there is none."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino

@@ -1,0 +1,82 @@
+"""A codec is one wire seen from one end: frames to messages, messages to bytes.
+
+A bus tells the wires apart by the first byte of the first frame, so that clients of different wires share one
+listener: a native frame is a CBOR array, and another wire is one more row in :func:`codec_for_client`.
+
+The law of this module: bytes in, messages out; messages in, bytes out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+import attrs
+from attrs import define
+
+from ..errors import MalformedMessage, ProtocolViolation
+from . import messages as m
+from . import native
+from . import values as v
+from .compression import inflate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+__all__ = ["Codec", "codec_for_bus", "codec_for_client"]
+
+Incoming = TypeVar("Incoming")
+Outgoing = TypeVar("Outgoing", bound=m.ClientMessage | m.ServerMessage)
+
+_ARRAY = 4
+"""The CBOR major type of an array, in the top three bits of its first byte."""
+
+
+@define(eq=False)
+class Codec(Generic[Incoming, Outgoing]):
+    """Both directions of one wire for one end of one connection.
+
+    ``inflate_limit`` is set, to a number of bytes, for a peer that cannot read compressed payloads: they are inflated
+    for it.
+    """
+
+    decode: Callable[[Sequence[bytes]], list[Incoming]]
+    encode_one: Callable[[Outgoing], bytes]
+    inflate_limit: int | None = None
+
+    def encode(self, messages: Iterable[Outgoing]) -> bytes:
+        """Return the messages as the bytes of their frames, in order."""
+        if self.inflate_limit is not None:
+            messages = (_inflated(message, self.inflate_limit) for message in messages)
+        return b"".join(map(self.encode_one, messages))
+
+
+def codec_for_client(first_frame: bytes) -> Codec[m.ClientMessage, m.ServerMessage]:
+    """Return the bus's codec for the client whose first frame this is.
+
+    Raises:
+      ProtocolViolation: the frame opens no wire that the bus speaks.
+
+    """
+    if first_frame[0] >> 5 == _ARRAY:
+        return Codec(native.decode_client_messages, native.encode)
+    raise ProtocolViolation("the first frame is not a t2bus/1 HELLO: this port speaks the t2bus wire only")
+
+
+def codec_for_bus() -> Codec[m.ServerMessage, m.ClientMessage]:
+    """Return a client's codec."""
+    return Codec(native.decode_server_messages, native.encode)
+
+
+def _inflated(message: Outgoing, limit: int) -> Outgoing:
+    """Return the message with its payload inflated; one that cannot be is left to fail in the receiver, alone."""
+    try:
+        match message:
+            case m.Deliver(ids, m.Publication(topic, v.Deflated() as payload, headers)):
+                publication = m.Publication(topic, inflate(payload, limit), headers)
+                return cast("Outgoing", m.Deliver(ids, publication))
+            case m.Call(payload=v.Deflated() as payload) | m.Response(payload=v.Deflated() as payload):
+                return attrs.evolve(message, payload=inflate(payload, limit))
+            case _:
+                return message
+    except MalformedMessage:
+        return message

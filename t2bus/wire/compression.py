@@ -1,0 +1,53 @@
+"""Compressed payloads: zlib at its fastest level, made by the sender, undone by the receiver, capped on both sides.
+
+The bus passes a compressed payload on as it is, so compression costs a message one deflate and one inflate however many
+connections it crosses. Inflating never makes more than the cap: a few kilobytes can declare gigabytes.
+
+The law of this module: bytes in, bytes out.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from ..errors import MalformedMessage
+from .values import Deflated, Payload
+
+__all__ = ["THRESHOLD", "ZLIB", "deflate", "inflate"]
+
+ZLIB = "zlib"
+"""The name of the one compression there is, as HELLO and WELCOME give it."""
+
+THRESHOLD = 5_000
+"""Payloads of up to this many bytes are sent as they are: below it a packet is saved at most, and the time is not."""
+
+_LEVEL = 1
+
+
+def deflate(payload: bytes) -> Payload:
+    """Return the payload compressed, or as it is where that would not make it smaller."""
+    if len(payload) <= THRESHOLD:
+        return payload
+    data = zlib.compress(payload, _LEVEL)
+    return Deflated(data) if len(data) < len(payload) else payload
+
+
+def inflate(payload: Payload, limit: int) -> bytes:
+    """Return the payload as its sender's program gave it.
+
+    Raises:
+      MalformedMessage: the compressed bytes are no zlib stream, or hold more than ``limit`` bytes.
+
+    """
+    if isinstance(payload, bytes):
+        return payload
+    inflater = zlib.decompressobj()
+    try:
+        data = inflater.decompress(payload.data, limit + 1)
+    except zlib.error as error:
+        raise MalformedMessage(f"a compressed payload cannot be inflated: {error}") from error
+    if len(data) > limit:
+        raise MalformedMessage(f"a compressed payload holds more than {limit} bytes (Limits.frame)")
+    if not inflater.eof or inflater.unused_data:
+        raise MalformedMessage("a compressed payload is cut short or has bytes after its end")
+    return data

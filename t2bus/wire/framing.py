@@ -1,0 +1,80 @@
+"""Frames: a 4-byte big-endian length, then that many bytes. Both wires of the bus are framed so.
+
+A decoder is fed whatever the network brought and returns the frames that are complete. It looks at a length as soon as
+its four bytes are there and refuses it at once if it is over the limit; it allocates for bytes that have arrived,
+never for a length that was declared. What is incomplete is kept in the pieces it came in and joined once, when the
+frame is whole, so that a peer that sends a large frame byte by byte costs linear time.
+
+The law of this module: bytes in, bytes out.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from ..errors import ProtocolViolation
+
+__all__ = ["HEADER_SIZE", "FrameDecoder", "frame"]
+
+_LENGTH = struct.Struct(">I")
+HEADER_SIZE = _LENGTH.size
+
+
+def frame(body: bytes) -> bytes:
+    """Return the body with its length in front."""
+    return _LENGTH.pack(len(body)) + body
+
+
+class FrameDecoder:
+    """Cuts a stream of bytes into frames of at most ``limit`` bytes, which may be changed between two calls."""
+
+    __slots__ = ("_buffered", "_needed", "_pieces", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._pieces: list[bytes] = []
+        self._buffered = 0
+        self._needed = HEADER_SIZE
+
+    @property
+    def buffered(self) -> int:
+        """How many bytes of an incomplete frame are waiting for the rest."""
+        return self._buffered
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the bodies of the frames that ``data`` completes, oldest first.
+
+        Raises:
+          ProtocolViolation: a frame is empty or declares more than ``limit`` bytes. The stream has lost its meaning
+          then:
+            close it.
+
+        """
+        self._buffered += len(data)
+        if self._pieces:
+            self._pieces.append(data)
+            if self._buffered < self._needed:
+                return []
+            data = b"".join(self._pieces)
+            self._pieces.clear()
+        return self._cut(data)
+
+    def _cut(self, data: bytes) -> list[bytes]:
+        frames = []
+        start, end, limit = 0, len(data), self.limit
+        needed = HEADER_SIZE
+        while end - start >= HEADER_SIZE:
+            (length,) = _LENGTH.unpack_from(data, start)
+            if not 0 < length <= limit:
+                raise ProtocolViolation(f"a frame declares {length} bytes; 1 to {limit} are allowed here")
+            body = start + HEADER_SIZE
+            if end - body < length:
+                needed = HEADER_SIZE + length
+                break
+            start = body + length
+            frames.append(data[body:start])
+        self._buffered = end - start
+        self._needed = needed
+        if self._buffered:
+            self._pieces.append(data[start:])
+        return frames

@@ -1,0 +1,296 @@
+"""What two ends of a connection can say to each other: two closed unions of frozen classes.
+
+:data:`ClientMessage` is what a client says and :data:`ServerMessage` what a bus says; :class:`Ping`, :class:`Pong`,
+:class:`Goodbye` and :class:`Violation` belong to both. The classes know nothing of bytes: a codec turns them into
+frames and back, and the in-process transport hands them over as they are. ``docs/wire.md`` specifies each.
+
+Two numbers run through them. An *operation id* is chosen by the client, counts up from 1 and is never reused on its
+connection; a subscription, a service and a request are named by the id of the operation that opened them. A *call id*
+is chosen by the bus and names one request on its way to one responder.
+
+The law of this module: values only. No bytes of the wire, no time, no I/O; a payload is opaque.
+"""
+
+from __future__ import annotations
+
+from attrs import define, field, frozen
+
+from .values import NO_HEADERS, ErrorCode, Headers, Payload
+
+__all__ = [
+    "Accepted",
+    "Call",
+    "Cancel",
+    "Claim",
+    "ClientMessage",
+    "Credit",
+    "Deliver",
+    "Fail",
+    "Gap",
+    "Goodbye",
+    "Hello",
+    "Ping",
+    "Pong",
+    "Publication",
+    "Publish",
+    "Refused",
+    "Request",
+    "Respond",
+    "Response",
+    "ServerMessage",
+    "Subscribe",
+    "Unclaim",
+    "Unsubscribe",
+    "Violation",
+    "Welcome",
+    "Withdraw",
+]
+
+
+@define
+class Publication:
+    """One published message, shared by all its receivers.
+
+    ``tail`` is the native codec's own: the encoded end of the frame, kept here so that it is made once for all
+    receivers. It is derived from the other fields, takes no part in equality, and is why this class is not frozen.
+    """
+
+    topic: str
+    payload: Payload
+    headers: Headers = NO_HEADERS
+    tail: bytes | None = field(default=None, init=False, eq=False, repr=False)
+
+
+# --- both ways
+
+
+@frozen
+class Ping:
+    """Ask for a sign of life; answered by a :class:`Pong` with the same token."""
+
+    token: int
+
+
+@frozen
+class Pong:
+    """The sign of life."""
+
+    token: int
+
+
+@frozen
+class Goodbye:
+    """The sender ends the connection on purpose once what it sent before has been written."""
+
+    text: str
+
+
+@frozen
+class Violation:
+    """The sender closes the connection because the receiver broke a rule or reached a bound; ``text`` says which."""
+
+    text: str
+
+
+# --- a client speaks
+
+
+@frozen
+class Hello:
+    """Open the conversation: the version of the wire, who speaks, and the compressions that this end can read."""
+
+    version: int
+    agent: str
+    compressions: tuple[str, ...] = ()
+
+
+@frozen
+class Subscribe:
+    """Open a subscription with a credit window of that many messages and bytes."""
+
+    id: int
+    topic: str
+    messages: int
+    size: int
+
+
+@frozen
+class Unsubscribe:
+    """Close a subscription."""
+
+    id: int
+    subscription: int
+
+
+@frozen
+class Publish:
+    """Publish; ``paced`` asks to be held rather than dropped where a window is spent."""
+
+    id: int
+    paced: bool
+    publication: Publication
+
+
+@frozen
+class Claim:
+    """Serve a topic, with at most that many requests and bytes pending."""
+
+    id: int
+    topic: str
+    requests: int
+    size: int
+
+
+@frozen
+class Unclaim:
+    """Stop serving."""
+
+    id: int
+    service: int
+
+
+@frozen
+class Request:
+    """Ask the service of a topic; ``timeout`` is the caller's deadline in milliseconds from now, if it has one."""
+
+    id: int
+    timeout: int | None
+    topic: str
+    payload: Payload
+    headers: Headers = NO_HEADERS
+
+
+@frozen
+class Cancel:
+    """Give a request up; nothing answers it any more."""
+
+    request: int
+
+
+@frozen
+class Respond:
+    """Answer a call."""
+
+    call: int
+    payload: Payload
+    headers: Headers = NO_HEADERS
+
+
+@frozen
+class Fail:
+    """End a call without an answer: ``REMOTE_ERROR`` or ``MALFORMED_MESSAGE``, and what the handler says."""
+
+    call: int
+    code: ErrorCode
+    text: str
+
+
+@frozen
+class Credit:
+    """Give back what the program took: triples of subscription, messages and bytes."""
+
+    grants: tuple[tuple[int, int, int], ...]
+
+
+# --- a bus speaks
+
+
+@frozen
+class Welcome:
+    """Let the client in: the version, who speaks, the compressions in use, and what the client has to keep within.
+
+    ``frame`` is the largest frame the client may send, ``delivery`` the largest it has to take.
+    """
+
+    version: int
+    agent: str
+    compressions: tuple[str, ...]
+    connection: int
+    frame: int
+    delivery: int
+    topic_length: int
+    topic_depth: int
+    requests: int
+
+
+@frozen
+class Accepted:
+    """Acknowledge the operations ``first``, ``first + 1`` and so on, each with its number of receiving connections."""
+
+    first: int
+    counts: tuple[int, ...]
+
+
+@frozen
+class Refused:
+    """Refuse an operation, or end a request without an answer."""
+
+    id: int
+    code: ErrorCode
+    text: str
+
+
+@frozen
+class Deliver:
+    """Hand a publication to these subscriptions of the connection."""
+
+    subscriptions: tuple[int, ...]
+    publication: Publication
+
+
+@frozen
+class Gap:
+    """Tell a subscription that ``dropped`` messages are missing at this place of its stream."""
+
+    subscription: int
+    dropped: int
+
+
+@frozen
+class Call:
+    """Hand a request to its service."""
+
+    id: int
+    service: int
+    timeout: int | None
+    topic: str
+    payload: Payload
+    headers: Headers = NO_HEADERS
+
+
+@frozen
+class Withdraw:
+    """Tell a responder that nobody waits for this call any more. It still has to be ended by Respond or Fail."""
+
+    call: int
+
+
+@frozen
+class Response:
+    """Answer a request."""
+
+    request: int
+    payload: Payload
+    headers: Headers = NO_HEADERS
+
+
+ClientMessage = (
+    Hello
+    | Subscribe
+    | Unsubscribe
+    | Publish
+    | Claim
+    | Unclaim
+    | Request
+    | Cancel
+    | Respond
+    | Fail
+    | Credit
+    | Ping
+    | Pong
+    | Goodbye
+    | Violation
+)
+ServerMessage = (
+    Welcome | Accepted | Refused | Deliver | Gap | Call | Withdraw | Response | Ping | Pong | Goodbye | Violation
+)

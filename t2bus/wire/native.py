@@ -1,0 +1,341 @@
+"""The native wire, ``t2bus/1``: each message is one flat CBOR array ``[kind, …]``. ``docs/wire.md`` is its
+specification.
+
+Decoding trusts nothing. The CBOR reader is hardened: no tags, nothing of indefinite length, no duplicate keys, a small
+depth; the array must fill its frame exactly; then each element is checked for its exact type and range, so that a
+message class always holds what its annotations say. Whatever the bytes are, the outcome is a message or
+:class:`~t2bus.errors.ProtocolViolation`.
+
+Encoding is a table too. The messages that carry payloads are assembled by hand from precomputed pieces, since each
+passes here once per publication and receiver; the end of a publication's frame (topic, payload, headers) is the same
+for all its receivers and is kept in the publication.
+
+The law of this module: bytes in, messages out; messages in, bytes out.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final, NoReturn
+
+import cbor2
+
+from ..errors import ProtocolViolation
+from . import messages as m
+from . import values as v
+
+__all__ = ["VERSION", "decode_client_messages", "decode_server_messages", "encode"]
+
+VERSION: Final = 1
+
+_MAX_DEPTH = 2
+_UINT64 = 1 << 64
+_DEFLATED = 1
+"""A compressed payload is the array ``[1, bytes]`` where a plain one is the bytes alone."""
+
+
+# --- decoding: hardened CBOR
+
+
+class _RefuseTags(dict[int, Callable[..., object]]):
+    """A table of semantic decoders that has a refusing one for every tag."""
+
+    def get(self, tag: int, _: object = None) -> Callable[..., object]:
+        return self[tag]
+
+    def __missing__(self, tag: int) -> Callable[..., object]:
+        def refuse(*_: object) -> NoReturn:
+            raise cbor2.CBORDecodeError(f"tag {tag} is not allowed")
+
+        return refuse
+
+
+def _items(frames: Sequence[bytes]) -> Iterable[list[Any]]:
+    """Yield the array in each frame. One reader serves the batch: making one costs as much as reading a frame."""
+    buffer = io.BytesIO(b"".join(frames))
+    read = cbor2.CBORDecoder(
+        buffer,
+        semantic_decoders=_RefuseTags(),
+        max_depth=_MAX_DEPTH,
+        allow_indefinite=False,
+        allow_duplicate_keys=False,
+        strict_hashable_types=True,
+    ).decode
+    end = 0
+    for frame in frames:
+        end += len(frame)
+        try:
+            item = read()
+        except (cbor2.CBORError, ValueError, OverflowError, MemoryError, RecursionError) as error:
+            raise ProtocolViolation(f"a frame is not the CBOR this wire allows: {error}") from error
+        if buffer.tell() != end:
+            raise ProtocolViolation("a frame holds more or less than one CBOR item")
+        if type(item) is not list or not item:
+            raise ProtocolViolation("a frame is not an array that starts with its kind")
+        yield item
+
+
+# --- decoding: exact types
+
+_Check = Callable[[Any], Any]
+
+
+def _uint(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < _UINT64:
+        raise ProtocolViolation("expected an unsigned integer of 64 bits")
+    return value
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise ProtocolViolation("expected text")
+    return value
+
+
+def _bool(value: Any) -> bool:
+    if type(value) is not bool:
+        raise ProtocolViolation("expected true or false")
+    return value
+
+
+def _timeout(value: Any) -> int | None:
+    return None if value is None else _uint(value)
+
+
+def _payload(value: Any) -> v.Payload:
+    if type(value) is bytes:
+        return value
+    if (
+        type(value) is list
+        and len(value) == len(("algorithm", "data"))
+        and value[0] == _DEFLATED
+        and type(value[1]) is bytes
+    ):
+        data = value[1]
+        if type(data) is bytes:
+            return v.Deflated(data)
+    raise ProtocolViolation("expected a payload: a byte string, or [1, byte string]")
+
+
+def _headers(value: Any) -> v.Headers:
+    if type(value) is not dict or any(type(k) is not str or type(v) is not str for k, v in value.items()):
+        raise ProtocolViolation("expected headers: a map of text to text")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if type(value) is not list:
+        raise ProtocolViolation("expected an array of texts")
+    return tuple(map(_text, value))
+
+
+def _uints(value: Any) -> tuple[int, ...]:
+    if type(value) is not list or not value:
+        raise ProtocolViolation("expected an array of one or more unsigned integers")
+    return tuple(map(_uint, value))
+
+
+def _code(value: Any) -> v.ErrorCode:
+    try:
+        return v.ErrorCode(_uint(value))
+    except ValueError as error:
+        raise ProtocolViolation(f"unknown error code {value}") from error
+
+
+def _fixed(make: Callable[..., Any], *checks: _Check) -> _Check:
+    """Read a message whose array has one element for each check."""
+
+    def read(item: list[Any]) -> Any:
+        if len(item) != len(checks) + 1:
+            raise ProtocolViolation(f"a message of kind {item[0]} has {len(item) - 1} elements, not {len(checks)}")
+        return make(*[check(value) for check, value in zip(checks, item[1:], strict=True)])
+
+    return read
+
+
+def _with_headers(make: Callable[..., Any], *checks: _Check) -> _Check:
+    """Read a message that may have headers as one more element."""
+    bare = _fixed(make, *checks)
+    full = _fixed(make, *checks, _headers)
+    return lambda item: full(item) if len(item) == len(checks) + 2 else bare(item)
+
+
+def _publish(number: int, paced: Any, topic: str, payload: v.Payload, headers: v.Headers = v.NO_HEADERS) -> m.Publish:
+    return m.Publish(number, paced, m.Publication(topic, payload, headers))
+
+
+def _deliver(ids: tuple[int, ...], topic: str, payload: v.Payload, headers: v.Headers = v.NO_HEADERS) -> m.Deliver:
+    return m.Deliver(ids, m.Publication(topic, payload, headers))
+
+
+def _accepted(item: list[Any]) -> m.Accepted:
+    first, *counts = _uints(item[1:])
+    return m.Accepted(first, tuple(counts))
+
+
+def _credit(item: list[Any]) -> m.Credit:
+    flat = _uints(item[1:])
+    if len(flat) % 3:
+        raise ProtocolViolation("credit comes in triples of subscription, messages and bytes")
+    return m.Credit(tuple(zip(flat[::3], flat[1::3], flat[2::3], strict=True)))
+
+
+_BOTH: dict[int, _Check] = {
+    13: _fixed(m.Ping, _uint),
+    14: _fixed(m.Pong, _uint),
+    15: _fixed(m.Goodbye, _text),
+    16: _fixed(m.Violation, _text),
+}
+_FROM_CLIENT: dict[int, _Check] = _BOTH | {
+    1: _fixed(m.Hello, _uint, _text, _texts),
+    3: _fixed(m.Subscribe, _uint, _text, _uint, _uint),
+    4: _fixed(m.Unsubscribe, _uint, _uint),
+    5: _with_headers(_publish, _uint, _bool, _text, _payload),
+    6: _fixed(m.Claim, _uint, _text, _uint, _uint),
+    7: _fixed(m.Unclaim, _uint, _uint),
+    8: _with_headers(m.Request, _uint, _timeout, _text, _payload),
+    9: _fixed(m.Cancel, _uint),
+    10: _with_headers(m.Respond, _uint, _payload),
+    11: _fixed(m.Fail, _uint, _code, _text),
+    12: _credit,
+}
+_FROM_SERVER: dict[int, _Check] = _BOTH | {
+    2: _fixed(m.Welcome, _uint, _text, _texts, _uint, _uint, _uint, _uint, _uint, _uint),
+    20: _accepted,
+    21: _fixed(m.Refused, _uint, _code, _text),
+    22: _with_headers(_deliver, _uints, _text, _payload),
+    23: _fixed(m.Gap, _uint, _uint),
+    24: _with_headers(m.Call, _uint, _uint, _timeout, _text, _payload),
+    25: _fixed(m.Withdraw, _uint),
+    26: _with_headers(m.Response, _uint, _payload),
+}
+
+
+def _decode(frames: Sequence[bytes], kinds: Mapping[int, _Check]) -> list[Any]:
+    decoded = []
+    for item in _items(frames):
+        kind = item[0]
+        if type(kind) is not int or (read := kinds.get(kind)) is None:
+            raise ProtocolViolation("a message is of a kind that this end does not take")
+        decoded.append(read(item))
+    return decoded
+
+
+def decode_client_messages(frames: Sequence[bytes]) -> list[m.ClientMessage]:
+    """Return what a client says in these frames; raise ``ProtocolViolation`` if any is not of this wire."""
+    return _decode(frames, _FROM_CLIENT)
+
+
+def decode_server_messages(frames: Sequence[bytes]) -> list[m.ServerMessage]:
+    """Return what a bus says in these frames; raise ``ProtocolViolation`` if any is not of this wire."""
+    return _decode(frames, _FROM_SERVER)
+
+
+# --- encoding
+
+_FRAME = struct.Struct(">I")
+_PUBLISH = struct.Struct(">IBBBQB")
+_INLINE = 24
+"""Numbers below this stand in the first byte of a CBOR item; 24 to 27 there say that 1, 2, 4 or 8 bytes follow."""
+_LIMITS = (1 << 8, 1 << 16, 1 << 32, 1 << 64)
+_HEADS = tuple(map(struct.Struct, (">BB", ">BH", ">BI", ">BQ")))
+
+
+def _head(major: int, number: int) -> bytes:
+    """Return the CBOR head of an item: its major type and its number, as short as it goes."""
+    if number < _INLINE:
+        return bytes((major << 5 | number,))
+    size = next(size for size, limit in enumerate(_LIMITS) if number < limit)
+    return _HEADS[size].pack(major << 5 | _INLINE + size, number)
+
+
+_encode_text = lru_cache(maxsize=4096)(cbor2.dumps)
+_encode_ids = lru_cache(maxsize=4096)(lambda ids: cbor2.dumps(list(ids)))
+
+
+def _encode_payload(payload: v.Payload) -> bytes:
+    if type(payload) is v.Deflated:
+        return b"\x82\x01" + _encode_payload(payload.data)
+    return _head(2, len(payload)) + payload  # type: ignore[arg-type, operator]
+
+
+def _tail(publication: m.Publication) -> bytes:
+    if publication.tail is None:
+        tail = _encode_text(publication.topic) + _encode_payload(publication.payload)
+        publication.tail = tail + cbor2.dumps(dict(publication.headers)) if publication.headers else tail
+    return publication.tail
+
+
+def _encode_publish(message: m.Publish) -> bytes:
+    # One pack for length, array, kind, a fixed 64-bit id and the flag: publishing is what a client does most.
+    publication = message.publication
+    tail = _tail(publication)
+    array = 0x86 if publication.headers else 0x85
+    return _PUBLISH.pack(12 + len(tail), array, 5, 0x1B, message.id, 0xF5 if message.paced else 0xF4) + tail
+
+
+def _encode_deliver(message: m.Deliver) -> bytes:
+    publication = message.publication
+    tail = _tail(publication)
+    ids = _encode_ids(message.subscriptions)
+    kind = b"\x85\x16" if publication.headers else b"\x84\x16"
+    return b"".join((_FRAME.pack(2 + len(ids) + len(tail)), kind, ids, tail))
+
+
+def _encode_carrier(kind: int, elements: Sequence[object], payload: v.Payload, headers: v.Headers) -> bytes:
+    """Frame a message that ends in a payload and perhaps headers."""
+    parts = [_head(4, 2 + len(elements) + bool(headers)), _head(0, kind), *map(cbor2.dumps, elements)]
+    parts.append(_encode_payload(payload))
+    if headers:
+        parts.append(cbor2.dumps(dict(headers)))
+    body = b"".join(parts)
+    return _FRAME.pack(len(body)) + body
+
+
+def _flat(kind: int, fields: Callable[[Any], Iterable[object]]) -> Callable[[Any], bytes]:
+    def write(message: Any) -> bytes:
+        body = cbor2.dumps([kind, *fields(message)])
+        return _FRAME.pack(len(body)) + body
+
+    return write
+
+
+_ENCODERS: dict[type, Callable[[Any], bytes]] = {
+    m.Publish: _encode_publish,
+    m.Deliver: _encode_deliver,
+    m.Request: lambda x: _encode_carrier(8, (x.id, x.timeout, x.topic), x.payload, x.headers),
+    m.Respond: lambda x: _encode_carrier(10, (x.call,), x.payload, x.headers),
+    m.Call: lambda x: _encode_carrier(24, (x.id, x.service, x.timeout, x.topic), x.payload, x.headers),
+    m.Response: lambda x: _encode_carrier(26, (x.request,), x.payload, x.headers),
+    m.Hello: _flat(1, lambda x: (x.version, x.agent, list(x.compressions))),
+    m.Welcome: _flat(
+        2,
+        lambda x: (
+            *(x.version, x.agent, list(x.compressions), x.connection),
+            *(x.frame, x.delivery, x.topic_length, x.topic_depth, x.requests),
+        ),
+    ),
+    m.Subscribe: _flat(3, lambda x: (x.id, x.topic, x.messages, x.size)),
+    m.Unsubscribe: _flat(4, lambda x: (x.id, x.subscription)),
+    m.Claim: _flat(6, lambda x: (x.id, x.topic, x.requests, x.size)),
+    m.Unclaim: _flat(7, lambda x: (x.id, x.service)),
+    m.Cancel: _flat(9, lambda x: (x.request,)),
+    m.Fail: _flat(11, lambda x: (x.call, x.code, x.text)),
+    m.Credit: _flat(12, lambda x: (number for grant in x.grants for number in grant)),
+    m.Ping: _flat(13, lambda x: (x.token,)),
+    m.Pong: _flat(14, lambda x: (x.token,)),
+    m.Goodbye: _flat(15, lambda x: (x.text,)),
+    m.Violation: _flat(16, lambda x: (x.text,)),
+    m.Accepted: _flat(20, lambda x: (x.first, *x.counts)),
+    m.Refused: _flat(21, lambda x: (x.id, x.code, x.text)),
+    m.Gap: _flat(23, lambda x: (x.subscription, x.dropped)),
+    m.Withdraw: _flat(25, lambda x: (x.call,)),
+}
+
+
+def encode(message: m.ClientMessage | m.ServerMessage) -> bytes:
+    """Return the message as one frame, its length in front."""
+    return _ENCODERS[type(message)](message)

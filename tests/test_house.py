@@ -1,0 +1,91 @@
+"""The house rules that no linter checks, read from the source."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "t2bus"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+TEST_MODULES = sorted((ROOT / "tests").rglob("test_*.py"))
+
+LONGEST_FUNCTION = 40
+LONGEST_MODULE = 350
+
+Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def functions(tree: ast.AST) -> list[Function]:
+    return [node for node in ast.walk(tree) if isinstance(node, Function)]
+
+
+def is_submodule(name: str) -> bool:
+    return (PACKAGE / f"{name}.py").exists() or (PACKAGE / name / "__init__.py").exists()
+
+
+def imports(tree: ast.AST) -> list[ast.Import | ast.ImportFrom]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+def is_bare(node: ast.Import | ast.ImportFrom, path: Path) -> bool:
+    """Whether this takes a name out of ``t2bus/__init__.py``; ``from t2bus import topic`` takes a module."""
+    if isinstance(node, ast.Import):
+        return any(name.name == "t2bus" for name in node.names)
+    above = len(path.relative_to(ROOT).parts) - 1
+    from_package = node.module == "t2bus" if node.level == 0 else node.module is None and node.level == above
+    return from_package and not all(is_submodule(name.name) for name in node.names)
+
+
+def length(function: Function) -> int:
+    """Its lines from `def` to its last one, without those of the docstring."""
+    assert function.end_lineno is not None
+    lines = function.end_lineno - function.lineno + 1
+    if ast.get_docstring(function) is not None:
+        docstring = function.body[0]
+        assert docstring.end_lineno is not None
+        lines -= docstring.end_lineno - docstring.lineno + 1
+    return lines
+
+
+def is_one_sentence(docstring: str | None) -> bool:
+    """Whether it ends in a full stop, and neither a second sentence nor a second paragraph begins in it."""
+    return re.fullmatch(r"(?:(?![.!?]\s+[A-Z]|\n\s*\n).)+\.", docstring or "", re.DOTALL) is not None
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_no_module_imports_the_bare_package(path: Path) -> None:
+    """Nothing inside t2bus imports the public names from above it."""
+    assert [node.lineno for node in imports(parsed(path)) if is_bare(node, path)] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_modules_are_short(path: Path) -> None:
+    """A module is at most 350 lines long."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_MODULE
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_functions_are_short(path: Path) -> None:
+    """A function is at most 40 lines long, its docstring not counted."""
+    too_long = {node.name: length(node) for node in functions(parsed(path)) if length(node) > LONGEST_FUNCTION}
+    assert too_long == {}
+
+
+@pytest.mark.parametrize("path", TEST_MODULES, ids=relative)
+def test_tests_state_their_fact(path: Path) -> None:
+    """Every test says in one sentence what it shows."""
+    tests = [node for node in functions(parsed(path)) if node.name.startswith("test")]
+    assert [node.name for node in tests if not is_one_sentence(ast.get_docstring(node))] == []

@@ -1,0 +1,514 @@
+"""What :mod:`t2bus.topic` promises, fact by fact; its agreement with other matchers is in test_topic_properties."""
+
+from __future__ import annotations
+
+import itertools
+import runpy
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from t2bus import topic as topics
+from t2bus.errors import InvalidTopic, TopicTooBroad
+from t2bus.topic import TopicTree, includes, intersects, is_concrete, main, validate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HOSTILE = "/".join(["**"] * 24)
+ALTERNATING = "/".join(["**", "a"] * 12)
+WIDE_OPEN = {"length": 1 << 20, "depth": 64}
+
+
+def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Record every fragment that any automaton reads: the unit of matching work."""
+    reads: list[str] = []
+    meet = topics._Pattern.meet
+
+    def counted(self: topics._Pattern, places: int, fragment: str) -> int:
+        reads.append(fragment)
+        return meet(self, places, fragment)
+
+    monkeypatch.setattr(topics._Pattern, "meet", counted)
+    return reads
+
+
+def nodes_of(tree: TopicTree[int]) -> list[topics._Node[int]]:
+    """Return all nodes below the root."""
+    nodes = [tree._root]
+    for node in nodes:
+        nodes.extend(node.children.values())
+    return nodes[1:]
+
+
+class TestValidate:
+    """The grammar and its refusals."""
+
+    @pytest.mark.parametrize(
+        "text", ["a", "a/b", "*", "**", "0_z/9", "**/**", "*/**/a", "_", "x" * 256, "/".join("a" * 16)]
+    )
+    def test_legal(self, text: str) -> None:
+        """A topic of the grammar and within the limits is returned as it is."""
+        assert validate(text) is text
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("", r"the topic is empty: name at least one fragment"),
+            ("/", r"fragment 1 of topic '/' is empty: take out the extra '/'"),
+            ("/a", r"fragment 1 of topic '/a' is empty"),
+            ("a/", r"fragment 2 of topic 'a/' is empty"),
+            ("a//b", r"fragment 2 of topic 'a//b' is empty"),
+            ("a/B", r"fragment 2 of topic 'a/B' has 'B' in it: use a-z, 0-9 and _ only"),
+            ("a/b-c", r"fragment 2 of topic 'a/b-c' has '-' in it"),
+            ("a b", r"fragment 1 of topic 'a b' has ' ' in it"),
+            ("a\n", r"fragment 1 of topic 'a\\n' has '\\n' in it"),
+            ("a\n/b", r"fragment 1 of topic 'a\\n/b' has '\\n' in it"),
+            ("caf\u00e9", r"fragment 1 of topic 'caf\u00e9' has '\u00e9' in it"),
+            ("\u0663", r"fragment 1 of topic '\u0663' has '\u0663' in it"),
+            ("a/\x00", r"fragment 2 of topic 'a/\\x00' has '\\x00' in it"),
+            ("a/\ud800", r"fragment 2 of topic 'a/\\ud800' has '\\ud800' in it"),
+            ("a*", r"fragment 1 of topic 'a\*' mixes a wildcard with something else: let '\*' or '\*\*' stand alone"),
+            ("a/***", r"fragment 2 of topic 'a/\*\*\*' mixes a wildcard"),
+            ("x" * 257, r"has 257 characters where 256 are allowed: shorten it"),
+            ("x" * 255 + "A", r"has 'A' in it"),
+            ("/".join("a" * 15 + "A"), r"fragment 16 of topic 'a/.*' has 'A' in it"),
+            ("/".join("a" * 17), r"has 17 fragments where 16 are allowed: use fewer '/'"),
+        ],
+    )
+    def test_illegal(self, text: str, says: str) -> None:
+        """Any other text is refused, saying what is wrong, where, and how to mend it."""
+        with pytest.raises(InvalidTopic, match=says):
+            validate(text)
+
+    @pytest.mark.parametrize("value", [b"a", None, 1, ["a"], b"a" * 1000])
+    def test_not_text(self, value: object) -> None:
+        """What is not text is a mistake of another kind."""
+        with pytest.raises(TypeError, match=rf"a topic is a str, not {type(value).__name__}"):
+            validate(value)  # type: ignore[arg-type]
+
+    def test_limits_are_arguments(self) -> None:
+        """Both limits may be moved, and hold exactly where they are put."""
+        assert validate("a/b/c", length=5, depth=3) == "a/b/c"
+        with pytest.raises(InvalidTopic, match="5 characters where 4"):
+            validate("a/b/c", length=4)
+        with pytest.raises(InvalidTopic, match="3 fragments where 2"):
+            validate("a/b/c", depth=2)
+
+    @pytest.mark.parametrize("text", ["a" * (1 << 20), "a/" * 500_000, "\U000e0001" * (1 << 20), "\x00" * 79])
+    def test_the_text_is_short(self, text: str) -> None:
+        """However long or odd a topic is, no more than 80 characters of it are echoed, escaped."""
+        with pytest.raises(InvalidTopic) as caught:
+            validate(text)
+        assert len(str(caught.value)) < 80 + 80
+        assert str(caught.value).isprintable()
+
+    def test_length_comes_first(self) -> None:
+        """A topic that is too long is refused by its length, whatever else is wrong with it."""
+        with pytest.raises(InvalidTopic, match="1048576 characters"):
+            validate("/" * (1 << 20))
+
+    def test_concrete(self) -> None:
+        """A topic is concrete when it has no wildcard."""
+        assert is_concrete("a/b")
+        assert not is_concrete("a/*")
+        assert not is_concrete("**")
+
+
+class TestRelations:
+    """Where intersection and inclusion are easy to get wrong."""
+
+    @pytest.mark.parametrize(
+        ("a", "b"),
+        [
+            ("a/b", "a/b"),
+            ("a/**", "a"),
+            ("**/*", "a/b"),  # missed by the Rust original
+            ("**/a", "a"),
+            ("**/a", "a/b/a"),
+            ("a/**/b", "a/b"),
+            ("a/**/b", "**/a/b"),
+            ("a/*", "*/b"),
+            ("a/**", "**/b"),
+            ("**", "**"),
+            ("*/**", "**"),
+            ("**/*/**", "a"),
+            ("a/**/**/b", "a/b"),
+        ],
+    )
+    def test_intersecting(self, a: str, b: str) -> None:
+        """These have a concrete topic in common, in either order."""
+        assert intersects(a, b)
+        assert intersects(b, a)
+
+    @pytest.mark.parametrize(
+        ("a", "b"),
+        [
+            ("a", "b"),
+            ("a", "a/b"),
+            ("a/*", "a"),
+            ("**/a", "a/**/b"),  # matched by the Rust original, though one ends with a and the other with b
+            ("*/*", "a"),
+            ("*/*/**", "a"),
+            ("a/**", "b/**"),
+            ("a/*/b", "a/b"),
+        ],
+    )
+    def test_disjoint(self, a: str, b: str) -> None:
+        """These have none, in either order."""
+        assert not intersects(a, b)
+        assert not intersects(b, a)
+
+    @pytest.mark.parametrize(
+        ("a", "b"),
+        [
+            ("a", "a"),
+            ("a/**", "a"),
+            ("**", "*/**"),
+            ("*/**", "**/*"),
+            ("**/*", "*/**"),
+            ("**/**", "**"),
+            ("*/**", "a/**/b"),
+        ],
+    )
+    def test_including(self, a: str, b: str) -> None:
+        """Every concrete topic of the second matches the first."""
+        assert includes(a, b)
+
+    @pytest.mark.parametrize(
+        ("a", "b"), [("a", "a/**"), ("*", "**"), ("a/*", "a"), ("a/**", "**"), ("a", "*"), ("*/a", "*/*")]
+    )
+    def test_not_including(self, a: str, b: str) -> None:
+        """Some concrete topic of the second does not match the first, or they only intersect."""
+        assert not includes(a, b)
+
+    @pytest.mark.parametrize("b", ["**", "**/a"])
+    def test_inclusion_errs_to_no(self, b: str) -> None:
+        """A ``**`` is included by ``**`` alone, as in Zenoh, though whatever is published has a fragment for ``*``."""
+        assert not includes("*/**", b)
+
+    @pytest.mark.parametrize("relation", [intersects, includes])
+    @pytest.mark.parametrize(
+        ("a", "b"), [("A", "a"), ("a", "A"), ("a/" * 500_000, "a"), ("**", HOSTILE), ("a", "x" * (1 << 20))]
+    )
+    def test_arguments_are_validated(self, relation: Callable[[str, str], bool], a: str, b: str) -> None:
+        """Neither relation works on an invalid topic, whichever argument it is; so hostile ones cost nothing."""
+        with pytest.raises(InvalidTopic):
+            relation(a, b)
+
+    @pytest.mark.parametrize("a", [HOSTILE, ALTERNATING, ALTERNATING + "/b"])
+    @pytest.mark.parametrize("b", [HOSTILE, ALTERNATING, ALTERNATING + "/c"])
+    def test_work_is_linear(self, monkeypatch: pytest.MonkeyPatch, a: str, b: str) -> None:
+        """With the limits raised, 24 ``**`` on both sides still cost one step for each fragment of one of them."""
+        reads = count_reads(monkeypatch)
+        assert intersects(a, b, **WIDE_OPEN) is (HOSTILE in (a, b) or a[-1] == b[-1])
+        assert len(reads) == b.count("/") + 1
+        includes(a, b, **WIDE_OPEN)
+        assert len(reads) <= 2 * (b.count("/") + 1)
+
+
+class TestTree:
+    """Storing and finding."""
+
+    def test_pairs_are_a_set(self) -> None:
+        """A pair counts once however often it is added, and each topic and value pair by itself."""
+        tree = TopicTree[int]()
+        for pair in [("a", 1), ("a", 1), ("a", 2), ("**/*", 1), ("*/**", 1)]:
+            tree.add(*pair)
+        assert len(tree) == 4
+
+    def test_discarding_what_is_not_there(self) -> None:
+        """Discarding an absent topic, a mere prefix of one, or an absent value changes nothing."""
+        tree = TopicTree[int]()
+        tree.add("a/b", 1)
+        for pair in [("x", 1), ("a", 1), ("a/b/c", 1), ("a/b", 2)]:
+            tree.discard(*pair)
+        assert len(tree) == 1
+        assert tree.match("a/b") == {1}
+
+    def test_equivalent_spellings_are_stored_apart(self) -> None:
+        """Two spellings of one set of topics match alike, but each is discarded by its own name."""
+        tree = TopicTree[int]()
+        tree.add("**/*", 1)
+        tree.discard("*/**", 1)
+        assert tree.match("a/b") == tree.match("*/*") == {1}
+
+    @pytest.mark.parametrize("published", ["a", "*", "**", "a/**", "**/a", "**/**/a"])
+    def test_either_side_may_have_wildcards(self, published: str) -> None:
+        """A stored ``a/**`` is found by all that intersect it, also by the ``a`` it starts with."""
+        tree = TopicTree[int]()
+        tree.add("a/**", 1)
+        tree.add("b", 2)
+        assert 1 in tree.match(published)
+
+    def test_match_is_the_callers_own(self) -> None:
+        """The set that match returns may be changed without harm."""
+        tree = TopicTree[int]()
+        tree.add("a", 1)
+        tree.match("a").clear()
+        assert tree.match("a") == {1}
+
+    def test_pruned_when_emptied(self) -> None:
+        """No node stays that has neither values nor children, whatever the order of discards."""
+        pairs = [("/".join(word), value) for word in itertools.product("ab", ["*", "**", "c"]) for value in (1, 2)]
+        pairs += [("a", 1), ("a/c/d/e", 1)]
+        for order in (pairs, pairs[::-1], sorted(pairs, key=hash)):
+            tree = TopicTree[int]()
+            for pair in pairs:
+                tree.add(*pair)
+            for pair in order:
+                tree.discard(*pair)
+                assert all(node.values or node.children for node in nodes_of(tree))
+            assert len(tree) == 0
+            assert not tree._root.children
+
+    @pytest.mark.parametrize("bad", ["", "a/" * 500_000, "x" * (1 << 20), HOSTILE])
+    def test_every_entrance_validates(self, bad: str) -> None:
+        """An invalid topic is neither added, discarded nor matched."""
+        tree = TopicTree[int]()
+        for call in (lambda: tree.add(bad, 1), lambda: tree.discard(bad, 1), lambda: tree.match(bad)):
+            with pytest.raises(InvalidTopic):
+                call()
+        assert not tree._root.children
+
+    def test_limits_are_the_trees_own(self) -> None:
+        """A tree may be built for longer and deeper topics than are usual."""
+        tree = TopicTree[int](**WIDE_OPEN)
+        tree.add(HOSTILE, 1)
+        assert tree.match("/".join(["a"] * 40)) == {1}
+
+    def test_a_value_that_cannot_be_stored_leaves_nothing(self) -> None:
+        """An unhashable value raises before any node is made for it."""
+        tree = TopicTree[int]()
+        with pytest.raises(TypeError):
+            tree.add("a/b", [])  # type: ignore[arg-type]
+        assert not tree._root.children
+
+
+class TestBudget:
+    """What a match may cost."""
+
+    def test_broad_publication_is_refused(self) -> None:
+        """Publishing ``**`` to 100,000 stored topics would visit them all, and is refused with advice."""
+        tree = TopicTree[int]()
+        for value in range(100_000):
+            tree.add(f"a/{value % 1000}/c{value}", value)
+        with pytest.raises(TopicTooBroad, match=r"topic '\*\*' meets more than 50000 .* publish to a narrower topic"):
+            tree.match("**")
+        assert tree.match("a/*/c5") == {5}
+        assert tree.match("a/5/**") == set(range(5, 100_000, 1000))
+
+    def test_budget_counts_stored_fragments(self) -> None:
+        """The budget is exact: as many looks as fragments are stored below what the topic reaches."""
+        pairs = [("a/b", 1), ("a/c", 2), ("d", 3)]
+        exact, short = TopicTree[int](steps=4), TopicTree[int](steps=3)
+        for pair in pairs:
+            exact.add(*pair)
+            short.add(*pair)
+        assert exact.match("**") == {1, 2, 3}
+        with pytest.raises(TopicTooBroad):
+            short.match("**")
+
+    def test_a_refusal_leaves_the_tree_usable(self) -> None:
+        """A publication that was too broad changes nothing for the next."""
+        tree = TopicTree[int](steps=1)
+        tree.add("a/b", 1)
+        for _ in range(2):
+            with pytest.raises(TopicTooBroad):
+                tree.match("**")
+            assert tree.match("a/b") == {1}
+
+    def test_concrete_publication_is_never_refused(self) -> None:
+        """A publisher who could not narrow the topic is not refused for what others subscribed to."""
+        tree = TopicTree[int](steps=0)
+        for value, word in enumerate(itertools.product("a*", repeat=8)):
+            tree.add("/".join(word), value)
+        assert tree.match("/".join("a" * 8)) == set(range(256))
+
+    @pytest.mark.parametrize("published", ["/".join("a" * 6), "/".join(["a", "**"] * 3), "**/a/**/a", "*/**/*/**"])
+    def test_no_node_is_read_twice(self, monkeypatch: pytest.MonkeyPatch, published: str) -> None:
+        """In a tree of nothing but overlapping wildcards the work is at most two reads for each stored fragment."""
+        tree = TopicTree[str]()
+        for word in itertools.product(["a", "*", "**"], repeat=6):
+            tree.add("/".join(word), "/".join(word))
+        expected = {
+            stored
+            for word in itertools.product(["a", "*", "**"], repeat=6)
+            if intersects(stored := "/".join(word), published)
+        }
+        reads = count_reads(monkeypatch)
+        assert tree.match(published) == expected
+        assert len(reads) <= 2 * sum(3**depth for depth in range(1, 7))
+
+    @pytest.mark.parametrize("stored", [HOSTILE, ALTERNATING])
+    @pytest.mark.parametrize("published", [HOSTILE, ALTERNATING, "/".join("a" * 60)])
+    def test_hostile_topics_cost_their_length(self, stored: str, published: str) -> None:
+        """24 ``**`` on both sides, with the depth limit raised, match within one step for each stored fragment."""
+        tree = TopicTree[int](steps=24, **WIDE_OPEN)
+        tree.add(stored, 1)
+        assert tree.match(published) == {1}
+
+
+class TestCache:
+    """What is kept, and what a change drops."""
+
+    @pytest.fixture
+    def tree(self) -> TopicTree[int]:
+        """Give a tree of one concrete and one wildcard topic."""
+        tree = TopicTree[int]()
+        tree.add("a", 1)
+        tree.add("**/b", 2)
+        return tree
+
+    def test_hit_is_identical(self, tree: TopicTree[int]) -> None:
+        """An unchanged tree answers a concrete topic with the identical object, also when nobody listens."""
+        for topic in ("a", "a/b", "nobody/here"):
+            assert tree.match_cached(topic) is tree.match_cached(topic)
+        assert tree.match_cached("a") == {1}
+
+    def test_a_hit_is_not_validated_and_reads_nothing(
+        self, tree: TopicTree[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A cached topic costs no automaton."""
+        tree.match("a")
+        reads = count_reads(monkeypatch)
+        assert tree.match_cached("a") == {1}
+        assert reads == []
+
+    def test_wildcards_are_not_cached(self, tree: TopicTree[int]) -> None:
+        """A published wildcard is answered afresh, so it always sees the last change."""
+        assert tree.match_cached("*") == {1, 2}
+        tree.add("c", 3)
+        assert tree.match_cached("*") == {1, 2, 3}
+
+    @pytest.mark.parametrize("change", ["add", "discard"])
+    def test_concrete_change_drops_its_own_topic_only(self, tree: TopicTree[int], change: str) -> None:
+        """Adding or discarding a concrete topic is seen at once, and leaves other topics' results identical."""
+        own, other = tree.match_cached("a"), tree.match_cached("a/b")
+        getattr(tree, change)("a", 3 if change == "add" else 1)
+        assert tree.match_cached("a") == ({1, 3} if change == "add" else set())
+        assert tree.match_cached("a") is not own
+        assert tree.match_cached("a/b") is other
+
+    @pytest.mark.parametrize("change", ["add", "discard"])
+    def test_wildcard_change_drops_all(self, tree: TopicTree[int], change: str) -> None:
+        """Adding or discarding a topic with wildcards is seen at once by every topic."""
+        tree.match("a"), tree.match("a/b")
+        getattr(tree, change)("**/b", 3 if change == "add" else 2)
+        assert tree.match_cached("a/b") == ({2, 3} if change == "add" else set())
+        assert tree.match_cached("a") == {1}
+
+    @pytest.mark.parametrize("call", [("add", "a", 1), ("add", "**/b", 2), ("discard", "a", 9), ("discard", "*", 9)])
+    def test_no_change_drops_nothing(self, tree: TopicTree[int], call: tuple[str, str, int]) -> None:
+        """Adding what is there and discarding what is not keep every result."""
+        before = tree.match_cached("a"), tree.match_cached("a/b")
+        name, *pair = call
+        getattr(tree, name)(*pair)
+        assert tree.match_cached("a") is before[0]
+        assert tree.match_cached("a/b") is before[1]
+
+    def test_oldest_goes_first(self) -> None:
+        """A full cache drops its oldest topic for a new one."""
+        tree = TopicTree[int](cache=2)
+        tree.add("**", 1)
+        a, b = tree.match_cached("a"), tree.match_cached("b")
+        tree.match_cached("c")
+        assert tree.match_cached("b") is b
+        assert tree.match_cached("a") is not a
+
+    def test_values_are_bounded_too(self) -> None:
+        """Results of many values push older ones out before there are too many topics, down to a single result."""
+        tree = TopicTree[int](cache=2)
+        for value in range(100):
+            tree.add("**", value)
+        a, b = tree.match_cached("a"), tree.match_cached("b")
+        assert list(tree._cache) == ["b"]
+        for value in range(100, 200):
+            tree.add("**", value)
+        assert tree.match_cached("b") is tree.match_cached("b")
+        assert a == b == set(range(100))
+
+    def test_the_count_of_values_is_exact(self) -> None:
+        """However results come and go, the values counted are those kept."""
+        tree = TopicTree[int](cache=3)
+        for value in range(20):
+            tree.add(f"a{value % 5}", value)
+            tree.match("a1"), tree.match(f"a{value % 4}"), tree.match("b")
+            if value % 7 == 0:
+                tree.add("*", value)
+            tree.discard(f"a{value % 3}", value - 3)
+            assert tree._cached_values == sum(map(len, tree._cache.values()))
+
+    def test_no_cache(self) -> None:
+        """A cache of no topics keeps nothing and answers all the same."""
+        tree = TopicTree[int](cache=0)
+        tree.add("a", 1)
+        assert tree.match("a") == {1}
+        assert not tree._cache
+
+
+class TestCommandLine:
+    """``python -m t2bus.topic SUB PUB``."""
+
+    @pytest.mark.parametrize(
+        ("sub", "pub", "says"),
+        [
+            ("a/**", "a", "match: both hold 'a'; SUB includes PUB\n"),
+            ("a", "**", "match: both hold 'a'; PUB includes SUB\n"),
+            ("**", "**", "match: both hold 'x'; each includes the other\n"),
+            ("a/*", "*/b", "match: both hold 'a/b'; neither includes the other\n"),
+        ],
+    )
+    def test_match(self, capsys: pytest.CaptureFixture[str], sub: str, pub: str, says: str) -> None:
+        """Topics that intersect are shown a concrete topic of both, and which includes which."""
+        assert main([sub, pub]) == 0
+        assert capsys.readouterr() == (says, "")
+
+    @pytest.mark.parametrize(
+        ("sub", "pub", "says"),
+        [
+            ("a/b", "a/c/d", "no match: SUB has nothing for fragment 2 of PUB, 'c'\n"),
+            ("a/b", "a", "no match: SUB cannot end where PUB ends\n"),
+            ("**/a", "a/**/b", "no match: SUB cannot end where PUB ends\n"),
+        ],
+    )
+    def test_no_match(self, capsys: pytest.CaptureFixture[str], sub: str, pub: str, says: str) -> None:
+        """Topics that do not intersect are told where they part."""
+        assert main([sub, pub]) == 1
+        assert capsys.readouterr() == (says, "")
+
+    @pytest.mark.parametrize("arguments", [["A", "b"], ["a", "B"]])
+    def test_invalid_topic(self, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+        """An invalid topic is reported on standard error."""
+        assert main(arguments) == 2
+        out, err = capsys.readouterr()
+        assert (out, err[:20]) == ("", "python -m t2bus.topi")
+        assert "use a-z, 0-9 and _ only" in err
+
+    def test_usage(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """A missing argument is a usage error."""
+        with pytest.raises(SystemExit) as caught:
+            main(["a"])
+        assert caught.value.code == 2
+        assert "usage: python -m t2bus.topic" in capsys.readouterr().err
+
+    def test_as_a_program(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Run as a program, the module exits with the status of main."""
+        monkeypatch.setattr(sys, "argv", ["topic", "a/**", "a/b"])
+        monkeypatch.delitem(sys.modules, "t2bus.topic")
+        with pytest.raises(SystemExit) as caught:
+            runpy.run_module("t2bus.topic", run_name="__main__")
+        assert caught.value.code == 0
+        assert capsys.readouterr().out == "match: both hold 'a/b'; SUB includes PUB\n"
+
+    def test_stands_alone(self) -> None:
+        """Importing the module loads nothing but the standard library and the errors of t2bus."""
+        script = "import sys, t2bus.topic; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+        environment = {"PYTHONPATH": ":".join(sys.path)}
+        run = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+        )
+        assert not {"trio", "attr", "attrs", "cattrs", "cbor2", "outcome"} & set(run.stdout.split())
+        assert "t2bus" in run.stdout.split()

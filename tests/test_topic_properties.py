@@ -1,0 +1,238 @@
+"""The matcher of :mod:`t2bus.topic` against two others: one that is obviously correct, and Zenoh's.
+
+The obviously correct one works on words. A fragment is one letter: ``a``, ``b``, or ``z`` for any that the patterns do
+not name; one such letter is enough, since no pattern can tell two of them apart. A pattern is a regular expression
+over words, in which ``*`` is ``.`` and ``**`` is ``.*``.
+
+How long must words be? A shortest word in two patterns has no letter that both read with ``**``, for it could be left
+out; so patterns of *m* and *n* fragments meet in at most *m + n* letters, and in less when one of the fragments is
+a ``**``: patterns without it only have words of their own length. For up to 4 fragments that leaves 3 + 3.
+Inclusion is refuted, if at all, by a word whose wildcards stand for ``z`` only, since any other letter can but help the
+including pattern; and a run of ``z`` that is longer than this pattern has fragments is as good as one of that length,
+for after so many the pattern can only go round in a ``**``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from t2bus.topic import TopicTree, _example, includes, intersects, is_concrete, validate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+DEPTH = 4
+PATTERNS = ["/".join(word) for n in range(1, DEPTH + 1) for word in itertools.product(["a", "b", "*", "**"], repeat=n)]
+PAIRS = [(a, b) for a in PATTERNS for b in PATTERNS]
+WORDS = ["".join(letters) for n in range(2 * (DEPTH - 1) + 1) for letters in itertools.product("abz", repeat=n)]
+
+topics = st.lists(st.sampled_from(["a", "b", "*", "**"]), min_size=1, max_size=6).map("/".join)
+
+
+@cache
+def regex(pattern: str) -> re.Pattern[str]:
+    """Write a pattern as the regular expression of its words."""
+    return re.compile("".join({"*": ".", "**": ".*"}.get(fragment, fragment) for fragment in pattern.split("/")))
+
+
+@cache
+def hardest_words(pattern: str, run: int) -> frozenset[str]:
+    """Return the words of a pattern whose wildcards stand for ``z``, up to ``run`` of them for each ``**``."""
+    choices = {"*": ["z"], "**": ["z" * n for n in range(run + 1)]}
+    return frozenset(map("".join, itertools.product(*(choices.get(f, [f]) for f in pattern.split("/")))))
+
+
+def truly_includes(a: str, b: str) -> bool:
+    """Decide inclusion by words, the empty one among them."""
+    return all(regex(a).fullmatch(word) for word in hardest_words(b, a.count("/") + 1))
+
+
+def words_of(pattern: str) -> int:
+    """Return the set of short words in a pattern, as the bits of an int."""
+    return sum(1 << i for i, word in enumerate(WORDS) if regex(pattern).fullmatch(word))
+
+
+class ZenohRelations(NamedTuple):
+    """The same two relations, as Zenoh decides them."""
+
+    intersects: Callable[[str, str], bool]
+    includes: Callable[[str, str], bool]
+
+
+@pytest.fixture(scope="module")
+def zenoh() -> ZenohRelations:
+    """Give Zenoh's relations; where it is not installed, the tests that ask it are skipped."""
+    key = cache(pytest.importorskip("zenoh").KeyExpr.autocanonize)
+    return ZenohRelations(lambda a, b: key(a).intersects(key(b)), lambda a, b: key(a).includes(key(b)))
+
+
+@cache
+def intersecting() -> frozenset[tuple[str, str]]:
+    """Return the pairs that intersect, computed once for all tests."""
+    return frozenset(pair for pair in PAIRS if intersects(*pair))
+
+
+@cache
+def including() -> frozenset[tuple[str, str]]:
+    """Return the pairs of which the first includes the second."""
+    return frozenset(pair for pair in PAIRS if includes(*pair))
+
+
+class TestAllSmallPatterns:
+    """All 115,600 pairs of patterns of up to four fragments."""
+
+    def test_intersects_is_exact(self) -> None:
+        """Two patterns intersect exactly when they have a word in common."""
+        words = {pattern: words_of(pattern) for pattern in PATTERNS}
+        assert intersecting() == {(a, b) for a, b in PAIRS if words[a] & words[b]}
+
+    def test_intersects_agrees_with_zenoh(self, zenoh: ZenohRelations) -> None:
+        """Two patterns intersect exactly when Zenoh says so."""
+        assert intersecting() == {(a, b) for a, b in PAIRS if zenoh.intersects(a, b)}
+
+    def test_intersects_is_symmetric(self) -> None:
+        """The order of the arguments does not matter."""
+        assert intersecting() == {(b, a) for a, b in intersecting()}
+
+    def test_includes_agrees_with_zenoh(self, zenoh: ZenohRelations) -> None:
+        """One pattern includes another exactly when Zenoh says so."""
+        assert including() == {(a, b) for a, b in PAIRS if zenoh.includes(a, b)}
+
+    def test_includes_is_sound(self) -> None:
+        """One pattern includes another only if it matches all words of the other, and then they intersect."""
+        assert [(a, b) for a, b in including() if not truly_includes(a, b)] == []
+        assert including() <= intersecting()
+
+    def test_includes_errs_to_no_where_documented(self) -> None:
+        """Inclusion misses only a ``**`` included by a pattern with ``*`` beside ``**``, as Zenoh does."""
+        missed = {pair for pair in PAIRS if truly_includes(*pair)} - including()
+        assert len(missed) == 2222
+        assert all("**" in b and ("/*/**/" in f"/{a}/" or "/**/*/" in f"/{a}/") for a, b in missed)
+
+
+class TestProperties:
+    """What holds for patterns of any size."""
+
+    @given(a=topics, b=topics)
+    def test_example_is_of_both(self, a: str, b: str) -> None:
+        """The example of a common topic is one, and is missing exactly where the topics do not intersect."""
+        example = _example(a, b)
+        assert (example is not None) is intersects(a, b)
+        if example is not None:
+            assert is_concrete(validate(example, depth=12))
+            word = example.replace("/", "").replace("x", "z")
+            assert regex(a).fullmatch(word)
+            assert regex(b).fullmatch(word)
+
+    @given(topic=topics)
+    def test_reflexive(self, topic: str) -> None:
+        """Each topic intersects and includes itself, and is included by ``**``."""
+        assert intersects(topic, topic)
+        assert includes(topic, topic)
+        assert includes("**", topic)
+
+    @given(a=topics, b=topics)
+    def test_inclusion_is_sound(self, a: str, b: str) -> None:
+        """What is included is so word by word, and intersects."""
+        if includes(a, b):
+            assert truly_includes(a, b)
+            assert intersects(a, b)
+
+    @given(a=topics, b=topics, c=topics)
+    def test_inclusion_is_transitive(self, a: str, b: str, c: str) -> None:
+        """What a topic includes meets all that the topic is included by."""
+        if includes(a, b) and includes(b, c):
+            assert includes(a, c)
+
+    @given(a=topics, word=st.text("abz", min_size=1, max_size=8))
+    def test_concrete_topics_are_decided_exactly(self, a: str, word: str) -> None:
+        """For a concrete topic to match, to intersect and to be included are the same."""
+        concrete = "/".join(word)
+        assert intersects(a, concrete) is includes(a, concrete) is (regex(a).fullmatch(word) is not None)
+
+    @given(text=st.text("abAB*/\n \u00e9", max_size=12))
+    def test_grammar(self, text: str) -> None:
+        """A text is valid exactly when all its fragments are."""
+        legal = all(re.fullmatch(r"[a-z0-9_]+|\*|\*\*", fragment) for fragment in text.split("/"))
+        try:
+            assert validate(text) == text
+        except ValueError:
+            assert not legal
+        else:
+            assert legal
+
+    @given(pairs=st.lists(st.tuples(topics, st.integers(0, 5)), max_size=30), published=topics)
+    def test_tree_matches_what_intersects(self, pairs: list[tuple[str, int]], published: str) -> None:
+        """A tree finds the values of exactly the topics that intersect."""
+        tree = TopicTree[int]()
+        for pair in pairs:
+            tree.add(*pair)
+        assert tree.match(published) == {value for topic, value in pairs if intersects(topic, published)}
+        assert len(tree) == len(set(pairs))
+
+
+class TreeMachine(RuleBasedStateMachine):
+    """A tree beside a set of pairs that is searched from end to end."""
+
+    @initialize(cache=st.integers(0, 4))
+    def start(self, cache: int) -> None:
+        """Begin empty, with a cache so small that it overflows."""
+        self.tree = TopicTree[int](cache=cache)
+        self.pairs: set[tuple[str, int]] = set()
+
+    @rule(topic=topics, value=st.integers(0, 3))
+    def add(self, topic: str, value: int) -> None:
+        """Add a pair to both."""
+        self.tree.add(topic, value)
+        self.pairs.add((topic, value))
+
+    @rule(topic=topics, value=st.integers(0, 3))
+    def discard(self, topic: str, value: int) -> None:
+        """Discard a pair, most likely absent, from both."""
+        self.tree.discard(topic, value)
+        self.pairs.discard((topic, value))
+
+    @rule(data=st.data())
+    def discard_present(self, data: st.DataObject) -> None:
+        """Discard a pair that is there from both."""
+        if self.pairs:
+            self.discard(*data.draw(st.sampled_from(sorted(self.pairs))))
+
+    @rule(topic=topics | st.sampled_from(["a", "b", "a/b", "b/a"]))
+    def match(self, topic: str) -> None:
+        """Find the same in both, twice, so that the second may come from the cache."""
+        expected = {value for stored, value in self.pairs if intersects(stored, topic)}
+        assert self.tree.match(topic) == self.tree.match_cached(topic) == expected
+
+    @invariant()
+    def counted(self) -> None:
+        """Both are of the same size."""
+        assert len(self.tree) == len(self.pairs)
+
+    @invariant()
+    def pruned(self) -> None:
+        """Every path of the tree is the beginning of a stored topic, so no empty node remains."""
+        stored = {topic for topic, _ in self.pairs}
+        begun = {"/".join(topic.split("/")[:n]) for topic in stored for n in range(1, topic.count("/") + 2)}
+        assert set(self.paths()) == begun
+
+    def paths(self) -> Iterator[str]:
+        """Name every node below the root by its path."""
+        work = [("", self.tree._root)]
+        while work:
+            path, node = work.pop()
+            for fragment, child in node.children.items():
+                work.append((f"{path}/{fragment}", child))
+                yield f"{path}/{fragment}"[1:]
+
+
+TreeMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestTreeMachine = TreeMachine.TestCase
