@@ -44,7 +44,10 @@ async def open_background_nursery() -> AsyncGenerator[trio.Nursery, None]:
 
 
 def _sole(group: BaseExceptionGroup[BaseException], body_error: BaseException | None) -> BaseException:
-    """Return the body's exception if it is in the group, else the only leaf, else the group."""
+    """Return the body's exception if it is in the group, else the only leaf, else the group.
+
+    Several cancellations from outside are one: who is cancelled meets ``trio.Cancelled``, however many tasks it hit.
+    """
     leaves: list[BaseException] = []
     rest: list[BaseException] = [group]
     while rest:
@@ -55,4 +58,6 @@ def _sole(group: BaseExceptionGroup[BaseException], body_error: BaseException | 
             rest.extend(error.exceptions)
         else:
             leaves.append(error)
-    return leaves[0] if len(leaves) == 1 else group
+    if len(leaves) == 1 or all(isinstance(leaf, trio.Cancelled) for leaf in leaves):
+        return leaves[0]
+    return group

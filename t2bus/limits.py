@@ -93,7 +93,7 @@ class Limits:
     """What waits for all connections together, counted once for each receiver."""
     routes: int = _count(4096)
     """Topics whose receivers are remembered from one publication to the next."""
-    matching_steps: int = _count(100_000)
+    matching_steps: int = _count(50_000)
     """Work for matching one publication with wildcards; more raises ``TopicTooBroad``."""
 
     # --- time

@@ -170,7 +170,8 @@ def response_type(protocol: type[RequestProtocol[R]]) -> type[R]:
       TypeError: the protocol is no request, or its response type is not found in its module or cannot travel.
 
     """
-    if not issubclass(protocol if issubclass(type(protocol), type) else object, RequestProtocol):
+    prefix_of(protocol)
+    if RequestProtocol not in protocol.__mro__:
         raise TypeError(f"expected a subclass of t2bus.RequestProtocol, got {_given(protocol)}")
     response: type[R] = _response(protocol)  # type: ignore[arg-type] # mypy looks for the hash of an instance
     return response
@@ -180,11 +181,11 @@ def response_type(protocol: type[RequestProtocol[R]]) -> type[R]:
 def _response(protocol: type[RequestProtocol[Any]]) -> Any:
     """Resolve and check a response type, once."""
     owner, written = _written_response(protocol)
-    names = vars(sys.modules[owner.__module__])
+    holder = SimpleNamespace(__annotations__={"response": written})
     try:
-        hints = get_type_hints(SimpleNamespace(__annotations__={"response": written}), names, {owner.__name__: owner})
-    except NameError as error:
-        where = f"define it in {owner.__module__}, outside functions"
-        raise TypeError(f"the response type of {protocol.__name__} is not found: {error}; {where}") from error
+        hints = get_type_hints(holder, vars(sys.modules[owner.__module__]), {owner.__name__: owner})
+    except Exception as error:  # whatever the evaluation of an annotation raises
+        where = f"{error}; quoted names are looked for in {owner.__module__}, outside functions"
+        raise TypeError(f"the response type of {protocol.__name__} is not found: {where}") from error
     payload.prepare(hints["response"])
     return hints["response"]

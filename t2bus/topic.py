@@ -13,17 +13,17 @@ before fragment *i*, the last place is the end; a name or ``*`` is read by movin
   Trying choice after choice is exponential. Reading one topic fragment by fragment while holding *all* places the
   other may be in sees each pair once. There are more fragments than two topics can name, so ``*`` meets anything,
   and ``**`` leads to every place from the lowest on.
-* One topic **includes** another when it follows whatever the other may stand for. The worst that ``*`` may stand for
-  is a fragment nobody names, which only a wildcard reads; the worst for ``**`` is any number of those.
+* One topic **includes** another when it follows whatever the other may stand for. The worst a wildcard may stand for
+  are fragments nobody names: what reads those reads any. How many are worst for a ``**``? Call a place *lasting* if
+  only ``*``, or nothing, is between it and a ``**``. It is as good as any place before it, which needs no fewer to get
+  to that ``**``, and reading more cannot harm it. Enough of them end all other places: a ``*`` elsewhere leads to a
+  name or the end. So the lasting places are what is left at worst.
 * A stored set of topics is a **tree** of fragments. The path to a node is one topic read so far, hence each node is
   seen at most once, with exactly one set of places.
 
-The walks read canonical spelling: ``**/**`` is ``**``, and ``**/*`` is ``*/**``. ``intersects`` is exact. Both agree
-with Zenoh (1.10) on all pairs of up to four fragments over ``a b * **``, which settles two questions of inclusion:
-``**`` holds the empty sequence, which no publication can name, so ``*/**`` does not include ``**``; and only ``**``
-includes a ``**``, not ``*`` and ``**`` together, so ``*/**`` does not include ``**/a`` although it could. So inclusion
-never says yes wrongly, which is the safe side for access rules, and says no needlessly only where the including topic
-has ``*`` beside ``**`` and the included one has ``**``.
+The walks read canonical spelling: ``**/**`` is ``**``, and ``**/*`` is ``*/**``. Both relations are exact. On all pairs
+of up to four fragments over ``a b * **`` Zenoh (1.10) intersects alike, but is narrower where ``*`` and ``**`` together
+include a ``**``: to it ``*/**`` includes neither ``**/a`` nor ``**``, though no concrete topic is empty.
 
 The law of this module: standard library only, no input or output but in :func:`main`, no recursion, and no work that
 a hostile topic can make more than proportional to what is allowed of it.
@@ -138,13 +138,6 @@ class _Pattern:
         places = (places & reading) << 1 | places & self.deep
         return places | (places & self.deep) << 1  # no ``**`` follows another, so skipping one is enough
 
-    def cover(self, places: int, fragment: str) -> int:
-        """Return the same for a wildcard standing for the worst: the places led to in every case."""
-        if fragment != "**":
-            return self.meet(places, _OTHER if fragment == "*" else fragment)
-        staying = places & self.deep
-        return staying | staying << 1
-
 
 def intersects(a: str, b: str, *, length: int = LENGTH, depth: int = DEPTH) -> bool:
     """Whether some concrete topic matches both. Symmetric; raises :exc:`InvalidTopic` as :func:`validate`."""
@@ -154,10 +147,21 @@ def intersects(a: str, b: str, *, length: int = LENGTH, depth: int = DEPTH) -> b
 
 
 def includes(a: str, b: str, *, length: int = LENGTH, depth: int = DEPTH) -> bool:
-    """Whether every concrete topic of ``b`` matches ``a``, erring to no as told above. Raises as :func:`intersects`."""
+    """Whether every concrete topic of ``b`` matches ``a``. Raises as :func:`intersects`."""
     pattern = _Pattern(validate(a, length=length, depth=depth))
     fragments = _canonical(validate(b, length=length, depth=depth))
-    return bool(reduce(pattern.cover, fragments, pattern.start) & pattern.end)
+    if fragments == ["**"]:
+        fragments = ["*", "**"]  # no concrete topic is empty
+    lasting = pattern.deep
+    for _ in range(a.count("/")):
+        lasting |= lasting >> 1 & pattern.single
+    places = pattern.start
+    for fragment in fragments:
+        if fragment == "**":
+            places = places & lasting | (places & pattern.deep) << 1
+        else:
+            places = pattern.meet(places, _OTHER if fragment == "*" else fragment)
+    return bool(places & pattern.end)
 
 
 class _Node(Generic[V]):

@@ -9,7 +9,7 @@ import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import trio
 from attrs import define
@@ -39,6 +39,9 @@ Body = TypeVar("Body")
 
 Headers = Mapping[str, str]
 
+_FOR_EVER: Final = 1e9
+"""Seconds; a deadline further off than this is none. In milliseconds it still fits in what the wire has for it."""
+
 
 def _same(payload: bytes) -> bytes:
     return payload
@@ -54,6 +57,9 @@ class Client:
     """
 
     _connection: Connection
+
+    def __repr__(self) -> str:
+        return f"<t2bus.Client: connection {self._connection.session.welcome.connection} of its bus>"
 
     def statistics(self) -> ClientStatistics:
         """Return what the connection looks like now."""
@@ -87,6 +93,7 @@ class Client:
         session = connection.session
         session.check_topic(topic)
         sent_payload, sent_headers, size = session.content(topic, payload, headers)
+        await trio.lowlevel.checkpoint_if_cancelled()
         await connection.wait_for_room()
         publication = Publication(topic, sent_payload, sent_headers)
         return await connection.operate(partial(session.publish, publication, size))
@@ -216,13 +223,12 @@ class Client:
         session = connection.session
         session.check_topic(topic, concrete=True)
         content = session.content(topic, payload, headers)
+        await trio.lowlevel.checkpoint_if_cancelled()
         await connection.wait_for_room()
-        remaining = trio.current_effective_deadline() - trio.current_time()
-        timeout = None if remaining == math.inf else max(0, int(remaining * 1000))
         answer = Answer()
-        operation = session.request(topic, content, timeout, answer)
+        operation = session.request(topic, content, _milliseconds_left(), answer)
         try:
-            response = await answer.wait(Response)
+            response = await connection.outcome(answer, Response)
         finally:
             session.end_request(operation)
         response_headers = dict(response.headers) if response.headers else NO_HEADERS
@@ -292,6 +298,12 @@ class Client:
             task_status.started()
             while True:
                 nursery.start_soon(handle, await requests.receive(), handler)
+
+
+def _milliseconds_left() -> int | None:
+    """Return how long this task may wait, rounded up, or None where that is as good as for ever."""
+    seconds = trio.current_effective_deadline() - trio.current_time()
+    return max(0, math.ceil(seconds * 1000)) if -math.inf < seconds < _FOR_EVER else None
 
 
 def _role(protocol: Any, role: type) -> Any:

@@ -2,12 +2,13 @@
 
 Three tasks serve it. The reader feeds the session; the writer takes all that waits and writes it at once; the keeper
 looks for signs of life. Calls run in the program's own tasks and touch the session only, synchronously, so that
-cancelling a call can never leave half a frame on the stream. When the connection is lost these tasks end quietly and
-the session gives everyone who waits the reason.
+cancelling a call can never leave half a frame on the stream. When the connection is lost these tasks end quietly, the
+transport is closed, and the session gives everyone who waits the reason.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
@@ -30,8 +31,11 @@ Expected = TypeVar("Expected", int, m.Response)
 _TICK: Final = 1.0
 """Seconds between two looks at the peer's liveness."""
 
+_LAST_WORDS: Final = 1.0
+"""Seconds for the last message of one end to be heard by the other."""
 
-@define(eq=False)
+
+@define(eq=False, repr=False)
 class Answer:
     """The one outcome of an operation, for the task that waits for it."""
 
@@ -50,11 +54,12 @@ class Answer:
         if isinstance(outcome, BusError):
             # A new object each time: one loss of the connection is the outcome of many calls.
             raise type(outcome)(*outcome.args)
-        assert isinstance(outcome, expected)
+        if not isinstance(outcome, expected):
+            raise ProtocolViolation("the bus answered an operation with what is no answer to it")
         return outcome
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Connection:
     """The running side of a client."""
 
@@ -65,6 +70,10 @@ class Connection:
     _room: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
     _finishing: bool = field(default=False, init=False)
     _finished: trio.Event = field(factory=trio.Event, init=False)
+    """Set when the writer writes nothing more."""
+    _ended: trio.Event = field(factory=trio.Event, init=False)
+    _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    _last_words: m.Violation | None = field(default=None, init=False)
     _liveness: Liveness = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -77,6 +86,11 @@ class Connection:
         self._idle.unpark()
 
     # --- for calls
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls can be made: the client is not closed and the connection has not ended."""
+        return not self._closed and self.session.closed is None
 
     def check_open(self) -> None:
         """Raise if the client was closed or the connection has ended.
@@ -103,17 +117,42 @@ class Connection:
         answer = Answer()
         operation = begin(answer)
         try:
-            return await answer.wait(int)
+            return await self.outcome(answer, int)
         finally:
             self.session.forget(operation)
+
+    async def outcome(self, answer: Answer, expected: type[Expected]) -> Expected:
+        """Return the outcome of an operation.
+
+        Raises:
+          BusError: what it was refused with, or how the connection ended.
+          trio.ClosedResourceError: the program closed the client meanwhile.
+
+        """
+        try:
+            return await answer.wait(expected)
+        except Disconnected:
+            if self._closed:
+                raise trio.ClosedResourceError("this client was closed") from None
+            raise
+
+    async def end(self, begin: Callable[[Answer | None], int]) -> None:
+        """Carry out the end of a subscription or a service; with its connection it has ended already.
+
+        Cancelled, it is carried out all the same.
+        """
+        if not self.is_open:
+            begin(None)
+            await trio.lowlevel.checkpoint()
+            return
+        with contextlib.suppress(Disconnected, trio.ClosedResourceError):
+            await self.operate(begin)
 
     # --- tasks
 
     def start(self, nursery: trio.Nursery, rest: Sequence[m.ServerMessage]) -> None:
         """Start the tasks; ``rest`` is what came together with the WELCOME."""
-        nursery.start_soon(self._write)
-        nursery.start_soon(self._read, rest)
-        nursery.start_soon(self._keep)
+        nursery.start_soon(self._run, rest)
 
     async def aclose(self) -> None:
         """Write what waits and a goodbye, then close; at once if cancelled."""
@@ -125,28 +164,51 @@ class Connection:
         try:
             with trio.move_on_after(session.limits.drain):
                 await self._finished.wait()
+                # The bus closes first: a socket that is closed with bytes unread takes back what it has not sent yet.
+                with trio.move_on_after(_LAST_WORDS):
+                    await self._ended.wait()
         finally:
             session.close(Disconnected("this client was closed"))
             self._room.unpark_all()
             await self.transport.aclose()
 
-    def _lose(self, reason: str) -> None:
+    async def _run(self, rest: Sequence[m.ServerMessage]) -> None:
+        """Run until the connection is lost; then close the transport."""
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write)
+                    nursery.start_soon(self._keep)
+                    await self._read(rest)
+            if self._last_words is not None:
+                with trio.move_on_after(_LAST_WORDS), contextlib.suppress(trio.BrokenResourceError):
+                    await self.transport.send([self._last_words])
+        finally:
+            self._ended.set()
+            await self.transport.aclose()
+
+    def _lose(self, reason: str, last_words: m.Violation | None = None) -> None:
+        """End the connection; the first reason stands."""
         self.session.close(Disconnected(reason))
         self._room.unpark_all()
+        if self.transport.writing_since is None:
+            # Nothing may follow half a frame.
+            self._last_words = last_words
+        self._scope.cancel()
 
     async def _read(self, messages: Sequence[m.ServerMessage]) -> None:
-        session, receive, heard = self.session, self.transport.receive, self._liveness.heard
+        session, receive = self.session, self.transport.receive
         try:
             while True:
                 for message in messages:
                     session.feed(message)
+                if session.closed is not None:
+                    self._lose("the bus said goodbye")
                 messages = await receive()
-                heard(trio.current_time())
         except (trio.EndOfChannel, trio.BrokenResourceError):
             self._lose("the bus closed the connection, or the connection to it broke")
         except ProtocolViolation as error:
-            session.send(m.Violation(str(error)))
-            self._lose(f"the bus broke the rules of the wire: {error}")
+            self._lose(f"the bus broke the rules of the wire: {error}", m.Violation(str(error)))
 
     async def _write(self) -> None:
         session, send = self.session, self.transport.send
@@ -163,6 +225,9 @@ class Connection:
                 else:
                     await self._idle.park()
         except trio.BrokenResourceError:
+            # What the bus said before it went may still be unread, the reason among it.
+            self._finished.set()
+            await trio.sleep(_LAST_WORDS)
             self._lose("the connection to the bus broke")
         finally:
             self._finished.set()
@@ -172,6 +237,8 @@ class Connection:
         while self.session.closed is None:
             await trio.sleep(_TICK)
             now = trio.current_time()
+            if self.transport.read_at > liveness.heard_at:
+                liveness.heard(self.transport.read_at)
             writing_since = self.transport.writing_since
             if liveness.is_gone(now):
                 self._lose(f"nothing was heard of the bus for {limits.silence:g} s (Limits.silence)")

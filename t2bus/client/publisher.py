@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import trio
 from attrs import define, field
 
-from ..errors import BusError
+from ..errors import BusError, Disconnected
 from ..wire.messages import Publication
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import TracebackType
 
     from ..core.session import Outcome
     from .connection import Connection
@@ -43,6 +44,9 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
     _error: BusError | None = field(default=None, init=False)
     _closed: bool = field(default=False, init=False)
 
+    def __repr__(self) -> str:
+        return f"<t2bus.Publisher to {self.topic!r}: {len(self._in_flight)} on their way>"
+
     async def send(self, value: Body_contra, *, headers: Mapping[str, str] | None = None) -> None:
         """Publish; returns when it is on its way, which says nothing of who receives it.
 
@@ -59,9 +63,11 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
         payload, sent_headers, size = session.content(self.topic, self._encode(value), headers)
         self._check_open()
         await trio.lowlevel.checkpoint()
-        while not self._has_room():
-            await self._lot.park()
-        await self._connection.wait_for_room()
+        while not (self._has_room() and session.has_room):
+            if self._has_room():
+                await self._connection.wait_for_room()
+            else:
+                await self._lot.park()
         self._check_open()
         publication = Publication(self.topic, payload, sent_headers)
         operation = session.publish(publication, size, self._acknowledge, paced=self.paced)
@@ -92,6 +98,8 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
 
     def _raise_error(self) -> None:
         error, self._error = self._error, None
+        if isinstance(error, Disconnected):
+            self._connection.check_open()
         if error is not None:
             raise error
 
@@ -100,6 +108,7 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
 
         Raises:
           BusError: a publication was refused, or the connection ended with some not acknowledged (``Disconnected``).
+          trio.ClosedResourceError: the client was closed here with some not acknowledged.
 
         """
         await trio.lowlevel.checkpoint()
@@ -112,3 +121,13 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
         self._closed = True
         self._lot.unpark_all()
         await self.flush()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close; what became of the last publications does not replace an exception of the body."""
+        try:
+            await self.aclose()
+        except (BusError, trio.ClosedResourceError):
+            if error is None:
+                raise

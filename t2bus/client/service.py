@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import trio
@@ -30,6 +30,14 @@ Result = TypeVar("Result")
 _TEXT_LENGTH = 4096
 """Characters of a failure that are sent to the requester."""
 
+_AROUND_TEXT = 64
+"""Bytes of a frame around a text, at most."""
+
+
+def _text(reason: str, frame: int) -> str:
+    """Return what of a text travels: its beginning, and of that what is Unicode; a file name may hold other things."""
+    return reason[:_TEXT_LENGTH].encode(errors="replace")[: frame - _AROUND_TEXT].decode(errors="ignore")
+
 
 @define(eq=False, slots=False)
 class Request(Generic[Body, Result]):
@@ -47,10 +55,18 @@ class Request(Generic[Body, Result]):
     _encode: Callable[[Result], bytes]
     _answered: bool = field(default=False, init=False)
 
+    def __repr__(self) -> str:
+        return f"<t2bus.Request of {self.topic!r}: {self.body!r}>"
+
     @property
     def withdrawn(self) -> bool:
         """Whether nobody waits for the answer any more; it still has to be given, to free the request's place."""
         return self._pending.withdrawn
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether an answer can reach the bus."""
+        return self._connection.is_open
 
     async def respond(self, response: Result, *, headers: Mapping[str, str] | None = None) -> None:
         """Answer; returns when the answer is on its way. One that comes too late is dropped, and counted in the
@@ -76,7 +92,7 @@ class Request(Generic[Body, Result]):
         if not isinstance(reason, str):
             raise TypeError(f"a reason is text, not {type(reason).__name__}")
         await self._before_answer()
-        self._fail(ErrorCode.REMOTE_ERROR, reason)
+        self._fail(reason)
 
     async def _before_answer(self) -> None:
         self._check_unanswered()
@@ -88,14 +104,15 @@ class Request(Generic[Body, Result]):
         if self._answered:
             raise trio.ClosedResourceError("this request was answered already")
 
-    def _fail(self, code: ErrorCode, reason: str) -> None:
+    def _fail(self, reason: str) -> None:
         self._answered = True
-        self._connection.session.fail(self._inlet, self._pending, code, reason[:_TEXT_LENGTH])
+        session = self._connection.session
+        session.fail(self._inlet, self._pending, ErrorCode.REMOTE_ERROR, _text(reason, session.welcome.frame))
 
     def give_up(self, reason: str) -> None:
         """Fail without waiting for room: its place is freed, and if someone waits after all they are told."""
         if not self._answered:
-            self._fail(ErrorCode.REMOTE_ERROR, reason)
+            self._fail(reason)
 
     def on_withdraw(self, callback: Callable[[], None]) -> None:
         """Have the callback called when nobody waits any more."""
@@ -118,13 +135,16 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
     _lot: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
     _closed: bool = field(default=False, init=False)
 
+    def __repr__(self) -> str:
+        return f"<t2bus.Requests of {self.topic!r}>"
+
     async def open(self) -> None:
         """Claim the topic; whatever goes wrong leaves nothing registered."""
         session = self._connection.session
         answer = Answer()
         self._inlet = session.claim(self.topic, self._wake, answer)
         try:
-            await answer.wait(int)
+            await self._connection.outcome(answer, int)
         except BaseException:
             self._closed = True
             session.unclaim(self._inlet, None)
@@ -167,7 +187,7 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
         try:
             body = self._decode(inflate(call.payload, session.welcome.frame))
         except MalformedMessage as error:
-            session.fail(inlet, pending, ErrorCode.MALFORMED_MESSAGE, str(error)[:_TEXT_LENGTH])
+            session.fail(inlet, pending, ErrorCode.MALFORMED_MESSAGE, _text(str(error), session.welcome.frame))
             return None
         deadline = math.inf if call.timeout is None else trio.current_time() + call.timeout / 1000
         headers = dict(call.headers) if call.headers else NO_HEADERS
@@ -180,26 +200,20 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
             return
         self._closed = True
         self._inlet.close(Disconnected("this service was closed"))
-        session = self._connection.session
-        if session.closed is not None:
-            await trio.lowlevel.checkpoint()
-            return
-        with contextlib.suppress(Disconnected):
-            await self._connection.operate(lambda answer: session.unclaim(self._inlet, answer))
+        await self._connection.end(partial(self._connection.session.unclaim, self._inlet))
 
 
 async def handle(request: Request[Body, Result], handler: Callable[[Body], Awaitable[Result]]) -> None:
     """Answer one request with what a handler returns, and stop it when nobody waits for that any more."""
+    failure = "the requester stopped waiting"
     with trio.CancelScope(deadline=request.deadline) as scope:
         request.on_withdraw(scope.cancel)
         try:
             await request.respond(await handler(request.body))
-        except Disconnected:
-            return
         except RemoteError as error:
-            await request.fail(str(error))
+            failure = str(error)
         except Exception as error:
-            logger.exception("the handler of %s failed", request.topic)
-            await request.fail(f"{type(error).__name__}: {error}")
-    if scope.cancelled_caught:
-        request.give_up("the requester stopped waiting")
+            failure = f"{type(error).__name__}: {error}"
+            if request.is_connected or not isinstance(error, Disconnected | trio.ClosedResourceError):
+                logger.exception("the handler of %s failed", request.topic)
+    request.give_up(failure)

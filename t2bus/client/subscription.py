@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import trio
@@ -50,13 +50,16 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
     _receiving: bool = field(default=False, init=False)
     _closed: bool = field(default=False, init=False)
 
+    def __repr__(self) -> str:
+        return f"<t2bus.Subscription to {self.topic!r}>"
+
     async def open(self) -> None:
         """Subscribe; whatever goes wrong leaves nothing registered."""
         session = self._connection.session
         answer = Answer()
         self._inlet = session.subscribe(self.topic, self._wake, answer)
         try:
-            await answer.wait(int)
+            await self._connection.outcome(answer, int)
         except BaseException:
             self._closed = True
             session.unsubscribe(self._inlet, None)
@@ -121,12 +124,7 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
             return
         self._closed = True
         self._wake()
-        session = self._connection.session
-        if session.closed is not None:
-            await trio.lowlevel.checkpoint()
-            return
-        with contextlib.suppress(Disconnected):
-            await self._connection.operate(lambda answer: session.unsubscribe(self._inlet, answer))
+        await self._connection.end(partial(self._connection.session.unsubscribe, self._inlet))
 
 
 async def forward(

@@ -2,8 +2,9 @@
 
 An :class:`Inlet` is the client's end of a subscription's credit window: what is in it, what is on its way and what the
 bus may still send never exceed the window. Credit goes back in bulk, an eighth of the window at a time, so that it
-costs little. While the bus has none left, it goes back as soon as :data:`PROMPT` has passed since the last time, so
-that a program that takes messages slowly is seen to be alive.
+costs little. A program that takes messages slowly, or over a slow network, must be seen to be alive all the same: what
+it takes goes back as soon as :data:`PROMPT` has passed since the last time while the bus is known to have none left,
+and :data:`UNSEEN` otherwise, for of what is on its way nothing is known here.
 
 A :class:`CallInlet` is the same for a service, where the answer to a request is what gives its place back.
 
@@ -24,15 +25,19 @@ from ..wire.values import size_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PROMPT", "CallInlet", "Inlet", "PendingCall"]
+__all__ = ["PROMPT", "UNSEEN", "CallInlet", "Inlet", "PendingCall"]
 
 PROMPT: Final = 0.05
 """Seconds; well within the stall time after which a bus takes a subscriber for dead (``Limits.stall``, 1 s)."""
 
+UNSEEN: Final = 0.25
+"""Seconds; within the stall time still. A window of 8 MiB that is all on its way over 1 MB/s comes with more than a
+second between two eighths."""
+
 _BULK = 8
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Inlet:
     """The messages of one subscription that wait for the program."""
 
@@ -68,16 +73,19 @@ class Inlet:
           ProtocolViolation: the bus sends more than it has credit for.
 
         """
+        if self._credit <= 0 or self._credit_size <= 0:
+            raise ProtocolViolation(f"the bus sends more than the window of subscription {self.id} allows")
         self._credit -= 1
         self._credit_size -= size_of(publication.topic, publication.payload, publication.headers)
-        if self._credit < 0:
-            raise ProtocolViolation(f"the bus sends more than the window of subscription {self.id} allows")
         self._items.append(publication)
         self.wake()
 
     def put_gap(self, dropped: int) -> None:
-        """Take in the news that messages are missing here."""
-        self._items.append(Lagged(dropped))
+        """Take in the news that messages are missing here; gaps side by side are one, so their number is bounded."""
+        if self._items and isinstance(last := self._items[-1], Lagged):
+            self._items[-1] = Lagged(last.dropped + dropped)
+        else:
+            self._items.append(Lagged(dropped))
         self.wake()
 
     def take(self) -> Publication | Lagged:
@@ -92,12 +100,13 @@ class Inlet:
 
     @property
     def is_starving(self) -> bool:
-        """Whether the bus has no credit left and some is owed: :meth:`give_back_promptly` is to be called then."""
-        return self._owed > 0 and (self._credit <= 0 or self._credit_size <= 0)
+        """Whether the bus may have no credit left and some is owed: :meth:`give_back_promptly` is to be called then."""
+        return self._owed > 0
 
     def give_back_promptly(self, now: float) -> None:
         """Give what is owed back if the last time is a while ago."""
-        if now - self._granted_at >= PROMPT:
+        spent = self._credit <= 0 or self._credit_size <= 0
+        if now - self._granted_at >= (PROMPT if spent else UNSEEN):
             self._granted_at = now
             self._give_back()
 
@@ -123,7 +132,7 @@ class PendingCall:
     withdrawn: bool = False
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class CallInlet:
     """The requests of one service that wait for the program."""
 
@@ -147,7 +156,11 @@ class CallInlet:
 
         """
         if len(self.pending) >= self.window:
-            raise ProtocolViolation(f"the bus hands over more requests than the window of service {self.id} allows")
+            oldest, pending = next(iter(self.pending.items()))
+            if not pending.withdrawn:
+                raise ProtocolViolation(f"the bus hands over more requests than the window of service {self.id} allows")
+            # The bus has given its place away, which it does at the end of a request's lifetime, oldest first.
+            del self.pending[oldest]
         self.pending[call.id] = self._waiting[call.id] = PendingCall(call)
         self.wake()
 
@@ -158,7 +171,7 @@ class CallInlet:
     def withdraw(self, number: int) -> bool:
         """Note that nobody waits for this call; return whether the program has not seen it, and so need not answer."""
         pending = self.pending.get(number)
-        if pending is None:
+        if pending is None or pending.withdrawn:
             return False
         pending.withdrawn = True
         if pending.on_withdraw is not None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Link"]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Link:
     """One connection: its outbox and everything registered in its name.
 

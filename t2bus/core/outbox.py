@@ -28,8 +28,12 @@ __all__ = ["Budget", "Outbox"]
 _CONTROL_SIZE = 64
 """What a control message counts for: an upper bound of its fixed part, in memory terms."""
 
+_RUN_SIZE = 32
+"""What a run of acknowledgements counts for. Those of paced publications come when their subscribers please and may all
+be runs of one: all that a connection may have held (``Limits.held_messages``) take half of ``Limits.control_bytes``."""
+
 _ACCEPTED_SIZE = 8
-"""What one acknowledgement counts for: a reference in a list of small integers."""
+"""What one more acknowledgement in a run counts for: a reference in a list of small integers."""
 
 
 @define(eq=False)
@@ -40,7 +44,7 @@ class Budget:
     used: int = 0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Outbox:
     """The messages that wait for one connection's writer."""
 
@@ -96,7 +100,7 @@ class Outbox:
                 self._count_control(_ACCEPTED_SIZE)
                 return
         self._accepted.append((operation, [count]))
-        self._count_control(_CONTROL_SIZE)
+        self._count_control(_RUN_SIZE)
 
     def _count_control(self, size: int) -> None:
         self._control += size

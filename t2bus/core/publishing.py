@@ -30,8 +30,12 @@ __all__ = ["Broker"]
 
 _Route = list[tuple["Link", list[Subscription], tuple[int, ...]]]
 
+_RECEIVERS = 64
+"""For each of ``Limits.routes`` so many subscriptions may be remembered: counting topics alone would not bound memory,
+since each may reach all subscriptions of the bus."""
 
-@define(eq=False)
+
+@define(eq=False, repr=False)
 class Broker:
     """All subscriptions of a bus, and the way of a publication to them."""
 
@@ -41,6 +45,8 @@ class Broker:
     """Called when the first subscription begins to hold something, and so may stall."""
     _tree: TopicTree[Subscription] = field(init=False)
     _routes: dict[str, _Route] = field(factory=dict, init=False)
+    _remembered: int = field(default=0, init=False)
+    """The subscriptions in all routes."""
     _holding: dict[Subscription, None] = field(factory=dict, init=False)
     """The subscriptions that hold something, or did when last looked at: the only ones that can stall."""
 
@@ -48,7 +54,7 @@ class Broker:
         """Make the tree with the bounds of this bus; routes are remembered here, so it need not remember matches."""
         limits = self.limits
         self._tree = TopicTree(
-            steps=limits.matching_steps, cache=1, length=limits.topic_length, depth=limits.topic_depth
+            steps=limits.matching_steps, cache=0, length=limits.topic_length, depth=limits.topic_depth
         )
 
     def __len__(self) -> int:
@@ -117,17 +123,13 @@ class Broker:
         ticket = Ticket(link, message.id) if message.paced else None
         count = 0
         for target, subscriptions, ids in route:
-            if len(ids) == 1 and subscriptions[0].admit(
-                size
-            ):  # the common case, kept apart because it is on the hot path
-                takers: tuple[int, ...] = ids
-            else:
-                takers = self._offer(subscriptions, publication, size, ticket, now)
-            if takers:
-                count += 1
-                target.outbox.put(Deliver(takers, publication), size)
-                if ticket is not None:
-                    ticket.counted.add(target.id)
+            if len(ids) == 1 and subscriptions[0].admit(size):  # the common case, kept apart: it is on the hot path
+                target.outbox.put(Deliver(ids, publication), size)
+            elif not self._offer(subscriptions, publication, size, ticket, now):
+                continue
+            count += 1
+            if ticket is not None:
+                ticket.counted.add(target.id)
         self.counters.published += 1
         if ticket is not None and ticket.waiting:
             ticket.count += count
@@ -137,47 +139,71 @@ class Broker:
 
     def _offer(
         self, subscriptions: list[Subscription], publication: Publication, size: int, ticket: Ticket | None, now: float
-    ) -> tuple[int, ...]:
-        """Return which of one connection's subscriptions take the publication now; the others hold it or miss it."""
-        takers = []
+    ) -> bool:
+        """Deliver to those of one connection's subscriptions that take the publication now; the others hold it or miss
+        it.
+
+        Returns:
+          Whether any took it.
+
+        """
+        takers, late = [], []
         for subscription in subscriptions:
             if subscription.admit(size):
                 takers.append(subscription.id)
-            elif ticket is not None and self._may_hold(subscription, ticket.publisher, size):
+            else:
+                late.append(subscription)
+        if takers:
+            subscriptions[0].link.outbox.put(Deliver(tuple(takers), publication), size)
+        # Only now, because what is held takes of the room that the delivery was promised.
+        for subscription in late:
+            if ticket is not None and self._may_hold(subscription, ticket.publisher, size):
                 subscription.hold(publication, size, ticket, now)
                 if not self._holding:
                     self.alarm()
                 self._holding[subscription] = None
             else:
                 subscription.miss()
-        return tuple(takers)
+        return bool(takers)
 
     def _may_hold(self, subscription: Subscription, publisher: Link, size: int) -> bool:
-        total = subscription.link.outbox.total
+        outbox = subscription.link.outbox
         return (
-            not subscription.lagging and publisher.held < self.limits.held_messages and total.used + size <= total.limit
+            not subscription.lagging
+            and publisher.held < self.limits.held_messages
+            and size <= outbox.limit  # else it would wait for room that there never is
+            and outbox.total.used + size <= outbox.total.limit
         )
 
     def _route(self, topic: str) -> _Route:
         route = self._routes.get(topic)
-        if route is not None:
-            return route
+        if route is None:
+            route = self._find_route(topic)
+            if is_concrete(topic):
+                self._remember(topic, route)
+        return route
+
+    def _find_route(self, topic: str) -> _Route:
         groups: dict[Link, list[Subscription]] = {}
         for subscription in sorted(self._tree.match(topic), key=lambda each: (each.link.id, each.id)):
             groups.setdefault(subscription.link, []).append(subscription)
-        route = [(link, group, tuple(each.id for each in group)) for link, group in groups.items()]
-        if is_concrete(topic):
-            if len(self._routes) >= self.limits.routes:
-                del self._routes[next(iter(self._routes))]
-            self._routes[topic] = route
-        return route
+        return [(link, group, tuple(each.id for each in group)) for link, group in groups.items()]
+
+    def _remember(self, topic: str, route: _Route) -> None:
+        """Keep a route, and as many of the youngest others as there is room for."""
+        routes, most = self._routes, self.limits.routes
+        routes[topic] = route
+        self._remembered += _receivers(route)
+        while len(routes) > most or (self._remembered > _RECEIVERS * most and len(routes) > 1):
+            self._remembered -= _receivers(routes.pop(next(iter(routes))))
 
     def _forget_routes(self, topic: str) -> None:
         """Forget the routes that a subscription to this topic is, or will be, part of."""
         if is_concrete(topic):
-            self._routes.pop(topic, None)
+            self._remembered -= _receivers(self._routes.pop(topic, []))
         else:
             self._routes.clear()
+            self._remembered = 0
 
     def credit(self, link: Link, message: Credit, now: float) -> None:
         """Take credit for subscriptions; for one that has just been closed it means nothing any more."""
@@ -188,9 +214,13 @@ class Broker:
 
     def written(self, link: Link) -> None:
         """Deliver what waited for room in the outbox of a connection."""
-        for subscription in link.subscriptions.values():
-            if subscription.backlog:
-                subscription.release()
+        subscriptions = link.subscriptions
+        waiting = [subscription for subscription in subscriptions.values() if subscription.backlog]
+        for subscription in waiting:
+            subscription.release()
+        if waiting:
+            # Whoever went first goes last the next time, else one that is behind could take all the room for ever.
+            subscriptions[waiting[0].id] = subscriptions.pop(waiting[0].id)
 
     def expire(self, now: float) -> None:
         """Stop holding publications for subscribers that took nothing for the stall time."""
@@ -202,4 +232,8 @@ class Broker:
 
     def next_deadline(self) -> float | None:
         """Return when the next subscriber stalls, if any can."""
-        return min((subscription.stalls_at for subscription in self._holding), default=None)
+        return min((subscription.stalls_at for subscription in self._holding if subscription.held), default=None)
+
+
+def _receivers(route: _Route) -> int:
+    return sum(len(ids) for _, _, ids in route)

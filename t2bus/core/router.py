@@ -40,7 +40,7 @@ _ID_SIZE = 9
 """The bytes of one subscription id in a delivery, at most."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Router:
     """The state of one bus."""
 
@@ -69,7 +69,8 @@ class Router:
           hello: the first message of the connection.
           identity: whom the transport says this is.
           wake: called whenever the outbox stops being empty.
-          close: called with a reason when the connection has to end; the owner then calls :meth:`disconnect`.
+          close: called with a reason when the connection has to end; the owner then calls :meth:`disconnect`, but not
+            from within.
 
         Raises:
           ProtocolViolation: the first message is no HELLO of a version that is spoken here.

@@ -6,8 +6,8 @@ is done with it. The requester is done when it is answered, gives up or disconne
 fails, or when its service ends. So whoever leaves first, the other side hears of it at once, and nothing is left
 behind.
 
-Only the responder's end frees its place in the service's window: a request that was given up may still be worked on
-there.
+A request that was given up may still be worked on, so its place in the service's window is freed by the responder's
+end only, or with the request's lifetime: a responder that forgets a request has not lost the place for ever.
 
 The law of this module: every way out of an exchange is ``pop``; none is an error.
 """
@@ -30,7 +30,7 @@ from ..errors import (
     TopicClaimed,
 )
 from ..topic import is_concrete, validate
-from ..wire.messages import Call, Claim, Fail, Request, Respond, Response, Unclaim, Withdraw
+from ..wire.messages import Call, Claim, Fail, Refused, Request, Respond, Response, Unclaim, Withdraw
 from ..wire.values import ErrorCode, size_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Exchange", "Service", "ServiceTable"]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Service:
     """The claim of one topic by one connection."""
 
@@ -55,7 +55,7 @@ class Service:
     size: int = 0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Exchange:
     """One request on its way from its requester to its responder and back."""
 
@@ -65,10 +65,10 @@ class Exchange:
     expires_at: float
     request: int
     requester: Link | None
-    """None when nobody waits for the answer any more."""
+    """None when nobody waits for the answer any more; else its table has this exchange."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ServiceTable:
     """All services of a bus and all that is pending."""
 
@@ -167,34 +167,38 @@ class ServiceTable:
     def respond(self, link: Link, message: Respond) -> None:
         """Pass an answer to the requester, if it still waits."""
         exchange = self._finish(link, message.call)
-        if exchange is None or exchange.requester is None:
-            self.counters.late_responses += 1
-            return
-        size = size_of("", message.payload, message.headers)
-        outbox = exchange.requester.outbox
-        if not outbox.fits(size):
-            self._refuse(
-                exchange, LimitExceeded("the response does not fit: the requester's Limits.outbox_bytes are waiting")
-            )
-            return
-        del exchange.requester.requests[exchange.request]
-        outbox.put(Response(exchange.request, message.payload, message.headers), size)
+        if exchange is not None:
+            size = size_of("", message.payload, message.headers)
+            self._answer(exchange, Response(exchange.request, message.payload, message.headers), size)
 
     def fail(self, link: Link, message: Fail) -> None:
         """Pass a failure to the requester, if it still waits."""
         if message.code not in (ErrorCode.REMOTE_ERROR, ErrorCode.MALFORMED_MESSAGE):
             raise ProtocolViolation(f"a call cannot fail with {message.code.name}")
         exchange = self._finish(link, message.call)
-        if exchange is None or exchange.requester is None:
-            self.counters.late_responses += 1
-        else:
-            self._refuse(exchange, message.code.error(message.text))
+        if exchange is not None:
+            # Its text may be as long as a response, and counts as one: as control it could close the requester.
+            self._answer(exchange, Refused(exchange.request, message.code, message.text), len(message.text))
 
     def _finish(self, responder: Link, call: int) -> Exchange | None:
+        """End a call; return its exchange if someone waits for the answer, and count a late one otherwise."""
         exchange = responder.calls.get(call)
         if exchange is not None:
             self._end_call(exchange)
+        if exchange is None or exchange.requester is None:
+            self.counters.late_responses += 1
+            return None
         return exchange
+
+    def _answer(self, exchange: Exchange, message: Response | Refused, size: int) -> None:
+        requester = exchange.requester
+        assert requester is not None
+        if requester.outbox.fits(size):
+            requester.requests.pop(exchange.request, None)
+            requester.outbox.put(message, size)
+        else:
+            text = "the answer does not fit: the requester's Limits.outbox_bytes are waiting"
+            self._refuse(exchange, LimitExceeded(text))
 
     def _end_call(self, exchange: Exchange) -> None:
         """Take an exchange off the responder's side."""
@@ -207,14 +211,14 @@ class ServiceTable:
     def _refuse(self, exchange: Exchange, error: BusError) -> None:
         """Answer the requester with an error, if it still waits."""
         requester, exchange.requester = exchange.requester, None
-        if requester is not None and requester.requests.pop(exchange.request, None) is not None:
+        if requester is not None:
+            requester.requests.pop(exchange.request, None)
             requester.refuse(exchange.request, error)
 
     def _abandon(self, exchange: Exchange) -> None:
         """Tell the responder that nobody waits any more."""
         exchange.requester = None
-        if exchange.call in self._exchanges:
-            exchange.service.link.outbox.put_control(Withdraw(exchange.call))
+        exchange.service.link.outbox.put_control(Withdraw(exchange.call))
 
     # --- ends
 
@@ -231,7 +235,8 @@ class ServiceTable:
             exchange = next(iter(self._exchanges.values()))
             if exchange.expires_at > now:
                 return
-            exchange.service.link.outbox.put_control(Withdraw(exchange.call))
+            if exchange.requester is not None:
+                exchange.service.link.outbox.put_control(Withdraw(exchange.call))
             self._end_call(exchange)
             lifetime = self.limits.request_lifetime
             self._refuse(

@@ -42,7 +42,7 @@ _AROUND_HEADER = 10
 """Bytes around the key and the value of one header, at most."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Session:
     """The state of one client's connection."""
 
@@ -156,11 +156,14 @@ class Session:
             # A new object each time: a raised exception gathers the traceback of whoever raises it.
             raise type(self.closed)(*self.closed.args)
 
-    # --- operations: each returns its id; ``done`` is called with the outcome unless ``forget`` came first
+    # --- operations: each returns its id; ``done`` is called with the outcome unless ``forget`` came first. After the
+    # end of the connection they raise its error, unless nobody waits for the answer.
 
     def _begin(self, done: Done | None) -> int:
+        if done is not None:
+            self.check_open()
         self._last_operation = number = self._last_operation + 1
-        if done is not None and self.closed is None:
+        if done is not None:
             self._pending[number] = done
         return number
 

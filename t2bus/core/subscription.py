@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Subscription", "Ticket"]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Ticket:
     """A paced publication that waits for room somewhere, and whom to tell when it waits no more."""
 
@@ -67,7 +67,7 @@ class _Missed:
     count: int
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Subscription:
     """One subscription of one connection."""
 
@@ -96,7 +96,10 @@ class Subscription:
         return self.messages > 0 and self.size > 0
 
     def admit(self, size: int) -> bool:
-        """Use credit for a delivery now, or return False: there is none, the outbox has no room, or something waits."""
+        """Use credit for a delivery now, or return False: there is none, the outbox has no room, or something waits.
+
+        The caller puts the delivery in the outbox, one for all subscriptions of the connection that admit it.
+        """
         if self.backlog:
             self.release()
         if self.backlog or self.messages <= 0 or self.size <= 0 or not self.link.outbox.fits(size):
@@ -127,10 +130,15 @@ class Subscription:
             self.backlog.append(_Missed(count))
 
     def grant(self, messages: int, size: int, now: float) -> None:
-        """Take credit back from the client and deliver what waits for it."""
-        self.messages = min(self.messages + messages, self.window_messages)
+        """Take credit back from the client and deliver what waits for it.
+
+        Credit beyond the window is none: it does not show that the program takes messages.
+        """
+        before = self.messages
+        self.messages = min(before + messages, self.window_messages)
         self.size = min(self.size + size, self.window_size)
-        self.stalls_at = now + self.stall if self.held else math.inf
+        if self.held and self.messages > before:
+            self.stalls_at = now + self.stall
         if 2 * self.messages >= self.window_messages and 2 * self.size >= self.window_size:
             self.lagging = False
         self.release()

@@ -1,7 +1,7 @@
 """Payloads: typed messages as CBOR bytes, and back.
 
-:mod:`.codec` bounds and words it, :mod:`.compiler` reads annotations, :mod:`.classes` knows attrs classes and
-:mod:`.forms` what all types are made of. Arrows point from left to right.
+:mod:`.codec` keeps the bounds and words the errors, :mod:`.compiler` reads annotations, :mod:`.classes` knows attrs
+classes, :mod:`.leaves` what has no parts, :mod:`.forms` how parts are put together. Each imports from those after it.
 """
 
 from .codec import DEPTH, decode, decode_any, encode, encode_as, prepare

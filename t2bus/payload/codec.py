@@ -2,7 +2,7 @@
 
 The theory. A payload is one CBOR item of the plain kind: no tags, definite lengths, no key twice, at most ``DEPTH``
 containers around each other, and nothing behind it. Its value is read in two steps. The decoder bounds the work: it
-builds what the bytes that are there amount to, and stops at the first flaw. The form of the type then decides what fits.
+builds what the bytes that are there amount to, and stops at the first flaw. The form of the type decides what fits.
 
 The law of this module: what ``encode_as`` returns, ``decode`` of the same type turns into an equal value; whatever else
 ``decode`` is given, it turns into a value of the type or raises :exc:`MalformedMessage`, and nothing else. Its text
@@ -128,13 +128,13 @@ def decode_any(payload: bytes) -> object:
     work is bounded as in :func:`decode`.
 
     Raises:
-      MalformedMessage: it is not one CBOR item, or needs more work than it may.
+      MalformedMessage: it is not one CBOR item, or one that takes too much work.
 
     """
     try:
         return _shown(_read(_hardened(BytesIO(), semantic_decoders=_PeeledTags()), payload))
     except Exception as error:
-        raise _malformed("the payload", error) from error
+        raise _malformed("payload", error) from error
 
 
 def _shown(item: Any) -> object:
@@ -164,7 +164,7 @@ def _malformed(type_: Any, error: Exception) -> MalformedMessage:
     path = "".join(reversed(error.path)) if isinstance(error, Refusal) else ""
     reason = error.reason if isinstance(error, Refusal) else said(error)
     if isinstance(error, cbor2.CBORError):
-        reason = f"not a CBOR item that is taken here: {error.__cause__ or error}"
+        reason = f"the bytes are no payload: {error.__cause__ or error}"
     text = f"{_cut(f'{name_of(type_)}{path}')}: {_cut(reason)}"
     return MalformedMessage("".join(character if character.isprintable() else "?" for character in text))
 

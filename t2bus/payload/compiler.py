@@ -22,6 +22,7 @@ The law of this module: a type that says which values it has, has one form, or n
 
 from __future__ import annotations
 
+import math
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -31,17 +32,43 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 from uuid import UUID
 
 from .classes import bare, is_class, one_of, record, said
-from .forms import ANY, INT, LEAVES, STR, Form, array, constant, mapping, name_of, row, travels_as, union
+from .forms import Form, Refusal, array, mapping, name_of, row, union
+from .leaves import INT, PLAIN, STR, constant, travels_as
 
 __all__ = ["form_of"]
 
+
+def _any() -> Form:
+    """Build the form of ``Any``: the union of the leaves, and of lists and dicts of itself."""
+
+    def lower(value: object) -> object:
+        return form.lower(value)
+
+    def lift(plain: object) -> object:
+        return form.lift(plain)
+
+    # As a part it is asked for its functions and depth only.
+    itself = Form(frozenset(), frozenset(), math.inf, lower, lift)
+    form = union("a plain value", [*PLAIN, array(list, itself), mapping(STR, itself)])
+    return form
+
+
+def _moment(value: datetime | time) -> str:
+    """Write a time as Python reads it back: it takes ``+00:00:00.000001`` for UTC."""
+    offset = value.utcoffset()
+    if offset is not None and offset.microseconds:
+        raise Refusal("an offset of a fraction of a second cannot travel")
+    return value.isoformat()
+
+
+_ANY: Final = _any()
 _LEAVES: Final[dict[Any, Form]] = {
-    **{kind: form for form in LEAVES for kind in form.classes},
-    Any: ANY,
-    object: ANY,
-    datetime: travels_as(STR, datetime, datetime.isoformat, datetime.fromisoformat),
+    **{kind: form for form in PLAIN for kind in form.classes},
+    Any: _ANY,
+    object: _ANY,
+    datetime: travels_as(STR, datetime, _moment, datetime.fromisoformat),
     date: travels_as(STR, date, date.isoformat, date.fromisoformat),
-    time: travels_as(STR, time, time.isoformat, time.fromisoformat),
+    time: travels_as(STR, time, _moment, time.fromisoformat),
     timedelta: travels_as(INT, timedelta, lambda delta: delta // timedelta.resolution, timedelta.resolution.__mul__),
     Decimal: travels_as(STR, Decimal, str, Decimal),
     UUID: travels_as(STR, UUID, str, UUID),
@@ -66,7 +93,10 @@ def form_of(type_: Any) -> Form:
 
 
 def _compile(type_: Any, known: dict[Any, Form]) -> Form:
-    """Find or build a form; ``known`` holds the classes met so far, the unfinished ones too."""
+    """Find or build a form; ``known`` holds the classes met so far, the unfinished ones too.
+
+    The order matters little: each branch is of types that no other branch takes. What no branch takes has no form.
+    """
     type_ = bare(type_)
     if form := _LEAVES.get(type_) or known.get(type_):
         return form
@@ -93,4 +123,6 @@ def _compile(type_: Any, known: dict[Any, Form]) -> Form:
         return travels_as(union(name_of(origin), values), origin, lambda member: member.value, origin)
     if is_class(type_):
         return record(type_, known, compile_)
-    raise TypeError(f"{name_of(type_)} cannot travel; if it is a class of yours, decorate it with @attrs.frozen")
+    raise TypeError(
+        f"{name_of(type_)} is neither an attrs class nor a type with a form: decorate it with @attrs.frozen"
+    )

@@ -12,7 +12,7 @@ from attrs import define, field
 from ..background import open_background_nursery
 from ..client.connect import open_client_over
 from ..core.router import Router
-from ..errors import LimitExceeded
+from ..errors import LimitExceeded, ProtocolViolation
 from ..limits import Limits
 from ..transport.address import parse
 from ..transport.dial import accept, open_listeners
@@ -34,6 +34,9 @@ logger = logging.getLogger("t2bus.server")
 _TICK: Final = 1.0
 """Seconds between two looks at the liveness of all connections."""
 
+_LAST_WORDS: Final = 1.0
+"""Seconds for telling a peer why it is not let in."""
+
 LOCAL: Final = "local"
 ANONYMOUS: Final = "anonymous"
 
@@ -49,11 +52,16 @@ class Bus:
     _router: Router = field(init=False)
     _connections: dict[Connection, None] = field(factory=dict, init=False)
     _alarm: trio.Event = field(factory=trio.Event, init=False)
+    _turning_away: int = field(default=0, init=False)
+    _accepting: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _closing: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Make the router."""
         self._router = Router(self.limits, self._set_alarm)
+
+    def __repr__(self) -> str:
+        return f"<t2bus.Bus at {' '.join(self.addresses) or 'no address'}: {len(self._connections)} connections>"
 
     @asynccontextmanager
     async def open_client(self, *, limits: Limits | None = None) -> AsyncGenerator[Client, None]:
@@ -66,8 +74,11 @@ class Bus:
 
         Raises:
           ConnectFailed: the bus has as many connections as it takes.
+          trio.ClosedResourceError: the bus was closed.
 
         """
+        if self._closing:
+            raise trio.ClosedResourceError("this bus was closed")
         client_end, bus_end = open_memory_pair()
         self._nursery.start_soon(self._serve_transport, bus_end, LOCAL)
         async with open_client_over(client_end, limits or self.limits) as client:
@@ -81,11 +92,17 @@ class Bus:
 
     async def accept(
         self, listeners: list[trio.SocketListener], task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED
-    ) -> NoReturn:
-        """Let connections in until cancelled; those that are in stay."""
-        await trio.serve_listeners(
-            self._serve_stream, listeners, handler_nursery=self._nursery, task_status=task_status
-        )
+    ) -> None:
+        """Let connections in until :meth:`stop_accepting`; those that are in stay."""
+        with self._accepting:
+            await trio.serve_listeners(
+                self._serve_stream, listeners, handler_nursery=self._nursery, task_status=task_status
+            )
+
+    def stop_accepting(self) -> None:
+        """Let nobody in any more."""
+        self._closing = True
+        self._accepting.cancel()
 
     async def _serve_stream(self, stream: trio.abc.Stream) -> None:
         await self._serve_transport(accept(stream, self.limits.handshake_bytes), ANONYMOUS)
@@ -95,7 +112,7 @@ class Bus:
             self._check_room()
         except LimitExceeded as error:
             logger.warning("connection of %s refused: %s", identity, error)
-            await _turn_away(transport, str(error))
+            await self._turn_away(transport, str(error))
             return
         connection = Connection(self._router, transport, identity)
         self._connections[connection] = None
@@ -104,10 +121,23 @@ class Bus:
         finally:
             del self._connections[connection]
 
+    async def _turn_away(self, transport: Transport[ClientMessage, ServerMessage], reason: str) -> None:
+        """Tell a peer that has not been let in why, if it can be told at once."""
+        self._turning_away += 1
+        try:
+            if self._turning_away <= self.limits.handshakes:
+                with trio.move_on_after(_LAST_WORDS):
+                    await transport.receive()
+                    await transport.send([Violation(reason)])
+        except (trio.BrokenResourceError, trio.EndOfChannel, ProtocolViolation):
+            pass
+        finally:
+            self._turning_away -= 1
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WORDS):
+                await transport.aclose()
+
     def _check_room(self) -> None:
         limits = self.limits
-        if self._closing:
-            raise LimitExceeded("the bus is shutting down")
         if len(self._connections) >= limits.connections:
             raise LimitExceeded(f"the bus has {limits.connections} connections, all that Limits.connections allows")
         if sum(not connection.welcomed for connection in self._connections) >= limits.handshakes:
@@ -137,23 +167,13 @@ class Bus:
 
     async def shut_down(self) -> None:
         """Say goodbye to everyone and write what waits, for at most ``Limits.drain``."""
-        self._closing = True
         self._router.say_goodbye("the bus is shutting down")
-        async with trio.open_nursery() as nursery:
-            for connection in self._connections:
-                nursery.start_soon(connection.finish, self.limits.drain)
-
-
-async def _turn_away(transport: Transport[ClientMessage, ServerMessage], reason: str) -> None:
-    """Tell a peer that has not been let in why, if it can be told at once."""
-    with trio.move_on_after(1):
-        try:
-            await transport.receive()
-            await transport.send([Violation(reason)])
-        except (trio.BrokenResourceError, trio.EndOfChannel):
-            pass
-    with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
-        await transport.aclose()
+        connections = list(self._connections)
+        for connection in connections:
+            connection.finish()
+        with trio.move_on_after(self.limits.drain):
+            for connection in connections:
+                await connection.ended.wait()
 
 
 @asynccontextmanager
@@ -176,20 +196,21 @@ async def open_bus(*addresses: str, limits: Limits | None = None) -> AsyncGenera
     async with open_background_nursery() as nursery:
         bus = Bus(limits or Limits(), nursery)
         nursery.start_soon(bus.mind_the_time)
-        async with AsyncExitStack() as stack:
-            listeners: list[trio.SocketListener] = []
-            for address in parsed:
-                opened, bound = await stack.enter_async_context(open_listeners(address))
-                listeners += opened
-                bus.addresses += bound
-            accepting = await stack.enter_async_context(open_background_nursery())
-            if listeners:
-                await accepting.start(bus.accept, listeners)
-            try:
-                yield bus
-            finally:
-                accepting.cancel_scope.cancel()
-                await bus.shut_down()
+        try:
+            async with AsyncExitStack() as stack:
+                listeners: list[trio.SocketListener] = []
+                for address in parsed:
+                    opened, bound = await stack.enter_async_context(open_listeners(address))
+                    listeners += opened
+                    bus.addresses += bound
+                if listeners:
+                    await nursery.start(bus.accept, listeners)
+                try:
+                    yield bus
+                finally:
+                    bus.stop_accepting()
+        finally:
+            await bus.shut_down()
 
 
 async def serve(

@@ -33,7 +33,7 @@ _LAST_WORDS: Final = 1.0
 """Seconds for telling a peer why its connection is closed."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Connection:
     """The bus's end of one client's connection, from the first byte to the last."""
 
@@ -47,6 +47,8 @@ class Connection:
     _idle: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
     _finishing: bool = field(default=False, init=False)
     _finished: trio.Event = field(factory=trio.Event, init=False)
+    """Set when the writer writes nothing more."""
+    ended: trio.Event = field(factory=trio.Event, init=False)
     _reason: str = field(default="", init=False)
 
     def close(self, reason: str) -> None:
@@ -70,6 +72,7 @@ class Connection:
         finally:
             if self._link is not None:
                 self.router.disconnect(self._link)
+            self.ended.set()
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WORDS):
                 await self.transport.aclose()
         if self._reason:
@@ -91,7 +94,9 @@ class Connection:
                 self.router.counters.violations += 1
                 self._reason = str(error)
                 link.outbox.put_control(m.Violation(self._reason), self._reason)
-                await self.finish(_LAST_WORDS)
+                self.finish()
+                with trio.move_on_after(_LAST_WORDS):
+                    await self._finished.wait()
             except (trio.BrokenResourceError, trio.EndOfChannel):
                 self._reason = self._reason or "the peer closed it"
             nursery.cancel_scope.cancel()
@@ -121,12 +126,12 @@ class Connection:
 
     async def _read(self, link: Link) -> None:
         receive, feed = self.transport.receive, self.router.feed
-        liveness = self._liveness
-        assert liveness is not None
         while True:
             messages = await receive()
+            if self._finishing:
+                # The goodbye is said: nothing that comes now can be answered, only the peer's end is awaited.
+                continue
             now = trio.current_time()
-            liveness.heard(now)
             for message in messages:
                 feed(link, message, now)
 
@@ -143,16 +148,21 @@ class Connection:
                 else:
                     await self._idle.park()
         except trio.BrokenResourceError:
-            self.close("the peer closed it")
+            # What the peer said before it closed may still be unread: the reader comes to the end of it.
+            self._reason = self._reason or "the peer closed it"
         finally:
             self._finished.set()
+            self._scope.deadline = trio.current_time() + _LAST_WORDS
 
-    async def finish(self, seconds: float) -> None:
-        """Write what waits, for at most that long, and nothing after it."""
+    def finish(self) -> None:
+        """Write what waits and nothing after it, and let the peer close the connection then; ``ended`` says when.
+
+        The peer goes first because a socket that is closed with bytes unread takes back what it has not sent yet.
+        """
+        if self._link is None:
+            self.close("the bus is shutting down")
         self._finishing = True
         self._idle.unpark()
-        with trio.move_on_after(seconds):
-            await self._finished.wait()
 
     def check(self, now: float) -> None:
         """Do what the time asks for: a ping, or the end of a peer that is gone."""
@@ -161,6 +171,8 @@ class Connection:
         if writing_since is not None and now - writing_since >= limits.write_stall:
             self.close(f"it took nothing of what was written to it for {limits.write_stall:g} s (Limits.write_stall)")
         elif self._liveness is not None and self._link is not None:
+            if self.transport.read_at > self._liveness.heard_at:
+                self._liveness.heard(self.transport.read_at)
             if self._liveness.is_gone(now):
                 self.close(f"nothing was heard of it for {limits.silence:g} s (Limits.silence)")
             elif self._liveness.ping_is_due(now):

@@ -66,12 +66,14 @@ def parse(text: str) -> Address:
 
 
 def _parse_unix(text: str, path: str) -> UnixAddress:
-    if not path or "\0" in path:
+    try:
+        length = len(os.fsencode(path))
+    except UnicodeEncodeError:
+        length = 0
+    if not length or "\0" in path:
         raise InvalidAddress(f"{text[:80]!r} names no path: {_EXAMPLES}")
-    if len(os.fsencode(path)) > _MAX_PATH:
-        raise InvalidAddress(
-            f"the path of a unix socket has at most {_MAX_PATH} bytes, this one {len(os.fsencode(path))}"
-        )
+    if length > _MAX_PATH:
+        raise InvalidAddress(f"the path of a unix socket has at most {_MAX_PATH} bytes, this one {length}")
     return UnixAddress(path)
 
 
@@ -83,7 +85,7 @@ def _parse_tcp(text: str, rest: str) -> TcpAddress:
         raise InvalidAddress(f"{text[:80]!r}: put an IPv6 address in brackets, as in tcp:[::1]:4242")
     if not host:
         raise InvalidAddress(f"{text[:80]!r} lacks a host or a port: {_EXAMPLES}")
-    if not (port.isascii() and port.isdigit() and int(port) <= _MAX_PORT):
+    if not (port.isascii() and port.isdigit() and len(port) <= len(str(_MAX_PORT)) and int(port) <= _MAX_PORT):
         raise InvalidAddress(f"{text[:80]!r} has no port from 0 to {_MAX_PORT}: {_EXAMPLES}")
     return TcpAddress(host, int(port))
 

@@ -6,6 +6,7 @@ Each channel takes one batch, and a writer that finds it full waits, as it would
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -20,20 +21,23 @@ __all__ = ["MemoryTransport", "open_memory_pair"]
 T = TypeVar("T")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class MemoryTransport(Transport[Incoming, Outgoing]):
     """One end of an in-process connection."""
 
     _receive_channel: trio.MemoryReceiveChannel[Sequence[Incoming]]
     _send_channel: trio.MemorySendChannel[Sequence[Outgoing]]
     writing_since: float | None = field(default=None, init=False)
+    read_at: float = field(default=-math.inf, init=False)
 
     async def receive(self) -> Sequence[Incoming]:
         """Return the next batch."""
         try:
-            return await self._receive_channel.receive()
+            messages = await self._receive_channel.receive()
         except trio.ClosedResourceError as error:
             raise trio.BrokenResourceError("the channel was closed") from error
+        self.read_at = trio.current_time()
+        return messages
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
         """Hand a batch over, when the one before it has been taken."""

@@ -21,7 +21,10 @@ __all__ = ["connect", "open_listeners"]
 
 async def connect(address: TcpAddress) -> trio.abc.Stream:
     """Connect to the first address of the host that answers; raises ``OSError``."""
-    return await trio.open_tcp_stream(address.host, address.port)
+    try:
+        return await trio.open_tcp_stream(address.host, address.port)
+    except ValueError as error:
+        raise _no_host(address) from error
 
 
 @asynccontextmanager
@@ -36,6 +39,8 @@ async def open_listeners(
     """
     try:
         listeners = list(await trio.open_tcp_listeners(address.port, host=address.host))
+    except ValueError as error:
+        raise BindFailed(f"cannot listen at {address}: {_no_host(address)}") from error
     except OSError as error:
         raise BindFailed(f"cannot listen at {address}: {error.strerror or error}") from error
     async with AsyncExitStack() as stack:
@@ -43,3 +48,8 @@ async def open_listeners(
             await stack.enter_async_context(listener)
         names = [listener.socket.getsockname() for listener in listeners]
         yield listeners, [TcpAddress(name[0], name[1]) for name in names]
+
+
+def _no_host(address: TcpAddress) -> OSError:
+    """Return the error for a text that can be no name of a host; Trio raises some ``ValueError`` for it."""
+    return OSError(f"{address.host[:80]!r} is no name of a host")

@@ -6,6 +6,7 @@ There are two kinds. A *framed* transport turns batches into bytes on a Trio str
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
@@ -39,6 +40,9 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
     writing_since: float | None = None
     """When the write in progress last got anywhere (``trio.current_time()``), or None when nothing is being written."""
 
+    read_at: float = -math.inf
+    """When anything was last read (``trio.current_time()``), be it a part of a frame."""
+
     @abstractmethod
     async def receive(self) -> Sequence[Incoming]:
         """Return the next messages, at least one.
@@ -69,7 +73,7 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
         """Close this end; immediate if cancelled."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class FramedTransport(Transport[Incoming, Outgoing]):
     """Messages as frames on a stream.
 
@@ -82,6 +86,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     codec: Codec[Incoming, Outgoing] | None = None
     compresses: bool = False
     writing_since: float | None = field(default=None, init=False)
+    read_at: float = field(default=-math.inf, init=False)
     _decoder: FrameDecoder = field(init=False)
     _receive_size: int = field(init=False)
 
@@ -100,6 +105,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
             if not data:
                 raise trio.EndOfChannel
             # No checkpoint from here on: what was read is decoded or the connection is over.
+            self.read_at = trio.current_time()
             frames = self._decoder.feed(bytes(data))
             if frames:
                 if self.codec is None:
@@ -108,23 +114,31 @@ class FramedTransport(Transport[Incoming, Outgoing]):
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
         """Write the messages as one run of bytes."""
-        if self.codec is None:
+        codec = self.codec
+        if codec is None:
             # A peer that has not shown its wire cannot be told anything.
             return
-        data = self.codec.encode(messages)
         try:
-            if len(data) <= _SEND_SIZE:
-                self.writing_since = trio.current_time()
-                await self.stream.send_all(data)
-                return
-            with memoryview(data) as view:
-                for start in range(0, len(data), _SEND_SIZE):
-                    self.writing_since = trio.current_time()
-                    await self.stream.send_all(view[start : start + _SEND_SIZE])
+            if codec.inflate_limit is None:
+                await self._write(codec.encode(messages))
+            else:
+                # One at a time: what waits is bounded as it is, and may be a thousand times as much inflated.
+                for message in messages:
+                    await self._write(codec.encode([message]))
         except trio.ClosedResourceError as error:
             raise trio.BrokenResourceError("the stream was closed") from error
         finally:
             self.writing_since = None
+
+    async def _write(self, data: bytes) -> None:
+        if len(data) <= _SEND_SIZE:
+            self.writing_since = trio.current_time()
+            await self.stream.send_all(data)
+            return
+        with memoryview(data) as view:
+            for start in range(0, len(data), _SEND_SIZE):
+                self.writing_since = trio.current_time()
+                await self.stream.send_all(view[start : start + _SEND_SIZE])
 
     def raise_limit(self, frame: int, *, can_inflate: bool = True) -> None:
         """Leave the limits of the handshake behind."""

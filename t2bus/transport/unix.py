@@ -48,6 +48,7 @@ async def open_listeners(
 
     """
     path = address.path
+    place = _absolute(path)
     try:
         _remove_dead(path)
         server = _bind(path)
@@ -55,13 +56,12 @@ async def open_listeners(
         if isinstance(error, BindFailed):
             raise
         raise BindFailed(f"cannot listen at {address}: {error.strerror or error}") from error
-    with server:
-        ours = _identity(path)
+    ours = _identity(place)
+    async with trio.SocketListener(trio.socket.from_stdlib_socket(server)) as listener:
         try:
-            yield [trio.SocketListener(trio.socket.from_stdlib_socket(server))], [address]
+            yield [listener], [address]
         finally:
-            if _identity(path) == ours:
-                _remove(path)
+            _remove(place, ours)
 
 
 def _bind(path: str) -> socket.socket:
@@ -101,15 +101,25 @@ def _remove_dead(path: str) -> None:
         Path(path).unlink()
 
 
-def _remove(path: str) -> None:
+def _absolute(path: str) -> str:
+    """Return the path as it leads to the same file from any working directory, when the socket is removed."""
+    return str(Path(path).absolute())
+
+
+def _remove(path: str, ours: tuple[int, ...] | None) -> None:
+    """Remove the socket from the path if it is still the one that was put there."""
     with contextlib.suppress(OSError):
-        Path(path).unlink()
+        if _identity(path) == ours:
+            Path(path).unlink()
 
 
-def _identity(path: str) -> tuple[int, int] | None:
-    """Return what tells this file from another at the same path, or None where there is none."""
+def _identity(path: str) -> tuple[int, ...] | None:
+    """Return what tells this file from another at the same path, or None where there is none.
+
+    The number of a file that was removed is soon given to another, so the time of its making is part of it.
+    """
     try:
         status = os.lstat(path)
     except FileNotFoundError:
         return None
-    return status.st_dev, status.st_ino
+    return status.st_dev, status.st_ino, status.st_mtime_ns

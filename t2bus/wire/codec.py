@@ -36,7 +36,7 @@ class Codec(Generic[Incoming, Outgoing]):
     """Both directions of one wire for one end of one connection.
 
     ``inflate_limit`` is set, to a number of bytes, for a peer that cannot read compressed payloads: they are inflated
-    for it.
+    for it, as long as the frame keeps within that many bytes, the subscription ids of a delivery aside.
     """
 
     decode: Callable[[Sequence[bytes]], list[Incoming]]
@@ -72,11 +72,18 @@ def _inflated(message: Outgoing, limit: int) -> Outgoing:
     try:
         match message:
             case m.Deliver(ids, m.Publication(topic, v.Deflated() as payload, headers)):
-                publication = m.Publication(topic, inflate(payload, limit), headers)
+                publication = m.Publication(topic, inflate(payload, _room(limit, topic, headers)), headers)
                 return cast("Outgoing", m.Deliver(ids, publication))
-            case m.Call(payload=v.Deflated() as payload) | m.Response(payload=v.Deflated() as payload):
-                return attrs.evolve(message, payload=inflate(payload, limit))
+            case m.Call(topic=topic, payload=v.Deflated() as payload, headers=headers):
+                return attrs.evolve(message, payload=inflate(payload, _room(limit, topic, headers)))
+            case m.Response(payload=v.Deflated() as payload, headers=headers):
+                return attrs.evolve(message, payload=inflate(payload, _room(limit, "", headers)))
             case _:
                 return message
     except MalformedMessage:
         return message
+
+
+def _room(limit: int, topic: str, headers: v.Headers) -> int:
+    """Return the bytes of a payload that leave a frame within the limit."""
+    return max(0, limit - v.size_in_frame(topic, b"", headers))

@@ -2,8 +2,8 @@
 
 A decoder is fed whatever the network brought and returns the frames that are complete. It looks at a length as soon as
 its four bytes are there and refuses it at once if it is over the limit; it allocates for bytes that have arrived,
-never for a length that was declared. What is incomplete is kept in the pieces it came in and joined once, when the
-frame is whole, so that a peer that sends a large frame byte by byte costs linear time.
+never for a length that was declared. What is incomplete grows in one buffer and is looked at again when the frame is
+whole, so that a peer that sends a large frame in small pieces costs linear time, and no more memory than the frame.
 
 The law of this module: bytes in, bytes out.
 """
@@ -28,53 +28,47 @@ def frame(body: bytes) -> bytes:
 class FrameDecoder:
     """Cuts a stream of bytes into frames of at most ``limit`` bytes, which may be changed between two calls."""
 
-    __slots__ = ("_buffered", "_needed", "_pieces", "limit")
+    __slots__ = ("_incomplete", "_needed", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._pieces: list[bytes] = []
-        self._buffered = 0
+        self._incomplete = bytearray()
         self._needed = HEADER_SIZE
 
     @property
     def buffered(self) -> int:
         """How many bytes of an incomplete frame are waiting for the rest."""
-        return self._buffered
+        return len(self._incomplete)
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the bodies of the frames that ``data`` completes, oldest first.
 
         Raises:
           ProtocolViolation: a frame is empty or declares more than ``limit`` bytes. The stream has lost its meaning
-          then:
-            close it.
+            then: close it.
 
         """
-        self._buffered += len(data)
-        if self._pieces:
-            self._pieces.append(data)
-            if self._buffered < self._needed:
+        if self._incomplete:
+            self._incomplete += data
+            if len(self._incomplete) < self._needed:
                 return []
-            data = b"".join(self._pieces)
-            self._pieces.clear()
+            data = bytes(self._incomplete)
+            self._incomplete.clear()
         return self._cut(data)
 
     def _cut(self, data: bytes) -> list[bytes]:
         frames = []
         start, end, limit = 0, len(data), self.limit
-        needed = HEADER_SIZE
+        self._needed = HEADER_SIZE
         while end - start >= HEADER_SIZE:
             (length,) = _LENGTH.unpack_from(data, start)
             if not 0 < length <= limit:
                 raise ProtocolViolation(f"a frame declares {length} bytes; 1 to {limit} are allowed here")
             body = start + HEADER_SIZE
             if end - body < length:
-                needed = HEADER_SIZE + length
+                self._needed = HEADER_SIZE + length
                 break
             start = body + length
             frames.append(data[body:start])
-        self._buffered = end - start
-        self._needed = needed
-        if self._buffered:
-            self._pieces.append(data[start:])
+        self._incomplete += data[start:]
         return frames

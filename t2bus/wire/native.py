@@ -3,8 +3,8 @@ specification.
 
 Decoding trusts nothing. The CBOR reader is hardened: no tags, nothing of indefinite length, no duplicate keys, a small
 depth; the array must fill its frame exactly; then each element is checked for its exact type and range, so that a
-message class always holds what its annotations say. Whatever the bytes are, the outcome is a message or
-:class:`~t2bus.errors.ProtocolViolation`.
+message class always holds what its annotations say. Whatever the bytes are, the outcome is a message or a
+:class:`~t2bus.errors.ProtocolViolation` that shows where the frame begins.
 
 Encoding is a table too. The messages that carry payloads are assembled by hand from precomputed pieces, since each
 passes here once per publication and receiver; the end of a publication's frame (topic, payload, headers) is the same
@@ -32,9 +32,10 @@ __all__ = ["VERSION", "decode_client_messages", "decode_server_messages", "encod
 VERSION: Final = 1
 
 _MAX_DEPTH = 2
-_UINT64 = 1 << 64
 _DEFLATED = 1
 """A compressed payload is the array ``[1, bytes]`` where a plain one is the bytes alone."""
+_SHOWN = 16
+"""Bytes of a bad frame that its error shows."""
 
 
 # --- decoding: hardened CBOR
@@ -42,9 +43,6 @@ _DEFLATED = 1
 
 class _RefuseTags(dict[int, Callable[..., object]]):
     """A table of semantic decoders that has a refusing one for every tag."""
-
-    def get(self, tag: int, _: object = None) -> Callable[..., object]:
-        return self[tag]
 
     def __missing__(self, tag: int) -> Callable[..., object]:
         def refuse(*_: object) -> NoReturn:
@@ -69,13 +67,18 @@ def _items(frames: Sequence[bytes]) -> Iterable[list[Any]]:
         end += len(frame)
         try:
             item = read()
-        except (cbor2.CBORError, ValueError, OverflowError, MemoryError, RecursionError) as error:
-            raise ProtocolViolation(f"a frame is not the CBOR this wire allows: {error}") from error
+        except cbor2.CBORError as error:
+            raise _violation(f"a frame is not the CBOR this wire allows: {error}", frame) from error
         if buffer.tell() != end:
-            raise ProtocolViolation("a frame holds more or less than one CBOR item")
+            raise _violation("a frame holds more or less than one CBOR item", frame)
         if type(item) is not list or not item:
-            raise ProtocolViolation("a frame is not an array that starts with its kind")
+            raise _violation("a frame is not an array that starts with its kind", frame)
         yield item
+
+
+def _violation(text: str, frame: bytes) -> ProtocolViolation:
+    """Return the error that names a frame by how it begins, which shows its kind and mostly its id."""
+    return ProtocolViolation(f"{text} [{len(frame)} bytes: {frame[:_SHOWN].hex(' ')}]")
 
 
 # --- decoding: exact types
@@ -84,7 +87,8 @@ _Check = Callable[[Any], Any]
 
 
 def _uint(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < _UINT64:
+    # An integer of more than 64 bits would be a tag.
+    if type(value) is not int or value < 0:
         raise ProtocolViolation("expected an unsigned integer of 64 bits")
     return value
 
@@ -108,20 +112,13 @@ def _timeout(value: Any) -> int | None:
 def _payload(value: Any) -> v.Payload:
     if type(value) is bytes:
         return value
-    if (
-        type(value) is list
-        and len(value) == len(("algorithm", "data"))
-        and value[0] == _DEFLATED
-        and type(value[1]) is bytes
-    ):
-        data = value[1]
-        if type(data) is bytes:
-            return v.Deflated(data)
+    if type(value) is list and list(map(type, value)) == [int, bytes] and value[0] == _DEFLATED:
+        return v.Deflated(value[1])
     raise ProtocolViolation("expected a payload: a byte string, or [1, byte string]")
 
 
 def _headers(value: Any) -> v.Headers:
-    if type(value) is not dict or any(type(k) is not str or type(v) is not str for k, v in value.items()):
+    if type(value) is not dict or any(type(key) is not str or type(text) is not str for key, text in value.items()):
         raise ProtocolViolation("expected headers: a map of text to text")
     return value
 
@@ -173,6 +170,8 @@ def _deliver(ids: tuple[int, ...], topic: str, payload: v.Payload, headers: v.He
 
 def _accepted(item: list[Any]) -> m.Accepted:
     first, *counts = _uints(item[1:])
+    if not counts:
+        raise ProtocolViolation("an acknowledgement has one or more counts")
     return m.Accepted(first, tuple(counts))
 
 
@@ -216,11 +215,14 @@ _FROM_SERVER: dict[int, _Check] = _BOTH | {
 
 def _decode(frames: Sequence[bytes], kinds: Mapping[int, _Check]) -> list[Any]:
     decoded = []
-    for item in _items(frames):
+    for frame, item in zip(frames, _items(frames), strict=True):
         kind = item[0]
         if type(kind) is not int or (read := kinds.get(kind)) is None:
-            raise ProtocolViolation("a message is of a kind that this end does not take")
-        decoded.append(read(item))
+            raise _violation("a message is of a kind that this end does not take", frame)
+        try:
+            decoded.append(read(item))
+        except ProtocolViolation as error:
+            raise _violation(str(error), frame) from error
     return decoded
 
 
@@ -253,7 +255,7 @@ def _head(major: int, number: int) -> bytes:
 
 
 _encode_text = lru_cache(maxsize=4096)(cbor2.dumps)
-_encode_ids = lru_cache(maxsize=4096)(lambda ids: cbor2.dumps(list(ids)))
+_encode_ids = lru_cache(maxsize=1024)(cbor2.dumps)
 
 
 def _encode_payload(payload: v.Payload) -> bytes:

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from .. import errors
 
-__all__ = ["NO_HEADERS", "Deflated", "ErrorCode", "Headers", "Payload", "size_of"]
+__all__ = ["NO_HEADERS", "Deflated", "ErrorCode", "Headers", "Payload", "size_in_frame", "size_of"]
 
 Headers = Mapping[str, str]
 NO_HEADERS: Headers = MappingProxyType({})
@@ -71,10 +71,23 @@ class Deflated:
 
 Payload = bytes | Deflated
 
+_AROUND = 64
+"""Bytes of a frame around topic, payload and headers, at most."""
+
+_AROUND_HEADER = 10
+"""Bytes around the key and the value of one header, at most."""
+
 
 def size_of(topic: str, payload: Payload, headers: Headers) -> int:
-    """Return the bytes that a message counts for in every window and outbox: its topic, payload and headers."""
+    """Return the bytes that a message counts for in every window and outbox: its topic, which is ASCII, its payload as
+    it travels, and its headers.
+    """
     size = len(topic) + len(payload.data if type(payload) is Deflated else payload)  # type: ignore[arg-type]
     if headers:
-        size += sum(len(key) + len(value) for key, value in headers.items())
+        size += sum(len(key.encode()) + len(value.encode()) for key, value in headers.items())
     return size
+
+
+def size_in_frame(topic: str, payload: Payload, headers: Headers) -> int:
+    """Return the bytes that a message's frame takes at most, the subscription ids of a delivery aside."""
+    return _AROUND + size_of(topic, payload, headers) + _AROUND_HEADER * len(headers)

@@ -1,0 +1,86 @@
+"""Standard output and standard error.
+
+What is shown may come from anybody on the bus, and the screen may be a terminal that obeys what is written to it. The
+law of this module: no character that is not printable reaches either stream.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+
+__all__ = ["Output", "counted", "log_to_stderr", "printable", "say"]
+
+
+def printable(text: str) -> str:
+    """Return the text as one line, with whatever is not printable in it escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``1 message`` or ``2 messages``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def say(text: str) -> None:
+    """Tell the user something, in one line on standard error; it is lost if nobody can be told."""
+    with contextlib.suppress(OSError):
+        if sys.stderr is not None:  # as it is when it was closed before the start
+            print(f"t2bus: {printable(text)}", file=sys.stderr, flush=True)
+
+
+class _OneLine(logging.Formatter):
+    """Keeps what peers sent from writing lines of its own into the log."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- logging's name
+        return printable(super().formatMessage(record))
+
+
+def log_to_stderr(verbosity: int) -> None:
+    """Send the log to standard error: warnings, or with a verbosity of 1 also information, of 2 everything."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger(__name__.partition(".")[0])
+    logger.addHandler(handler)
+    logger.setLevel({0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG))
+
+
+class Output:
+    """Standard output, line by line.
+
+    Each line is written by a thread and past Python's buffers: whoever reads it may stop for as long as they like, and
+    meanwhile the connection has to answer the bus, and the command its signals. A thread left in a buffered stream
+    would hold its lock when Python ends, and abort it.
+
+    Raises:
+      OSError: there is no standard output.
+
+    """
+
+    def __init__(self) -> None:
+        if sys.stdout is None:
+            raise OSError("standard output is closed")
+        self._file = sys.stdout.fileno()
+        encoding = sys.stdout.encoding.lower().replace("-", "")
+        self.ascii = encoding != "utf8"
+        """Whether only ASCII may be written."""
+
+    async def write(self, line: str) -> None:
+        """Write one line; return when it has left this process.
+
+        Raises:
+          BrokenPipeError: whoever read it has gone.
+          OSError: it cannot be written.
+
+        """
+        import trio
+
+        await trio.to_thread.run_sync(self._write, f"{line}\n".encode(), abandon_on_cancel=True)
+
+    def _write(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self._file, data) :]

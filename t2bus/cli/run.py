@@ -1,0 +1,77 @@
+"""From a command line to an exit code: every error that is not a bug is one line on standard error."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from .exits import SIGNALLED, Exit
+from .parser import make_parser
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Awaitable, Callable, Sequence
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code. Needs the main thread, where signals arrive."""
+    try:
+        arguments = make_parser().parse_args(argv)
+    except SystemExit as end:  # argparse has said what there is to say
+        return end.code if isinstance(end.code, int) else Exit.OK
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:  # before the verb minded its signals
+        return SIGNALLED + signal.SIGINT
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    import trio
+
+    from ..errors import BusError
+    from .console import say
+    from .values import BadValue
+
+    try:
+        return trio.run(_verb(arguments.verb), arguments)
+    except BrokenPipeError:  # whoever read the output has had enough, as `| head` does
+        return Exit.OK
+    except (BusError, BadValue) as error:
+        say(str(error))
+        return _exit_code(error)
+    except OSError as error:
+        say(error.strerror or str(error))
+        return Exit.ERROR
+
+
+def _verb(name: str) -> Callable[[argparse.Namespace], Awaitable[int]]:
+    """Import a verb."""
+    from . import messages, requests, serving
+
+    verbs = {
+        "serve": serving.serve,
+        "sub": messages.sub,
+        "pub": messages.pub,
+        "request": requests.request,
+        "reply": requests.reply,
+    }
+    return verbs[name]
+
+
+def _exit_code(error: Exception) -> int:
+    from .. import errors
+    from .values import BadValue
+
+    match error:
+        case errors.InvalidTopic() | errors.InvalidAddress() | BadValue():
+            return Exit.USAGE
+        case errors.ConnectFailed():
+            return Exit.UNREACHABLE
+        case errors.ServiceNotFound():
+            return Exit.NOBODY
+        case errors.RequestTimeout():
+            return Exit.TIMEOUT
+        case _:
+            return Exit.ERROR

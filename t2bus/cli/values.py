@@ -1,0 +1,123 @@
+"""Values: JSON or text on the command line, CBOR on the bus, CBOR's diagnostic notation on the screen.
+
+Diagnostic notation (RFC 8949, section 8) is JSON wherever JSON can say it, so that programs can read what is shown.
+Beyond JSON it has bytes, as ``h'00ff'``, ``NaN`` and ``Infinity``, and keys that are not text.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import cbor2
+
+from ..errors import MalformedMessage
+from ..payload import decode_any
+from .console import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..client.service import Request
+    from ..client.subscription import Received
+
+__all__ = ["BadValue", "diagnostic", "encode_value", "show_message", "show_payload"]
+
+
+class BadValue(ValueError):
+    """A value on the command line or of standard input cannot be sent; the text says why."""
+
+
+def encode_value(value: str, *, text: bool) -> bytes:
+    """Return the payload of what the user wrote: of the JSON it is, else, or if so wanted, of the text.
+
+    Raises:
+      BadValue: it is JSON that a payload cannot hold, or text that is not Unicode.
+
+    """
+    try:
+        payload = cbor2.dumps(value if text else _from_json(value))
+        decode_any(payload)
+    except MalformedMessage as error:
+        raise BadValue(f"the value cannot be sent: {error}") from error
+    except RecursionError as error:
+        raise BadValue("the value cannot be sent: it nests too deep") from error
+    except (UnicodeError, cbor2.CBOREncodeError) as error:
+        raise BadValue("the value cannot be sent: it is not Unicode text") from error
+    return payload
+
+
+def _from_json(value: str) -> object:
+    try:
+        return json.loads(value, parse_int=_whole)
+    except json.JSONDecodeError:
+        return value
+
+
+def _whole(digits: str) -> int:
+    # Longer ones would travel as a tag, which programs refuse; and int() refuses very long ones with a ValueError.
+    number = int(digits) if len(digits) <= len(str(-(2**64))) else 2**64
+    if not -(2**64) <= number < 2**64:
+        raise BadValue("the value cannot be sent: an int has at most 64 bits; send it as a float or as text")
+    return number
+
+
+def show_payload(payload: bytes, *, ascii_only: bool) -> str:
+    """Return a payload as one printable line: what it holds or, if it is not CBOR, ``malformed`` and its bytes."""
+    try:
+        value = decode_any(payload)
+    except MalformedMessage:
+        return f"malformed {_bytes(payload)}"
+    return diagnostic(value, ascii_only=ascii_only)
+
+
+def show_message(message: Received[bytes] | Request[bytes, bytes], *, headers: bool, ascii_only: bool) -> str:
+    """Return a message as one printable line: its topic, its payload and if so wanted its headers, between tabs."""
+    parts = [printable(message.topic), show_payload(message.body, ascii_only=ascii_only)]
+    if headers:
+        parts.append(diagnostic(message.headers, ascii_only=ascii_only))
+    return "\t".join(parts)
+
+
+def diagnostic(value: object, *, ascii_only: bool) -> str:
+    """Return a value in diagnostic notation, on one printable line."""
+
+    def show(item: Any) -> str:
+        match item:
+            case str():
+                return _quoted(item, str.isascii if ascii_only else str.isprintable)
+            case bytes():
+                return _bytes(item)
+            case float():
+                return _float(item)
+            case Mapping():
+                return "{" + ", ".join(f"{show(key)}: {show(each)}" for key, each in item.items()) + "}"
+            case list() | tuple():
+                return "[" + ", ".join(map(show, item)) + "]"
+            case None | bool() | int():
+                return json.dumps(item)
+            case _:  # a map's key of a kind that has no notation
+                return show(str(item))
+
+    return show(value)
+
+
+def _bytes(item: bytes) -> str:
+    return f"h'{item.hex()}'"
+
+
+def _float(item: float) -> str:
+    if math.isnan(item):
+        return "NaN"
+    if math.isinf(item):
+        return "Infinity" if item > 0 else "-Infinity"
+    return repr(item)
+
+
+def _quoted(text: str, plain: Callable[[str], bool]) -> str:
+    quoted = json.dumps(text, ensure_ascii=False)
+    if quoted.isprintable() and plain(quoted):
+        return quoted
+    return "".join(c if c.isprintable() and plain(c) else json.dumps(c)[1:-1] for c in quoted)

@@ -1,0 +1,53 @@
+"""Fixtures of the end-to-end tests: a bus over each transport, a clock, and bystanders."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
+
+import pytest
+import trio.testing
+from bus_helpers import TRANSPORTS, Bystanders, Site, open_bystanders, open_site
+
+
+@pytest.fixture
+def clock() -> trio.testing.MockClock:
+    """Jump over waiting, as ``autojump_clock`` does, but a moment later: what is in the kernel arrives first."""
+    return trio.testing.MockClock(autojump_threshold=0.003)
+
+
+@pytest.fixture
+def folder() -> Generator[Path, None, None]:
+    """Give a folder with a path short enough for a unix socket."""
+    with tempfile.TemporaryDirectory(prefix="t2bus-") as name:
+        yield Path(name)
+
+
+@pytest.fixture(params=TRANSPORTS)
+async def site(request: pytest.FixtureRequest, folder: Path) -> AsyncGenerator[Site, None]:
+    """Open a bus and say how to connect to it, over each transport in turn."""
+    async with open_site(request.param, folder) as site:
+        yield site
+
+
+@pytest.fixture
+async def tcp(folder: Path) -> AsyncGenerator[Site, None]:
+    """Open a bus that is reached over TCP."""
+    async with open_site("tcp4", folder) as site:
+        yield site
+
+
+@pytest.fixture
+async def memory(folder: Path) -> AsyncGenerator[Site, None]:
+    """Open a bus in this process alone."""
+    async with open_site("memory", folder) as site:
+        yield site
+
+
+@pytest.fixture
+async def bystanders(tcp: Site) -> AsyncGenerator[Bystanders, None]:
+    """Open two clients of ``tcp`` that nothing may disturb; they are tried once more when the test has ended."""
+    async with open_bystanders(tcp.connect) as bystanders:
+        yield bystanders
+        await bystanders.try_out()

@@ -1,0 +1,195 @@
+"""What the README and docs/ say: their code runs, what they quote is there, and what they list is complete."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+import trio
+from attrs import frozen
+
+import t2bus
+from t2bus import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_trio.plugin import MockClock
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+GUIDE = ROOT / "docs" / "guide.md"
+PROMISES = ROOT / "docs" / "promises.md"
+PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+LONGEST_PROGRAM = 25
+
+_BLOCK = re.compile(r"^(?:<!-- (?P<mark>.+?) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\((?!https?://)([^)#]*)(?:#([^)]*))?\)")
+_TABLE_NAME = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| ([^|]*) \|", re.MULTILINE)
+
+
+@frozen
+class Block:
+    """A block of code on a page, and what the comment before it says of it."""
+
+    mark: str
+    language: str
+    text: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"line{self.line}"
+
+
+def blocks(page: Path, language: str = "python") -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(found["mark"] or "", found["language"], found["text"], text.count("\n", 0, found.start("text")) + 1)
+        for found in _BLOCK.finditer(text)
+        if found["language"] == language
+    ]
+
+
+def quotes(page: Path) -> list[Block]:
+    return [block for block in blocks(page) if block.mark.endswith(".py")]
+
+
+def section(page: Path, title: str) -> str:
+    text = page.read_text(encoding="utf-8")
+    return text.partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+# --- the README
+
+
+def test_first_program_is_short() -> None:
+    """The first program of the README has at most 25 lines."""
+    assert len(blocks(README)[0].text.splitlines()) <= LONGEST_PROGRAM
+
+
+def test_programs_print_what_is_shown() -> None:
+    """Every program of the README runs as it stands and prints what the block after it shows."""
+    programs = [block.text for block in blocks(README) if block.mark == "run"]
+    outputs = [block.text for block in blocks(README, "text") if block.mark == "output"]
+    printed = [
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True).stdout
+        for program in programs
+    ]
+    assert programs
+    assert printed == outputs
+
+
+@pytest.mark.parametrize("block", quotes(README), ids=str)
+def test_quotes_are_exact(block: Block) -> None:
+    """What the README quotes of an example stands in it, line for line."""
+    assert f"\n{block.text}" in (ROOT / block.mark).read_text(encoding="utf-8")
+
+
+def test_every_block_is_checked() -> None:
+    """Every block of Python in the README is a program that is run or a quote that is compared."""
+    assert [block.line for block in blocks(README) if not (block.mark == "run" or block.mark.endswith(".py"))] == []
+
+
+def test_every_example_is_quoted() -> None:
+    """The README shows something of every example."""
+    assert {block.mark for block in quotes(README)} == {relative(path) for path in (ROOT / "examples").glob("*.py")}
+
+
+# --- the guide
+
+
+async def run_fragment(block: Block, module: ModuleType) -> None:
+    """Run a block that may await; one that would wait for ever is given time enough for all else."""
+    code = compile(block.text, f"{GUIDE.name}:{block.line}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    result = eval(code, vars(module))
+    if inspect.iscoroutine(result):
+        with trio.move_on_after(30):
+            await result
+
+
+async def test_the_guide_runs(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The blocks of the guide, run one after the other as one program, print what their comments show."""
+    monkeypatch.chdir(tmp_path)
+    module = ModuleType("guide")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    async with t2bus.open_bus() as bus, bus.open_client() as client:
+        vars(module).update(t2bus=t2bus, trio=trio, frozen=frozen, client=client)
+        for block in blocks(GUIDE):
+            await run_fragment(block, module)
+            printed = iter(capsys.readouterr().out.splitlines())
+            shown = re.findall(r"^ *print\(.*\)  # (.*?)(?: -- .*)?$", block.text, re.MULTILINE)
+            assert [line for line in shown if line not in printed] == [], f"{GUIDE.name}:{block.line}"
+        await module.test_the_oven_follows_its_setpoint()
+
+
+def test_the_guide_lists_every_error() -> None:
+    """The table of errors has a row for each public error but the root, and no other."""
+    public = set(errors.__all__)
+    rows = re.findall(r"^\| `(\w+)` \|", section(GUIDE, "Errors"), re.MULTILINE)
+    assert sorted(rows) == sorted(public - {"BusError"})
+
+
+def limits_of_the_guide() -> Iterator[tuple[str, str]]:
+    for names, values in _TABLE_NAME.findall(section(GUIDE, "Limits")):
+        yield from zip(re.findall(r"\w+", names), values.split(", "), strict=True)
+
+
+def test_the_guide_tells_the_true_defaults() -> None:
+    """Every limit in the guide's table has the default that stands beside it."""
+    told = dict(limits_of_the_guide())
+    assert told
+    assert told == {name: f"{value:,g}" if isinstance(value, float) else f"{value:,}" for name, value in defaults(told)}
+
+
+def defaults(names: dict[str, str]) -> Iterator[tuple[str, int | float]]:
+    limits = attrs.asdict(t2bus.Limits())
+    return ((name, limits[name]) for name in names)
+
+
+# --- all pages
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link of a page leads to a file, and every anchor to a heading."""
+    broken = []
+    for path, anchor in _LINK.findall(page.read_text(encoding="utf-8")):
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(f"{path}#{anchor}")
+    assert broken == []
+
+
+# --- the promises
+
+
+def test_promises_are_held() -> None:
+    """There are fourteen promises, and each names tests that exist."""
+    text = PROMISES.read_text(encoding="utf-8")
+    sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    assert [int(part.partition(".")[0]) for part in sections] == list(range(1, 15))
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    for part in sections:
+        named = re.findall(r"`(test_\w+)`", part)
+        assert named, part.partition("\n")[0]
+        assert [name for name in named if not re.search(rf"^(?:async )?def {name}\(", tests, re.MULTILINE)] == []

@@ -1,0 +1,170 @@
+"""Codecs: which wire a client speaks, and what is done for one that cannot inflate."""
+
+from __future__ import annotations
+
+import cbor2
+import pytest
+
+from t2bus.errors import ProtocolViolation
+from t2bus.wire import messages as m
+from t2bus.wire import values as v
+from t2bus.wire.codec import codec_for_bus, codec_for_client
+from t2bus.wire.compression import deflate
+from t2bus.wire.framing import FrameDecoder
+from t2bus.wire.native import encode
+from wire_corpus import CLIENT_MESSAGES, SERVER_MESSAGES, body_of
+
+HELLO = body_of(m.Hello(1, "t2bus-python", ("zlib",)))
+LIMIT = 100_000
+PAYLOAD = b"payload " * 10_000
+DEFLATED = deflate(PAYLOAD)
+BOMB = deflate(b"p" * LIMIT)
+BROKEN = v.Deflated(b"no zlib stream")
+HEADERS = {"k": "v"}
+
+
+def said_to_a_client_without_zlib(message: m.ServerMessage) -> m.ServerMessage:
+    """Return what such a client reads of a message, and check that it keeps within the limit."""
+    codec = codec_for_client(HELLO)
+    codec.inflate_limit = LIMIT
+    read = codec_for_bus().decode(FrameDecoder(LIMIT).feed(codec.encode([message])))
+    assert len(read) == 1
+    return read[0]
+
+
+# --- telling wires apart
+
+
+def test_a_client_whose_first_frame_is_an_array_speaks_the_native_wire() -> None:
+    """HELLO as a CBOR array chooses the native codec, which reads it."""
+    assert codec_for_client(HELLO).decode([HELLO]) == [m.Hello(1, "t2bus-python", ("zlib",))]
+
+
+@pytest.mark.parametrize("first", range(256))
+def test_any_array_and_nothing_else_is_native(first: int) -> None:
+    """The first byte decides: an array of any size is this wire; a map, as in the Rust crate's wire, is not."""
+    if 0x80 <= first <= 0x9F:
+        assert codec_for_client(bytes([first])).encode([m.Pong(1)]) == encode(m.Pong(1))
+    else:
+        with pytest.raises(ProtocolViolation, match=r"not a t2bus/1 HELLO"):
+            codec_for_client(bytes([first]))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"GET / HTTP/1.1\r\nHost: bus\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"\x16\x03\x01\x02\x00\x01",
+        b"\0",
+        b"{}",
+        cbor2.dumps({"protocol": "t2"}),
+        cbor2.dumps("HELLO"),
+    ],
+)
+def test_another_protocol_is_told_what_this_port_speaks(frame: bytes) -> None:
+    """Whoever speaks something else is refused with words that help."""
+    with pytest.raises(ProtocolViolation, match="this port speaks the t2bus wire only"):
+        codec_for_client(frame)
+
+
+# --- both ends
+
+
+def test_the_bus_reads_what_clients_write() -> None:
+    """A client's codec and the bus's codec for it are each other's other end."""
+    data = codec_for_bus().encode(CLIENT_MESSAGES)
+    assert codec_for_client(HELLO).decode(FrameDecoder(LIMIT).feed(data)) == CLIENT_MESSAGES
+
+
+def test_clients_read_what_the_bus_writes() -> None:
+    """Compressed payloads arrive compressed at a client that reads zlib."""
+    data = codec_for_client(HELLO).encode(SERVER_MESSAGES)
+    assert codec_for_bus().decode(FrameDecoder(LIMIT).feed(data)) == SERVER_MESSAGES
+
+
+def test_no_messages_are_no_bytes() -> None:
+    """An empty batch writes nothing."""
+    assert codec_for_bus().encode([]) == b""
+
+
+# --- for a client that cannot inflate
+
+
+@pytest.mark.parametrize("headers", [v.NO_HEADERS, HEADERS])
+def test_payloads_are_inflated_for_a_client_that_cannot(headers: v.Headers) -> None:
+    """Deliveries, calls and responses reach a client without zlib with plain payloads, and otherwise as they were."""
+    compressed: list[m.ServerMessage] = [
+        m.Deliver((1, 2), m.Publication("hello", DEFLATED, headers)),
+        m.Call(1, 2, 3, "hello", DEFLATED, headers),
+        m.Response(1, DEFLATED, headers),
+    ]
+    assert list(map(said_to_a_client_without_zlib, compressed)) == [
+        m.Deliver((1, 2), m.Publication("hello", PAYLOAD, headers)),
+        m.Call(1, 2, 3, "hello", PAYLOAD, headers),
+        m.Response(1, PAYLOAD, headers),
+    ]
+
+
+def test_everything_else_reaches_it_unchanged() -> None:
+    """Messages without a compressed payload are the same for every client."""
+    for message in SERVER_MESSAGES:
+        match message:
+            case m.Call(payload=v.Deflated()) | m.Response(payload=v.Deflated()):
+                continue
+            case m.Deliver(publication=m.Publication(payload=v.Deflated())):
+                continue
+            case _:
+                assert said_to_a_client_without_zlib(message) == message
+
+
+def test_the_shared_publication_stays_compressed() -> None:
+    """Inflating for one receiver leaves the publication, and its kept tail, as they are for the others."""
+    publication = m.Publication("hello", DEFLATED)
+    encode(m.Deliver((1,), publication))
+    tail = publication.tail
+    said_to_a_client_without_zlib(m.Deliver((1,), publication))
+    assert publication.payload is DEFLATED
+    assert publication.tail is tail
+
+
+@pytest.mark.parametrize("payload", [BROKEN, BOMB], ids=["broken", "bomb"])
+def test_a_payload_that_cannot_be_inflated_is_left_to_the_receiver(payload: v.Payload) -> None:
+    """A malformed payload, or one above the limit, is passed on as it came and fails there, alone."""
+    for message in (
+        m.Deliver((1,), m.Publication("hello", payload)),
+        m.Call(1, 2, None, "hello", payload),
+        m.Response(1, payload),
+    ):
+        assert said_to_a_client_without_zlib(message) == message
+
+
+def test_a_frame_that_would_become_too_long_is_left_compressed() -> None:
+    """Headers and topic count as well: inflating a payload never makes a frame above the limit."""
+    headers = {f"{number:05}": "" for number in range(8_000)}
+    for message in (
+        m.Deliver((1,), m.Publication("hello", DEFLATED, headers)),
+        m.Call(1, 2, None, "hello", DEFLATED, headers),
+        m.Response(1, DEFLATED, headers),
+    ):
+        assert said_to_a_client_without_zlib(message) == message
+
+
+def test_headers_alone_at_the_limit_leave_no_room() -> None:
+    """Where nothing is left for a payload, an empty one at most is inflated."""
+    message = m.Response(1, DEFLATED, {"k": "v" * (LIMIT - 1_000)})
+    assert said_to_a_client_without_zlib(message) == message
+    crowded = m.Response(1, v.Deflated(b"\x78\x9c\x03\x00\x00\x00\x00\x01"), {"k": "v" * (LIMIT - 50)})
+    assert said_to_a_client_without_zlib(crowded) == m.Response(1, b"", crowded.headers)
+
+
+def test_one_bad_payload_of_a_batch_harms_no_other() -> None:
+    """The messages around a malformed payload are inflated all the same."""
+    codec = codec_for_client(HELLO)
+    codec.inflate_limit = LIMIT
+    data = codec.encode([m.Response(1, DEFLATED), m.Response(2, BROKEN), m.Response(3, DEFLATED)])
+    assert codec_for_bus().decode(FrameDecoder(LIMIT).feed(data)) == [
+        m.Response(1, PAYLOAD),
+        m.Response(2, BROKEN),
+        m.Response(3, PAYLOAD),
+    ]
