@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from .client.client import Client as Client
     from .client.connect import open_client as open_client
     from .client.publisher import Publisher as Publisher
+    from .client.received import Received as Received
     from .client.service import Request as Request
     from .client.service import Requests as Requests
-    from .client.subscription import Received as Received
     from .client.subscription import Subscription as Subscription
     from .core.statistics import BusStatistics as BusStatistics
     from .core.statistics import ClientStatistics as ClientStatistics
@@ -64,7 +64,7 @@ _HOMES: dict[str, str] = {
     "Limits": "limits",
     "Publisher": "client.publisher",
     "PublishProtocol": "protocol",
-    "Received": "client.subscription",
+    "Received": "client.received",
     "Request": "client.service",
     "RequestProtocol": "protocol",
     "Requests": "client.service",

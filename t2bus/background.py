@@ -22,8 +22,8 @@ __all__ = ["open_background_nursery"]
 async def open_background_nursery() -> AsyncGenerator[trio.Nursery, None]:
     """Open a nursery whose tasks are cancelled when the body ends.
 
-    The body's own exception leaves as it is. So does that of a task, if it is the only one; the body is cancelled by
-    it, as in any nursery.
+    The body's own exception leaves as it is, whatever became of the tasks. Otherwise that of a task does, if it is the
+    only one; the body is cancelled by it, as in any nursery.
     """
     body_error: BaseException | None = None
     error: BaseException | None = None
@@ -32,28 +32,38 @@ async def open_background_nursery() -> AsyncGenerator[trio.Nursery, None]:
             try:
                 yield nursery
             except BaseException as caught:
+                if _is_cancelled(caught):
+                    # For the nursery to tell: it may be its own cancellation, by a task that failed.
+                    raise
+                # Kept from the nursery, which would not only wrap a group, but take it apart and make another.
                 body_error = caught
-                raise
             finally:
                 nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        error = _sole(group, body_error)
+        error = _sole(group)
+    # Raised outside the handler, so that the group is not hung on it as its context.
+    if body_error is not None:
+        raise body_error
     if error is not None:
-        # Raised outside the handler, so that the group is not hung on it as its context.
         raise error
 
 
-def _sole(group: BaseExceptionGroup[BaseException], body_error: BaseException | None) -> BaseException:
-    """Return the body's exception if it is in the group, else the only leaf, else the group.
+def _is_cancelled(error: BaseException) -> bool:
+    """Whether the exception is a cancellation, or a group that holds one."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(trio.Cancelled) is not None
+    return isinstance(error, trio.Cancelled)
 
-    Several cancellations from outside are one: who is cancelled meets ``trio.Cancelled``, however many tasks it hit.
+
+def _sole(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the only leaf of a group, or the group if it has several.
+
+    Cancellations from outside are one: who is cancelled meets ``trio.Cancelled``, however many tasks it hit.
     """
     leaves: list[BaseException] = []
     rest: list[BaseException] = [group]
     while rest:
         error = rest.pop()
-        if error is body_error:
-            return error
         if isinstance(error, BaseExceptionGroup):
             rest.extend(error.exceptions)
         else:

@@ -6,25 +6,28 @@ import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
-import t2bus
 import trio
 import trio.testing
 from attrs import define, field, frozen
+
+import t2bus
 from t2bus.transport.address import TcpAddress, parse
 from t2bus.wire import messages as m
 from t2bus.wire import native
 from t2bus.wire.framing import FrameDecoder
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Connect = Callable[..., AbstractAsyncContextManager[t2bus.Client]]
 Incoming = TypeVar("Incoming")
 Message = TypeVar("Message")
 
 HELLO = m.Hello(native.VERSION, "a test", ())
-WELCOME = m.Welcome(native.VERSION, "a test", (), 1, 1 << 20, 1 << 21, 256, 16, 256)
+WELCOME = m.Welcome(native.VERSION, "a test", (), 1, 1 << 20, 1 << 21, 256, 16, 256, 16_384, 1 << 23)
 
 
 def _has_ipv6() -> bool:
@@ -97,12 +100,17 @@ async def wait_until(condition: Callable[[], bool]) -> None:
     """Wait until the condition holds."""
     with trio.fail_after(10):
         while not condition():
-            await trio.sleep(0.001)
+            await settle()
 
 
 async def add(request: Add) -> Sum:
     """Serve :class:`Add`."""
     return Sum(request.left + request.right)
+
+
+def names(folder: Path) -> list[str]:
+    """Return what is in a folder."""
+    return sorted(path.name for path in folder.iterdir())
 
 
 # --- peers that say just what a test wants
@@ -225,23 +233,24 @@ async def open_bystanders(connect: Connect) -> AsyncGenerator[Bystanders, None]:
 
 @define(eq=False)
 class _CancelAt(trio.abc.Instrument):
-    """Cancels a scope when its task gives way for the n-th time."""
+    """Cancels a scope when tasks, whichever they are, have given way for the n-th time."""
 
-    task: trio.lowlevel.Task
     scope: trio.CancelScope
     countdown: int
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        if task is self.task:
-            self.countdown -= 1
-            if self.countdown == 0:
-                self.scope.cancel()
+        self.countdown -= 1
+        if self.countdown == 0:
+            self.scope.cancel()
 
 
-async def is_cancelled_at(checkpoint: int, call: Callable[[], Awaitable[object]]) -> bool:
-    """Run a call and cancel it at that checkpoint, counted from 1; tell whether it got that far."""
+async def is_cancelled_at(step: int, call: Callable[[], Awaitable[object]]) -> bool:
+    """Run a call and cancel it after that many steps of all tasks; tell whether it took as many.
+
+    Steps of all tasks, since a call that waits can be cancelled between any two steps of those it waits for.
+    """
     with trio.CancelScope() as scope:
-        instrument = _CancelAt(trio.lowlevel.current_task(), scope, checkpoint)
+        instrument = _CancelAt(scope, step)
         trio.lowlevel.add_instrument(instrument)
         try:
             await call()

@@ -6,8 +6,9 @@ import math
 import random
 
 import pytest
-import t2bus
 import trio
+
+import t2bus
 from bus_helpers import Add, Note, Site, Sum, add, settle
 
 
@@ -35,17 +36,21 @@ async def test_requests_are_a_channel(site: Site) -> None:
     async def ask(left: int) -> None:
         answers.append(await client.request("x", Add(left, 0), headers={"n": str(left)}))
 
-    async with site.connect() as client, site.connect() as server, server.serve(Add, "x") as requests:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(ask, 1)
-            nursery.start_soon(ask, 2)
-            taken = [await requests.receive(), await requests.receive()]
-            for request in reversed(taken):
-                assert request.topic == "add/x"
-                assert request.headers == {"n": str(request.body.left)}
-                assert request.deadline == math.inf
-                assert not request.withdrawn
-                await request.respond(await add(request.body))
+    async with (
+        site.connect() as client,
+        site.connect() as server,
+        server.serve(Add, "x") as requests,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(ask, 1)
+        nursery.start_soon(ask, 2)
+        taken = [await requests.receive(), await requests.receive()]
+        for request in reversed(taken):
+            assert request.topic == "add/x"
+            assert request.headers == {"n": str(request.body.left)}
+            assert request.deadline == math.inf
+            assert not request.withdrawn
+            await request.respond(await add(request.body))
     assert sorted(answers, key=lambda answer: answer.value) == [Sum(1), Sum(2)]
 
 
@@ -188,15 +193,19 @@ async def test_as_many_requests_at_once_as_allowed(site: Site) -> None:
     async def ask(number: int) -> None:
         answers.append((await client.request("x", Add(number, 0))).value)
 
-    async with site.connect() as client, site.connect() as server, server.serve(Add, "x") as requests:
-        async with trio.open_nursery() as nursery:
-            for number in range(256):
-                nursery.start_soon(ask, number)
-            taken = [await requests.receive() for _ in range(256)]
-            with pytest.raises(t2bus.LimitExceeded, match=r"Limits\.requests"):
-                await client.request("x", Add(0, 0))
-            for request in taken:
-                await request.respond(await add(request.body))
+    async with (
+        site.connect() as client,
+        site.connect() as server,
+        server.serve(Add, "x") as requests,
+        trio.open_nursery() as nursery,
+    ):
+        for number in range(256):
+            nursery.start_soon(ask, number)
+        taken = [await requests.receive() for _ in range(256)]
+        with pytest.raises(t2bus.LimitExceeded, match=r"Limits\.requests"):
+            await client.request("x", Add(0, 0))
+        for request in taken:
+            await request.respond(await add(request.body))
     assert sorted(answers) == list(range(256))
 
 
@@ -228,13 +237,15 @@ async def test_statistics_of_client_and_bus(site: Site) -> None:
 
 async def test_a_client_has_limits_of_its_own(site: Site) -> None:
     """The windows that a client is opened with hold for its subscriptions, on whatever bus."""
-    async with site.connect(limits=t2bus.Limits(subscription_messages=2)) as client:
-        async with client.subscribe(Note, "x") as messages:
-            for text in "abc":
-                await client.publish("x", Note(text))
-            assert [(await messages.receive()).body.text for _ in range(2)] == ["a", "b"]
-            with pytest.raises(t2bus.Lagged) as caught:
-                await messages.receive()
+    async with (
+        site.connect(limits=t2bus.Limits(subscription_messages=2)) as client,
+        client.subscribe(Note, "x") as messages,
+    ):
+        for text in "abc":
+            await client.publish("x", Note(text))
+        assert [(await messages.receive()).body.text for _ in range(2)] == ["a", "b"]
+        with pytest.raises(t2bus.Lagged) as caught:
+            await messages.receive()
     assert caught.value.dropped == 1
 
 

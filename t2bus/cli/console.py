@@ -7,11 +7,10 @@ law of this module: no character that is not printable reaches either stream.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sys
 
-__all__ = ["Output", "counted", "log_to_stderr", "printable", "say"]
+__all__ = ["Output", "counted", "printable", "say"]
 
 
 def printable(text: str) -> str:
@@ -21,9 +20,9 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: int, one: str, many: str) -> str:
     """Return ``1 message`` or ``2 messages``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number} {one if number == 1 else many}"
 
 
 def say(text: str) -> None:
@@ -31,22 +30,6 @@ def say(text: str) -> None:
     with contextlib.suppress(OSError):
         if sys.stderr is not None:  # as it is when it was closed before the start
             print(f"t2bus: {printable(text)}", file=sys.stderr, flush=True)
-
-
-class _OneLine(logging.Formatter):
-    """Keeps what peers sent from writing lines of its own into the log."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- logging's name
-        return printable(super().formatMessage(record))
-
-
-def log_to_stderr(verbosity: int) -> None:
-    """Send the log to standard error: warnings, or with a verbosity of 1 also information, of 2 everything."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger = logging.getLogger(__name__.partition(".")[0])
-    logger.addHandler(handler)
-    logger.setLevel({0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG))
 
 
 class Output:
@@ -79,7 +62,12 @@ class Output:
         """
         import trio
 
-        await trio.to_thread.run_sync(self._write, f"{line}\n".encode(), abandon_on_cancel=True)
+        try:
+            await trio.to_thread.run_sync(self._write, f"{line}\n".encode(), abandon_on_cancel=True)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OSError(f"standard output cannot be written: {error.strerror}") from error
 
     def _write(self, data: bytes) -> None:
         while data:

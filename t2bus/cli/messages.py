@@ -11,7 +11,7 @@ from ..transport.address import default_address
 from .console import Output, counted, say
 from .exits import Exit
 from .signals import run_until_signal
-from .stdin import is_terminal, read_lines
+from .stdin import LineReader, is_terminal
 from .values import encode_value, show_message
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ async def _subscribe(arguments: argparse.Namespace) -> int:
             try:
                 message = await messages.receive()
             except Lagged as error:
-                say(f"{counted(error.dropped, 'message')} dropped here: the output is taken too slowly")
+                dropped = counted(error.dropped, "message was", "messages were")
+                say(f"{dropped} dropped here: the output is taken too slowly")
             except MalformedMessage as error:
                 say(f"a message cannot be read: {error}")
             else:
@@ -61,16 +62,17 @@ async def _publish(arguments: argparse.Namespace) -> int:
     async with open_client(arguments.addr or default_address()) as client:
         count = await client.publish_bytes(arguments.topic, payload, headers=dict(arguments.header))
     unheard = "" if count else f": nobody subscribes to {arguments.topic}"
-    say(f"accepted for {counted(count, 'connection')}{unheard}")
+    say(f"accepted for {counted(count, 'connection', 'connections')}{unheard}")
     return Exit.OK
 
 
 async def _publish_lines(client: Client, arguments: argparse.Namespace) -> None:
     if is_terminal():
         say("each line is published as one message; Ctrl-D ends")
-    published = 0
+    reader, published = LineReader(), 0
     async with client.open_bytes_publisher(arguments.topic) as publisher:
-        async for line in read_lines():
+        while (line := await reader.read()) is not None:
             await publisher.send(encode_value(line, text=arguments.text), headers=dict(arguments.header))
             published += 1
-    say(f"{counted(published, 'message')} published, {counted(publisher.accepted, 'delivery')}"[:-1])
+    deliveries = counted(publisher.accepted, "delivery", "deliveries")
+    say(f"{counted(published, 'message', 'messages')} published, {deliveries} accepted")

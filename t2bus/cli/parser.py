@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
+import re
 import sys
+from itertools import islice
 from typing import Any, Final, NoReturn
 
 from ..errors import InvalidTopic
@@ -32,6 +34,8 @@ _ADDRESS: Final = "unix:PATH or tcp:HOST:PORT"
 _SHOWN: Final = 80
 """Characters that the text of an error quotes."""
 
+_OPTION: Final = re.compile(r"-[^0-9.]")
+
 
 class _Parser(argparse.ArgumentParser):
     """Reports an error in one line."""
@@ -43,6 +47,34 @@ class _Parser(argparse.ArgumentParser):
         self.exit(Exit.USAGE, f"t2bus: {printable(message)}; see `{self.prog} --help`\n")
 
 
+class _Verb(_Parser):
+    """Takes options before, between and behind the other arguments."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        # argparse alone takes an optional argument for absent where an option stands before it: of `pub a --text 1` it
+        # would not know what the 1 is.
+        parsed, unknown = super().parse_known_args(self._options_first(args), namespace)
+        if getattr(parsed, "echo", False) and parsed.value is not None:
+            self.error("argument VALUE: not allowed with --echo")
+        return parsed, unknown
+
+    def _options_first(self, args: list[str]) -> list[str]:
+        options: list[str] = []
+        others: list[str] = []
+        rest = iter(args)
+        for arg in rest:
+            if arg == "--":
+                others.extend(rest)
+            elif _OPTION.match(arg):
+                options.append(arg)
+                action = self._option_string_actions.get(arg)
+                if action is not None and action.nargs is None:  # it has a value of its own
+                    options.extend(islice(rest, 1))
+            else:
+                others.append(arg)
+        return [*options, "--", *others]
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line; what it parses has a ``verb`` and that verb's arguments."""
     raw = argparse.RawDescriptionHelpFormatter
@@ -50,7 +82,7 @@ def make_parser() -> argparse.ArgumentParser:
     # Nothing inside the package imports it by name; and importlib.metadata would need an installed one.
     package = sys.modules[__name__.partition(".")[0]]
     parser.add_argument("--version", action="version", version=f"t2bus {package.__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Verb)
     _add_serve(verbs)
     _add_sub(verbs)
     _add_pub(verbs)
@@ -59,21 +91,21 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_verb(verbs: argparse._SubParsersAction[_Parser], name: str, summary: str, more: str, example: str) -> _Parser:
+def _add_verb(verbs: argparse._SubParsersAction[_Verb], name: str, summary: str, more: str, example: str) -> _Verb:
     description = f"{summary[0].upper()}{summary[1:]}. {more}"
     return verbs.add_parser(name, help=summary, description=description, epilog=f"example: t2bus {name} {example}")
 
 
-def _add_serve(verbs: argparse._SubParsersAction[_Parser]) -> None:
+def _add_serve(verbs: argparse._SubParsersAction[_Verb]) -> None:
     more = "The first signal shuts it down in an orderly way within 5 s (exit code 0), a second one at once (128 + n)."
     verb = _add_verb(verbs, "serve", "run a bus until SIGINT or SIGTERM", more, "unix:my_bus tcp:127.0.0.1:4242")
     where = f"where to listen, {_ADDRESS}; by default a unix socket that only this user can reach"
     verb.add_argument("addresses", nargs="*", metavar="ADDR", help=where)
-    log = "log connections that end; -vv for all there is"
+    log = "log how connections are lost; -vv for all there is"
     verb.add_argument("-v", "--verbose", action="count", default=0, help=log)
 
 
-def _add_sub(verbs: argparse._SubParsersAction[_Parser]) -> None:
+def _add_sub(verbs: argparse._SubParsersAction[_Verb]) -> None:
     more = "Each message is one line: its topic, a tab, its payload. Ends with SIGINT or SIGTERM (exit code 0)."
     verb = _add_verb(verbs, "sub", "print what is published to a topic", more, "'hello/**'")
     verb.add_argument("topic", type=_topic, metavar="TOPIC", help="what to subscribe to; may have wildcards")
@@ -81,7 +113,7 @@ def _add_sub(verbs: argparse._SubParsersAction[_Parser]) -> None:
     _add_addr(verb)
 
 
-def _add_pub(verbs: argparse._SubParsersAction[_Parser]) -> None:
+def _add_pub(verbs: argparse._SubParsersAction[_Verb]) -> None:
     example = """hello/alice '{"text": "Hello Alice"}'"""
     more = "Without a VALUE it publishes each line of standard input, at the pace of its subscribers."
     verb = _add_verb(verbs, "pub", "publish a message to a topic", more, example)
@@ -91,7 +123,7 @@ def _add_pub(verbs: argparse._SubParsersAction[_Parser]) -> None:
     _add_addr(verb)
 
 
-def _add_request(verbs: argparse._SubParsersAction[_Parser]) -> None:
+def _add_request(verbs: argparse._SubParsersAction[_Verb]) -> None:
     example = """hello '{"name": "Alice"}' --timeout 2"""
     more = "What is printed is the payload of the response."
     verb = _add_verb(verbs, "request", "send a request and print its response", more, example)
@@ -103,38 +135,35 @@ def _add_request(verbs: argparse._SubParsersAction[_Parser]) -> None:
     _add_addr(verb)
 
 
-def _add_reply(verbs: argparse._SubParsersAction[_Parser]) -> None:
+def _add_reply(verbs: argparse._SubParsersAction[_Verb]) -> None:
     example = """hello '{"text": "Hello"}'"""
     more = "They are printed as `t2bus sub` prints messages. Ends with SIGINT or SIGTERM (exit code 0)."
     verb = _add_verb(verbs, "reply", "answer the requests to a topic, and print them", more, example)
     verb.add_argument("topic", type=_concrete_topic, metavar="TOPIC", help="the service, without wildcards")
-    answer = verb.add_mutually_exclusive_group()
-    _add_value(answer, "the response; '-' for all of standard input; by default null", options=verb)
-    answer.add_argument("--echo", action="store_true", help="answer each request with its own payload")
+    _add_value(verb, "the response; '-' for all of standard input; by default null")
+    verb.add_argument("--echo", action="store_true", help="answer each request with its own payload")
     _add_printing(verb, "requests")
     _add_addr(verb)
 
 
-def _add_value(
-    group: argparse._ActionsContainer, text: str, *, options: argparse._ActionsContainer | None = None
-) -> None:
-    group.add_argument("value", nargs="?", type=_text, metavar="VALUE", help=text)
-    (options or group).add_argument("--text", action="store_true", help="send VALUE as text, also if it is JSON")
+def _add_value(verb: _Verb, text: str) -> None:
+    verb.add_argument("value", nargs="?", type=_text, metavar="VALUE", help=text)
+    verb.add_argument("--text", action="store_true", help="send VALUE as text, also if it is JSON")
 
 
-def _add_printing(verb: _Parser, what: str) -> None:
+def _add_printing(verb: _Verb, what: str) -> None:
     verb.add_argument(
         "-n", type=_count, default=math.inf, dest="count", metavar="COUNT", help=f"end after COUNT {what}"
     )
     verb.add_argument("--headers", action="store_true", help="print headers too, after another tab")
 
 
-def _add_headers(verb: _Parser) -> None:
+def _add_headers(verb: _Verb) -> None:
     text = "a header to send with it; may be given several times"
     verb.add_argument("--header", action="append", type=_header, default=[], metavar="K=V", help=text)
 
 
-def _add_addr(verb: _Parser) -> None:
+def _add_addr(verb: _Verb) -> None:
     text = f"where the bus is, {_ADDRESS}; by default where `t2bus serve` is"
     verb.add_argument("--addr", metavar="ADDR", help=text)
 
@@ -146,7 +175,9 @@ def _text(argument: str) -> str:
     try:
         argument.encode()
     except UnicodeEncodeError as error:  # bytes that are no text came in as lone surrogates
-        raise argparse.ArgumentTypeError(f"{argument[:_SHOWN]!r} is not text in the encoding of this terminal") from error
+        raise argparse.ArgumentTypeError(
+            f"{argument[:_SHOWN]!r} is not text in the encoding of this terminal"
+        ) from error
     return argument
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import trio
 from ..limits import Limits
 from ..server.bus import open_bus
 from ..transport.address import default_address
-from .console import log_to_stderr, say
+from .console import printable, say
 from .exits import Exit
 from .signals import run_until_signal
 
@@ -20,6 +21,22 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 
+class _OneLine(logging.Formatter):
+    """Keeps what peers sent from writing lines of its own into the log."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- logging's name
+        return printable(super().formatMessage(record))
+
+
+def _log_to_stderr(verbosity: int) -> None:
+    """Send the log to standard error: warnings, or with a verbosity of 1 also information, of 2 everything."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger(__name__.partition(".")[0])
+    logger.addHandler(handler)
+    logger.setLevel({0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG))
+
+
 async def serve(arguments: argparse.Namespace) -> int:
     """Serve until a signal, then shut down in an orderly way; a second signal ends at once.
 
@@ -27,7 +44,7 @@ async def serve(arguments: argparse.Namespace) -> int:
       InvalidAddress, BindFailed: as ``t2bus.open_bus``.
 
     """
-    log_to_stderr(arguments.verbose)
+    _log_to_stderr(arguments.verbose)
     asked = trio.Event()
 
     async def run() -> int:

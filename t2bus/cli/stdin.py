@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Final
+from collections import deque
+from typing import Final
 
 import trio
 
 from .values import BadValue
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
-__all__ = ["is_terminal", "read_all", "read_lines"]
+__all__ = ["LineReader", "is_terminal", "read_all"]
 
 _LONGEST: Final = 16 * 1024 * 1024
 """Bytes of a value. A frame is smaller, but JSON takes more room than what it becomes."""
@@ -27,23 +25,31 @@ def is_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-async def read_lines() -> AsyncGenerator[str, None]:
-    """Yield the lines, without their ends, as they come.
+class LineReader:
+    """The lines of standard input."""
 
-    Raises:
-      BadValue: a line is too long, or is not UTF-8.
+    def __init__(self) -> None:
+        self._lines: deque[bytes] = deque()
+        self._rest = b""
+        self._number = 0
 
-    """
-    rest, number = b"", 0
-    while chunk := await _read():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            number += 1
-            yield _decoded(line, f"line {number} of standard input")
-        if len(rest) > _LONGEST:
-            raise BadValue(f"line {number + 1} of standard input has more than {_LONGEST} bytes")
-    if rest:
-        yield _decoded(rest, f"line {number + 1} of standard input")
+    async def read(self) -> str | None:
+        """Return the next line without its end, or None where there are no more.
+
+        Raises:
+          BadValue: the line is too long, or is not UTF-8.
+
+        """
+        while not self._lines:
+            chunk = await _read()
+            if not (chunk or self._rest):
+                return None
+            *lines, self._rest = (self._rest + (chunk or b"\n")).split(b"\n")  # the last one may lack its end
+            self._lines.extend(lines)
+            if len(self._rest) > _LONGEST:
+                raise BadValue(f"a line of standard input has more than {_LONGEST} bytes")
+        self._number += 1
+        return _decoded(self._lines.popleft(), f"line {self._number} of standard input")
 
 
 async def read_all() -> str:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import cbor2
 
 from ..errors import MalformedMessage
-from ..payload import decode_any
+from ..payload import DEPTH, decode_any
 from .console import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..client.received import Received
     from ..client.service import Request
-    from ..client.subscription import Received
 
 __all__ = ["BadValue", "diagnostic", "encode_value", "show_message", "show_payload"]
 
@@ -40,10 +40,8 @@ def encode_value(value: str, *, text: bool) -> bytes:
     try:
         payload = cbor2.dumps(value if text else _from_json(value))
         decode_any(payload)
-    except MalformedMessage as error:
-        raise BadValue(f"the value cannot be sent: {error}") from error
-    except RecursionError as error:
-        raise BadValue("the value cannot be sent: it nests too deep") from error
+    except (RecursionError, MalformedMessage) as error:
+        raise BadValue(f"the value cannot be sent: it nests deeper than {DEPTH}") from error
     except (UnicodeError, cbor2.CBOREncodeError) as error:
         raise BadValue("the value cannot be sent: it is not Unicode text") from error
     return payload

@@ -23,8 +23,9 @@ from ..wire.messages import Publication, Response
 from ..wire.values import NO_HEADERS
 from .connection import Answer, Connection
 from .publisher import Publisher
+from .received import Received
 from .service import Requests, handle
-from .subscription import Received, Subscription, forward
+from .subscription import Subscription, forward
 
 if TYPE_CHECKING:
     from ..core.statistics import ClientStatistics

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 
 from ..errors import BusError, Disconnected, Lagged
 from ..wire.compression import inflate
 from ..wire.values import NO_HEADERS
 from .connection import Answer, Connection
+from .received import Received
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..core.inlet import Inlet
 
-__all__ = ["Received", "Subscription"]
+__all__ = ["Subscription", "forward"]
 
 Body_co = TypeVar("Body_co", covariant=True)
-
-
-@frozen
-class Received(Generic[Body_co]):
-    """A message that arrived; ``topic, body = received`` takes the two parts that most programs want."""
-
-    topic: str
-    """The full topic that was published, prefix and wildcards included."""
-    body: Body_co
-    headers: Mapping[str, str] = NO_HEADERS
-
-    def __iter__(self) -> Iterator[str | Body_co]:
-        """Yield the topic and the body."""
-        yield self.topic
-        yield self.body
 
 
 @define(eq=False, slots=False)

@@ -36,6 +36,9 @@ __all__ = ["AGENT", "Router"]
 
 AGENT = "t2bus"
 
+_AROUND = 64
+"""What a frame may grow by on its way through the bus, ids of subscriptions aside: a CALL has two more numbers."""
+
 _ID_SIZE = 9
 """The bytes of one subscription id in a delivery, at most."""
 
@@ -95,10 +98,12 @@ class Router:
                 compressions=(ZLIB,),
                 connection=link.id,
                 frame=limits.frame,
-                delivery=limits.frame + _ID_SIZE * limits.subscriptions,
+                delivery=limits.frame + _AROUND + _ID_SIZE * limits.subscriptions,
                 topic_length=limits.topic_length,
                 topic_depth=limits.topic_depth,
                 requests=limits.requests,
+                subscription_messages=limits.subscription_messages,
+                subscription_bytes=limits.subscription_bytes,
             )
         )
         return link

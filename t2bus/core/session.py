@@ -181,8 +181,10 @@ class Session:
     def subscribe(self, topic: str, wake: Callable[[], None], done: Done) -> Inlet:
         """Subscribe; the inlet is ready before the bus has answered, so nothing that follows the answer is missed."""
         number = self._begin(done)
-        limits = self.limits
-        inlet = Inlet(number, limits.subscription_messages, limits.subscription_bytes, self._grant, wake)
+        own, bus = self.limits, self.welcome
+        messages = min(own.subscription_messages, bus.subscription_messages)
+        size = min(own.subscription_bytes, bus.subscription_bytes)
+        inlet = Inlet(number, messages, size, self._grant, wake)
         self.subscriptions[number] = inlet
         self.send(m.Subscribe(number, topic, inlet.window_messages, inlet.window_size))
         return inlet

@@ -138,6 +138,8 @@ class Bus:
 
     def _check_room(self) -> None:
         limits = self.limits
+        if self._closing:
+            raise LimitExceeded("the bus is shutting down")
         if len(self._connections) >= limits.connections:
             raise LimitExceeded(f"the bus has {limits.connections} connections, all that Limits.connections allows")
         if sum(not connection.welcomed for connection in self._connections) >= limits.handshakes:

@@ -1,15 +1,17 @@
 """Unix domain sockets: a listener that takes nobody else's path, and connecting.
 
 A socket's file outlives the process that made it. So whatever is at the path is looked at first: a file that is no
-socket is left alone, a socket that answers is a bus that lives, and only one that refuses is dead and replaced. The
-new socket is made beside it under a name of its own, closed to other users, and then linked into place, which fails
-rather than replaces. On closing the path is removed only if it still leads to the socket that was put there.
+socket is left alone, a socket that answers is a bus that lives, and only one that refuses is dead and replaced. The new
+socket is made beside it under a name of its own, closed to other users, and then linked into place, which fails rather
+than replaces. Buses that start at the same time take turns, by a lock on the folder, which leaves no file. On closing
+the path is removed only if it still leads to the socket that was put there.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 import socket
@@ -31,6 +33,10 @@ __all__ = ["connect", "open_listeners"]
 
 _BACKLOG = 1024
 
+_LOCK_TIME = 1.0
+_LOCK_PAUSE = 0.01
+"""Seconds: how long, and how often, a bus tries to be the only one that is being opened in a folder."""
+
 
 async def connect(address: UnixAddress) -> trio.abc.Stream:
     """Connect; raises ``OSError``."""
@@ -50,8 +56,9 @@ async def open_listeners(
     path = address.path
     place = _absolute(path)
     try:
-        _remove_dead(path)
-        server = _bind(path)
+        async with _alone(Path(path).parent):
+            _remove_dead(path)
+            server = _bind(path)
     except OSError as error:
         if isinstance(error, BindFailed):
             raise
@@ -62,6 +69,33 @@ async def open_listeners(
             yield [listener], [address]
         finally:
             _remove(place, ours)
+
+
+@asynccontextmanager
+async def _alone(folder: Path) -> AsyncGenerator[None, None]:
+    """Keep other buses out of a folder, so that none removes what another has just put there for a dead socket.
+
+    A folder that cannot be locked, or is locked for long, by whatever program, is used without.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        yield
+        return
+    try:
+        with trio.move_on_after(_LOCK_TIME):
+            await _lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+async def _lock(descriptor: int) -> None:
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        await trio.sleep(_LOCK_PAUSE)
 
 
 def _bind(path: str) -> socket.socket:

@@ -199,7 +199,8 @@ class Credit:
 class Welcome:
     """Let the client in: the version, who speaks, the compressions in use, and what the client has to keep within.
 
-    ``frame`` is the largest frame the client may send, ``delivery`` the largest it has to take.
+    ``frame`` is the largest frame the client may send, ``delivery`` the largest it has to take. The last two are the
+    largest window of a subscription: the client must know what its window is, to give credit back before it is spent.
     """
 
     version: int
@@ -211,6 +212,8 @@ class Welcome:
     topic_length: int
     topic_depth: int
     requests: int
+    subscription_messages: int
+    subscription_bytes: int
 
 
 @frozen

@@ -1,0 +1,168 @@
+"""For the tests of programs that use t2bus: a bus without sockets, and Hypothesis strategies for topics.
+
+Nothing here is needed to run a bus. The fixture needs pytest with pytest-trio, the strategies need Hypothesis; each is
+imported when it is used, so that whoever wants one need not install the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from .limits import Limits
+from .server.bus import Bus, open_bus
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import DrawFn, SearchStrategy
+
+__all__ = ["bus", "concrete_topics", "matching_pairs", "memory_bus", "topics"]
+
+_LONGEST_NAME: Final = 3
+
+
+@asynccontextmanager
+async def memory_bus(**limits: Any) -> AsyncGenerator[Bus, None]:
+    """Open a bus that has no listeners: clients come from ``bus.open_client()``. It suits Trio's autojump clock.
+
+    ::
+
+        async def test_a_slow_reader_is_told(autojump_clock):
+            async with memory_bus(subscription_messages=1) as bus, bus.open_client() as client:
+                async with client.subscribe(Hello, "**") as messages:
+                    await client.publish("alice", Hello("first"))
+                    await client.publish("alice", Hello("second"))
+                    await messages.receive()
+                    with pytest.raises(t2bus.Lagged):
+                        await messages.receive()
+
+    Args:
+      limits: those of ``t2bus.Limits`` that are not to be the default.
+
+    """
+    async with open_bus(limits=Limits(**limits)) as bus:
+        yield bus
+
+
+if TYPE_CHECKING:
+
+    def bus() -> AsyncGenerator[Bus, None]:
+        """Give a bus in memory with default limits: a pytest fixture, for use with pytest-trio.
+
+        Put one line into ``conftest.py`` or the test module, and name it in the test::
+
+            from t2bus.testing import bus as bus
+
+            async def test_greeting(bus):
+                async with bus.open_client() as client:
+                    ...
+        """
+
+
+def __getattr__(name: str) -> object:
+    """Make the fixture on its first use."""
+    if name != "bus":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    pytest = _import("pytest", "the fixture `bus`", "pytest pytest-trio")
+
+    async def bus() -> AsyncGenerator[Bus, None]:
+        """Give a bus in memory with default limits."""
+        async with memory_bus() as opened:
+            yield opened
+
+    fixture = globals()[name] = pytest.fixture(bus)
+    return fixture
+
+
+def __dir__() -> list[str]:
+    """List the fixture too, made or not: pytest looks for it here."""
+    return sorted({*globals(), *__all__})
+
+
+def _import(module: str, what: str, packages: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ImportError(f"{what} of t2bus.testing needs more packages: pip install {packages}") from error
+
+
+def _strategies() -> Any:
+    return _import("hypothesis.strategies", "a strategy", "hypothesis")
+
+
+# --- strategies
+
+
+def concrete_topics(*, max_depth: int = 4, alphabet: str = "ab") -> SearchStrategy[str]:
+    """Generate topics without wildcards.
+
+    ::
+
+        @given(concrete_topics())
+        def test_routes(topic): ...
+
+    Args:
+      max_depth: how many fragments a topic has at most.
+      alphabet: the characters that fragments are made of. The fewer there are, the more often topics meet.
+
+    """
+    return _joined(_names(alphabet), max_depth)
+
+
+def topics(*, max_depth: int = 4, alphabet: str = "ab") -> SearchStrategy[str]:
+    """Generate topics of every kind, with and without wildcards; arguments are those of :func:`concrete_topics`.
+
+    ::
+
+        @given(topics(), topics())
+        def test_is_symmetric(a, b):
+            assert intersects(a, b) == intersects(b, a)
+    """
+    return _joined(_strategies().one_of(_names(alphabet), _strategies().sampled_from(["*", "**"])), max_depth)
+
+
+def matching_pairs(*, max_depth: int = 4, alphabet: str = "ab") -> SearchStrategy[tuple[str, str]]:
+    """Generate a topic to subscribe to and one to publish to that meet; arguments as :func:`concrete_topics`.
+
+    ::
+
+        @given(matching_pairs())
+        def test_is_delivered(pair):
+            subscribed, published = pair
+
+    Every pair of topics that meet can come out, for each is made of one that both match.
+    """
+
+    def pair(draw: DrawFn) -> tuple[str, str]:
+        # Two topics may have nothing shorter in common: `a/b/**` and `**/c/d` have not.
+        fragments = draw(concrete_topics(max_depth=2 * max_depth, alphabet=alphabet)).split("/")
+        return _widened(draw, fragments, max_depth), _widened(draw, fragments, max_depth)
+
+    made: Callable[[], SearchStrategy[tuple[str, str]]] = _strategies().composite(pair)
+    return made()
+
+
+def _names(alphabet: str) -> SearchStrategy[str]:
+    names: SearchStrategy[str] = _strategies().text(alphabet, min_size=1, max_size=_LONGEST_NAME)
+    return names
+
+
+def _joined(fragments: SearchStrategy[str], max_depth: int) -> SearchStrategy[str]:
+    joined: SearchStrategy[str] = _strategies().lists(fragments, min_size=1, max_size=max_depth).map("/".join)
+    return joined
+
+
+def _widened(draw: DrawFn, fragments: list[str], max_depth: int) -> str:
+    """Draw a topic that the fragments match: each stays, or ``*`` stands for it, or ``**`` for any number of them."""
+    st = _strategies()
+    widened: list[str] = []
+    while fragments:
+        is_last = len(widened) == max_depth - 1
+        choices = ["**"] if is_last and len(fragments) > 1 else [fragments[0], "*", "**"]
+        widened.append(draw(st.sampled_from(choices)))
+        taken = 1 if widened[-1] != "**" else len(fragments) if is_last else draw(st.integers(0, len(fragments)))
+        fragments = fragments[taken:]
+    while len(widened) < max_depth and draw(st.booleans()):
+        widened.append("**")
+    return "/".join(widened)

@@ -1,0 +1,295 @@
+"""Serving: what becomes of handlers, and of requests that several tasks take."""
+
+# ruff: noqa: PT012 -- what raises here is the end of a block, or one of several calls
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+import trio.testing
+
+import t2bus
+from bus_helpers import Add, Note, Site, Sum, add, settle, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+
+async def outcome(site: Site, handler: Callable[[Add], Awaitable[object]], limits: t2bus.Limits | None = None) -> str:
+    """Serve with a handler, and return what the requester's ``RemoteError`` says."""
+    async with site.connect(limits=limits) as server, site.connect() as client, trio.open_nursery() as nursery:
+        await nursery.start(server.serve_with, Add, "x", handler)
+        with trio.fail_after(5), pytest.raises(t2bus.RemoteError) as caught:
+            await client.request("x", Add(1, 2))
+        await settle()
+        assert server.statistics().calls_pending == 0
+        nursery.cancel_scope.cancel()
+    return str(caught.value)
+
+
+async def test_a_handler_says_what_the_requester_reads(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """A handler's own ``RemoteError`` passes as it is, and is no failure to log."""
+
+    async def handler(_request: Add) -> Sum:
+        raise t2bus.RemoteError("out of stock")
+
+    assert await outcome(site, handler) == "out of stock"
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    "error", [t2bus.Disconnected("elsewhere"), trio.ClosedResourceError("elsewhere"), KeyError("k")]
+)
+async def test_a_handlers_own_trouble_reaches_the_requester(
+    memory: Site, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever a handler raises answers its request, the loss of some other connection too, and is logged."""
+
+    async def handler(_request: Add) -> Sum:
+        raise error
+
+    assert (await outcome(memory, handler)).startswith(type(error).__name__)
+    assert "the handler of add/x failed" in caplog.text
+
+
+async def test_a_handler_that_returns_something_else(memory: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """A response that is not of the protocol's class fails that request, and is logged."""
+
+    async def handler(_request: Add) -> object:
+        return "three"
+
+    assert "MalformedMessage" in await outcome(memory, handler)
+    assert "the handler of add/x failed" in caplog.text
+
+
+async def test_a_failure_of_any_text_travels(site: Site) -> None:
+    """A text that is no Unicode, such as a file name may be, harms neither the service nor the connection."""
+
+    async def handler(_request: Add) -> Sum:
+        raise FileNotFoundError("no such file: \udce9t\N{SNOWMAN}")
+
+    assert await outcome(site, handler) == "FileNotFoundError: no such file: ?t\N{SNOWMAN}"
+
+
+async def test_a_failure_of_any_length_travels() -> None:
+    """A text is cut to 4,096 characters, and to what a frame of the bus holds."""
+
+    async def handler(_request: Add) -> Sum:
+        raise t2bus.RemoteError("\N{SNOWMAN}" * 100_000)
+
+    for frame, length in ((1 << 20, 4096), (2048, (2048 - 64) // 3)):
+        async with (
+            t2bus.open_bus("tcp:127.0.0.1:0", limits=t2bus.Limits(frame=frame)) as bus,
+            t2bus.open_client(bus.addresses[0]) as client,
+            trio.open_nursery() as nursery,
+        ):
+            await nursery.start(client.serve_with, Add, "x", handler)
+            with pytest.raises(t2bus.RemoteError) as caught:
+                await client.request("x", Add(1, 2))
+            assert str(caught.value) == "\N{SNOWMAN}" * length
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_handler_is_cancelled_with_its_request(memory: Site) -> None:
+    """A handler whose requester gives up is cancelled, others go on, and its place is free again."""
+    running: list[Add] = []
+    cancelled: list[Add] = []
+    release = trio.Event()
+
+    async def handler(request: Add) -> Sum:
+        running.append(request)
+        try:
+            await release.wait()
+        except trio.Cancelled:
+            cancelled.append(request)
+            raise
+        return await add(request)
+
+    async def ask(scope: trio.CancelScope) -> None:
+        with scope:
+            assert await client.request("x", Add(1, 0)) == Sum(1)
+
+    async with memory.connect() as client, memory.connect() as server, trio.open_nursery() as nursery:
+        await nursery.start(server.serve_with, Add, "x", handler)
+        scopes = [trio.CancelScope(), trio.CancelScope()]
+        async with trio.open_nursery() as requesters:
+            for scope in scopes:
+                requesters.start_soon(ask, scope)
+            await wait_until(lambda: len(running) == 2)
+            scopes[0].cancel()
+            await wait_until(lambda: len(cancelled) == 1)
+            await settle()
+            assert server.statistics().calls_pending == memory.bus.statistics().requests_pending == 1
+            release.set()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_request_withdrawn_before_its_handler_began_is_not_handled(memory: Site) -> None:
+    """A callback for the withdrawal of a request is called at once if that has happened already."""
+    called = 0
+
+    def callback() -> None:
+        nonlocal called
+        called += 1
+
+    async with memory.connect() as client, client.serve(Add, "x") as requests:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.request, "x", Add(1, 2))
+            request = await requests.receive()
+            nursery.cancel_scope.cancel()
+        await settle()
+        request.on_withdraw(callback)
+        assert called == 1
+        assert request.is_connected
+
+
+async def test_losing_the_bus_ends_serving_quietly(caplog: pytest.LogCaptureFixture) -> None:
+    """``serve_with`` raises one ``Disconnected`` when the bus is lost, however many handlers run, and logs nothing."""
+    caplog.set_level(logging.WARNING, "t2bus")
+    stop = trio.Event()
+    running = 0
+
+    async def handler(request: Add) -> Sum:
+        nonlocal running
+        running += 1
+        try:
+            await trio.Event().wait()
+        finally:
+            with trio.CancelScope(shield=True):
+                await settle()
+        return await add(request)
+
+    async def run_bus(*, task_status: trio.TaskStatus[t2bus.Bus]) -> None:
+        async with t2bus.open_bus("tcp:127.0.0.1:0") as bus:
+            task_status.started(bus)
+            await stop.wait()
+
+    async def serve(*, task_status: trio.TaskStatus[None]) -> None:
+        with pytest.raises(t2bus.Disconnected):
+            await server.serve_with(Add, "x", handler, task_status=task_status)
+
+    async def ask() -> None:
+        with pytest.raises((t2bus.ServiceGone, t2bus.Disconnected)):
+            await client.request("x", Add(1, 2))
+
+    async with trio.open_nursery() as outer:
+        bus: t2bus.Bus = await outer.start(run_bus)
+        async with (
+            t2bus.open_client(bus.addresses[0]) as server,
+            t2bus.open_client(bus.addresses[0]) as client,
+            trio.open_nursery() as nursery,
+        ):
+            await nursery.start(serve)
+            for _ in range(3):
+                nursery.start_soon(ask)
+            await wait_until(lambda: running == 3)
+            stop.set()
+    assert caplog.text == ""
+
+
+async def test_a_response_after_the_bus_was_lost_is_no_failure_of_the_handler(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A handler that finishes although the bus is lost is not blamed for it in the log."""
+    scope = trio.CancelScope()
+    started = trio.Event()
+
+    async def handler(request: Add) -> Sum:
+        started.set()
+        with trio.CancelScope(shield=True), pytest.raises(t2bus.Disconnected):
+            while True:
+                await server.publish("x", Note(""))
+        return await add(request)
+
+    async def run_bus(*, task_status: trio.TaskStatus[t2bus.Bus]) -> None:
+        with scope:
+            await t2bus.serve("tcp:127.0.0.1:0", task_status=task_status)
+
+    async def serve(*, task_status: trio.TaskStatus[None]) -> None:
+        with pytest.raises(t2bus.Disconnected):
+            await server.serve_with(Add, "x", handler, task_status=task_status)
+
+    async with trio.open_nursery() as nursery:
+        bus: t2bus.Bus = await nursery.start(run_bus)
+        async with t2bus.open_client(bus.addresses[0]) as server, bus.open_client() as client:
+            await nursery.start(serve)
+            nursery.start_soon(give_up_with_the_bus, client)
+            await started.wait()
+            scope.cancel()
+    assert caplog.text == ""
+
+
+async def give_up_with_the_bus(client: t2bus.Client) -> None:
+    with pytest.raises((t2bus.ServiceGone, t2bus.Disconnected, trio.ClosedResourceError)):
+        await client.request("x", Add(1, 2))
+
+
+async def test_several_tasks_take_requests(site: Site) -> None:
+    """Tasks that receive from one service share its requests: each is given once."""
+    taken: list[int] = []
+
+    async def work() -> None:
+        async for request in requests:
+            taken.append(request.body.left)
+            await trio.lowlevel.checkpoint()
+            await request.respond(await add(request.body))
+
+    async with (
+        site.connect() as client,
+        site.connect() as server,
+        server.serve(Add, "x") as requests,
+        trio.open_nursery() as nursery,
+    ):
+        for _ in range(5):
+            nursery.start_soon(work)
+        async with trio.open_nursery() as requesters:
+            for number in range(50):
+                requesters.start_soon(client.request, "x", Add(number, 0))
+        nursery.cancel_scope.cancel()
+    assert sorted(taken) == list(range(50))
+
+
+async def test_a_malformed_request_wakes_nobody_for_nothing(memory: Site) -> None:
+    """A task that waits for a request goes on waiting when one comes that cannot be read."""
+    async with (
+        memory.connect() as client,
+        memory.connect() as server,
+        server.serve(Add, "x") as requests,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def work() -> None:
+            await (await requests.receive()).respond(Sum(3))
+
+        nursery.start_soon(work)
+        with pytest.raises(t2bus.MalformedMessage):
+            await client.request_bytes("add/x", b"\xff")
+        assert await client.request("x", Add(1, 2)) == Sum(3)
+
+
+@pytest.mark.parametrize("seconds", [1e-6, 0.5, 1e8, 1e12, 1e300])
+async def test_any_deadline_travels(site: Site, seconds: float) -> None:
+    """A deadline may be as near or as far as it likes: the request is sent, and the connection lives."""
+    async with site.connect() as client, trio.open_nursery() as nursery:
+        await nursery.start(client.serve_with, Add, "x", add)
+        with trio.move_on_after(seconds):
+            assert await client.request("x", Add(1, 2)) == Sum(3)
+        assert await client.request("x", Add(1, 2)) == Sum(3)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_deadline_is_never_seen_too_early(clock: trio.testing.MockClock, memory: Site) -> None:
+    """A requester that waits for a fraction of a millisecond leaves the responder at least that."""
+    async with memory.connect() as client, client.serve(Add, "x") as requests, trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            with trio.move_on_after(0.0004):
+                await client.request("x", Add(1, 2))
+
+        start = trio.current_time()
+        nursery.start_soon(ask)
+        request = await requests.receive()
+        assert request.deadline >= start + 0.0004
