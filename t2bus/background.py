@@ -31,8 +31,10 @@ async def open_background_nursery() -> AsyncGenerator[trio.Nursery, None]:
         async with trio.open_nursery() as nursery:
             try:
                 yield nursery
+            except trio.Cancelled:
+                raise
             except BaseException as caught:
-                if _is_cancelled(caught):
+                if _holds_cancelled(caught):
                     # For the nursery to tell: it may be its own cancellation, by a task that failed.
                     raise
                 # Kept from the nursery, which would not only wrap a group, but take it apart and make another.
@@ -48,11 +50,9 @@ async def open_background_nursery() -> AsyncGenerator[trio.Nursery, None]:
         raise error
 
 
-def _is_cancelled(error: BaseException) -> bool:
-    """Whether the exception is a cancellation, or a group that holds one."""
-    if isinstance(error, BaseExceptionGroup):
-        return error.subgroup(trio.Cancelled) is not None
-    return isinstance(error, trio.Cancelled)
+def _holds_cancelled(error: BaseException) -> bool:
+    """Whether the exception is a group with a cancellation in it."""
+    return isinstance(error, BaseExceptionGroup) and error.subgroup(trio.Cancelled) is not None
 
 
 def _sole(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -6,7 +6,6 @@ imported when it is used, so that whoever wants one need not install the other.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +14,8 @@ from .limits import Limits
 from .server.bus import Bus, open_bus
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
     from hypothesis.strategies import DrawFn, SearchStrategy
 
 __all__ = ["bus", "concrete_topics", "matching_pairs", "memory_bus", "topics"]
@@ -50,29 +51,28 @@ if TYPE_CHECKING:
     def bus() -> AsyncGenerator[Bus, None]:
         """Give a bus in memory with default limits: a pytest fixture, for use with pytest-trio.
 
-        Put one line into ``conftest.py`` or the test module, and name it in the test::
-
-            from t2bus.testing import bus as bus
+        Import it in ``conftest.py``, or write ``pytest_plugins = ["t2bus.testing"]`` there, and name it in a test::
 
             async def test_greeting(bus):
                 async with bus.open_client() as client:
                     ...
         """
 
+else:
 
-def __getattr__(name: str) -> object:
-    """Make the fixture on its first use."""
-    if name != "bus":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    pytest = _import("pytest", "the fixture `bus`", "pytest pytest-trio")
+    def __getattr__(name: str) -> object:
+        """Make the fixture on its first use."""
+        if name != "bus":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        pytest = _import("pytest", "the fixture `bus` of t2bus.testing needs pip install pytest pytest-trio")
 
-    async def bus() -> AsyncGenerator[Bus, None]:
-        """Give a bus in memory with default limits."""
-        async with memory_bus() as opened:
-            yield opened
+        async def bus() -> AsyncGenerator[Bus, None]:
+            """Give a bus in memory with default limits."""
+            async with memory_bus() as opened:
+                yield opened
 
-    fixture = globals()[name] = pytest.fixture(bus)
-    return fixture
+        fixture = globals()[name] = pytest.fixture(bus)
+        return fixture
 
 
 def __dir__() -> list[str]:
@@ -80,15 +80,15 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def _import(module: str, what: str, packages: str) -> Any:
+def _import(module: str, otherwise: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise ImportError(f"{what} of t2bus.testing needs more packages: pip install {packages}") from error
+        raise ImportError(otherwise) from error
 
 
 def _strategies() -> Any:
-    return _import("hypothesis.strategies", "a strategy", "hypothesis")
+    return _import("hypothesis.strategies", "the strategies of t2bus.testing need pip install hypothesis")
 
 
 # --- strategies

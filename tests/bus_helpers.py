@@ -99,12 +99,14 @@ async def settle() -> None:
 async def wait_until(condition: Callable[[], bool]) -> None:
     """Wait until the condition holds."""
     with trio.fail_after(10):
+        await trio.lowlevel.checkpoint()
         while not condition():
             await settle()
 
 
 async def add(request: Add) -> Sum:
     """Serve :class:`Add`."""
+    await trio.lowlevel.checkpoint()
     return Sum(request.left + request.right)
 
 

@@ -12,6 +12,7 @@ from t2bus.background import open_background_nursery
 
 
 async def fail(error: Exception) -> None:
+    await trio.lowlevel.checkpoint()
     raise error
 
 
@@ -62,14 +63,9 @@ async def test_a_tasks_exception_leaves_as_it_is() -> None:
 
 async def test_a_nested_tasks_exception_leaves_as_it_is() -> None:
     """So does one that comes from a nursery inside a task."""
-
-    async def nest() -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(fail, KeyError())
-
     with pytest.raises(KeyError):
         async with open_background_nursery() as nursery:
-            nursery.start_soon(nest)
+            nursery.start_soon(fail, ExceptionGroup("of a nursery", [ExceptionGroup("of another", [KeyError()])]))
             await trio.sleep_forever()
 
 

@@ -13,7 +13,7 @@ import t2bus
 from bus_helpers import Count, Note, Site, settle
 
 
-async def test_received_unpacks_into_two() -> None:
+def test_received_unpacks_into_two() -> None:
     """What is received unpacks as topic and body, and has headers beside them."""
     received = t2bus.Received("note/x", Note("hello"), {"k": "v"})
     topic, body = received

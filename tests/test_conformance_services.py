@@ -90,6 +90,7 @@ async def test_a_handler_that_fails(site: Site) -> None:
     """A handler's exception is the requester's ``RemoteError`` with its text, and the service goes on."""
 
     async def divide(request: Add) -> Sum:
+        await trio.lowlevel.checkpoint()
         return Sum(request.left // request.right)
 
     async with site.connect() as client, site.connect() as server, trio.open_nursery() as nursery:

@@ -20,6 +20,7 @@ from attrs import evolve
 
 import t2bus
 from bus_helpers import (
+    HELLO,
     WELCOME,
     Add,
     Bystanders,
@@ -34,6 +35,8 @@ from bus_helpers import (
     wait_until,
     welcome,
 )
+from t2bus.client.connect import open_client_over
+from t2bus.transport.memory import open_memory_pair
 from t2bus.wire import messages as m
 from t2bus.wire import native
 from t2bus.wire.values import ErrorCode
@@ -186,21 +189,25 @@ async def test_closing_wakes_who_waits(memory: Site, clock: trio.testing.MockClo
         ended += 1
 
     own = t2bus.Limits(publisher_messages=1, subscription_messages=1)
-    async with memory.connect(limits=own) as client, client.subscribe(Note, "idle"), trio.open_nursery() as nursery:
-        async with (
-            client.subscribe(Note, "x") as messages,
-            client.serve(Add, "x") as requests,
-            client.open_publisher(Note, "idle") as publisher,
-        ):
-            for text in ("taken", "held"):
-                await publisher.send(Note(text))
-            nursery.start_soon(closes, messages.receive)
-            nursery.start_soon(closes, requests.receive)
-            nursery.start_soon(closes, requests.receive)
-            nursery.start_soon(closes, lambda: publisher.send(Note("waits")))
-            await settle()
+    async with (
+        memory.connect(limits=own) as client,
+        client.subscribe(Note, "idle"),
+        client.subscribe(Note, "x") as messages,
+        client.serve(Add, "x") as requests,
+        client.open_publisher(Note, "idle") as publisher,
+        trio.open_nursery() as nursery,
+    ):
+        for text in ("taken", "held"):
+            await publisher.send(Note(text))
+        nursery.start_soon(closes, messages.receive)
+        nursery.start_soon(closes, requests.receive)
+        nursery.start_soon(closes, requests.receive)
+        nursery.start_soon(closes, lambda: publisher.send(Note("waits")))
         await settle()
-        assert ended == 4
+        for count, channel in ((1, messages), (3, requests), (4, publisher)):
+            await channel.aclose()
+            await settle()
+            assert ended == count
 
 
 async def test_closing_a_client_ends_its_calls(memory: Site) -> None:
@@ -631,3 +638,44 @@ async def test_a_bus_that_hangs_up_mid_write_is_heard_out(clock: trio.testing.Mo
             async with client.open_bytes_publisher("x") as publisher:
                 while True:
                     await publisher.send(random.Random(0).randbytes(500_000))
+
+
+async def test_a_connection_that_is_broken_one_way(clock: trio.testing.MockClock) -> None:
+    """A bus that takes nothing any more but leaves the other direction open is soon taken for lost."""
+    client_end, bus_end = open_memory_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bus_end.send, [WELCOME])
+        async with open_client_over(client_end, t2bus.Limits()) as client:
+            await bus_end.receive()
+            bus_end._receive_channel.close()
+            with trio.fail_after(2), pytest.raises(t2bus.Disconnected, match="the connection to the bus broke"):
+                await client.publish_bytes("x", b"")
+
+
+async def test_a_client_that_is_broken_one_way(clock: trio.testing.MockClock) -> None:
+    """A client that takes nothing any more but leaves the other direction open is soon closed."""
+    async with t2bus.open_bus() as bus, bus.open_client() as client:
+        client_end, bus_end = open_memory_pair()
+        bus._nursery.start_soon(bus._serve_transport, bus_end, "local")
+        await client_end.send([HELLO])
+        await client_end.receive()
+        await client_end.send([m.Subscribe(1, "x", 10, 1000)])
+        await client_end.receive()
+        client_end._receive_channel.close()
+        assert await client.publish_bytes("x", b"") == 1
+        await trio.sleep(1.1)
+        assert bus.statistics().connections == 1
+
+
+async def test_an_error_inside_the_bus_costs_one_connection(
+    tcp: Site, bystanders: Bystanders, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Should the bus itself fail over a message, it logs that, closes that connection, and goes on."""
+    async with open_peer(tcp.bus) as peer:
+        await peer.shake_hands()
+        with monkeypatch.context() as patch:
+            patch.setattr("t2bus.core.publishing.Broker.credit", None)
+            await peer.send(m.Credit(((1, 1, 1),)))
+            assert await peer.read_to_end() == []
+    assert "internal error" in caplog.text
+    assert tcp.bus.statistics().connections == 2

@@ -456,37 +456,29 @@ async def test_promise_06_a_peer_that_takes_no_control_frames_is_closed(
     assert "Limits.control_bytes" in caplog.text
 
 
-async def leave(server: t2bus.Client, how: str, scope: trio.CancelScope) -> None:
-    """Serve a topic and leave it with a request pending."""
-    with scope:
-        async with server.serve(Add, "x") as requests:
-            await requests.receive()
-            if how == "unserve":
-                return
-            if how == "cancel":
-                scope.cancel()
-            await trio.sleep_forever()
-
-
 @pytest.mark.parametrize("how", ["unserve", "cancel", "disconnect"])
 async def test_promise_07_the_end_of_a_responder_reaches_its_requesters(
     clock: trio.testing.MockClock, memory: Site, how: str
 ) -> None:
     """However a service ends, who waits for it knows at once."""
-    async with memory.connect() as client, trio.open_nursery() as nursery:
 
-        async def serve(*, task_status: trio.TaskStatus[None]) -> None:
-            async with memory.connect() as server, trio.open_nursery() as serving:
-                serving.start_soon(leave, server, how, trio.CancelScope())
-                await settle()
-                task_status.started()
-                if how == "disconnect":
-                    await wait_until(lambda: server.statistics().calls_pending == 1)
-                    serving.cancel_scope.cancel()
-                    return
+    async def serve(*, task_status: trio.TaskStatus[None]) -> None:
+        async with memory.connect() as server, server.serve(Add, "x") as requests:
+            task_status.started()
+            await requests.receive()
+            if how == "unserve":
+                await requests.aclose()
                 await trio.sleep_forever()
+            if how == "cancel":
+                scope.cancel()
 
-        await nursery.start(serve)
+    async def serve_in_scope(*, task_status: trio.TaskStatus[None]) -> None:
+        with scope:
+            await serve(task_status=task_status)
+
+    scope = trio.CancelScope()
+    async with memory.connect() as client, trio.open_nursery() as nursery:
+        await nursery.start(serve_in_scope)
         start = trio.current_time()
         with pytest.raises(t2bus.ServiceGone):
             await client.request("x", Add(1, 1))

@@ -377,7 +377,7 @@ async def test_promise_12_silent_peers_do_not_hold_a_shutdown_up(clock: trio.tes
         await settle()
         start = trio.current_time()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(bus.shut_down)
+            nursery.start_soon(bus.aclose)
             assert await silent.read_to_end() == []
             assert trio.current_time() - start < 0.1
         assert trio.current_time() - start < 1.2

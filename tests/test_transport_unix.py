@@ -154,7 +154,7 @@ async def test_of_two_that_start_at_once_one_wins(folder: Path) -> None:
         assert await works(folder / "bus")
 
 
-async def test_many_buses_that_replace_one_stale_socket(folder: Path) -> None:
+def test_many_buses_that_replace_one_stale_socket(folder: Path) -> None:
     """Of many threads that find a dead socket at the same time exactly one gets the path."""
     leave_stale_socket(folder / "bus")
     barrier = threading.Barrier(8)

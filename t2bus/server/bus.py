@@ -167,8 +167,12 @@ class Bus:
 
     # --- the end
 
-    async def shut_down(self) -> None:
-        """Say goodbye to everyone and write what waits, for at most ``Limits.drain``."""
+    async def aclose(self) -> None:
+        """Say goodbye to everyone and write what waits, for at most ``Limits.drain``; at once if cancelled.
+
+        ``open_bus`` does so when its body ends.
+        """
+        self.stop_accepting()
         self._router.say_goodbye("the bus is shutting down")
         connections = list(self._connections)
         for connection in connections:
@@ -212,7 +216,7 @@ async def open_bus(*addresses: str, limits: Limits | None = None) -> AsyncGenera
                 finally:
                     bus.stop_accepting()
         finally:
-            await bus.shut_down()
+            await bus.aclose()
 
 
 async def serve(

@@ -1,0 +1,148 @@
+"""For the tests of the command line: commands as processes, and a bus for commands that run inside the test."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import define, field
+
+import t2bus
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator, Mapping
+    from pathlib import Path
+
+PATIENCE = 60
+"""Seconds after which a test has hung; a command needs less than one."""
+
+
+@define(eq=False)
+class Lines:
+    """What a process writes, line by line."""
+
+    _stream: trio.abc.ReceiveStream
+    _buffer: bytes = field(default=b"", init=False)
+
+    async def next(self) -> str:
+        """Return the next line, or what there is at the end."""
+        while b"\n" not in self._buffer:
+            chunk = await self._stream.receive_some()
+            if not chunk:
+                rest, self._buffer = self._buffer, b""
+                return rest.decode()
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line.decode()
+
+    async def until(self, text: str) -> str:
+        """Return the next line that has the text in it."""
+        while True:
+            line = await self.next()
+            if text in line:
+                return line
+            assert line, f"the process ended without saying {text!r}"
+
+    async def rest(self) -> list[str]:
+        """Return all lines up to the end."""
+        data = self._buffer + b"".join([chunk async for chunk in self._stream])
+        return data.decode().splitlines()
+
+
+@define(eq=False)
+class Command:
+    """A running ``python -m t2bus``."""
+
+    process: trio.Process
+    stdin: trio.abc.SendStream
+    stdout: Lines
+    stderr: Lines
+
+    async def end(self) -> int:
+        """Wait for its end and return its exit code."""
+        return await self.process.wait()
+
+
+@asynccontextmanager
+async def command(*arguments: str, env: Mapping[str, str] | None = None) -> AsyncGenerator[Command, None]:
+    """Start a command; it is killed at the end, and fails the test if that takes forever."""
+    with trio.fail_after(PATIENCE):
+        process = await trio.lowlevel.open_process(
+            [sys.executable, "-m", "t2bus", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **(env or {})},
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            yield Command(process, process.stdin, Lines(process.stdout), Lines(process.stderr))
+        finally:
+            with trio.CancelScope(shield=True):
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+                for stream in (process.stdin, process.stdout, process.stderr):
+                    await stream.aclose()
+
+
+async def run(*arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
+    """Run a command to its end; return its exit code and what it wrote to standard output and standard error."""
+    with trio.fail_after(PATIENCE):
+        done = await trio.run_process(
+            [sys.executable, "-m", "t2bus", *arguments],
+            stdin=stdin,
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+            env={**os.environ, **(env or {})},
+        )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+@contextmanager
+def bus_in_a_thread(folder: Path) -> Generator[str, None, None]:
+    """Run a bus beside the test, for commands that take the main thread themselves; give its address.
+
+    It serves ``echo``; ``failing``, which fails in two lines; and ``silent``, which never answers.
+    """
+    address = f"unix:{folder}/bus"
+    ready = threading.Event()
+    stop = trio.Event()
+    tokens: list[trio.lowlevel.TrioToken] = []
+
+    async def answer(requests: t2bus.Requests[bytes, bytes]) -> None:
+        async for request in requests:
+            if request.topic == "echo":
+                await request.respond(request.body)
+            elif request.topic == "failing":
+                await request.fail("no\n\x1b[31mway")
+
+    async def main() -> None:
+        tokens.append(trio.lowlevel.current_trio_token())
+        async with t2bus.open_bus(address) as bus, bus.open_client() as client, trio.open_nursery() as nursery:
+            async with contextlib.AsyncExitStack() as stack:
+                for topic in ("echo", "failing", "silent"):
+                    requests = await stack.enter_async_context(client.serve_bytes(topic))
+                    nursery.start_soon(answer, requests)
+                ready.set()
+                await stop.wait()
+                nursery.cancel_scope.cancel()
+
+    thread = threading.Thread(target=trio.run, args=[main])
+    thread.start()
+    try:
+        assert ready.wait(PATIENCE)
+        yield address
+    finally:
+        if tokens:
+            tokens[0].run_sync_soon(stop.set)
+        thread.join()
