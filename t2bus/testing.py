@@ -66,10 +66,10 @@ else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         pytest = _import("pytest", "the fixture `bus` of t2bus.testing needs pip install pytest pytest-trio")
 
-        async def bus() -> AsyncGenerator[Bus, None]:
+        async def bus() -> AsyncGenerator[Bus, None]:  # noqa: ASYNC900 -- pytest makes it a fixture
             """Give a bus in memory with default limits."""
             async with memory_bus() as opened:
-                yield opened
+                yield opened  # noqa: ASYNC119 -- pytest-trio closes it
 
         fixture = globals()[name] = pytest.fixture(bus)
         return fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import trio
@@ -17,6 +18,7 @@ from .signals import run_until_signal
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Generator
 
 __all__ = ["serve"]
 
@@ -28,13 +30,18 @@ class _OneLine(logging.Formatter):
         return printable(super().formatMessage(record))
 
 
-def _log_to_stderr(verbosity: int) -> None:
+@contextmanager
+def _log_to_stderr(verbosity: int) -> Generator[None, None, None]:
     """Send the log to standard error: warnings, or with a verbosity of 1 also information, of 2 everything."""
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger(__name__.partition(".")[0])
     logger.addHandler(handler)
     logger.setLevel({0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG))
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 async def serve(arguments: argparse.Namespace) -> int:
@@ -44,7 +51,6 @@ async def serve(arguments: argparse.Namespace) -> int:
       InvalidAddress, BindFailed: as ``t2bus.open_bus``.
 
     """
-    _log_to_stderr(arguments.verbose)
     asked = trio.Event()
 
     async def run() -> int:
@@ -54,7 +60,8 @@ async def serve(arguments: argparse.Namespace) -> int:
             say(f"shutting down, in at most {Limits().drain:g} s; a second signal ends at once")
         return Exit.OK
 
-    return await run_until_signal(run, asked=asked)
+    with _log_to_stderr(arguments.verbose):
+        return await run_until_signal(run, asked=asked)
 
 
 def _introduce(addresses: tuple[str, ...], *, is_default: bool) -> None:

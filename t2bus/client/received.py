@@ -18,7 +18,7 @@ class Received(tuple[str, Body_co]):  # noqa: SLOT001 -- a tuple of variable siz
     """A message that arrived; ``topic, body = received`` takes the two parts that most programs want.
 
     It is a pair, rather than a class that can be iterated over, because only so do type checkers know that the second
-    part is the body.
+    part is the body. Hence it equals the bare pair too; two of them are equal if their headers are as well.
     """
 
     headers: Mapping[str, str]
