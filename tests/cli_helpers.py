@@ -117,25 +117,31 @@ def bus_in_a_thread(folder: Path) -> Generator[str, None, None]:
     address = f"unix:{folder}/bus"
     ready = threading.Event()
     stop = trio.Event()
-    tokens: list[trio.lowlevel.TrioToken] = []
+    token: trio.lowlevel.TrioToken | None = None
 
     async def answer(requests: t2bus.Requests[bytes, bytes]) -> None:
         async for request in requests:
             if request.topic == "echo":
                 await request.respond(request.body)
-            elif request.topic == "failing":
+            else:
                 await request.fail("no\n\x1b[31mway")
 
     async def main() -> None:
-        tokens.append(trio.lowlevel.current_trio_token())
-        async with t2bus.open_bus(address) as bus, bus.open_client() as client, trio.open_nursery() as nursery:
-            async with contextlib.AsyncExitStack() as stack:
-                for topic in ("echo", "failing", "silent"):
-                    requests = await stack.enter_async_context(client.serve_bytes(topic))
-                    nursery.start_soon(answer, requests)
-                ready.set()
-                await stop.wait()
-                nursery.cancel_scope.cancel()
+        nonlocal token
+        token = trio.lowlevel.current_trio_token()
+        async with (
+            t2bus.open_bus(address) as bus,
+            bus.open_client() as client,
+            client.serve_bytes("echo") as echo,
+            client.serve_bytes("failing") as failing,
+            client.serve_bytes("silent"),
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(answer, echo)
+            nursery.start_soon(answer, failing)
+            ready.set()
+            await stop.wait()
+            nursery.cancel_scope.cancel()
 
     thread = threading.Thread(target=trio.run, args=[main])
     thread.start()
@@ -143,6 +149,6 @@ def bus_in_a_thread(folder: Path) -> Generator[str, None, None]:
         assert ready.wait(PATIENCE)
         yield address
     finally:
-        if tokens:
-            tokens[0].run_sync_soon(stop.set)
+        if token is not None:
+            token.run_sync_soon(stop.set)
         thread.join()

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from t2bus import Received
 from t2bus.cli.console import counted, printable
 from t2bus.cli.values import BadValue, diagnostic, encode_value, show_message, show_payload
-from t2bus.client.subscription import Received
 from t2bus.payload import decode_any
 
 whole = st.integers(-(2**64), 2**64 - 1)
@@ -63,7 +63,7 @@ class TestEncodeValue:
             ("18446744073709551616", "at most 64 bits"),
             ("-18446744073709551617", "at most 64 bits"),
             ("1" * 5000, "at most 64 bits"),
-            ("[" * 33 + "]" * 33, "nests deeper than 32"),
+            ("[" * 34 + "]" * 34, "nests deeper than 32"),
             ("[" * 100_000 + "]" * 100_000, "nests deeper than 32"),
             (r'"\ud800"', "not Unicode text"),
             (r'{"\ud800": 1}', "not Unicode text"),

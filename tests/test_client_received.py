@@ -48,7 +48,7 @@ def test_all_of_it_takes_part_in_equality(other: object) -> None:
 def test_it_equals_the_pair_that_it_unpacks_as() -> None:
     """A received message equals the bare pair of its topic and body, whatever its headers."""
     assert RECEIVED == ("hello/alice", "Hello")
-    assert ("hello/bob", "Hello") != RECEIVED
+    assert RECEIVED != ("hello/bob", "Hello")
 
 
 def test_equal_ones_have_one_hash() -> None:

@@ -135,8 +135,16 @@ class Connected:
 
 
 class RouterMachine(RuleBasedStateMachine):
-    @initialize(total=st.sampled_from([AMPLE, 20]), outbox=st.sampled_from([8, 16, 100]))
-    def open(self, total: int, outbox: int) -> None:
+    publishing = precondition(lambda self: self.focus != "serve")
+    serving = precondition(lambda self: self.focus != "publish")
+
+    @initialize(
+        total=st.sampled_from([AMPLE, AMPLE, 20]),
+        outbox=st.sampled_from([8, 16, 100]),
+        focus=st.sampled_from(["publish", "publish", "serve", "both"]),
+    )
+    def open(self, total: int, outbox: int, focus: str) -> None:
+        self.focus = focus
         self.ample = total == AMPLE
         self.bus: Bus = bus(
             total_bytes=total,
@@ -227,6 +235,7 @@ class RouterMachine(RuleBasedStateMachine):
 
     # --- publish and subscribe
 
+    @publishing
     @rule(
         number=st.integers(0, 3),
         topic=st.sampled_from(SUBSCRIBED),
@@ -259,14 +268,18 @@ class RouterMachine(RuleBasedStateMachine):
             for sent in subscription.held:
                 subscription.drop(sent)
 
+    @publishing
     @rule(
         number=st.integers(0, 3),
         topic=st.sampled_from(PUBLISHED),
-        length=st.sampled_from([2, 2, 2, 5, 9, 20]),
+        lengths=st.lists(st.sampled_from([2, 2, 2, 5, 9, 20]), min_size=1, max_size=4),
         paced=st.booleans(),
     )
-    def publish(self, number: int, topic: str, length: int, paced: bool) -> None:
-        who = self.some(number)
+    def publish(self, number: int, topic: str, lengths: list[int], paced: bool) -> None:
+        for length in lengths:
+            self.publish_one(self.some(number), topic, length, paced=paced)
+
+    def publish_one(self, who: Connected, topic: str, length: int, *, paced: bool) -> None:
         payload = len(self.sent).to_bytes(2, "big") + bytes(length - 2)
         sent = Sent(len(self.sent), size_of(topic, payload, {}))
         self.sent.append(sent)
@@ -332,6 +345,7 @@ class RouterMachine(RuleBasedStateMachine):
 
     # --- request and response
 
+    @serving
     @rule(number=st.integers(0, 3), topic=st.sampled_from(SERVED), requests=st.integers(1, 3), size=st.integers(1, 9))
     def claim(self, number: int, topic: str, requests: int, size: int) -> None:
         who = self.some(number)
@@ -346,6 +360,7 @@ class RouterMachine(RuleBasedStateMachine):
         who.peer.claim(topic, requests, size)
         self.look()
 
+    @serving
     @rule(number=st.integers(0, 3), topic=st.sampled_from(SERVED))
     def unclaim(self, number: int, topic: str) -> None:
         who = self.some(number)
@@ -366,6 +381,7 @@ class RouterMachine(RuleBasedStateMachine):
         if asked.operation in asked.who.requests:
             asked.foreseen = outcome
 
+    @serving
     @rule(number=st.integers(0, 3), topic=st.sampled_from(SERVED), length=st.sampled_from([2, 2, 6]))
     def request(self, number: int, topic: str, length: int) -> None:
         who = self.some(number)
@@ -402,6 +418,7 @@ class RouterMachine(RuleBasedStateMachine):
         assert self.router.counters.late_responses - late == (asked.operation not in asked.who.requests)
         self.look()
 
+    @serving
     @rule(number=st.integers(0, 3), which=st.integers(0, 3))
     def cancel(self, number: int, which: int) -> None:
         who = self.some(number)
@@ -449,18 +466,21 @@ class RouterMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Let everybody take everything and answer everything: nothing is missing and nothing is left."""
-        while self.calls:
+        for _ in list(self.calls):
             self.answer(0, 0, fails=False)
-        while self.router._total.used or any(each.told < len(each.expected) for each in self.open_subscriptions):
+        for _ in self.sent:
             for number in range(len(self.connected)):
                 self.take(number)
                 self.written(number)
             for number in range(len(self.open_subscriptions)):
                 self.grant(number, 100, AMPLE)
+        assert all(each.told == len(each.expected) for each in self.open_subscriptions), "something was not told"
         for number, who in enumerate(self.connected):
             self.take(number)
+            self.written(number)
             assert not who.due, "an operation was not answered"
             assert not who.requests
+        assert self.router._total.used == 0
         while len(self.connected) > 1:
             self.disconnect(0)
         self.connected[0].peer.disconnect()
@@ -508,4 +528,4 @@ class RouterMachine(RuleBasedStateMachine):
 
 
 TestRouter = RouterMachine.TestCase
-TestRouter.settings = steady(150, 50)
+TestRouter.settings = steady(400, 50)

@@ -246,6 +246,14 @@ def test_a_service_takes_as_many_bytes_as_its_window() -> None:
     assert refused(requester.read()) == {}
 
 
+def test_a_window_of_bytes_that_is_just_full_is_full() -> None:
+    """A request is handed over while bytes of the window are left, not when they are just used up."""
+    requester, _ = open_pair(bus(), size=2)
+    requester.request(payload=b"x")
+    number = requester.request(payload=b"x")
+    assert refused(requester.read()) == {number: ErrorCode.SERVICE_BUSY}
+
+
 def test_the_bus_caps_the_window_of_a_service() -> None:
     """A service may ask for any window and gets no more than the bus gives."""
     requester, _ = open_pair(bus(service_requests=1), requests=1 << 60, size=1 << 60)

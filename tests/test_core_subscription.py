@@ -60,6 +60,14 @@ def test_credit_beyond_the_window_is_capped() -> None:
     assert stream(subscriber.read(), number) == [b"1", b"2"]
 
 
+def test_bytes_beyond_the_window_are_capped() -> None:
+    """A client that gives back more bytes than were used has its window of bytes and no more."""
+    publisher, subscriber, number = open_three(bus(), window=10, size=4)
+    subscriber.credit(number, 0, 1 << 60)
+    publish(publisher, "123")
+    assert stream(subscriber.read(), number) == [b"1", b"2"]
+
+
 def test_the_bus_caps_the_window() -> None:
     """A client may ask for any window and gets no more than the bus gives."""
     publisher, subscriber, number = open_three(bus(subscription_messages=3, subscription_bytes=5), window=1 << 60)
@@ -260,6 +268,16 @@ def test_the_stall_time_begins_with_the_first_held() -> None:
     publisher.now = 100.0
     publish(publisher, "12", paced=True)
     assert one_bus.router.next_deadline() == 101.0
+
+
+def test_what_is_held_later_does_not_put_the_stall_off() -> None:
+    """A publisher that goes on sending does not keep a dead subscriber alive."""
+    one_bus = bus(stall=1.0)
+    publisher, _, _ = open_three(one_bus, window=1)
+    publish(publisher, "12", paced=True)
+    publisher.now = 0.9
+    publish(publisher, "3", paced=True)
+    assert one_bus.router.next_deadline() == 1.0
 
 
 def test_credit_is_a_sign_of_life() -> None:

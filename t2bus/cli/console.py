@@ -9,8 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from typing import TYPE_CHECKING
 
-__all__ = ["Output", "counted", "printable", "say"]
+if TYPE_CHECKING:
+    from typing import TextIO
+
+__all__ = ["Output", "counted", "file_number", "printable", "say"]
 
 
 def printable(text: str) -> str:
@@ -28,7 +32,7 @@ def counted(number: int, one: str, many: str) -> str:
 def say(text: str) -> None:
     """Tell the user something, in one line on standard error; it is lost if nobody can be told."""
     with contextlib.suppress(OSError):
-        if sys.stderr is not None:  # as it is when it was closed before the start
+        if sys.stderr is not None:
             print(f"t2bus: {printable(text)}", file=sys.stderr, flush=True)
 
 
@@ -45,11 +49,10 @@ class Output:
     """
 
     def __init__(self) -> None:
-        if sys.stdout is None:
+        if sys.stdout is None:  # as it is when it was closed before the start
             raise OSError("standard output is closed")
-        self._file = sys.stdout.fileno()
-        encoding = sys.stdout.encoding.lower().replace("-", "")
-        self.ascii = encoding != "utf8"
+        encoding = sys.stdout.encoding or "utf-8"
+        self.ascii = encoding.lower().replace("-", "") != "utf8"
         """Whether only ASCII may be written."""
 
     async def write(self, line: str) -> None:
@@ -63,12 +66,26 @@ class Output:
         import trio
 
         try:
-            await trio.to_thread.run_sync(self._write, f"{line}\n".encode(), abandon_on_cancel=True)
+            await trio.to_thread.run_sync(_write, f"{line}\n", abandon_on_cancel=True)
         except BrokenPipeError:
             raise
         except OSError as error:
             raise OSError(f"standard output cannot be written: {error.strerror}") from error
 
-    def _write(self, data: bytes) -> None:
-        while data:
-            data = data[os.write(self._file, data) :]
+
+def _write(text: str) -> None:
+    file = file_number(sys.stdout)
+    if file is None:
+        print(text, end="", flush=True)
+        return
+    data = text.encode()
+    while data:
+        data = data[os.write(file, data) :]
+
+
+def file_number(stream: TextIO) -> int | None:
+    """Return the number of the open file that the stream stands for, if it stands for one and not for a string."""
+    try:
+        return stream.fileno()
+    except OSError:
+        return None

@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # argparse has said what there is to say
         return end.code if isinstance(end.code, int) else Exit.OK
     try:
-        return _run(arguments)
+        return int(_run(arguments))
     except KeyboardInterrupt:  # before the verb minded its signals
         return SIGNALLED + signal.SIGINT
 

@@ -8,16 +8,22 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
+from .console import file_number
 from .values import BadValue
+
+if TYPE_CHECKING:
+    from typing import TextIO
 
 __all__ = ["LineReader", "is_terminal", "read_all"]
 
 _LONGEST: Final = 16 * 1024 * 1024
 """Bytes of a value. A frame is smaller, but JSON takes more room than what it becomes."""
+
+_PIECE: Final = 65_536
 
 
 def is_terminal() -> bool:
@@ -70,7 +76,12 @@ async def read_all() -> str:
 async def _read() -> bytes:
     if sys.stdin is None:
         raise BadValue("standard input is closed: name a VALUE")
-    return await trio.to_thread.run_sync(os.read, sys.stdin.fileno(), 65_536, abandon_on_cancel=True)
+    return await trio.to_thread.run_sync(_read_some, sys.stdin, abandon_on_cancel=True)
+
+
+def _read_some(stream: TextIO) -> bytes:
+    file = file_number(stream)
+    return stream.read(_PIECE).encode() if file is None else os.read(file, _PIECE)
 
 
 def _decoded(data: bytes, what: str) -> str:

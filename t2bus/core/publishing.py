@@ -132,7 +132,7 @@ class Broker:
                 ticket.counted.add(target.id)
         self.counters.published += 1
         if ticket is not None and ticket.waiting:
-            ticket.count += count
+            ticket.count = count
             link.held += 1
         else:
             link.outbox.accept(message.id, count)

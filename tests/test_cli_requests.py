@@ -1,0 +1,201 @@
+"""``t2bus request`` and ``t2bus reply``, and what all verbs do with standard output."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import frozen
+
+import t2bus
+from bus_helpers import wait_until
+from cli_helpers import bus_in_a_thread, command, run
+from t2bus.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator
+
+
+@frozen
+class HelloResponse:
+    text: str
+
+
+@frozen
+class HelloRequest(t2bus.RequestProtocol[HelloResponse], prefix="hello"):
+    name: str
+
+
+@pytest.fixture
+async def bus(folder: Path) -> AsyncGenerator[t2bus.Bus, None]:
+    """Open a bus for commands that are processes."""
+    async with t2bus.open_bus(f"unix:{folder}/bus") as bus:
+        yield bus
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Generator[str, None, None]:
+    """Run a bus for commands inside the test, with the services ``echo``, ``failing`` and ``silent``."""
+    with bus_in_a_thread(tmp_path_factory.mktemp("t2bus")) as address:
+        yield address
+
+
+class TestRequest:
+    """Asking."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "shown"),
+        [
+            ([], "{}"),
+            (['{"name": "Alice"}'], '{"name": "Alice"}'),
+            (["5", "--text"], '"5"'),
+            (["1", "--timeout", "60"], "1"),
+        ],
+    )
+    def test_prints_the_response(
+        self, arguments: list[str], shown: str, address: str, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """The payload of the response is one line; without a VALUE the request is an empty map."""
+        assert main(["request", "echo", *arguments, "--addr", address]) == 0
+        assert capfd.readouterr() == (f"{shown}\n", "")
+
+    def test_reads_standard_input(
+        self, address: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """With a dash the VALUE is all of standard input."""
+        (folder / "stdin").write_text('{"x":\n1}\n')
+        with (folder / "stdin").open() as file:
+            monkeypatch.setattr("sys.stdin", file)
+            assert main(["request", "echo", "-", "--addr", address]) == 0
+        assert capfd.readouterr().out == '{"x": 1}\n'
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "says"),
+        [
+            (["nobody"], 4, "nobody serves 'nobody': start its service, or check the topic"),
+            (["silent", "--timeout", "0.01"], 5, "no answer within 0.01 s: try a longer --timeout"),
+            (["failing"], 1, r"no\n\x1b[31mway"),
+        ],
+    )
+    def test_errors(
+        self, arguments: list[str], code: int, says: str, address: str, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """Each way to have no response has its exit code and one printable line, whatever the service said."""
+        assert main(["request", *arguments, "--addr", address]) == code
+        assert capfd.readouterr() == ("", f"t2bus: {says}\n")
+
+    async def test_lifetime(self, folder: Path) -> None:
+        """When the bus gives the request up, that is exit code 5 too."""
+        limits = t2bus.Limits(request_lifetime=0.01)
+        async with (
+            t2bus.open_bus(f"unix:{folder}/bus", limits=limits) as bus,
+            bus.open_client() as client,
+            client.serve_bytes("silent"),
+        ):
+            code, _, said = await run("request", "silent", "--addr", *bus.addresses)
+            assert (code, said.count("\n")) == (5, 1)
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    async def test_signal(self, number: signal.Signals, bus: t2bus.Bus) -> None:
+        """A signal while it waits ends it quietly, with its own exit code, and the service is told."""
+        async with (
+            bus.open_client() as client,
+            client.serve_bytes("silent") as requests,
+            command("request", "silent", "--addr", *bus.addresses) as asking,
+        ):
+            request = await requests.receive()
+            asking.process.send_signal(number)
+            assert await asking.end() == 128 + number
+            assert await asking.stderr.rest() == []
+            await wait_until(lambda: request.withdrawn)
+
+
+class TestReply:
+    """Answering."""
+
+    async def test_answers_programs(self, bus: t2bus.Bus) -> None:
+        """A typed program gets the VALUE as its response; each request is one line, and so many are enough."""
+        value = '{"text": "Hello"}'
+        async with (
+            bus.open_client() as client,
+            command("reply", "hello", value, "-n", "2", "--headers", "--addr", *bus.addresses) as replying,
+        ):
+            assert await replying.stderr.next() == f"t2bus: answering hello at {bus.addresses[0]}"
+            assert await client.request("", HelloRequest("Alice"), headers={"k": "v"}) == HelloResponse("Hello")
+            assert await replying.stdout.next() == 'hello\t{"name": "Alice"}\t{"k": "v"}'
+            assert await client.request("", HelloRequest("Bob")) == HelloResponse("Hello")
+            assert await replying.end() == 0
+            assert await replying.stdout.rest() == ['hello\t{"name": "Bob"}\t{}']
+            assert await replying.stderr.rest() == []
+
+    @pytest.mark.parametrize(
+        ("arguments", "stdin", "response"),
+        [
+            ([], b"", b"\xf6"),
+            (["--echo"], b"", b"any bytes"),
+            (["1"], b"", b"\x01"),
+            (["1", "--text"], b"", b"\x611"),
+            (["-"], b"1\n", b"\x01"),
+        ],
+        ids=["nothing", "echo", "json", "text", "stdin"],
+    )
+    async def test_answers(self, arguments: list[str], stdin: bytes, response: bytes, bus: t2bus.Bus) -> None:
+        """The response is null, the request's own payload, JSON, text, or what standard input holds."""
+        async with bus.open_client() as client, command("reply", "a", *arguments, "--addr", *bus.addresses) as replying:
+            await replying.stdin.send_all(stdin)
+            await replying.stdin.aclose()
+            await replying.stderr.until("answering")
+            assert await client.request_bytes("a", b"any bytes") == response
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    async def test_signal(self, number: signal.Signals, bus: t2bus.Bus) -> None:
+        """A signal ends it quietly, with exit code 0."""
+        async with command("reply", "a", "--addr", *bus.addresses) as replying:
+            await replying.stderr.until("answering")
+            replying.process.send_signal(number)
+            assert await replying.end() == 0
+            assert await replying.stderr.rest() == []
+
+    def test_claimed(self, address: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """A topic that is served already costs exit code 1, and its service goes on."""
+        assert main(["reply", "echo", "--addr", address]) == 1
+        assert capsys.readouterr().err.startswith("t2bus: 'echo' is served already: ")
+        assert main(["request", "echo", "--addr", address]) == 0
+
+
+class TestStreams:
+    """Standard output and standard error that are not as usual."""
+
+    def test_full(self, address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        """Output that cannot be written costs exit code 1, and a line that says why."""
+        with Path("/dev/full").open("w") as full:
+            monkeypatch.setattr("sys.stdout", full)
+            assert main(["request", "echo", "--addr", address]) == 1
+        assert capsys.readouterr().err == "t2bus: standard output cannot be written: No space left on device\n"
+
+    def test_string(self, address: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """Standard output may be replaced by a string, as programs do that call the command line themselves."""
+        assert main(["request", "echo", "1", "--addr", address]) == 0
+        assert capsys.readouterr() == ("1\n", "")
+
+    def test_closed(self, address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        """Where standard output is closed that is said."""
+        monkeypatch.setattr("sys.stdout", None)
+        assert main(["request", "echo", "--addr", address]) == 1
+        assert capsys.readouterr().err == "t2bus: standard output is closed\n"
+
+    def test_closed_error(
+        self, address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Where standard error is closed nothing is said, and least of all on standard output."""
+        monkeypatch.setattr("sys.stderr", None)
+        assert main(["request", "nobody", "--addr", address]) == 4
+        assert capsys.readouterr().out == ""
+
+    def test_interrupted_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Ctrl-C before a verb has begun ends the command as it would end it later."""
+        with monkeypatch.context() as patch:
+            patch.setattr("trio.run", lambda *_: signal.raise_signal(signal.SIGINT))
+            assert main(["pub", "a", "1"]) == 130
