@@ -48,6 +48,48 @@ if TYPE_CHECKING:
     from .server.bus import serve as serve
     from .transport.address import default_address as default_address
 
+__all__ = [
+    "BindFailed",
+    "Bus",
+    "BusError",
+    "BusStatistics",
+    "Client",
+    "ClientStatistics",
+    "ConnectFailed",
+    "Disconnected",
+    "InvalidAddress",
+    "InvalidTopic",
+    "Lagged",
+    "LimitExceeded",
+    "Limits",
+    "MalformedMessage",
+    "MessageTooLarge",
+    "PermissionDenied",
+    "ProtocolViolation",
+    "PublishProtocol",
+    "Publisher",
+    "Received",
+    "RemoteError",
+    "Request",
+    "RequestProtocol",
+    "RequestTimeout",
+    "Requests",
+    "ServiceBusy",
+    "ServiceGone",
+    "ServiceNotFound",
+    "Subscription",
+    "TlsFailed",
+    "TopicClaimed",
+    "TopicTooBroad",
+    "__version__",
+    "default_address",
+    "open_bus",
+    "open_client",
+    "serve",
+    "testing",
+    "topic",
+]
+
 __version__ = "0.1.0"
 
 _ERRORS = (
@@ -76,8 +118,6 @@ _HOMES: dict[str, str] = {
     **dict.fromkeys(_ERRORS.split(), "errors"),
 }
 """Where each public name lives."""
-
-__all__ = ["__version__", *_HOMES, "testing", "topic"]  # noqa: PLE0604 -- the names are those of the table
 
 
 def __getattr__(name: str) -> object:

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
                 async with bus.open_client() as client:
                     ...
         """
+        ...
 
 else:
 

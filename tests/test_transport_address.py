@@ -104,6 +104,10 @@ def test_a_default_that_others_could_reach_is_refused(folder: Path, monkeypatch:
     with pytest.raises(t2bus.InvalidAddress, match="remove it or name an address"):
         default_address()
     own.rmdir()
+    own.touch(mode=0o600)
+    with pytest.raises(t2bus.InvalidAddress, match="remove it or name an address"):
+        default_address()
+    own.unlink()
     own.symlink_to(folder)
     with pytest.raises(t2bus.InvalidAddress, match="remove it or name an address"):
         default_address()

@@ -42,7 +42,7 @@ def _run(arguments: argparse.Namespace) -> int:
         say(str(error))
         return _exit_code(error)
     except OSError as error:
-        say(error.strerror or str(error))
+        say(str(error))
         return Exit.ERROR
 
 

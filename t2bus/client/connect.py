@@ -74,11 +74,11 @@ async def _shake_hands(
     transport: Transport[ServerMessage, ClientMessage], limits: Limits
 ) -> tuple[Welcome, Sequence[ServerMessage]]:
     """Return the bus's WELCOME and what came together with it."""
-    messages: Sequence[ServerMessage] = ()
+    messages: list[ServerMessage] = []
     try:
         with trio.move_on_after(limits.handshake_time) as scope:
             await transport.send([Session.hello()])
-            messages = await transport.receive()
+            messages += await transport.receive()
     except (trio.EndOfChannel, trio.BrokenResourceError) as error:
         raise ConnectFailed(
             "the connection was closed before a bus answered: is it a t2bus bus that listens there?"

@@ -6,6 +6,7 @@ any free port. The path of a ``unix:`` address may be relative to the working di
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import tempfile
@@ -104,7 +105,8 @@ def default_address() -> str:
     if runtime and Path(runtime).is_dir():
         return f"unix:{runtime}/t2bus.sock"
     folder = Path(tempfile.gettempdir()) / f"t2bus-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise InvalidAddress(f"{folder} is not a folder that only this user can use: remove it or name an address")
