@@ -52,7 +52,7 @@ class Output:
         if sys.stdout is None:  # as it is when it was closed before the start
             raise OSError("standard output is closed")
         encoding = sys.stdout.encoding or "utf-8"
-        self.ascii = encoding.lower().replace("-", "") != "utf8"
+        self.ascii: bool = encoding.lower().replace("-", "") != "utf8"
         """Whether only ASCII may be written."""
 
     async def write(self, line: str) -> None:

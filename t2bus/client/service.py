@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Request", "Requests"]
 
-logger = logging.getLogger("t2bus.client")
+_logger = logging.getLogger("t2bus.client")
 
 Body = TypeVar("Body")
 Result = TypeVar("Result")
@@ -215,5 +215,5 @@ async def handle(request: Request[Body, Result], handler: Callable[[Body], Await
         except Exception as error:
             failure = f"{type(error).__name__}: {error}"
             if request.is_connected or not isinstance(error, Disconnected | trio.ClosedResourceError):
-                logger.exception("the handler of %s failed", request.topic)
+                _logger.exception("the handler of %s failed", request.topic)
     request.give_up(failure)

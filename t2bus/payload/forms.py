@@ -45,8 +45,8 @@ class Refusal(Exception):
 
     def __init__(self, reason: str, *path: str) -> None:
         super().__init__(reason)
-        self.reason = reason
-        self.path = list(path)
+        self.reason: str = reason
+        self.path: list[str] = list(path)
 
 
 @attrs.frozen(eq=False)

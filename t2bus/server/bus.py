@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Bus", "open_bus", "serve"]
 
-logger = logging.getLogger("t2bus.server")
+_logger = logging.getLogger("t2bus.server")
 
 _TICK: Final = 1.0
 """Seconds between two looks at the liveness of all connections."""
@@ -111,7 +111,7 @@ class Bus:
         try:
             self._check_room()
         except LimitExceeded as error:
-            logger.warning("connection of %s refused: %s", identity, error)
+            _logger.warning("connection of %s refused: %s", identity, error)
             await self._turn_away(transport, str(error))
             return
         connection = Connection(self._router, transport, identity)

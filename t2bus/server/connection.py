@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
-logger = logging.getLogger("t2bus.server")
+_logger = logging.getLogger("t2bus.server")
 
 _LAST_WORDS: Final = 1.0
 """Seconds for telling a peer why its connection is closed."""
@@ -68,7 +68,7 @@ class Connection:
             self._reason = self._reason or "the peer closed it"
         except Exception:
             # A bug in here must cost one connection, not the bus.
-            logger.exception("connection of %s: internal error", self.identity)
+            _logger.exception("connection of %s: internal error", self.identity)
         finally:
             if self._link is not None:
                 self.router.disconnect(self._link)
@@ -76,7 +76,7 @@ class Connection:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WORDS):
                 await self.transport.aclose()
         if self._reason:
-            logger.info("connection of %s ended: %s", self.identity, self._reason)
+            _logger.info("connection of %s ended: %s", self.identity, self._reason)
 
     async def _converse(self) -> None:
         try:

@@ -31,7 +31,7 @@ class FrameDecoder:
     __slots__ = ("_incomplete", "_needed", "limit")
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit
+        self.limit: int = limit
         self._incomplete = bytearray()
         self._needed = HEADER_SIZE
 
