@@ -35,12 +35,6 @@ Outcome = int | m.Response | errors.BusError
 Done = Callable[[int, Outcome], None]
 """Called with the id of the operation and its outcome."""
 
-_AROUND = 64
-"""Bytes of a frame around topic, payload and headers, at most."""
-
-_AROUND_HEADER = 10
-"""Bytes around the key and the value of one header, at most."""
-
 
 @define(eq=False, repr=False)
 class Session:
@@ -135,14 +129,13 @@ class Session:
         """
         if not isinstance(payload, bytes):
             raise TypeError(f"a payload is bytes, not {type(payload).__name__}")
-        size = len(topic) + len(payload) + _AROUND
         sent: v.Headers = v.NO_HEADERS
         if headers:
             sent = dict(headers)
             for key, value in cast("dict[object, object]", sent).items():
                 if not isinstance(key, str) or not isinstance(value, str):
                     raise TypeError("headers map text to text")
-                size += len(key.encode()) + len(value.encode()) + _AROUND_HEADER
+        size = v.size_in_frame(topic, payload, sent)
         if size > self.welcome.frame:
             raise errors.MessageTooLarge(
                 f"a message of {size} bytes does not fit in a frame of {self.welcome.frame}: send less, or raise "
