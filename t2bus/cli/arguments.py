@@ -1,0 +1,152 @@
+"""What the verbs of the command line are made of: parsers that report in one line, and the types of arguments.
+
+It imports what the standard library has, so that ``--help`` is instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+import sys
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from ..errors import InvalidTopic
+from ..topic import is_concrete, validate
+from .console import printable
+from .exits import Exit
+
+__all__ = [
+    "Parser",
+    "Verb",
+    "Verbs",
+    "add_group",
+    "add_verb",
+    "concrete_topic",
+    "count",
+    "header",
+    "seconds",
+    "text",
+    "topic",
+]
+
+_SHOWN: Final = 80
+"""Characters that the text of an error quotes."""
+
+_OPTION: Final = re.compile(r"-[^0-9.]")
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports an error in one line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Report wrong usage and exit."""
+        self.exit(Exit.USAGE, f"t2bus: {printable(message)}; see `{self.prog} --help`\n")
+
+
+class Verb(Parser):
+    """Takes options before, between and behind the other arguments."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse with the options in front.
+
+        argparse alone takes an optional argument for absent where an option stands before it: of `pub a --text 1` it
+        would not know what the 1 is.
+        """
+        parsed, unknown = super().parse_known_args(self._options_first(args), namespace)
+        if getattr(parsed, "echo", False) and parsed.value is not None:
+            self.error("argument VALUE: not allowed with --echo")
+        return parsed, unknown
+
+    def _options_first(self, args: list[str]) -> list[str]:
+        if self._subparsers is not None:  # a group: its verbs take their own options
+            return args
+        options: list[str] = []
+        others: list[str] = []
+        rest = iter(args)
+        for arg in rest:
+            if arg == "--":
+                others.extend(rest)
+            elif _OPTION.match(arg):
+                options.append(arg)
+                action = self._option_string_actions.get(arg)
+                if action is not None and action.nargs is None:  # it has a value of its own
+                    options.extend(islice(rest, 1))
+            else:
+                others.append(arg)
+        return [*options, "--", *others]
+
+
+if TYPE_CHECKING:
+    Verbs = argparse._SubParsersAction[Verb]  # noqa: SLF001 -- argparse gives this class no public name
+
+
+def add_verb(verbs: Verbs, name: str, summary: str, more: str, example: str) -> Verb:
+    """Add a verb; ``summary`` is what the list of verbs says, ``more`` follows it in the verb's own help."""
+    description = f"{summary[0].upper()}{summary[1:]}. {more}"
+    program = verbs._prog_prefix  # noqa: SLF001 -- argparse gives it no other way
+    return verbs.add_parser(name, help=summary, description=description, epilog=f"example: {program} {name} {example}")
+
+
+def add_group(verbs: Verbs, name: str, summary: str, more: str) -> Verbs:
+    """Add a verb that only has verbs of its own; which one was named is in ``arguments.action``."""
+    group = verbs.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}. {more}")
+    return group.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Verb)
+
+
+# --- types: what argparse shows of an ArgumentTypeError is its text
+
+
+def text(argument: str) -> str:
+    """Return the argument if it is text at all."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError as error:  # bytes that are no text came in as lone surrogates
+        raise argparse.ArgumentTypeError(
+            f"{argument[:_SHOWN]!r} is not text in the encoding of this terminal"
+        ) from error
+    return argument
+
+
+def topic(argument: str) -> str:
+    """Return the argument if it is a topic; it may have wildcards."""
+    # A topic is as long and as deep as the bus says it may be, not as the defaults say.
+    try:
+        return validate(argument, length=sys.maxsize, depth=sys.maxsize)
+    except InvalidTopic as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def concrete_topic(argument: str) -> str:
+    """Return the argument if it is a topic without wildcards."""
+    if is_concrete(topic(argument)):
+        return argument
+    raise argparse.ArgumentTypeError(f"{argument[:_SHOWN]!r} has a wildcard: name the one topic of the service")
+
+
+def header(argument: str) -> tuple[str, str]:
+    """Return the key and the value of ``KEY=VALUE``."""
+    key, separator, value = text(argument).partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{argument[:_SHOWN]!r} has no '=': write KEY=VALUE")
+    return key, value
+
+
+def count(argument: str) -> int:
+    """Return the argument as a number above 0."""
+    with contextlib.suppress(ValueError):
+        if (count := int(argument)) > 0:
+            return count
+    raise argparse.ArgumentTypeError(f"{argument[:_SHOWN]!r} is not a whole number above 0")
+
+
+def seconds(argument: str) -> float:
+    """Return the argument as a time above 0."""
+    with contextlib.suppress(ValueError):
+        if (seconds := float(argument)) > 0:
+            return seconds
+    raise argparse.ArgumentTypeError(f"{argument[:_SHOWN]!r} is not a number of seconds above 0")
