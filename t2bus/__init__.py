@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import testing as testing
+    from . import tls as tls
     from . import topic as topic
     from .client.client import Client as Client
     from .client.connect import open_client as open_client
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .errors import BusError as BusError
     from .errors import ConnectFailed as ConnectFailed
     from .errors import Disconnected as Disconnected
+    from .errors import InvalidAccess as InvalidAccess
     from .errors import InvalidAddress as InvalidAddress
     from .errors import InvalidTopic as InvalidTopic
     from .errors import Lagged as Lagged
@@ -57,6 +59,7 @@ __all__ = [
     "ClientStatistics",
     "ConnectFailed",
     "Disconnected",
+    "InvalidAccess",
     "InvalidAddress",
     "InvalidTopic",
     "Lagged",
@@ -87,15 +90,16 @@ __all__ = [
     "open_client",
     "serve",
     "testing",
+    "tls",
     "topic",
 ]
 
 __version__ = "0.1.0"
 
 _ERRORS = (
-    "BindFailed BusError ConnectFailed Disconnected InvalidAddress InvalidTopic Lagged LimitExceeded MalformedMessage "
-    "MessageTooLarge PermissionDenied ProtocolViolation RemoteError RequestTimeout ServiceBusy ServiceGone "
-    "ServiceNotFound TlsFailed TopicClaimed TopicTooBroad"
+    "BindFailed BusError ConnectFailed Disconnected InvalidAccess InvalidAddress InvalidTopic Lagged LimitExceeded "
+    "MalformedMessage MessageTooLarge PermissionDenied ProtocolViolation RemoteError RequestTimeout ServiceBusy "
+    "ServiceGone ServiceNotFound TlsFailed TopicClaimed TopicTooBroad"
 )
 
 _HOMES: dict[str, str] = {
@@ -122,7 +126,7 @@ _HOMES: dict[str, str] = {
 
 def __getattr__(name: str) -> object:
     """Import a public name on its first use."""
-    if name in {"testing", "topic"}:
+    if name in {"testing", "tls", "topic"}:
         return import_module(f".{name}", __name__)
     home = _HOMES.get(name)
     if home is None:

@@ -5,6 +5,7 @@
     BusError
     ├── InvalidTopic        mend the topic (also a ValueError)
     ├── InvalidAddress      mend the address (also a ValueError)
+    ├── InvalidAccess       mend the file of access rules (also a ValueError)
     ├── MalformedMessage    mend the message, or the class it is read as
     ├── MessageTooLarge     send less at once
     ├── TopicTooBroad       publish to a narrower topic
@@ -36,6 +37,7 @@ __all__ = [
     "BusError",
     "ConnectFailed",
     "Disconnected",
+    "InvalidAccess",
     "InvalidAddress",
     "InvalidTopic",
     "Lagged",
@@ -65,6 +67,10 @@ class InvalidTopic(BusError, ValueError):
 
 class InvalidAddress(BusError, ValueError):
     """An address is of no kind that the bus speaks, or lacks a part."""
+
+
+class InvalidAccess(BusError, ValueError):
+    """A file of access rules cannot be read or says what no rule may say; the text names the place."""
 
 
 class MalformedMessage(BusError):
@@ -138,7 +144,7 @@ class ConnectFailed(BusError):
 
 
 class TlsFailed(ConnectFailed):
-    """The TLS handshake failed; the text names the likely cause."""
+    """A certificate or key cannot be used, or the TLS handshake failed; the text names the likely cause."""
 
 
 class Disconnected(BusError):

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 # What programs may rely on. A name that goes from here breaks them; one that comes is a feature to announce.
 PUBLIC = """
-BindFailed Bus BusError BusStatistics Client ClientStatistics ConnectFailed Disconnected InvalidAddress InvalidTopic
-Lagged LimitExceeded Limits MalformedMessage MessageTooLarge PermissionDenied ProtocolViolation PublishProtocol
-Publisher Received RemoteError Request RequestProtocol RequestTimeout Requests ServiceBusy ServiceGone ServiceNotFound
-Subscription TlsFailed TopicClaimed TopicTooBroad __version__ default_address open_bus open_client serve testing topic
+BindFailed Bus BusError BusStatistics Client ClientStatistics ConnectFailed Disconnected InvalidAccess InvalidAddress
+InvalidTopic Lagged LimitExceeded Limits MalformedMessage MessageTooLarge PermissionDenied ProtocolViolation
+PublishProtocol Publisher Received RemoteError Request RequestProtocol RequestTimeout Requests ServiceBusy ServiceGone
+ServiceNotFound Subscription TlsFailed TopicClaimed TopicTooBroad __version__ default_address open_bus open_client serve
+testing tls topic
 """
 
 

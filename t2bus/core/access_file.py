@@ -1,0 +1,174 @@
+"""The file of access rules.
+
+It is TOML::
+
+    [everyone]
+    subscribe = ["public/**"]
+
+    [identity."spiffe://lab/oven"]
+    publish = ["oven/**"]
+    publish_wildcards = ["oven/**"]
+    serve = ["oven/set"]
+
+    [identity."uid:1000"]
+    subscribe = ["**"]
+    request = ["*/status"]
+    deny = { subscribe = ["secret/**"] }
+
+A rule that is misspelt is a door left open or a client locked out, and neither shows. So whatever is not a rule is an
+error, which names the place in the file and the word that was probably meant.
+
+The law of this module: text in, rules out; a file is taken as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import InvalidAccess, InvalidTopic
+from ..topic import validate
+from .access import Access, Rules, Verb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["LARGEST", "RULES", "parse"]
+
+LARGEST: Final = 1024 * 1024
+"""Bytes of a file: 5,000 identities with ten rules each fit. A full one took 3 s to read."""
+
+RULES: Final = 1000
+"""Rules of one table. A verdict that is not remembered looks at the rules that meet the topic, usually for 50 us. A
+thousand rules of 16 fragments that all meet a topic with wildcards took 50 ms: as long as ``Limits.matching_steps``
+lets one publication take."""
+
+_SHOWN: Final = 80
+"""Characters of the file that the text of an error quotes at once."""
+
+_ALIKE: Final = 0.7
+"""How alike a word must be to be taken for a misspelling, of 1; at difflib's 0.6 ``version`` is ``everyone``."""
+
+_VERBS: Final = {verb.value: verb for verb in Verb}
+
+_TYPES: Final[dict[type, str]] = {
+    str: "a string",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a float",
+    list: "an array",
+    dict: "a table",
+}
+"""TOML's words for what tomllib makes of them; all else is some kind of date or time."""
+
+
+def parse(text: str) -> Access:
+    """Return the rules of a file. One without rules is valid: it denies everything.
+
+    Raises:
+      InvalidAccess: the text is no such file; the error is the first in it.
+
+    """
+    # Bytes, so that whoever reads one more than these from a file never takes a part of the rules for all of them.
+    if len(text.encode(errors="surrogatepass")) > LARGEST:
+        raise InvalidAccess(f"it has more than {LARGEST} bytes: use wildcards and groups")
+    try:
+        document = tomllib.loads(text)
+    except RecursionError:  # no cause: its traceback is a thousand lines that say the same
+        raise InvalidAccess("invalid TOML: it is nested too deeply") from None
+    except ValueError as error:  # usually a TOMLDecodeError, which says where; but not for a number of 5,000 digits
+        raise InvalidAccess(f"invalid TOML: {error}") from error
+    return _access(document)
+
+
+def _access(document: dict[str, Any]) -> Access:
+    everyone = Rules()
+    identities: dict[str, Rules] = {}
+    for key, value in document.items():
+        if key == "everyone":
+            everyone = _rules("everyone", value)
+        elif key == "identity":
+            identities = _identities(value)
+        elif key in _VERBS or key == "deny":
+            raise InvalidAccess(f'"{key}" stands outside of a table: put it below [everyone] or [identity."NAME"]')
+        else:
+            raise InvalidAccess(_unknown(key, value, ["everyone", "identity"]))
+    return Access(everyone, identities)
+
+
+def _identities(value: object) -> dict[str, Rules]:
+    tables = _table("identity", value)
+    if "" in tables:
+        raise InvalidAccess('identity "": the name is empty: for all identities use [everyone]')
+    return {name: _rules(f"identity {_quoted(name)}", rules) for name, rules in tables.items()}
+
+
+def _rules(place: str, value: object) -> Rules:
+    table = _table(place, value)
+    allow: dict[Verb, tuple[str, ...]] = {}
+    deny: dict[Verb, tuple[str, ...]] = {}
+    for key, content in table.items():
+        if key in _VERBS:
+            allow[_VERBS[key]] = _topics(f"{place}: {key}", content)
+        elif key == "deny":
+            deny = _deny(place, content)
+        elif isinstance(content, dict) and place != "everyone":
+            hint = 'a name with dots needs quotes, as in [identity."bus.example"]'
+            raise InvalidAccess(f"{place}: {_unknown(key, content, ['deny'], hint)}")
+        else:
+            raise InvalidAccess(f"{place}: {_unknown(key, content, [*_VERBS, 'deny'])}")
+    rules = Rules(allow, deny)
+    if len(rules) > RULES:
+        raise InvalidAccess(f"{place}: there are {len(rules)} rules where {RULES} are allowed: use wildcards")
+    return rules
+
+
+def _deny(place: str, value: object) -> dict[Verb, tuple[str, ...]]:
+    deny: dict[Verb, tuple[str, ...]] = {}
+    for key, content in _table(f"{place}: deny", value).items():
+        if key not in _VERBS:
+            raise InvalidAccess(f"{place}: deny: {_unknown(key, content, _VERBS)}")
+        deny[_VERBS[key]] = _topics(f"{place}: deny.{key}", content)
+    return deny
+
+
+def _topics(place: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise InvalidAccess(f'{place}: it must be an array of topics, such as ["a/**"], not {_type(value)}')
+    for number, topic in enumerate(value, 1):
+        if not isinstance(topic, str):
+            raise InvalidAccess(f"{place}: item {number} must be a topic in quotes, not {_type(topic)}")
+        try:
+            validate(topic)
+        except InvalidTopic as error:
+            raise InvalidAccess(f"{place}: {_cut(topic)!r} is no topic: {error}") from error
+    return tuple(value)
+
+
+def _table(place: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidAccess(f"{place}: it must be a table, not {_type(value)}")
+    return value
+
+
+def _unknown(key: str, value: object, known: Iterable[str], hint: str = "") -> str:
+    """Say that a key is not known, and which was meant, or else the hint, or else which there are."""
+    kind = "table" if isinstance(value, dict) else "key"
+    *others, last = known
+    if near := get_close_matches(key[:_SHOWN], [*others, last], n=1, cutoff=_ALIKE):
+        hint = f'did you mean "{near[0]}"?'
+    hint = hint or f"there are {', '.join(others)} and {last}"
+    return f"unknown {kind} {_quoted(key)}: {hint}"
+
+
+def _type(value: object) -> str:
+    return _TYPES.get(type(value), "a date or time")
+
+
+def _quoted(key: str) -> str:
+    return f'"{_cut(key)}"'
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
