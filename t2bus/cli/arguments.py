@@ -13,8 +13,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ..errors import InvalidTopic
+from ..text import printable
 from ..topic import is_concrete, validate
-from .console import printable
 from .exits import Exit
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "concrete_topic",
     "count",
     "header",
+    "peer",
     "seconds",
     "text",
     "topic",
@@ -34,6 +35,7 @@ __all__ = [
 _SHOWN: Final = 80
 """Characters that the text of an error quotes."""
 
+_PEER: Final = re.compile(r"[ug]id:[0-9]{1,10}")
 _OPTION: Final = re.compile(r"-[^0-9.]")
 
 
@@ -142,6 +144,13 @@ def count(argument: str) -> int:
         if (count := int(argument)) > 0:
             return count
     raise argparse.ArgumentTypeError(f"{argument[:_SHOWN]!r} is not a whole number above 0")
+
+
+def peer(argument: str) -> str:
+    """Return the argument if it names somebody at the other end of a unix socket."""
+    if _PEER.fullmatch(argument):
+        return argument
+    raise argparse.ArgumentTypeError(f"{argument[:_SHOWN]!r} is no peer of a unix socket: write uid:N or gid:N")
 
 
 def seconds(argument: str) -> float:

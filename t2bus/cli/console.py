@@ -11,17 +11,12 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from ..text import printable
+
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["Output", "counted", "file_number", "printable", "say"]
-
-
-def printable(text: str) -> str:
-    """Return the text as one line, with whatever is not printable in it escaped."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+__all__ = ["Output", "counted", "file_number", "say"]
 
 
 def counted(number: int, one: str, many: str) -> str:

@@ -1,0 +1,152 @@
+"""The certificates themselves: what is in them, and nothing of where they lie.
+
+They are of the plainest kind that strict checkers take (``VERIFY_X509_STRICT``, the default since Python 3.13): keys on
+the curve P-256, signatures with SHA-256, and each extension critical or not as RFC 5280 has it. Who it is for stands in
+the subject alternative name alone; the common name is a label for people. The time is an argument.
+
+The law of this module: a certificate is for one end of a connection, server or client, and ends with its CA at the
+latest.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from .names import InvalidCertificateRequest, host_names, identity_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["CA_DAYS", "LEAF_DAYS", "Pair", "UnusableAuthority", "build_authority", "build_client", "build_server"]
+
+CA_DAYS: Final = 3650
+LEAF_DAYS: Final = 365
+_MOST_DAYS: Final = 36_500
+
+_SKEW: Final = timedelta(hours=1)
+"""A certificate is valid from this much before it is made: the clock of whoever checks it may be behind."""
+
+_LONGEST_LABEL: Final = 64
+"""Characters of a common name."""
+
+
+class UnusableAuthority(OSError):
+    """What lies in the folder is no CA that can issue, or no certificate that can be renewed as was asked."""
+
+
+@frozen
+class Pair:
+    """A certificate and its private key."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+
+def build_authority(now: datetime, days: int = CA_DAYS) -> Pair:
+    """Return a new CA, which may issue certificates but no further CA."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = _subject(f"t2bus CA {secrets.token_hex(4)}")  # two CAs of one name are hard to tell apart
+    builder = (
+        _builder(subject, subject, key, now, _end(now, days))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(authority=True), critical=True)
+    )
+    return Pair(builder.sign(key, hashes.SHA256()), key)
+
+
+def build_server(authority: Pair, label: str, hosts: Sequence[str], now: datetime, days: int = LEAF_DAYS) -> Pair:
+    """Return a certificate by which clients know the bus at these hosts.
+
+    Raises:
+      InvalidCertificateRequest: there is no host, or one is wrong, or the days are.
+      UnusableAuthority: the CA has expired.
+
+    """
+    if not hosts:
+        raise InvalidCertificateRequest("a server's certificate needs at least one host")
+    return _build_leaf(authority, label, host_names(hosts), purpose=ExtendedKeyUsageOID.SERVER_AUTH, now=now, days=days)
+
+
+def build_client(authority: Pair, identity: str, now: datetime, days: int = LEAF_DAYS) -> Pair:
+    """Return a certificate by which the bus knows a client.
+
+    Raises:
+      InvalidCertificateRequest: the identity or the days are wrong.
+      UnusableAuthority: the CA has expired.
+
+    """
+    return _build_leaf(
+        authority, identity, [identity_name(identity)], purpose=ExtendedKeyUsageOID.CLIENT_AUTH, now=now, days=days
+    )
+
+
+def _build_leaf(
+    authority: Pair,
+    label: str,
+    names: Sequence[x509.GeneralName],
+    *,
+    purpose: x509.ObjectIdentifier,
+    now: datetime,
+    days: int,
+) -> Pair:
+    end = min(_end(now, days), authority.certificate.not_valid_after_utc)
+    if end <= now:
+        raise UnusableAuthority(f"the CA expired on {end:%Y-%m-%d}: make a new one in another folder")
+    key = ec.generate_private_key(ec.SECP256R1())
+    signer = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    builder = (
+        _builder(_subject(label), authority.certificate.subject, key, now, end)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(authority=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(signer), critical=False)
+    )
+    return Pair(builder.sign(authority.key, hashes.SHA256()), key)
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, end: datetime
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _SKEW)
+        .not_valid_after(end)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _subject(label: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, label[:_LONGEST_LABEL])])
+
+
+def _usage(*, authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _end(now: datetime, days: int) -> datetime:
+    if not 1 <= days <= _MOST_DAYS:
+        raise InvalidCertificateRequest(f"a certificate is valid for 1 to {_MOST_DAYS} days, not {days}")
+    return now + timedelta(days=days)

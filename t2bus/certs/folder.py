@@ -1,0 +1,240 @@
+"""The folder of a CA: making it, issuing from it, and renewing what lies in it.
+
+The law of this module: a key is closed to other users from the moment its file exists, no file is ever half written,
+and none is replaced but by a newer certificate of the same owner. So each file is written under a name of its own and
+then linked into place, which fails rather than replaces; only renewing renames.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from .build import CA_DAYS, LEAF_DAYS, Pair, UnusableAuthority, build_authority, build_client, build_server
+from .names import host_names, identity_name, stem
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+__all__ = ["LOCAL_HOSTS", "Files", "issue_client", "issue_server", "make_ca"]
+
+LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
+
+_OTHERS: Final = 0o077
+"""The bits of a mode that let others than the owner do anything."""
+
+
+@frozen
+class Files:
+    """Where a certificate and its private key lie, the names it is for, and when it ends."""
+
+    certificate: Path
+    key: Path
+    names: tuple[str, ...]
+    expires: datetime
+
+
+def make_ca(folder: Path, hosts: Sequence[str] = (), *, days: int = LEAF_DAYS) -> tuple[Files, Files]:
+    """Make a CA for ten years, and the certificate of a bus at this machine and at ``hosts`` for ``days``.
+
+    The folder is made if need be, closed to other users. Return the files of the CA and of the bus; all four are there,
+    or on an error none.
+
+    Raises:
+      InvalidCertificateRequest: a host or the days are wrong.
+      FileExistsError: one of these files exists.
+      OSError: the folder or the files cannot be written.
+
+    """
+    now = datetime.now(UTC)
+    authority = build_authority(now, CA_DAYS)
+    bus = build_server(authority, "t2bus bus", [*LOCAL_HOSTS, *hosts], now, days)
+    _make_folder(folder)
+    ca_files, bus_files = _files(folder, "ca", authority), _files(folder, "bus", bus)
+    for files in (ca_files, bus_files):
+        _check_absent(files, "it is never replaced; make the new CA in another folder")
+    _write([(ca_files, authority), (bus_files, bus)], replace=False)
+    return ca_files, bus_files
+
+
+def issue_server(
+    folder: Path, name: str, hosts: Sequence[str] = (), *, days: int = LEAF_DAYS, renew: bool = False
+) -> Files:
+    """Issue a further bus's certificate, for these hosts alone; ``name`` is that of its files.
+
+    Renewing without hosts keeps those that the certificate has.
+
+    Raises:
+      InvalidCertificateRequest: the name, a host or the days are wrong, or there is no host.
+      FileExistsError: a file of that name exists and is not to be renewed.
+      UnusableAuthority: there is no CA that can issue, or the certificate there is not a server's.
+      OSError: the files cannot be read or written.
+
+    """
+    file_name = stem(name)
+    host_names(hosts)  # what is wrong with the request comes before what is wrong with the folder
+    old = _old_names(folder / f"{file_name}.pem", ExtendedKeyUsageOID.SERVER_AUTH) if renew else ()
+    pair = build_server(_authority(folder), f"t2bus {name}", hosts or old, datetime.now(UTC), days)
+    return _place(folder, file_name, pair, renew=renew)
+
+
+def issue_client(folder: Path, identity: str, *, days: int = LEAF_DAYS, renew: bool = False) -> Files:
+    """Issue a client's certificate; its files are named like the identity, as far as files can be.
+
+    Raises:
+      InvalidCertificateRequest: the identity or the days are wrong.
+      FileExistsError: a file of that name exists and is not to be renewed.
+      UnusableAuthority: there is no CA that can issue, or the certificate there is somebody else's.
+      OSError: the files cannot be read or written.
+
+    """
+    names = (_text(identity_name(identity)),)
+    file_name = stem(identity)
+    path = folder / f"{file_name}.pem"
+    if renew and _old_names(path, ExtendedKeyUsageOID.CLIENT_AUTH) not in ((), names):
+        raise UnusableAuthority(f"{path} is not the certificate of {identity}, so that this one cannot renew it")
+    pair = build_client(_authority(folder), identity, datetime.now(UTC), days)
+    return _place(folder, file_name, pair, renew=renew)
+
+
+def _place(folder: Path, file_name: str, pair: Pair, *, renew: bool) -> Files:
+    files = _files(folder, file_name, pair)
+    if not renew:
+        _check_absent(files, "renew it with --renew")
+    _write([(files, pair)], replace=renew)
+    return files
+
+
+# --- reading
+
+
+def _authority(folder: Path) -> Pair:
+    """Return the CA that the folder holds."""
+    key_pem, certificate_pem = _read_key(folder / "ca.key"), _read(folder / "ca.pem")
+    try:
+        key = load_pem_private_key(key_pem, password=None)
+        certificate = x509.load_pem_x509_certificate(certificate_pem)
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except (ValueError, TypeError, x509.ExtensionNotFound) as error:  # a key with a password is a TypeError
+        raise UnusableAuthority(f"{folder} holds no CA of `t2bus certs init`: {error}") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not constraints.ca:
+        raise UnusableAuthority(f"{folder} holds no CA of `t2bus certs init`")
+    if certificate.public_key() != key.public_key():
+        raise UnusableAuthority(f"{folder / 'ca.key'} is not the key of {folder / 'ca.pem'}")
+    return Pair(certificate, key)
+
+
+def _read_key(path: Path) -> bytes:
+    """Return the key of the CA, which nobody else may read."""
+    data = _read(path)
+    if path.stat().st_mode & _OTHERS:
+        text = f"{path} can be read by other users, who could make certificates with it"
+        raise PermissionError(
+            f"{text}: if none has, run `{shlex.join(['chmod', '600', str(path)])}`, else make a new CA"
+        )
+    return data
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        command = shlex.join(["t2bus", "certs", "init", str(path.parent)])
+        raise FileNotFoundError(f"{path} is not there: run `{command}` first") from error
+
+
+def _old_names(path: Path, purpose: x509.ObjectIdentifier) -> tuple[str, ...]:
+    """Return the names of a certificate that is to be renewed, or none where there is no file."""
+    try:
+        extensions = x509.load_pem_x509_certificate(path.read_bytes()).extensions
+        purposes = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except FileNotFoundError:
+        return ()
+    except (ValueError, x509.ExtensionNotFound) as error:
+        raise UnusableAuthority(f"{path} is not a certificate that can be renewed") from error
+    if list(purposes) != [purpose]:
+        kind = "server" if purpose == ExtendedKeyUsageOID.SERVER_AUTH else "client"
+        raise UnusableAuthority(f"{path} is not the certificate of a {kind}, so that this one cannot renew it")
+    return tuple(_text(name) for name in names)
+
+
+def _text(name: x509.GeneralName) -> str:
+    return str(name.value)
+
+
+# --- writing
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is not a folder")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _files(folder: Path, file_name: str, pair: Pair) -> Files:
+    names: tuple[str, ...] = ()
+    if file_name != "ca":
+        extension = pair.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        names = tuple(_text(name) for name in extension.value)
+    certificate, key = folder / f"{file_name}.pem", folder / f"{file_name}.key"
+    return Files(certificate, key, names, pair.certificate.not_valid_after_utc)
+
+
+def _check_absent(files: Files, remedy: str) -> None:
+    for path in (files.key, files.certificate):
+        if os.path.lexists(path):
+            raise FileExistsError(f"{path} exists: {remedy}")
+
+
+def _write(written: Sequence[tuple[Files, Pair]], *, replace: bool) -> None:
+    """Put certificates and keys in place: all of them, or on an error none that was not there before."""
+    with ExitStack() as scratches, ExitStack() as placed:
+        moves: list[tuple[Path, Path]] = []
+        for files, pair in written:
+            key = pair.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            certificate = pair.certificate.public_bytes(Encoding.PEM)
+            for path, data, mode in ((files.key, key, 0o600), (files.certificate, certificate, 0o644)):
+                scratch = path.with_name(f".{secrets.token_hex(8)}")
+                scratches.callback(scratch.unlink, missing_ok=True)
+                with _naming(path):
+                    _create(scratch, data, mode)
+                moves.append((scratch, path))
+        for scratch, path in moves:
+            with _naming(path):
+                if replace:
+                    scratch.replace(path)
+                else:
+                    path.hardlink_to(scratch)
+                    placed.callback(path.unlink, missing_ok=True)
+        placed.pop_all()
+
+
+@contextmanager
+def _naming(path: Path) -> Generator[None, None, None]:
+    """Let an error name the file that was wanted, not the one that it was written as."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _create(path: Path, data: bytes, mode: int) -> None:
+    """Write a new file that has its mode from the start, and that a machine which loses power does not lose half of."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)

@@ -1,0 +1,144 @@
+"""``t2bus certs``: a private CA and its certificates, so that mutual TLS takes two commands."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ..text import printable
+from . import arguments as types
+from .arguments import add_group, add_verb
+from .console import Output, say
+from .exits import Exit
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ..certs import Files
+    from .arguments import Verb, Verbs
+
+__all__ = ["add_certs", "certs"]
+
+_FOLDER: Final = "certs"
+_PORT: Final = 4242
+
+
+def add_certs(verbs: Verbs) -> None:
+    """Add ``init`` and ``issue``."""
+    more = "Whoever has ca.key can be anybody on the bus: it stays where it is. Needs the extra t2bus[certs]."
+    group = add_group(verbs, "certs", "make certificates for mutual TLS", more)
+    _add_init(group)
+    _add_issue(group)
+
+
+def _add_init(group: Verbs) -> None:
+    more = "The CA is valid for ten years; one that exists is never replaced."
+    verb = add_verb(group, "init", "make a private CA and the bus's certificate", more, "certs --host bus.example")
+    where = f"where to put ca.pem, ca.key, bus.pem and bus.key; by default {_FOLDER}"
+    verb.add_argument("folder", nargs="?", type=Path, default=_FOLDER, metavar="FOLDER", help=where)
+    host = "a DNS name or IP address at which the bus is reached, beside localhost; may be given several times"
+    _add_host(verb, host)
+    _add_days(verb, "the bus's certificate")
+
+
+def _add_issue(group: Verbs) -> None:
+    more = "NAME is the identity that access rules speak of: a URI, an e-mail address or else a DNS name."
+    verb = add_verb(group, "issue", "make the certificate of a client, or of a further bus", more, "alice")
+    verb.add_argument("name", type=types.text, metavar="NAME", help="who the certificate is for")
+    where = f"the folder of the CA; by default {_FOLDER}"
+    verb.add_argument("--folder", type=Path, default=_FOLDER, metavar="FOLDER", help=where)
+    server = "make the certificate of a bus; NAME is that of its files alone"
+    verb.add_argument("--server", action="store_true", help=server)
+    host = "with --server, a DNS name or IP address at which it is reached; may be given several times"
+    _add_host(verb, host)
+    _add_days(verb, "it")
+    renew = "replace the certificate and the key that NAME has; without --host, a bus keeps its hosts"
+    verb.add_argument("--renew", action="store_true", help=renew)
+
+
+def _add_host(verb: Verb, text: str) -> None:
+    verb.add_argument("--host", action="append", type=types.text, default=[], dest="hosts", metavar="HOST", help=text)
+
+
+def _add_days(verb: Verb, what: str) -> None:
+    text = f"how long {what} is valid, but never longer than the CA; by default 365"
+    verb.add_argument("--days", type=types.count, default=365, metavar="N", help=text)
+
+
+async def certs(arguments: argparse.Namespace) -> int:
+    """Make what was asked for; print what was written and the command that is next."""
+    output = Output()  # first: nothing is made that nobody is told of
+    try:
+        from ..certs import InvalidCertificateRequest
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "cryptography":
+            raise
+        say("certificates need the package cryptography: run `pip install 't2bus[certs]'`")
+        return Exit.ERROR
+    try:
+        lines = _init(arguments) if arguments.action == "init" else _issue(arguments)
+    except InvalidCertificateRequest as error:
+        say(str(error))
+        return Exit.USAGE
+    except OSError as error:
+        say(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return Exit.ERROR
+    for line in lines:
+        await output.write(printable(line))
+    return Exit.OK
+
+
+def _init(arguments: argparse.Namespace) -> list[str]:
+    """Make a CA; return the lines to print."""
+    from ..certs import make_ca
+
+    ca, bus = make_ca(arguments.folder, arguments.hosts, days=arguments.days)
+    folder = [] if arguments.folder == Path(_FOLDER) else ["--folder", str(arguments.folder)]
+    return [
+        f"{_written(ca)}: the CA",
+        f"{_written(bus)}: the bus at {', '.join(bus.names)}",
+        "start the bus:",
+        _serve(arguments.hosts[0] if arguments.hosts else "127.0.0.1", ca.certificate, bus),
+        "make the certificate of a client:",
+        _command("certs", "issue", "alice", *folder),
+    ]
+
+
+def _issue(arguments: argparse.Namespace) -> list[str]:
+    """Issue a certificate; return the lines to print."""
+    from ..certs import InvalidCertificateRequest, issue_client, issue_server
+
+    folder, days, renew = arguments.folder, arguments.days, arguments.renew
+    ca = folder / "ca.pem"
+    if arguments.server:
+        bus = issue_server(folder, arguments.name, arguments.hosts, days=days, renew=renew)
+        shown = f"{_written(bus)}: a bus at {', '.join(bus.names)}"
+        return [shown, "start the bus:", _serve(bus.names[0], ca, bus)]
+    if arguments.hosts:
+        raise InvalidCertificateRequest("--host is for --server: a client's certificate names the client alone")
+    client = issue_client(folder, arguments.name, days=days, renew=renew)
+    address = ("--addr", f"tls:localhost:{_PORT}")
+    return [
+        f"{_written(client)}: the client {', '.join(client.names)}",
+        "connect to the bus:",
+        _command("sub", "**", *address, *_options(ca, client)),
+    ]
+
+
+def _written(files: Files) -> str:
+    """Say what was written, and how long it is good for."""
+    return f"wrote {files.certificate} and {files.key}, valid until {files.expires:%Y-%m-%d}"
+
+
+def _serve(host: str, ca: Path, bus: Files) -> str:
+    place = f"[{host}]" if ":" in host else host
+    return _command("serve", f"tls:{place}:{_PORT}", *_options(ca, bus))
+
+
+def _options(ca: Path, files: Files) -> list[str]:
+    return ["--ca", str(ca), "--certificate", str(files.certificate), "--key", str(files.key)]
+
+
+def _command(*words: str) -> str:
+    return f"  {shlex.join(['t2bus', *words])}"

@@ -1,0 +1,194 @@
+"""``t2bus certs``: what it prints, and its exit codes."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import t2bus
+from t2bus.cli import main
+from t2bus.cli.arguments import Parser, Verb
+from t2bus.cli.certs import add_certs
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+INIT = """\
+wrote {0}/ca.pem and {0}/ca.key, valid until DATE: the CA
+wrote {0}/bus.pem and {0}/bus.key, valid until DATE: the bus at {1}
+start the bus:
+  t2bus serve {2} --ca {0}/ca.pem --certificate {0}/bus.pem --key {0}/bus.key
+make the certificate of a client:
+  t2bus certs issue alice{3}
+"""
+
+ISSUE = """\
+wrote certs/alice.pem and certs/alice.key, valid until DATE: the client alice
+connect to the bus:
+  t2bus sub '**' --addr tls:localhost:4242 --ca certs/ca.pem --certificate certs/alice.pem --key certs/alice.key
+"""
+
+SERVER = """\
+wrote certs/b.pem and certs/b.key, valid until DATE: a bus at ::2
+start the bus:
+  t2bus serve 'tls:[::2]:4242' --ca certs/ca.pem --certificate certs/b.pem --key certs/b.key
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def parsed(words: Sequence[str]) -> argparse.Namespace:
+    parser = Parser(prog="t2bus")
+    add_certs(parser.add_subparsers(dest="verb", required=True, parser_class=Verb))
+    return parser.parse_args(["certs", *words])
+
+
+def run(*words: str) -> int:
+    return main(["certs", *words])
+
+
+def undated(text: str) -> str:
+    lines = text.splitlines(keepends=True)
+    dated = [line.partition(", valid until ") for line in lines]
+    return "".join(f"{before}{mark}DATE{after[10:]}" if mark else before for before, mark, after in dated)
+
+
+class TestInit:
+    """The CA and the bus."""
+
+    def test_prints_what_is_next(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """It says what it wrote and how to start the bus and to make a client's certificate."""
+        assert run("init") == 0
+        shown = INIT.format("certs", "localhost, 127.0.0.1, ::1", "tls:127.0.0.1:4242", "")
+        assert undated(capfd.readouterr().out) == shown
+
+    def test_takes_a_folder_and_hosts(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """The bus listens at the first host that was asked for, and the folder goes on to the next command."""
+        assert run("init", "--host", "a.example", "mine", "--host", "10.0.0.1") == 0
+        hosts = "localhost, 127.0.0.1, ::1, a.example, 10.0.0.1"
+        shown = INIT.format("mine", hosts, "tls:a.example:4242", " --folder mine")
+        assert undated(capfd.readouterr().out) == shown
+
+    def test_quotes_for_the_shell(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """A folder with a space is one word of the commands that are printed."""
+        assert run("init", "my certs") == 0
+        serve = capfd.readouterr().out.splitlines()[3]
+        assert shlex.split(serve)[2:5] == ["tls:127.0.0.1:4242", "--ca", "my certs/ca.pem"]
+
+    def test_prints_nothing_unprintable(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """A folder whose name would speak to the terminal is shown escaped."""
+        assert run("init", "a\x1b[31m") == 0
+        assert "\x1b" not in capfd.readouterr().out
+
+    def test_never_replaces_a_ca(self, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """A second CA in the folder is an error, and the first stays."""
+        run("init")
+        before = (here / "certs/ca.key").read_bytes()
+        assert run("init") == 1
+        assert "t2bus: certs/ca.key exists: it is never replaced" in capfd.readouterr().err
+        assert (here / "certs/ca.key").read_bytes() == before
+
+    def test_reports_the_file_that_fails(self, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """An error of the system is one line that names the file."""
+        (here / "file").touch()
+        assert run("init", "file/certs") == 1
+        assert capfd.readouterr().err == "t2bus: file/certs: Not a directory\n"
+
+    @pytest.mark.parametrize("words", [["--host", "*.example"], ["--days", "99999"]])
+    def test_wrong_requests_are_wrong_usage(self, words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+        """A host or days that cannot be certified are exit code 2."""
+        assert run("init", *words) == 2
+        assert len(capfd.readouterr().err.splitlines()) == 1
+
+
+class TestIssue:
+    """Clients and further buses."""
+
+    @pytest.fixture(autouse=True)
+    def ca(self, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """Make a CA."""
+        run("init")
+        capfd.readouterr()
+
+    def test_prints_what_is_next(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """It says what it wrote and how the client connects."""
+        assert run("issue", "alice") == 0
+        assert undated(capfd.readouterr().out) == ISSUE
+
+    def test_takes_a_folder(self, here: Path) -> None:
+        """The folder of the CA can be another than the usual one."""
+        run("init", "mine")
+        assert run("issue", "alice", "--folder", "mine", "--days", "1") == 0
+        assert (here / "mine/alice.key").exists()
+
+    def test_issues_to_a_bus(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """A further bus has the hosts that were given and no others."""
+        assert run("issue", "--server", "b", "--host", "::2") == 0
+        assert undated(capfd.readouterr().out) == SERVER
+
+    def test_renews_if_asked_to(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """What exists is replaced with ``--renew`` only."""
+        assert [run("issue", "alice"), run("issue", "alice"), run("issue", "alice", "--renew")] == [0, 1, 0]
+        assert capfd.readouterr().err == "t2bus: certs/alice.key exists: renew it with --renew\n"
+
+    @pytest.mark.parametrize(
+        "words", [["uid:0"], ["a b"], ["ca"], ["b", "--server"], ["alice", "--host", "a.example"], ["*"]]
+    )
+    def test_wrong_requests_are_wrong_usage(self, words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+        """A name or hosts that cannot be certified are exit code 2."""
+        assert run("issue", *words) == 2
+        assert len(capfd.readouterr().err.splitlines()) == 1
+
+    def test_needs_a_ca(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """Without a CA it says how to make one."""
+        assert run("issue", "alice", "--folder", "none") == 1
+        assert capfd.readouterr().err == "t2bus: none/ca.key is not there: run `t2bus certs init none` first\n"
+
+
+class TestWithoutCryptography:
+    """An installation without the extra."""
+
+    @pytest.fixture
+    def absent(self, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+        """Forget what needs cryptography."""
+        for name in [name for name in sys.modules if name.startswith("t2bus.certs")]:
+            monkeypatch.delitem(sys.modules, name)
+        return monkeypatch
+
+    def test_says_what_to_install(self, absent: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+        """Without cryptography the one line of the error names the extra."""
+        absent.setitem(sys.modules, "cryptography", None)
+        assert run("init") == 1
+        assert capfd.readouterr().err.endswith("run `pip install 't2bus[certs]'`\n")
+
+    def test_hides_no_other_fault(self, absent: pytest.MonkeyPatch) -> None:
+        """Another module that is missing is not taken for cryptography."""
+        absent.setitem(sys.modules, "ipaddress", None)
+        with pytest.raises(ModuleNotFoundError, match="ipaddress"):
+            run("init")
+
+    def test_help_needs_nothing(self) -> None:
+        """The grammar of the verb imports neither Trio nor cryptography."""
+        code = "import sys, t2bus.cli.certs; print([m for m in ('trio', 'cryptography') if m in sys.modules])"
+        root = Path(t2bus.__file__).parents[1]
+        done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+        assert done.stdout == "[]\n"
+
+
+def test_wants_an_action(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without ``init`` or ``issue`` the usage is wrong."""
+    with pytest.raises(SystemExit) as end:
+        parsed([])
+    assert end.value.code == 2
+    assert "ACTION" in capsys.readouterr().err
