@@ -27,7 +27,7 @@ Incoming = TypeVar("Incoming")
 Message = TypeVar("Message")
 
 HELLO = m.Hello(native.VERSION, "a test", ())
-WELCOME = m.Welcome(native.VERSION, "a test", (), 1, 1 << 20, 1 << 21, 256, 16, 256, 16_384, 1 << 23)
+WELCOME = m.Welcome(native.VERSION, "a test", (), 1, 1 << 20, 1 << 21, 256, 16, 256, 1024, 256, 16_384, 1 << 23)
 
 
 def _has_ipv6() -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from attrs import define, field
 from hypothesis import HealthCheck, settings
 
+from t2bus.core.identity import ANONYMOUS, Identity
 from t2bus.core.router import Router
 from t2bus.core.session import Outcome, Session
 from t2bus.core.subscription import _Held
@@ -18,12 +19,13 @@ from t2bus.wire.values import ErrorCode, size_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from t2bus.core.access import Access
     from t2bus.core.link import Link
 
 Kind = TypeVar("Kind")
 
 HELLO = m.Hello(VERSION, "a test", ())
-WELCOME = m.Welcome(VERSION, "a test", (), 1, 1 << 16, 1 << 17, 64, 4, 3, 1 << 20, 1 << 30)
+WELCOME = m.Welcome(VERSION, "a test", (), 1, 1 << 16, 1 << 17, 64, 4, 3, 1024, 256, 1 << 20, 1 << 30)
 
 
 def steady(examples: int, steps: int = 50) -> settings:
@@ -51,13 +53,17 @@ class Peer:
 
     router: Router
     now: float = 0.0
+    identity: Identity = ANONYMOUS
     link: Link = field(init=False)
     wakes: int = field(default=0, init=False)
+    expelled: list[str] = field(factory=list, init=False)
     reasons: list[str] = field(factory=list, init=False)
     last_operation: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.link = self.router.connect(HELLO, "a test", wake=self._wake, close=self.reasons.append)
+        self.link = self.router.connect(
+            HELLO, self.identity, wake=self._wake, close=self.reasons.append, expel=self.expelled.append
+        )
         self.read()
 
     def _wake(self) -> None:
@@ -118,17 +124,23 @@ class Bus:
     """A router with small limits, whose alarms are counted."""
 
     limits: Limits = field(factory=Limits)
+    access: Access | None = None
     alarms: int = field(default=0, init=False)
+    reports: list[tuple[str, str]] = field(factory=list, init=False)
+    """Whom the access rules refused something, and what."""
     router: Router = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.router = Router(self.limits, self._alarm)
+        self.router = Router(self.limits, self._alarm, self._report, self.access)
 
     def _alarm(self) -> None:
         self.alarms += 1
 
-    def connect(self, now: float = 0.0) -> Peer:
-        return Peer(self.router, now)
+    def _report(self, identity: Identity, text: str) -> None:
+        self.reports.append((identity.name, text))
+
+    def connect(self, now: float = 0.0, identity: Identity = ANONYMOUS) -> Peer:
+        return Peer(self.router, now, identity)
 
 
 def bus(**limits: float) -> Bus:

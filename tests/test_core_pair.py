@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from core_helpers import HELLO, Bus, Program, assert_empty, bus, publication, steady
+from t2bus.core.identity import ANONYMOUS
 from t2bus.errors import (
     Disconnected,
     Lagged,
@@ -51,7 +52,9 @@ class Wire:
     now: float = 0.0
 
     def __attrs_post_init__(self) -> None:
-        self.link = self.bus.router.connect(HELLO, "a test", wake=lambda: None, close=lambda _: None)
+        self.link = self.bus.router.connect(
+            HELLO, ANONYMOUS, wake=lambda: None, close=lambda _: None, expel=lambda _: None
+        )
         (welcome,) = self.link.outbox.take()
         assert isinstance(welcome, m.Welcome)
         self.program = Program(self.limits, welcome)
@@ -384,8 +387,13 @@ class PairMachine(RuleBasedStateMachine):
 
     @rule(who=st.integers(0, 2), topic=st.sampled_from("st"))
     def claim(self, who: int, topic: str) -> None:
-        self.services.append((self.wires[who], self.wires[who].claim(topic)))
-        self.begun.add((self.wires[who], self.services[-1][1].id))
+        wire = self.wires[who]
+        try:
+            self.services.append((wire, wire.claim(topic)))
+        except LimitExceeded:
+            assert len(wire.program.session.services) == 2
+        else:
+            self.begun.add((wire, self.services[-1][1].id))
 
     @rule(number=st.integers(0, 9))
     def unclaim(self, number: int) -> None:

@@ -284,6 +284,20 @@ def test_a_gap_reaches_its_subscription() -> None:
     assert (gap.dropped, len(other), program.session.statistics().dropped) == (3, 0, 3)
 
 
+def test_subscriptions_and_services_of_a_client_are_bounded() -> None:
+    """One more than the bus allows is refused here, and nothing is sent or left of it."""
+    program = Program(welcome=evolve(WELCOME, subscriptions=1, services=1))
+    inlet = subscribed(program)
+    serving(program)
+    program.read()
+    for one_more, limit in ((subscribed, "subscriptions"), (serving, "services")):
+        with pytest.raises(LimitExceeded, match=rf"Limits\.{limit}"):
+            one_more(program)
+    assert program.read() == []
+    program.session.unsubscribe(inlet, None)
+    assert subscribed(program).id > inlet.id
+
+
 # --- requests
 
 

@@ -67,8 +67,8 @@ CLIENT_MESSAGES: list[m.ClientMessage] = [
     *BOTH,
 ]
 SERVER_MESSAGES: list[m.ServerMessage] = [
-    m.Welcome(1, "t2bus", ("zlib",), 1, 1_048_576, 1_057_856, 256, 16, 256, 16_384, 8_388_608),
-    *(m.Welcome(number, "", (), *[number] * 8) for number in IDS),
+    m.Welcome(1, "t2bus", ("zlib",), 1, 1_048_576, 1_057_856, 256, 16, 256, 1024, 256, 16_384, 8_388_608),
+    *(m.Welcome(number, "", (), *[number] * 10) for number in IDS),
     *(m.Accepted(number, (number,)) for number in IDS),
     m.Accepted(7, (1, 0, 3)),
     m.Accepted(7, tuple(range(300))),
@@ -114,7 +114,7 @@ DIRECTIONS = [CLIENT_TO_BUS, BUS_TO_CLIENT]
 
 EXAMPLES: dict[str, Message] = {
     "HELLO": m.Hello(1, "t2bus-python", ("zlib",)),
-    "WELCOME": m.Welcome(1, "t2bus", ("zlib",), 1, 1_048_576, 1_057_856, 256, 16, 256, 16_384, 8_388_608),
+    "WELCOME": m.Welcome(1, "t2bus", ("zlib",), 1, 1_048_576, 1_057_856, 256, 16, 256, 1024, 256, 16_384, 8_388_608),
     "PUBLISH": m.Publish(7, False, m.Publication("hello/alice", cbor2.dumps({"text": "Hi"}))),
     "DELIVER": m.Deliver((1, 500), m.Publication("hello/alice", cbor2.dumps({"text": "Hi"}), {"k": "v"})),
     "ACCEPTED": m.Accepted(7, (1, 0, 3)),

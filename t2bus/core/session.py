@@ -173,6 +173,7 @@ class Session:
 
     def subscribe(self, topic: str, wake: Callable[[], None], done: Done) -> Inlet:
         """Subscribe; the inlet is ready before the bus has answered, so nothing that follows the answer is missed."""
+        self._require_place(self.subscriptions, self.welcome.subscriptions, "subscriptions")
         number = self._begin(done)
         own, bus = self.limits, self.welcome
         messages = min(own.subscription_messages, bus.subscription_messages)
@@ -192,6 +193,7 @@ class Session:
 
     def claim(self, topic: str, wake: Callable[[], None], done: Done) -> CallInlet:
         """Serve a topic; the inlet is ready before the bus has answered."""
+        self._require_place(self.services, self.welcome.services, "services")
         number = self._begin(done)
         limits = self.limits
         inlet = CallInlet(number, limits.service_requests, wake)
@@ -205,6 +207,12 @@ class Session:
         number = self._begin(done)
         self.send(m.Unclaim(number, inlet.id))
         return number
+
+    def _require_place(self, taken: Mapping[int, object], most: int, what: str) -> None:
+        if len(taken) >= most:
+            raise errors.LimitExceeded(
+                f"this connection has {most} {what}, all that Limits.{what} of the bus allows: open a second connection"
+            )
 
     def request(self, topic: str, content: tuple[v.Payload, v.Headers, int], timeout: int | None, done: Done) -> int:
         """Ask the service of a topic; the outcome is a response. End it with :meth:`end_request` whatever comes.

@@ -212,6 +212,8 @@ class Welcome:
     topic_length: int
     topic_depth: int
     requests: int
+    subscriptions: int
+    services: int
     subscription_messages: int
     subscription_bytes: int
 

@@ -202,7 +202,7 @@ _FROM_CLIENT: dict[int, _Check] = _BOTH | {
     12: _credit,
 }
 _FROM_SERVER: dict[int, _Check] = _BOTH | {
-    2: _fixed(m.Welcome, _uint, _text, _texts, *[_uint] * 8),
+    2: _fixed(m.Welcome, _uint, _text, _texts, *[_uint] * 10),
     20: _accepted,
     21: _fixed(m.Refused, _uint, _code, _text),
     22: _with_headers(_deliver, _uints, _text, _payload),
@@ -318,7 +318,7 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
         lambda x: (
             *(x.version, x.agent, list(x.compressions), x.connection),
             *(x.frame, x.delivery, x.topic_length, x.topic_depth, x.requests),
-            *(x.subscription_messages, x.subscription_bytes),
+            *(x.subscriptions, x.services, x.subscription_messages, x.subscription_bytes),
         ),
     ),
     m.Subscribe: _flat(3, lambda x: (x.id, x.topic, x.messages, x.size)),
