@@ -40,12 +40,19 @@ class Limits:
     # --- who may be connected
     connections: int = _count(1024)
     """Connections of one bus. The usual soft limit of open files is 1,024 as well."""
+    connections_per_identity: int = _count(256)
+    """Those of one identity, so that one program gone wild leaves room for the others."""
+    accepts: int = _count(1000)
+    """Connections let in per second; more wait in the kernel's queue. A handshake of TLS takes about 2 ms."""
     handshakes: int = _count(64)
-    """Peers that have connected and not said HELLO yet. sshd's MaxStartups is 100."""
+    """Peers that have connected and not said HELLO yet; one more takes the place of the one that has been so for the
+    longest. sshd's MaxStartups is 100."""
+    tls_handshakes: int = _count(16)
+    """Handshakes of TLS at once; more wait, and those that keep them waiting lose their place."""
     handshake_bytes: int = _count(4 * _KIB)
-    """What a peer may send before its WELCOME. A HELLO takes under 100 bytes."""
+    """What a peer may send before its WELCOME, the handshake of TLS aside. A HELLO takes under 100 bytes."""
     handshake_time: float = _seconds(5.0)
-    """How long a peer may take for HELLO, and a bus for WELCOME. NATS allows 2 s, and as much again for TLS."""
+    """How long a peer may take for the handshake of TLS, then for HELLO, and a bus for WELCOME. NATS allows 2 s."""
 
     # --- how large a thing may be
     frame: int = _count(_MIB)

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from t2bus import Received
-from t2bus.cli.console import counted, printable
+from t2bus.cli.console import counted
 from t2bus.cli.values import BadValue, diagnostic, encode_value, show_message, show_payload
 from t2bus.payload import decode_any
+from t2bus.text import printable
 
 whole = st.integers(-(2**64), 2**64 - 1)
 scalars = st.none() | st.booleans() | whole | st.floats(allow_nan=False, allow_infinity=False) | st.text()

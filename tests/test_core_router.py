@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core_helpers import HELLO, Bus, Peer, assert_empty, bus, of_kind, refused
+from t2bus.core.identity import ANONYMOUS
 from t2bus.errors import ProtocolViolation
 from t2bus.wire import messages as m
 from t2bus.wire.compression import ZLIB
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def connect(one_bus: Bus, hello: m.ClientMessage) -> Link:
-    return one_bus.router.connect(hello, "a test", wake=lambda: None, close=lambda _: None)
+    return one_bus.router.connect(hello, ANONYMOUS, wake=lambda: None, close=lambda _: None, expel=lambda _: None)
 
 
 # --- the handshake
@@ -29,6 +30,7 @@ def test_a_client_is_welcomed() -> None:
     one_bus = bus(
         frame=1000,
         subscriptions=10,
+        services=4,
         topic_length=20,
         topic_depth=3,
         requests=5,
@@ -36,7 +38,7 @@ def test_a_client_is_welcomed() -> None:
         subscription_bytes=70,
     )
     (welcome,) = connect(one_bus, HELLO).outbox.take()
-    assert welcome == m.Welcome(VERSION, "t2bus", (ZLIB,), 1, 1000, 1154, 20, 3, 5, 7, 70)
+    assert welcome == m.Welcome(VERSION, "t2bus", (ZLIB,), 1, 1000, 1154, 20, 3, 5, 10, 4, 7, 70)
 
 
 def test_connections_have_numbers_of_their_own() -> None:

@@ -387,7 +387,7 @@ async def test_promise_12_who_came_at_the_last_moment_is_told() -> None:
     """A connection that came in just before the bus stopped accepting is turned away with the reason."""
     async with t2bus.open_bus() as bus:
         client_end, bus_end = open_memory_pair()
-        bus._nursery.start_soon(bus._serve_transport, bus_end, "local")
+        bus._nursery.start_soon(bus._reception.serve_local, bus_end)
         bus.stop_accepting()
         with pytest.raises(t2bus.ConnectFailed, match="the bus is shutting down"):
             async with open_client_over(client_end, bus.limits):

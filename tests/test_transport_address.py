@@ -35,9 +35,9 @@ def test_addresses_are_read_and_written_alike(text: str, address: UnixAddress | 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "write unix:PATH or tcp:HOST:PORT"),
-        ("my_bus", "write unix:PATH or tcp:HOST:PORT"),
-        ("http://localhost", "write unix:PATH or tcp:HOST:PORT"),
+        ("", "write unix:PATH, tcp:HOST:PORT or tls:HOST:PORT"),
+        ("my_bus", "write unix:PATH, tcp:HOST:PORT or tls:HOST:PORT"),
+        ("http://localhost", "write unix:PATH, tcp:HOST:PORT or tls:HOST:PORT"),
         ("unix", "write unix:PATH"),
         ("unix:", "names no path"),
         ("unix:a\0b", "names no path"),

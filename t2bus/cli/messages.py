@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..client.connect import open_client
 from ..errors import Lagged, MalformedMessage
-from ..transport.address import default_address
+from .connecting import address_of, open_client_of
 from .console import Output, counted, say
 from .exits import Exit
 from .signals import run_until_signal
@@ -29,9 +28,9 @@ async def sub(arguments: argparse.Namespace) -> int:
 
 
 async def _subscribe(arguments: argparse.Namespace) -> int:
-    address = arguments.addr or default_address()
+    address = address_of(arguments)
     output = Output()
-    async with open_client(address) as client, client.subscribe_bytes(arguments.topic) as messages:
+    async with open_client_of(arguments) as client, client.subscribe_bytes(arguments.topic) as messages:
         say(f"subscribed to {arguments.topic} at {address}")
         left = arguments.count
         while left > 0:
@@ -55,11 +54,11 @@ async def pub(arguments: argparse.Namespace) -> int:
 
 async def _publish(arguments: argparse.Namespace) -> int:
     if arguments.value is None or arguments.value == "-":
-        async with open_client(arguments.addr or default_address()) as client:
+        async with open_client_of(arguments) as client:
             await _publish_lines(client, arguments)
         return Exit.OK
     payload = encode_value(arguments.value, text=arguments.text)
-    async with open_client(arguments.addr or default_address()) as client:
+    async with open_client_of(arguments) as client:
         count = await client.publish_bytes(arguments.topic, payload, headers=dict(arguments.header))
     unheard = "" if count else f": nobody subscribes to {arguments.topic}"
     say(f"accepted for {counted(count, 'connection', 'connections')}{unheard}")

@@ -8,7 +8,9 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from . import arguments
+from .access import add_access
 from .arguments import Parser, Verb, add_verb
+from .certs import add_certs
 
 if TYPE_CHECKING:
     from .arguments import Verbs
@@ -28,7 +30,7 @@ exit codes: 0 done, 1 error, 2 wrong usage (also an invalid topic, address or VA
 serves the topic, 5 no answer in time; 128 + n when signal n stopped it before it was done.
 """
 
-_ADDRESS: Final = "unix:PATH or tcp:HOST:PORT"
+_ADDRESS: Final = "unix:PATH, tcp:HOST:PORT or tls:HOST:PORT"
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -44,14 +46,28 @@ def make_parser() -> argparse.ArgumentParser:
     _add_pub(verbs)
     _add_request(verbs)
     _add_reply(verbs)
+    add_access(verbs)
+    add_certs(verbs)
     return parser
 
 
 def _add_serve(verbs: Verbs) -> None:
-    more = "The first signal shuts it down in an orderly way within 5 s (exit code 0), a second one at once (128 + n)."
+    more = (
+        "The first signal shuts it down in an orderly way within 5 s (exit code 0), a second one at once (128 + n). "
+        "SIGHUP reads certificates and access rules again."
+    )
     verb = add_verb(verbs, "serve", "run a bus until SIGINT or SIGTERM", more, "unix:my_bus tcp:127.0.0.1:4242")
     where = f"where to listen, {_ADDRESS}; by default a unix socket that only this user can reach"
     verb.add_argument("addresses", nargs="*", metavar="ADDR", help=where)
+    verb.add_argument("--config", metavar="FILE", help="a configuration file (TOML), which options overrule")
+    _add_certificates(verb, "bus")
+    rules = "the access rules (TOML); nobody may do anything that they do not allow"
+    verb.add_argument("--access", metavar="FILE", help=rules)
+    _add_peer(verb, "who may connect to unix sockets beside this user, uid:N or gid:N; may be given several times")
+    limit = "a bound of t2bus.Limits, such as connections=4096; may be given several times"
+    verb.add_argument("--limit", action="append", default=[], metavar="NAME=VALUE", help=limit)
+    insist = "let anybody who can reach a tcp: address of another interface than loopback use the bus"
+    verb.add_argument("--insecure-no-auth", action="store_true", help=insist)
     log = "log how connections are lost; -vv for all there is"
     verb.add_argument("-v", "--verbose", action="count", default=0, help=log)
 
@@ -117,3 +133,15 @@ def _add_headers(verb: Verb) -> None:
 def _add_addr(verb: Verb) -> None:
     text = f"where the bus is, {_ADDRESS}; by default where `t2bus serve` is"
     verb.add_argument("--addr", metavar="ADDR", help=text)
+    _add_certificates(verb, "client")
+    _add_peer(verb, "whose bus it may be at a unix socket beside this user's and root's, uid:N or gid:N")
+
+
+def _add_certificates(verb: Verb, whose: str) -> None:
+    verb.add_argument("--ca", metavar="FILE", help="for tls: the certificate of the authority that both ends trust")
+    verb.add_argument("--certificate", metavar="FILE", help=f"for tls: the {whose}'s own certificate")
+    verb.add_argument("--key", metavar="FILE", help="for tls: its private key, unless that is in --certificate")
+
+
+def _add_peer(verb: Verb, text: str) -> None:
+    verb.add_argument("--peer", action="append", type=arguments.peer, default=[], metavar="ID", help=text)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from ..client.connect import open_client
 from ..errors import RequestTimeout
-from ..transport.address import default_address
+from .connecting import address_of, open_client_of
 from .console import Output, say
 from .exits import Exit
 from .signals import run_until_signal
@@ -31,7 +30,7 @@ async def _request(arguments: argparse.Namespace) -> int:
     output = Output()
     payload = await _payload(arguments, absent="{}")
     with trio.move_on_after(arguments.timeout) as scope:
-        async with open_client(arguments.addr or default_address()) as client:
+        async with open_client_of(arguments) as client:
             answer = await client.request_bytes(arguments.topic, payload, headers=dict(arguments.header))
         await output.write(show_payload(answer, ascii_only=output.ascii))
     if scope.cancelled_caught:
@@ -46,10 +45,10 @@ async def reply(arguments: argparse.Namespace) -> int:
 
 
 async def _reply(arguments: argparse.Namespace) -> int:
-    address = arguments.addr or default_address()
+    address = address_of(arguments)
     output = Output()
     response = await _payload(arguments, absent="null")
-    async with open_client(address) as client, client.serve_bytes(arguments.topic) as requests:
+    async with open_client_of(arguments) as client, client.serve_bytes(arguments.topic) as requests:
         say(f"answering {arguments.topic} at {address}")
         left = arguments.count
         while left > 0:

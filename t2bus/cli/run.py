@@ -32,13 +32,14 @@ def _run(arguments: argparse.Namespace) -> int:
 
     from ..errors import BusError
     from .console import say
+    from .settings import BadSetting
     from .values import BadValue
 
     try:
         return trio.run(_verb(arguments.verb), arguments)
     except BrokenPipeError:  # whoever read the output has had enough, as `| head` does
         return Exit.OK
-    except (BusError, BadValue) as error:
+    except (BusError, BadSetting, BadValue) as error:
         say(str(error))
         return _exit_code(error)
     except OSError as error:
@@ -48,7 +49,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _verb(name: str) -> Callable[[argparse.Namespace], Awaitable[int]]:
     """Import a verb."""
-    from . import messages, requests, serving
+    from . import access, certs, messages, requests, serving
 
     verbs = {
         "serve": serving.serve,
@@ -56,16 +57,19 @@ def _verb(name: str) -> Callable[[argparse.Namespace], Awaitable[int]]:
         "pub": messages.pub,
         "request": requests.request,
         "reply": requests.reply,
+        "access": access.access,
+        "certs": certs.certs,
     }
     return verbs[name]
 
 
 def _exit_code(error: Exception) -> int:
     from .. import errors
+    from .settings import BadSetting
     from .values import BadValue
 
     match error:
-        case errors.InvalidTopic() | errors.InvalidAddress() | BadValue():
+        case errors.InvalidTopic() | errors.InvalidAddress() | BadSetting() | BadValue():
             return Exit.USAGE
         case errors.ConnectFailed():
             return Exit.UNREACHABLE

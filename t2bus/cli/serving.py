@@ -9,16 +9,24 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from ..limits import Limits
-from ..server.bus import open_bus
-from ..transport.address import default_address
-from .console import printable, say
+from ..errors import InvalidAccess, TlsFailed
+from ..server.bus import Bus, open_bus
+from ..server.warnings import is_loopback
+from ..text import printable
+from ..tls import server_context
+from ..transport.address import TcpAddress, default_address, parse
+from .connecting import require_files
+from .console import say
 from .exits import Exit
+from .settings import BadSetting, read_settings
 from .signals import run_until_signal
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Generator
+    from contextlib import AbstractAsyncContextManager
+
+    from .settings import Settings
 
 __all__ = ["serve"]
 
@@ -45,29 +53,88 @@ def _log_to_stderr(verbosity: int) -> Generator[None, None, None]:
 
 
 async def serve(arguments: argparse.Namespace) -> int:
-    """Serve until a signal, then shut down in an orderly way; a second signal ends at once.
+    """Serve until a signal, then shut down in an orderly way; a second signal ends at once. SIGHUP reloads.
 
     Raises:
-      InvalidAddress, BindFailed: as ``t2bus.open_bus``.
+      BadSetting: the options or the configuration file say what cannot be.
+      InvalidAddress, InvalidAccess, LimitExceeded, BindFailed: as ``t2bus.open_bus``.
 
     """
+    settings = read_settings(arguments)
+    addresses = settings.addresses or (default_address(),)
+    await _require_protection(addresses, insecure=settings.insecure_no_auth)
     asked = trio.Event()
+    buses: list[Bus] = []
 
     async def run() -> int:
-        async with open_bus(*(arguments.addresses or [default_address()])) as bus:
-            _introduce(bus.addresses, is_default=not arguments.addresses)
+        async with _open(settings, addresses) as bus:
+            buses.append(bus)
+            _introduce(bus.addresses, settings)
             await asked.wait()
-            say(f"shutting down, in at most {Limits().drain:g} s; a second signal ends at once")
+            say(f"shutting down, in at most {settings.limits.drain:g} s; a second signal ends at once")
         return Exit.OK
 
+    def reload() -> None:
+        for bus in buses:
+            _reload(bus)
+
     with _log_to_stderr(arguments.verbose):
-        return await run_until_signal(run, asked=asked)
+        return await run_until_signal(run, asked=asked, on_hangup=reload)
 
 
-def _introduce(addresses: tuple[str, ...], *, is_default: bool) -> None:
+def _open(settings: Settings, addresses: tuple[str, ...]) -> AbstractAsyncContextManager[Bus]:
+    files = settings.files
+    context = None
+    if require_files(list(addresses), files):
+        try:
+            context = server_context(ca=files["ca"], certificate=files["certificate"], key=files.get("key"))
+        except TlsFailed as error:
+            raise BadSetting(str(error)) from error
+    return open_bus(*addresses, tls=context, access=settings.access, peers=settings.peers, limits=settings.limits)
+
+
+def _reload(bus: Bus) -> None:
+    try:
+        bus.reload()
+    except (TlsFailed, InvalidAccess) as error:
+        say(f"not reloaded, what was in force stays so: {error}")
+    else:
+        say("reloaded certificates and access rules")
+
+
+async def _require_protection(addresses: tuple[str, ...], *, insecure: bool) -> None:
+    """Refuse to let the world in where nobody is asked who they are; warn where this machine's users are not.
+
+    Raises:
+      BadSetting: an address can be reached from other machines, without TLS.
+
+    """
+    for address in map(parse, addresses):
+        if not isinstance(address, TcpAddress):
+            continue
+        if await _is_local(address):
+            say(f"warning: every user of this machine can use the bus at {address}; unix:PATH is for this user alone")
+        elif not insecure:
+            raise BadSetting(
+                f"{address} can be reached from other machines, without encryption or identities: use tls: instead, "
+                "for which `t2bus certs init` makes certificates, or insist with --insecure-no-auth"
+            )
+
+
+async def _is_local(address: TcpAddress) -> bool:
+    try:
+        found = await trio.socket.getaddrinfo(address.host, address.port)
+    except (OSError, UnicodeError):
+        return True  # binding it will say what is wrong
+    return all(is_loopback(str(place[0])) for *_, place in found)
+
+
+def _introduce(addresses: tuple[str, ...], settings: Settings) -> None:
     """Say where the bus is and how to talk to it."""
     for address in addresses:
         say(f"serving at {address}")
-    option = "" if is_default else f" --addr {shlex.quote(addresses[0])}"
+    option = f" --addr {shlex.quote(addresses[0])}" if settings.addresses else ""
+    if addresses[0].startswith("tls:"):
+        option += f" --ca {shlex.quote(settings.files['ca'])} --certificate ... --key ..."
     say(f"to listen: python -m t2bus sub 'hello/**'{option}")
     say(f'to talk:   python -m t2bus pub hello/alice \'{{"text": "Hello Alice"}}\'{option}')

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM, which ask a command to end."""
+"""SIGINT and SIGTERM, which ask a command to end, and SIGHUP, which asks it to read its files again."""
 
 from __future__ import annotations
 
@@ -16,24 +16,32 @@ if TYPE_CHECKING:
 __all__ = ["run_until_signal"]
 
 
-async def run_until_signal(verb: Callable[[], Awaitable[int]], *, asked: trio.Event | None = None) -> int:
+async def run_until_signal(
+    verb: Callable[[], Awaitable[int]],
+    *,
+    asked: trio.Event | None = None,
+    on_hangup: Callable[[], None] | None = None,
+) -> int:
     """Run a command and return its exit code.
 
     A signal cancels it, and its number gives the exit code; with ``asked``, the first signal sets this event instead
-    and only the second cancels.
+    and only the second cancels. With ``on_hangup``, SIGHUP calls it.
     """
     code = 0
 
     async def watch() -> None:
         nonlocal code
-        number = await anext(signals)
-        if asked is not None:
-            asked.set()
-            number = await anext(signals)
-        code = SIGNALLED + number
-        scope.cancel()
+        async for number in signals:
+            if number == signal.SIGHUP and on_hangup is not None:
+                on_hangup()
+            elif asked is not None and not asked.is_set():
+                asked.set()
+            else:
+                code = SIGNALLED + number
+                scope.cancel()
 
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    minded = [signal.SIGINT, signal.SIGTERM, *([] if on_hangup is None else [signal.SIGHUP])]
+    with trio.open_signal_receiver(*minded) as signals:
         async with open_background_nursery() as nursery:
             with trio.CancelScope() as scope:
                 nursery.start_soon(watch)

@@ -15,7 +15,7 @@ import cbor2
 
 from ..errors import MalformedMessage
 from ..payload import DEPTH, decode_any
-from .console import printable
+from ..text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,15 +11,19 @@ from ..background import open_background_nursery
 from ..core.session import Session
 from ..errors import ConnectFailed, ProtocolViolation
 from ..limits import Limits
+from ..tls import prepare
 from ..transport.address import parse
+from ..transport.credentials import check_peers
 from ..transport.dial import connect
+from ..transport.tls import failure
 from ..wire.messages import ClientMessage, ServerMessage, Violation, Welcome
 from ..wire.native import VERSION
 from .client import Client
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    import ssl
+    from collections.abc import AsyncGenerator, Collection, Sequence
 
     from ..transport.transport import Transport
 
@@ -27,7 +31,9 @@ __all__ = ["open_client", "open_client_over"]
 
 
 @asynccontextmanager
-async def open_client(address: str, *, limits: Limits | None = None) -> AsyncGenerator[Client, None]:
+async def open_client(
+    address: str, *, tls: ssl.SSLContext | None = None, peers: Collection[str] = (), limits: Limits | None = None
+) -> AsyncGenerator[Client, None]:
     """Connect to the bus at an address, and disconnect when the body ends.
 
     Leaving the body writes what was sent and not written yet, for at most ``Limits.drain``; cancelled, it leaves at
@@ -35,16 +41,24 @@ async def open_client(address: str, *, limits: Limits | None = None) -> AsyncGen
     ``Disconnected``.
 
     Args:
-      address: ``unix:PATH`` or ``tcp:HOST:PORT``.
+      address: ``unix:PATH``, ``tcp:HOST:PORT`` or ``tls:HOST:PORT``.
+      tls: what this client shows and asks for at an address of TLS: ``t2bus.tls.client_context(...)``, or a context
+        of your own that verifies the bus.
+      peers: whose bus it may be at a unix socket, beside this user's and root's, as ``uid:N`` or ``gid:N``.
       limits: the client's own windows and times.
 
     Raises:
-      InvalidAddress: the address is of no kind that the bus speaks.
+      InvalidAddress: the address is of no kind that the bus speaks, or needs ``tls``.
       ConnectFailed: no bus answers there, or it did not let this client in; the text says why.
+      TlsFailed: it is a ConnectFailed for which certificates, keys or host names are the likely cause.
+      ValueError: ``tls`` does not verify the bus, or a peer is none.
 
     """
     own = limits or Limits()
-    transport = await connect(parse(address), own.handshake_bytes)
+    place, known = parse(address), check_peers(peers)
+    if tls is not None:
+        prepare(tls)
+    transport = await connect(place, own, tls, known)
     async with open_client_over(transport, own) as client:
         yield client
 
@@ -80,6 +94,8 @@ async def _shake_hands(
             await transport.send([Session.hello()])
             messages += await transport.receive()
     except (trio.EndOfChannel, trio.BrokenResourceError) as error:
+        if transport.is_secure:
+            raise failure(error) from error
         raise ConnectFailed(
             "the connection was closed before a bus answered: is it a t2bus bus that listens there?"
         ) from error

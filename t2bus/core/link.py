@@ -13,6 +13,8 @@ from ..wire.values import ErrorCode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .access import Permissions
+    from .identity import Identity
     from .outbox import Outbox
     from .services import Exchange, Service
     from .subscription import Subscription
@@ -25,12 +27,16 @@ class Link:
     """One connection: its outbox and everything registered in its name.
 
     ``close`` asks the owner of the connection to end it, and says why; the owner then calls ``Router.disconnect``.
+    ``expel`` does the same once what waits in the outbox has been written.
     """
 
     id: int
-    identity: str
+    identity: Identity
     outbox: Outbox
     close: Callable[[str], None]
+    expel: Callable[[str], None]
+    permissions: Permissions | None = None
+    """None when there are no access rules."""
     subscriptions: dict[int, Subscription] = field(factory=dict)
     services: dict[int, Service] = field(factory=dict)
     requests: dict[int, Exchange] = field(factory=dict)

@@ -13,7 +13,9 @@ The law of this module: no I/O, no clock, no await. What it decides depends on t
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, assert_never
+from weakref import WeakValueDictionary
 
 from attrs import define, field
 
@@ -21,6 +23,7 @@ from .. import errors
 from ..wire import messages as m
 from ..wire.compression import ZLIB
 from ..wire.native import VERSION
+from .access import Verb
 from .link import Link
 from .outbox import Budget, Outbox
 from .publishing import Broker
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..limits import Limits
+    from .access import Access, Permissions
+    from .identity import Identity
 
 __all__ = ["AGENT", "Router"]
 
@@ -50,10 +55,16 @@ class Router:
     limits: Limits
     alarm: Callable[[], None]
     """Called when :meth:`next_deadline` has come nearer than a second or so: a subscriber may stall."""
+    report: Callable[[Identity, str], None]
+    """Called when the access rules have refused something to somebody; the text says what and to whom."""
+    access: Access | None = None
+    """Without rules everybody may do everything; see :meth:`set_access`."""
     counters: Counters = field(factory=Counters, init=False)
     _total: Budget = field(init=False)
     _broker: Broker = field(init=False)
     _services: ServiceTable = field(init=False)
+    _granted: WeakValueDictionary[Identity, Permissions] = field(factory=WeakValueDictionary, init=False)
+    """What the connections of one identity share, because it remembers verdicts, which takes memory."""
     _links: dict[int, Link] = field(factory=dict, init=False)
     _last_link: int = field(default=0, init=False)
 
@@ -64,7 +75,13 @@ class Router:
         self._services = ServiceTable(self.limits, self.counters)
 
     def connect(
-        self, hello: m.ClientMessage, identity: str, *, wake: Callable[[], None], close: Callable[[str], None]
+        self,
+        hello: m.ClientMessage,
+        identity: Identity,
+        *,
+        wake: Callable[[], None],
+        close: Callable[[str], None],
+        expel: Callable[[str], None],
     ) -> Link:
         """Let a client in and put its WELCOME in its outbox.
 
@@ -74,6 +91,7 @@ class Router:
           wake: called whenever the outbox stops being empty.
           close: called with a reason when the connection has to end; the owner then calls :meth:`disconnect`, but not
             from within.
+          expel: the same for a connection that is still to be written what waits for it.
 
         Raises:
           ProtocolViolation: the first message is no HELLO of a version that is spoken here.
@@ -90,7 +108,8 @@ class Router:
             close("it does not read: control messages that may not be dropped do not fit (Limits.control_bytes)")
 
         outbox = Outbox(limits.outbox_bytes, limits.control_bytes, self._total, wake, overflow)
-        link = self._links[self._last_link] = Link(self._last_link, identity, outbox, close)
+        link = self._links[self._last_link] = Link(self._last_link, identity, outbox, close, expel)
+        link.permissions = self._permissions(identity)
         outbox.put_control(
             m.Welcome(
                 version=VERSION,
@@ -102,6 +121,8 @@ class Router:
                 topic_length=limits.topic_length,
                 topic_depth=limits.topic_depth,
                 requests=limits.requests,
+                subscriptions=limits.subscriptions,
+                services=limits.services,
                 subscription_messages=limits.subscription_messages,
                 subscription_bytes=limits.subscription_bytes,
             )
@@ -126,9 +147,15 @@ class Router:
             case m.Publish() | m.Subscribe() | m.Unsubscribe() | m.Claim() | m.Unclaim() | m.Request():
                 link.begin(message.id)
                 try:
+                    if link.permissions is not None:
+                        _require(link.permissions, message)
                     self._operate(link, message, now)
                 except errors.ProtocolViolation:
                     raise
+                except errors.PermissionDenied as error:
+                    self.counters.denied += 1
+                    self.report(link.identity, str(error))
+                    link.refuse(message.id, error)
                 except errors.BusError as error:
                     link.refuse(message.id, error)
             case m.Credit():
@@ -175,6 +202,33 @@ class Router:
             case _:
                 assert_never(message)
 
+    def _permissions(self, identity: Identity) -> Permissions | None:
+        if self.access is None:
+            return None
+        granted = self._granted.get(identity)
+        if granted is None:
+            limits = self.limits
+            granted = self.access.permissions(identity, length=limits.topic_length, depth=limits.topic_depth)
+            self._granted[identity] = granted
+        return granted
+
+    def set_access(self, access: Access) -> None:
+        """Put other rules in force. Whoever has subscribed to, or serves, what is forbidden now is expelled."""
+        self.access = access
+        self._granted.clear()
+        for link in list(self._links.values()):
+            permissions = link.permissions = self._permissions(link.identity)
+            assert permissions is not None
+            try:
+                for subscription in link.subscriptions.values():
+                    permissions.check(Verb.SUBSCRIBE, subscription.topic)
+                for service in link.services.values():
+                    permissions.check(Verb.SERVE, service.topic)
+            except errors.PermissionDenied as error:
+                reason = f"the access rules have changed: {error}"
+                link.outbox.put_control(m.Violation(reason), reason)
+                link.expel(reason)
+
     def written(self, link: Link) -> None:
         """Note that what was taken from a connection's outbox is with the network, and use the room."""
         link.outbox.written()
@@ -200,6 +254,7 @@ class Router:
         counters = self.counters
         return BusStatistics(
             connections=len(self._links),
+            identities=dict(Counter(link.identity.name for link in self._links.values())),
             subscriptions=len(self._broker),
             services=len(self._services),
             requests_pending=self._services.pending,
@@ -212,4 +267,21 @@ class Router:
             requests_busy=counters.busy,
             late_responses=counters.late_responses,
             violations=counters.violations,
+            refused=counters.refused,
+            denied=counters.denied,
         )
+
+
+def _require(permissions: Permissions, message: m.ClientMessage) -> None:
+    """Raise ``PermissionDenied`` unless the operation is permitted."""
+    match message:
+        case m.Publish():
+            permissions.check(Verb.PUBLISH, message.publication.topic)
+        case m.Subscribe():
+            permissions.check(Verb.SUBSCRIBE, message.topic)
+        case m.Claim():
+            permissions.check(Verb.SERVE, message.topic)
+        case m.Request():
+            permissions.check(Verb.REQUEST, message.topic)
+        case _:
+            pass  # the end of what was permitted when it began

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import define, frozen
 
 __all__ = ["BusStatistics", "ClientCounters", "ClientStatistics", "Counters"]
@@ -18,6 +20,8 @@ class Counters:
     busy: int = 0
     late_responses: int = 0
     violations: int = 0
+    refused: int = 0
+    denied: int = 0
 
 
 @frozen
@@ -25,6 +29,8 @@ class BusStatistics:
     """One moment of a bus. Counts since it opened come last."""
 
     connections: int
+    identities: Mapping[str, int]
+    """How many connections each identity has."""
     subscriptions: int
     services: int
     requests_pending: int
@@ -47,6 +53,10 @@ class BusStatistics:
     """Responses that nobody waited for any more."""
     violations: int
     """Connections closed because of what their peer sent."""
+    refused: int
+    """Peers that were not let in: a handshake of TLS that failed, no room, or nobody who may connect."""
+    denied: int
+    """Operations that the access rules refused."""
 
 
 @define(eq=False)

@@ -16,11 +16,13 @@ from attrs import define, field
 
 from ..core.liveness import Liveness
 from ..errors import ProtocolViolation
+from ..text import printable
 from ..wire import messages as m
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from ..core.identity import Identity
     from ..core.link import Link
     from ..core.router import Router
     from ..transport.transport import Transport
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 _logger = logging.getLogger("t2bus.server")
+
+_LONGEST_REASON: Final = 300
+"""Characters of a reason in the log, which may quote the peer."""
 
 _LAST_WORDS: Final = 1.0
 """Seconds for telling a peer why its connection is closed."""
@@ -39,8 +44,11 @@ class Connection:
 
     router: Router
     transport: Transport[m.ClientMessage, m.ServerMessage]
-    identity: str
-    welcomed: bool = field(default=False, init=False)
+    identity: Identity
+    label: str
+    """Who this is, for the log."""
+    on_welcome: Callable[[], None]
+    """Called when the peer has said HELLO and is let in."""
     _link: Link | None = field(default=None, init=False)
     _liveness: Liveness | None = field(default=None, init=False)
     _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
@@ -56,6 +64,11 @@ class Connection:
         self._reason = self._reason or reason
         self._scope.cancel()
 
+    def expel(self, reason: str) -> None:
+        """Write what waits, then end the connection."""
+        self._reason = self._reason or reason
+        self.finish()
+
     def _wake(self) -> None:
         self._idle.unpark()
 
@@ -68,7 +81,7 @@ class Connection:
             self._reason = self._reason or "the peer closed it"
         except Exception:
             # A bug in here must cost one connection, not the bus.
-            _logger.exception("connection of %s: internal error", self.identity)
+            _logger.exception("connection of %s: internal error", self.label)
         finally:
             if self._link is not None:
                 self.router.disconnect(self._link)
@@ -76,7 +89,7 @@ class Connection:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WORDS):
                 await self.transport.aclose()
         if self._reason:
-            _logger.info("connection of %s ended: %s", self.identity, self._reason)
+            _logger.info("connection of %s ended: %s", self.label, printable(self._reason, _LONGEST_REASON))
 
     async def _converse(self) -> None:
         try:
@@ -111,10 +124,10 @@ class Connection:
         if len(messages) != 1:
             raise ProtocolViolation("HELLO is sent alone: the client waits for WELCOME")
         hello = messages[0]
-        link = self.router.connect(hello, self.identity, wake=self._wake, close=self.close)
+        link = self.router.connect(hello, self.identity, wake=self._wake, close=self.close, expel=self.expel)
         can_inflate = isinstance(hello, m.Hello) and "zlib" in hello.compressions
         self.transport.raise_limit(limits.frame, can_inflate=can_inflate)
-        self.welcomed = True
+        self.on_welcome()
         return link
 
     async def _reject(self, reason: str) -> None:

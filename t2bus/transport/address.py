@@ -1,7 +1,7 @@
-"""Addresses: ``unix:PATH`` and ``tcp:HOST:PORT``, read and written.
+"""Addresses: ``unix:PATH``, ``tcp:HOST:PORT`` and ``tls:HOST:PORT``, read and written.
 
-The host of a ``tcp:`` address is a name, an IPv4 address, or an IPv6 address in brackets. Port 0, for a listener, is
-any free port. The path of a ``unix:`` address may be relative to the working directory.
+The host of a ``tcp:`` or ``tls:`` address is a name, an IPv4 address, or an IPv6 address in brackets. Port 0, for a
+listener, is any free port. The path of a ``unix:`` address may be relative to the working directory.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from attrs import frozen
 
 from ..errors import InvalidAddress
 
-__all__ = ["Address", "TcpAddress", "UnixAddress", "default_address", "parse"]
+__all__ = ["Address", "TcpAddress", "TlsAddress", "UnixAddress", "default_address", "parse"]
 
-_EXAMPLES = "write unix:PATH or tcp:HOST:PORT, such as unix:my_bus, tcp:127.0.0.1:4242 or tcp:[::1]:4242"
+_EXAMPLES = "write unix:PATH, tcp:HOST:PORT or tls:HOST:PORT, such as unix:my_bus or tcp:127.0.0.1:4242"
 _MAX_PORT = 65_535
 _MAX_PATH = 107
 """Bytes that fit in ``sockaddr_un`` on Linux; on macOS it is 103."""
@@ -42,11 +42,25 @@ class TcpAddress:
     port: int
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"tcp:{host}:{self.port}"
+        return f"tcp:{_bracketed(self.host)}:{self.port}"
 
 
-Address = UnixAddress | TcpAddress
+@frozen
+class TlsAddress:
+    """A TCP port of a host, where TLS is spoken."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"tls:{_bracketed(self.host)}:{self.port}"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+Address = UnixAddress | TcpAddress | TlsAddress
 
 
 def parse(text: str) -> Address:
@@ -62,7 +76,9 @@ def parse(text: str) -> Address:
     if separator and kind == "unix":
         return _parse_unix(text, rest)
     if separator and kind == "tcp":
-        return _parse_tcp(text, rest)
+        return TcpAddress(*_parse_host(text, rest))
+    if separator and kind == "tls":
+        return TlsAddress(*_parse_host(text, rest))
     raise InvalidAddress(f"{text[:80]!r} is no address: {_EXAMPLES}")
 
 
@@ -78,17 +94,17 @@ def _parse_unix(text: str, path: str) -> UnixAddress:
     return UnixAddress(path)
 
 
-def _parse_tcp(text: str, rest: str) -> TcpAddress:
+def _parse_host(text: str, rest: str) -> tuple[str, int]:
     host, _, port = rest.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise InvalidAddress(f"{text[:80]!r}: put an IPv6 address in brackets, as in tcp:[::1]:4242")
+        raise InvalidAddress(f"{text[:80]!r}: put an IPv6 address in brackets, as in [::1]:4242")
     if not host:
         raise InvalidAddress(f"{text[:80]!r} lacks a host or a port: {_EXAMPLES}")
     if not (port.isascii() and port.isdigit() and len(port) <= len(str(_MAX_PORT)) and int(port) <= _MAX_PORT):
         raise InvalidAddress(f"{text[:80]!r} has no port from 0 to {_MAX_PORT}: {_EXAMPLES}")
-    return TcpAddress(host, int(port))
+    return host, int(port)
 
 
 def default_address() -> str:

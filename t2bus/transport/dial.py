@@ -2,38 +2,55 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, assert_never
 
-from ..errors import ConnectFailed
+import attrs
+import trio
+from attrs import frozen
+
+from ..errors import ConnectFailed, InvalidAddress
 from ..wire.codec import codec_for_bus, codec_for_client
-from . import tcp, unix
-from .address import Address, TcpAddress, UnixAddress
+from . import tcp, tls, unix
+from .address import Address, TcpAddress, TlsAddress, UnixAddress
 from .transport import FramedTransport, Transport
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncGenerator
 
-    import trio
-
+    from ..limits import Limits
     from ..wire.messages import ClientMessage, ServerMessage
 
-__all__ = ["accept", "connect", "open_listeners"]
+__all__ = ["Listener", "accept", "connect", "open_listeners"]
 
 
-async def connect(address: Address, limit: int) -> Transport[ServerMessage, ClientMessage]:
-    """Connect to a bus; ``limit`` is the largest frame of the handshake.
+async def connect(
+    address: Address, limits: Limits, context: ssl.SSLContext | None = None, peers: frozenset[str] = frozenset()
+) -> Transport[ServerMessage, ClientMessage]:
+    """Connect to a bus.
+
+    Args:
+      address: where it is.
+      limits: the bounds of the handshake.
+      context: for an address of TLS.
+      peers: whose bus it may be, beside this user's and root's, at a unix socket.
 
     Raises:
-      ConnectFailed: nothing listens there; the text says what to do.
+      InvalidAddress: the address is of TLS, and there is no context for it.
+      ConnectFailed: nothing listens there, or it is somebody else; the text says what to do.
+      TlsFailed: the handshake of TLS failed.
 
     """
     try:
         match address:
             case UnixAddress():
-                stream = await unix.connect(address)
+                stream = await unix.connect(address, peers)
             case TcpAddress():
                 stream = await tcp.connect(address)
+            case TlsAddress():
+                secret = require_context(address, context, "client")
+                stream = await tls.connect(address, secret, limits.handshake_time)
             case _:
                 assert_never(address)
     except OSError as error:
@@ -43,7 +60,28 @@ async def connect(address: Address, limit: int) -> Transport[ServerMessage, Clie
         ) from error
     codec = codec_for_bus()
     # A unix socket never leaves the machine: copying a payload there is cheaper than compressing it.
-    return FramedTransport(stream, limit, lambda _: codec, codec, compresses=not isinstance(address, UnixAddress))
+    return FramedTransport(
+        stream,
+        limits.handshake_bytes,
+        lambda _: codec,
+        codec,
+        compresses=not isinstance(address, UnixAddress),
+        is_secure=isinstance(address, TlsAddress),
+    )
+
+
+def require_context(address: TlsAddress, context: ssl.SSLContext | None, side: str) -> ssl.SSLContext:
+    """Return the context for an address of TLS.
+
+    Raises:
+      InvalidAddress: there is none.
+
+    """
+    if context is None:
+        raise InvalidAddress(
+            f"{address} needs certificates: pass tls=t2bus.tls.{side}_context(ca=..., certificate=..., key=...)"
+        )
+    return context
 
 
 def accept(stream: trio.abc.Stream, limit: int) -> Transport[ClientMessage, ServerMessage]:
@@ -51,25 +89,34 @@ def accept(stream: trio.abc.Stream, limit: int) -> Transport[ClientMessage, Serv
     return FramedTransport(stream, limit, codec_for_client)
 
 
-def _listeners(
-    address: Address,
-) -> AbstractAsyncContextManager[tuple[list[trio.SocketListener], list[UnixAddress] | list[TcpAddress]]]:
-    match address:
-        case UnixAddress():
-            return unix.open_listeners(address)
-        case TcpAddress():
-            return tcp.open_listeners(address)
-        case _:
-            assert_never(address)
+@frozen
+class Listener:
+    """An open listener and the address that it is really bound to."""
+
+    listener: trio.SocketListener
+    address: Address
 
 
 @asynccontextmanager
-async def open_listeners(address: Address) -> AsyncGenerator[tuple[list[trio.SocketListener], tuple[str, ...]], None]:
-    """Listen at an address until the body ends; give the listeners and the addresses they are really bound to.
+async def open_listeners(address: Address, mode: int) -> AsyncGenerator[list[Listener], None]:
+    """Listen at an address until the body ends; ``mode`` is that of a unix socket's file.
 
     Raises:
       BindFailed: that is not possible; the text says why.
 
     """
-    async with _listeners(address) as (listeners, bound):
-        yield listeners, tuple(map(str, bound))
+    match address:
+        case UnixAddress():
+            async with unix.open_listener(address, mode) as listener:
+                yield [Listener(listener, address)]
+        case TcpAddress() | TlsAddress():
+            async with tcp.open_listeners(address) as listeners:
+                yield [Listener(listener, _bound(address, listener)) for listener in listeners]
+        case _:
+            assert_never(address)
+
+
+def _bound(address: TcpAddress | TlsAddress, listener: trio.SocketListener) -> Address:
+    """Return the address of the same kind that the listener is really bound to."""
+    host, port = listener.socket.getsockname()[:2]
+    return attrs.evolve(address, host=host, port=port)

@@ -1,4 +1,4 @@
-"""TCP: IPv4, IPv6 and host names.
+"""TCP, with TLS above it or not: IPv4, IPv6 and host names.
 
 Trio's streams switch Nagle's algorithm off, and its connect tries all addresses of a name.
 """
@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 import trio
 
 from ..errors import BindFailed
-from .address import TcpAddress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from .address import TcpAddress, TlsAddress
+
 __all__ = ["connect", "open_listeners"]
 
 
-async def connect(address: TcpAddress) -> trio.abc.Stream:
+async def connect(address: TcpAddress | TlsAddress) -> trio.SocketStream:
     """Connect to the first address of the host that answers; raises ``OSError``."""
     try:
         return await trio.open_tcp_stream(address.host, address.port)
@@ -29,9 +30,9 @@ async def connect(address: TcpAddress) -> trio.abc.Stream:
 
 @asynccontextmanager
 async def open_listeners(
-    address: TcpAddress,
-) -> AsyncGenerator[tuple[list[trio.SocketListener], list[TcpAddress]], None]:
-    """Listen at all addresses of the host until the body ends; give the listeners and what they are bound to.
+    address: TcpAddress | TlsAddress,
+) -> AsyncGenerator[list[trio.SocketListener], None]:
+    """Listen at all addresses of the host until the body ends.
 
     Raises:
       BindFailed: the host has no address here, or the port is taken.
@@ -46,10 +47,9 @@ async def open_listeners(
     async with AsyncExitStack() as stack:
         for listener in listeners:
             await stack.enter_async_context(listener)
-        names = [listener.socket.getsockname() for listener in listeners]
-        yield listeners, [TcpAddress(name[0], name[1]) for name in names]
+        yield listeners
 
 
-def _no_host(address: TcpAddress) -> OSError:
+def _no_host(address: TcpAddress | TlsAddress) -> OSError:
     """Return the error for a text that can be no name of a host; Trio raises some ``ValueError`` for it."""
     return OSError(f"{address.host[:80]!r} is no name of a host")

@@ -37,6 +37,9 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
     compresses: bool = False
     """Whether large payloads are worth compressing here."""
 
+    is_secure: bool = False
+    """Whether this is TLS, whose handshake may fail as late as the first read."""
+
     writing_since: float | None = None
     """When the write in progress last got anywhere (``trio.current_time()``), or None when nothing is being written."""
 
@@ -85,6 +88,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     choose: Callable[[bytes], Codec[Incoming, Outgoing]]
     codec: Codec[Incoming, Outgoing] | None = None
     compresses: bool = False
+    is_secure: bool = False
     writing_since: float | None = field(default=None, init=False)
     read_at: float = field(default=-math.inf, init=False)
     _decoder: FrameDecoder = field(init=False)

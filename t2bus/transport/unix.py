@@ -22,32 +22,42 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from ..errors import BindFailed
+from ..errors import BindFailed, ConnectFailed
+from .credentials import identity_of, is_ours
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from .address import UnixAddress
 
-__all__ = ["connect", "open_listeners"]
+__all__ = ["connect", "open_listener"]
 
 _BACKLOG = 1024
+
+_PRIVATE = 0o600
 
 _LOCK_TIME = 1.0
 _LOCK_PAUSE = 0.01
 """Seconds: how long, and how often, a bus tries to be the only one that is being opened in a folder."""
 
 
-async def connect(address: UnixAddress) -> trio.abc.Stream:
-    """Connect; raises ``OSError``."""
-    return await trio.open_unix_socket(address.path)
+async def connect(address: UnixAddress, peers: frozenset[str] = frozenset()) -> trio.abc.Stream:
+    """Connect to a bus of this user, of root, or of one of the peers; raises ``OSError`` or ``ConnectFailed``."""
+    stream = await trio.open_unix_socket(address.path)
+    identity = identity_of(stream)
+    if is_ours(identity, peers, root=True):
+        return stream
+    await trio.aclose_forcefully(stream)
+    raise ConnectFailed(
+        f"another user ({identity}) listens at {address}: if that is the bus you mean, name this user as a peer"
+    )
 
 
 @asynccontextmanager
-async def open_listeners(
-    address: UnixAddress,
-) -> AsyncGenerator[tuple[list[trio.SocketListener], list[UnixAddress]], None]:
-    """Listen at the path until the body ends; give the listener and the address it is bound to.
+async def open_listener(address: UnixAddress, mode: int = _PRIVATE) -> AsyncGenerator[trio.SocketListener, None]:
+    """Listen at the path until the body ends.
+
+    ``mode`` is that of the socket's file: the kernel lets those connect who may write to it.
 
     Raises:
       BindFailed: something that must not be replaced is at the path, or no socket can be made there.
@@ -58,7 +68,7 @@ async def open_listeners(
     try:
         async with _alone(Path(path).parent):
             _remove_dead(path)
-            server = _bind(path)
+            server = _bind(path, mode)
     except OSError as error:
         if isinstance(error, BindFailed):
             raise
@@ -66,7 +76,7 @@ async def open_listeners(
     ours = _identity(place)
     async with trio.SocketListener(trio.socket.from_stdlib_socket(server)) as listener:
         try:
-            yield [listener], [address]
+            yield listener
         finally:
             _remove(place, ours)
 
@@ -98,14 +108,14 @@ async def _lock(descriptor: int) -> None:
         await trio.sleep(_LOCK_PAUSE)
 
 
-def _bind(path: str) -> socket.socket:
-    """Return a listening socket of mode 0600 at a path where nothing is."""
+def _bind(path: str, mode: int = _PRIVATE) -> socket.socket:
+    """Return a listening socket of this mode at a path where nothing is."""
     scratch = Path(path).with_name(f".{secrets.token_hex(4)}")
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         server.bind(str(scratch))
         try:
-            scratch.chmod(0o600)
+            scratch.chmod(mode)
             server.listen(_BACKLOG)
             os.link(scratch, path)
         finally:

@@ -1,0 +1,170 @@
+"""What ``t2bus serve`` is told: by options, and by a configuration file that the options overrule.
+
+The file is TOML. Its keys are the long names of the options; paths in it count from its own folder::
+
+    addresses = ["unix:/run/t2bus/bus", "tls:0.0.0.0:4242"]
+    access = "access.toml"
+    peers = ["gid:100"]
+
+    [tls]
+    ca = "ca.pem"
+    certificate = "bus.pem"
+    key = "bus.key"
+
+    [limits]
+    connections = 4096
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import attrs
+from attrs import field, frozen
+
+from ..limits import Limits
+from ..transport.credentials import check_peers
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+__all__ = ["BadSetting", "Settings", "read_settings"]
+
+_LIMITS: Final = {each.name: each.type for each in attrs.fields(attrs.resolve_types(Limits))}
+_FILES: Final = ("ca", "certificate", "key")
+_WORDS: Final = ("addresses", "access", "peers", "insecure_no_auth", "tls", "limits")
+
+
+class BadSetting(Exception):
+    """An option or the configuration file says what cannot be; the text names it."""
+
+
+@frozen
+class Settings:
+    """What a bus is to be."""
+
+    addresses: tuple[str, ...] = ()
+    """Empty for the default one."""
+    files: dict[str, str] = field(factory=dict)
+    """``ca``, ``certificate`` and ``key``, as far as they are named."""
+    access: str | None = None
+    peers: tuple[str, ...] = ()
+    limits: Limits = field(factory=Limits)
+    insecure_no_auth: bool = False
+
+
+def read_settings(arguments: argparse.Namespace) -> Settings:
+    """Return what the options say, and the configuration file where they say nothing.
+
+    Raises:
+      BadSetting: what they say cannot be.
+
+    """
+    settings = Settings() if arguments.config is None else _read_file(Path(arguments.config))
+    named = {name: value for name in _FILES if (value := getattr(arguments, name)) is not None}
+    return attrs.evolve(
+        settings,
+        addresses=tuple(arguments.addresses) or settings.addresses,
+        files=settings.files | named,
+        access=arguments.access or settings.access,
+        peers=tuple(arguments.peer) or settings.peers,
+        limits=_with_limits(settings.limits, [_option(each) for each in arguments.limit]),
+        insecure_no_auth=arguments.insecure_no_auth or settings.insecure_no_auth,
+    )
+
+
+# --- the file
+
+
+def _read_file(path: Path) -> Settings:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadSetting(f"{path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSetting(f"{path} is not TOML: {error}") from error
+    try:
+        return _settings(document, path.parent)
+    except BadSetting as error:
+        raise BadSetting(f"{path}: {error}") from error
+
+
+def _settings(document: dict[str, Any], folder: Path) -> Settings:
+    _require_known(document, _WORDS, "key")
+    tls = _of_type(document, "tls", dict, {})
+    _require_known(tls, _FILES, "key of [tls]")
+    limits = _of_type(document, "limits", dict, {})
+    access = _of_type(document, "access", str, None)
+    return Settings(
+        addresses=_texts(document, "addresses"),
+        files={name: str(folder / _of_type(tls, name, str, "")) for name in tls},
+        access=None if access is None else str(folder / access),
+        peers=_peers(_texts(document, "peers")),
+        limits=_with_limits(Limits(), limits.items()),
+        insecure_no_auth=_of_type(document, "insecure_no_auth", bool, False),  # noqa: FBT003 -- the default
+    )
+
+
+def _of_type(table: dict[str, Any], name: str, kind: type, default: Any) -> Any:
+    value = table.get(name, default)
+    if name in table and not isinstance(value, kind):
+        raise BadSetting(f"{name}: this is no {_KINDS[kind]}")
+    return value
+
+
+_KINDS: Final = {dict: "table", str: "text in quotes", bool: "true or false", list: "list of texts"}
+
+
+def _texts(table: dict[str, Any], name: str) -> tuple[str, ...]:
+    value = _of_type(table, name, list, [])
+    if not all(isinstance(each, str) for each in value):
+        raise BadSetting(f"{name}: this is no {_KINDS[list]}")
+    return tuple(value)
+
+
+def _peers(peers: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        check_peers(peers)
+    except ValueError as error:
+        raise BadSetting(f"peers: {error}") from error
+    return peers
+
+
+def _require_known(names: Iterable[str], known: Iterable[str], what: str) -> None:
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise BadSetting(f"{name!r} is no {what}: {hint}")
+
+
+# --- limits
+
+
+def _option(text: str) -> tuple[str, object]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise BadSetting(f"--limit {text!r}: write NAME=VALUE")
+    for kind in (int, float):
+        try:
+            return name, kind(value)
+        except ValueError:
+            continue
+    raise BadSetting(f"--limit {name}: {value!r} is no number")
+
+
+def _with_limits(limits: Limits, changes: Iterable[tuple[str, object]]) -> Limits:
+    for name, value in changes:
+        _require_known([name], _LIMITS, "limit")
+        kinds = (int,) if _LIMITS[name] is int else (int, float)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise BadSetting(f"limit {name}: {value!r} is no {'whole number' if kinds == (int,) else 'number'}")
+        try:
+            limits = attrs.evolve(limits, **{name: cast("int", value)})
+        except ValueError as error:
+            raise BadSetting(f"limit {name}: {value!r} is too small") from error
+    return limits

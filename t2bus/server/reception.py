@@ -1,0 +1,214 @@
+"""From a stream that was accepted to a client that is let in, or turned away.
+
+Strangers come through here, so every step is bounded and none concerns anybody else. A peer that has not said HELLO is
+a *newcomer*, and there are at most ``Limits.handshakes`` of them: one more takes the place of the oldest, so that
+peers that connect and say nothing can hold nobody up for long. The handshake of TLS, which costs work, begins when the
+peer's first bytes are there, and has a place of its own to wait for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING, Final, assert_never
+
+import trio
+from attrs import define, field
+
+from ..core.identity import ANONYMOUS, LOCAL, Identity
+from ..errors import BusError, LimitExceeded, PermissionDenied, ProtocolViolation, TlsFailed
+from ..text import printable
+from ..transport import credentials, tls
+from ..transport.address import Address, TcpAddress, TlsAddress, UnixAddress
+from ..transport.dial import accept, require_context
+from ..wire.messages import ClientMessage, ServerMessage, Violation
+from .connection import Connection
+from .slots import Slots
+from .throttle import Throttle
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from ..core.router import Router
+    from ..transport.dial import Listener
+    from ..transport.transport import Transport
+
+__all__ = ["Reception"]
+
+_logger = logging.getLogger("t2bus.server")
+
+_LAST_WORDS: Final = 1.0
+"""Seconds for telling a peer why it is not let in."""
+
+_LONGEST_REASON: Final = 300
+"""Characters of a reason in the log, which may quote the peer."""
+
+_LOG_INTERVAL: Final = 1.0
+"""Seconds between two lines in the log about peers of one origin that were not let in."""
+
+
+@define(eq=False)
+class Reception:
+    """Lets peers in, one task for each; knows all connections of a bus."""
+
+    router: Router
+    context: ssl.SSLContext | None
+    """For the addresses of TLS; it may be replaced, and the next handshake takes the new one."""
+    peers: frozenset[str]
+    """Whom unix sockets are open to, beside this user."""
+    closed: bool = field(default=False, init=False)
+    """Whether nobody is let in any more."""
+    connections: dict[Connection, None] = field(factory=dict, init=False)
+    _newcomers: dict[trio.CancelScope, None] = field(factory=dict, init=False)
+    """The peers that have not said HELLO, oldest first."""
+    _by_identity: Counter[str] = field(factory=Counter, init=False)
+    _slots: Slots = field(init=False)
+    _turns: tls.Turns = field(factory=tls.Turns, init=False)
+    _log: Throttle = field(factory=lambda: Throttle(_LOG_INTERVAL), init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Make the places for handshakes of TLS."""
+        self._slots = Slots(self.router.limits.tls_handshakes)
+
+    async def serve_stream(self, listener: Listener, stream: trio.SocketStream) -> None:
+        """Serve a peer that has connected, until its connection ends; nothing that it does raises here."""
+        origin = _origin(listener.address, stream)
+        with trio.CancelScope() as scope:
+            self._enter(scope)
+            try:
+                secure = await self._secure(listener.address, stream)
+                transport = accept(secure, self.router.limits.handshake_bytes)
+                await self._serve(transport, partial(self._identify, listener.address, stream, secure), origin, scope)
+            except TlsFailed as error:
+                self._note(origin, str(error))
+            except trio.BrokenResourceError:
+                self._note(origin, "it closed the connection before it said anything")
+            finally:
+                self._newcomers.pop(scope, None)
+                await trio.aclose_forcefully(stream)
+        if scope.cancelled_caught:
+            self._note(origin, "newer peers took its place (Limits.handshakes)")
+
+    async def serve_local(self, transport: Transport[ClientMessage, ServerMessage]) -> None:
+        """Serve a client of this process, until its connection ends."""
+        with trio.CancelScope() as scope:
+            self._enter(scope)
+            try:
+                await self._serve(transport, lambda: LOCAL, LOCAL.name, scope)
+            finally:
+                self._newcomers.pop(scope, None)
+
+    def _enter(self, scope: trio.CancelScope) -> None:
+        """Make a peer a newcomer, in the place of the oldest if there is no other."""
+        self._newcomers[scope] = None
+        if len(self._newcomers) > self.router.limits.handshakes:
+            oldest = next(iter(self._newcomers))
+            del self._newcomers[oldest]
+            oldest.cancel()
+
+    async def _secure(self, address: Address, stream: trio.SocketStream) -> trio.abc.Stream:
+        """Return the stream that messages travel on.
+
+        Raises:
+          TlsFailed: the handshake failed.
+
+        """
+        if not isinstance(address, TlsAddress):
+            return stream
+        context = require_context(address, self.context, "server")
+        limits = self.router.limits
+        with trio.move_on_after(limits.handshake_time):
+            await trio.lowlevel.wait_readable(stream.socket)
+            async with self._slots.hold():
+                return await tls.accept(stream, context, self._turns)
+            raise TlsFailed("it did not go on with its handshake while others waited (Limits.tls_handshakes)")
+        raise TlsFailed(f"no handshake of TLS within {limits.handshake_time:g} s (Limits.handshake_time)")
+
+    def _identify(self, address: Address, stream: trio.SocketStream, secure: trio.abc.Stream) -> Identity:
+        """Return who the peer is.
+
+        Raises:
+          PermissionDenied: this user may not connect.
+          TlsFailed: the certificate does not say clearly who this is.
+
+        """
+        match address:
+            case TcpAddress():
+                return ANONYMOUS
+            case UnixAddress():
+                identity = credentials.identity_of(stream)
+                if not credentials.is_ours(identity, self.peers):
+                    raise PermissionDenied(f"{identity} may not connect: this bus is for its own user and its peers")
+                return identity
+            case TlsAddress():
+                return tls.identity_of(secure)
+            case _:
+                assert_never(address)
+
+    async def _serve(
+        self,
+        transport: Transport[ClientMessage, ServerMessage],
+        identify: Callable[[], Identity],
+        origin: str,
+        scope: trio.CancelScope,
+    ) -> None:
+        try:
+            identity = identify()
+            self._require_room(identity)
+        except BusError as error:
+            self._note(origin, str(error))
+            await self._turn_away(transport, str(error))
+            return
+        label = identity.name if identity.name == origin else f"{identity} from {origin}"
+        connection = Connection(self.router, transport, identity, label, lambda: self._newcomers.pop(scope, None))
+        self.connections[connection] = None
+        self._by_identity[identity.name] += 1
+        try:
+            await connection.run()
+        finally:
+            del self.connections[connection]
+            self._by_identity[identity.name] -= 1
+            self._by_identity += Counter()  # forgets those who have none
+
+    def _require_room(self, identity: Identity) -> None:
+        """Raise ``LimitExceeded`` if one more connection of this identity is one too many."""
+        limits = self.router.limits
+        if self.closed:
+            raise LimitExceeded("the bus is shutting down")
+        if len(self.connections) >= limits.connections:
+            raise LimitExceeded(f"the bus has {limits.connections} connections, all that Limits.connections allows")
+        if self._by_identity[identity.name] >= limits.connections_per_identity:
+            raise LimitExceeded(
+                f"{identity} has {limits.connections_per_identity} connections, all that "
+                "Limits.connections_per_identity allows"
+            )
+
+    async def _turn_away(self, transport: Transport[ClientMessage, ServerMessage], reason: str) -> None:
+        """Tell a peer why it is not let in, if it can be told at once."""
+        try:
+            with trio.move_on_after(_LAST_WORDS):
+                await transport.receive()
+                await transport.send([Violation(reason)])
+        except (trio.BrokenResourceError, trio.EndOfChannel, ProtocolViolation):
+            pass
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WORDS):
+                await transport.aclose()
+
+    def _note(self, origin: str, reason: str) -> None:
+        """Count a peer that was not let in, and log it unless the log has just said so of its like."""
+        self.router.counters.refused += 1
+        if self._log.allows(origin, trio.current_time()):
+            _logger.warning("connection of %s refused: %s", origin, printable(reason, _LONGEST_REASON))
+
+
+def _origin(address: Address, stream: trio.SocketStream) -> str:
+    """Return what is known of a peer before it has said anything, for the log."""
+    if isinstance(address, UnixAddress):
+        return credentials.identity_of(stream).name
+    try:
+        return str(stream.socket.getpeername()[0])
+    except OSError:  # it has gone already
+        return "an unknown host"

@@ -1,0 +1,35 @@
+"""Reading the file of access rules."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.access_file import LARGEST, parse
+from ..errors import InvalidAccess
+
+if TYPE_CHECKING:
+    from ..core.access import Access
+
+__all__ = ["read_access"]
+
+
+def read_access(path: str | os.PathLike[str]) -> Access:
+    """Return the rules that are in a file.
+
+    Raises:
+      InvalidAccess: it cannot be read, or says what no rule may say.
+
+    """
+    name = os.fspath(path)
+    try:
+        with Path(name).open("rb") as file:
+            data = file.read(LARGEST + 1)
+        return parse(data.decode("utf-8-sig"))
+    except OSError as error:
+        raise InvalidAccess(f"{name}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidAccess(f"{name}: it is not text in UTF-8") from error
+    except InvalidAccess as error:
+        raise InvalidAccess(f"{name}: {error}") from error

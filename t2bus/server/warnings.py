@@ -1,0 +1,42 @@
+"""What an operator should hear of a bus before it goes wrong."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from ..tls import expiry
+from ..transport.address import Address, TcpAddress
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable
+
+__all__ = ["is_loopback", "warn_of_expiry", "warn_of_exposure"]
+
+_logger = logging.getLogger("t2bus.server")
+
+_NOTICE: Final = timedelta(days=14)
+
+
+def warn_of_expiry(context: ssl.SSLContext | None) -> None:
+    """Warn if the bus's certificate expires within 14 days."""
+    expires_at = None if context is None else expiry(context)
+    if expires_at is not None and expires_at - datetime.now(UTC) < _NOTICE:
+        _logger.warning(
+            "the bus's certificate expires at %s: renew it and reload", expires_at.isoformat(" ", "minutes")
+        )
+
+
+def warn_of_exposure(addresses: Iterable[Address]) -> None:
+    """Warn of addresses where nothing is encrypted, nobody is known, and other machines can connect."""
+    for address in addresses:
+        if isinstance(address, TcpAddress) and not is_loopback(address.host):
+            _logger.warning("%s is open to whoever can reach this machine, without encryption or identities", address)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an IP address is reached from this machine only."""
+    return ipaddress.ip_address(host.partition("%")[0]).is_loopback

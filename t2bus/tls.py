@@ -1,0 +1,226 @@
+"""Mutual TLS: contexts made from the files of a certificate authority of one's own.
+
+Both ends show a certificate, and each trusts one authority only: the bus's own, never those of the system, because
+whoever that authority has certified may speak on the bus. TLS 1.3 at least, the ALPN protocol ``t2bus/1``, and the
+host name that a client asked for must be in the bus's certificate.
+
+A context of one's own, made with :mod:`ssl`, can be used wherever one of these can, for keys that are not in files for
+instance. It has to verify the peer; what every connection of the bus has in common, the ALPN protocol and TLS 1.3 at
+least, is set on it.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from attrs import frozen
+
+from .errors import TlsFailed
+
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["ALPN", "client_context", "expiry", "prepare", "reread", "server_context"]
+
+ALPN: Final = "t2bus/1"
+
+_FLIGHTS: Final = 8
+"""More than two ends send each other to shake hands."""
+
+
+@frozen
+class _Files:
+    """Where a context came from."""
+
+    ca: str
+    certificate: str
+    key: str
+
+
+class _FileContext(ssl.SSLContext):
+    """A context that knows its files, so that they can be read again."""
+
+    files: _Files
+    is_server: bool
+
+
+def server_context(
+    *, ca: str | os.PathLike[str], certificate: str | os.PathLike[str], key: str | os.PathLike[str] | None = None
+) -> ssl.SSLContext:
+    """Return the context of a bus that lets in whom its authority has certified, and nobody else.
+
+    Args:
+      ca: the file with the certificate of the authority, or of several, in PEM.
+      certificate: the file with the bus's own certificate, and those between it and the authority's.
+      key: the file with its private key, which nobody else may be able to read; by default it is in ``certificate``.
+
+    Raises:
+      TlsFailed: a file cannot be used; the text names it and says why.
+
+    """
+    return _context(_files(ca, certificate, key), is_server=True)
+
+
+def client_context(
+    *, ca: str | os.PathLike[str], certificate: str | os.PathLike[str], key: str | os.PathLike[str] | None = None
+) -> ssl.SSLContext:
+    """Return the context of a client that talks to a bus of its authority, and to nobody else.
+
+    Arguments and errors as for :func:`server_context`; the certificate says who the client is.
+    """
+    return _context(_files(ca, certificate, key), is_server=False)
+
+
+def _files(
+    ca: str | os.PathLike[str], certificate: str | os.PathLike[str], key: str | os.PathLike[str] | None
+) -> _Files:
+    return _Files(os.fspath(ca), os.fspath(certificate), os.fspath(certificate if key is None else key))
+
+
+def _context(files: _Files, *, is_server: bool) -> _FileContext:
+    context = _FileContext(ssl.PROTOCOL_TLS_SERVER if is_server else ssl.PROTOCOL_TLS_CLIENT)
+    context.files, context.is_server = files, is_server
+    context.verify_mode = ssl.CERT_REQUIRED
+    if is_server:
+        # Every connection proves anew who it is, and a certificate that was withdrawn cannot come back with a ticket.
+        context.num_tickets = 0
+    else:
+        context.hostname_checks_common_name = False
+    prepare(context)
+    _load_authority(context, files)
+    _load_own(context, files)
+    return context
+
+
+def _load_authority(context: ssl.SSLContext, files: _Files) -> None:
+    try:
+        context.load_verify_locations(files.ca)
+    except ssl.SSLError as error:
+        raise TlsFailed(f"{files.ca} holds no certificate of an authority in PEM") from error
+    except OSError as error:
+        raise _unreadable(files.ca, error) from error
+
+
+def _load_own(context: ssl.SSLContext, files: _Files) -> None:
+    def refuse() -> NoReturn:
+        raise TlsFailed(f"{files.key} is encrypted: decrypt it, or pass an ssl.SSLContext of your own")
+
+    if files.key == files.certificate and not _has_key(files.key):
+        raise TlsFailed(f"{files.key} holds no private key: name the file that does")
+    _require_private(files.key)
+    try:
+        context.load_cert_chain(files.certificate, files.key, password=refuse)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise TlsFailed(f"{files.key} is not the key of the certificate in {files.certificate}") from error
+        raise TlsFailed(
+            f"{files.certificate} and {files.key} do not hold a certificate and its private key in PEM"
+        ) from error
+    except OSError as error:
+        raise _unreadable(files.certificate, error) from error
+
+
+def _has_key(path: str) -> bool:
+    try:
+        return b"PRIVATE KEY-----" in Path(path).read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _require_private(path: str) -> None:
+    """Refuse a key that others than this user and root can read."""
+    try:
+        status = Path(path).stat()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        raise TlsFailed(f"others can read the private key in {path}: run `chmod 600 {path}`, or make a new key")
+    if status.st_uid not in {0, os.geteuid()}:
+        raise TlsFailed(f"the private key in {path} belongs to another user (uid {status.st_uid})")
+
+
+def _unreadable(path: str, error: OSError) -> TlsFailed:
+    return TlsFailed(f"cannot read {path}: {error.strerror or error}")
+
+
+def prepare(context: ssl.SSLContext) -> None:
+    """Set on a context what all connections of the bus have in common.
+
+    Raises:
+      ValueError: the context does not verify the peer.
+
+    """
+    if context.verify_mode != ssl.CERT_REQUIRED:
+        raise ValueError("this context does not verify the peer: set its verify_mode to ssl.CERT_REQUIRED")
+    context.set_alpn_protocols([ALPN])
+    context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_3)
+
+
+# --- certificates that change while the bus runs
+
+
+def reread(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Return a new context from the files of this one, or the same if it was not made from files.
+
+    Raises:
+      TlsFailed: the files cannot be used, or the other end would not take the certificate: it is not of this
+        authority, has expired, or is not valid yet.
+
+    """
+    if not isinstance(context, _FileContext):
+        return context
+    fresh = _context(context.files, is_server=context.is_server)
+    try:
+        _own_certificate(fresh)
+    except ssl.SSLError as error:
+        reason = getattr(error, "verify_message", "") or error.reason
+        raise TlsFailed(f"the certificate in {context.files.certificate} would be refused: {reason}") from error
+    return fresh
+
+
+def expiry(context: ssl.SSLContext) -> datetime | None:
+    """Return when the certificate of a context expires, or None if that cannot be told.
+
+    It cannot for a context that was not made from files, nor for a certificate that is not valid now.
+    """
+    if not isinstance(context, _FileContext):
+        return None
+    try:
+        not_after = _own_certificate(context)["notAfter"]
+    except ssl.SSLError:
+        return None
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(not_after), UTC)
+
+
+def _own_certificate(context: _FileContext) -> dict[str, Any]:
+    """Return the context's certificate as its peers see it, by shaking hands with one in memory.
+
+    Raises:
+      ssl.SSLError: the peer would not take it.
+
+    """
+    files = context.files
+    peer = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT if context.is_server else ssl.PROTOCOL_TLS_SERVER)
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if context.is_server else ssl.PROTOCOL_TLS_CLIENT)
+    own.check_hostname = peer.check_hostname = False
+    own.verify_mode, peer.verify_mode = ssl.CERT_NONE, ssl.CERT_REQUIRED
+    _load_authority(peer, files)
+    _load_own(own, files)
+    if not context.is_server:
+        # A server has to show some certificate; which is of no interest here.
+        _load_own(peer, files)
+    to_peer, to_own = ssl.MemoryBIO(), ssl.MemoryBIO()
+    of_peer = peer.wrap_bio(to_peer, to_own, server_side=not context.is_server)
+    of_own = own.wrap_bio(to_own, to_peer, server_side=context.is_server)
+    for _ in range(_FLIGHTS):
+        for end in (of_own, of_peer):
+            try:
+                end.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+    return of_peer.getpeercert() or {}
