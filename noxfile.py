@@ -14,7 +14,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2026.10"
-nox.options.sessions = ["tests", "lint", "types"]
+nox.options.sessions = ["tests", "fuzz", "lint", "types"]
 nox.options.default_venv_backend = "virtualenv"
 
 ROOT = Path(__file__).parent
@@ -112,6 +112,14 @@ def tests(session: nox.Session) -> None:
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", f"--include={FULLY_COVERED}", "--fail-under=100")
     session.run("coverage", "report", f"--omit={FULLY_COVERED}", "--fail-under=95")
+
+
+@nox.session(requires=["wheel"])
+def fuzz(session: nox.Session) -> None:
+    """Send ten thousand mutated first messages of each kind to a bus."""
+    install_wheel(session, *group("test"))
+    env = {"PYTHONSAFEPATH": "1", "T2BUS_FUZZ": "10000"}
+    session.run("python", "-m", "pytest", "tests/test_fuzz_handshake.py", *session.posargs, env=env)
 
 
 @nox.session
