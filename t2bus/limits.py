@@ -45,10 +45,10 @@ class Limits:
     accepts: int = _count(1000)
     """Connections let in per second; more wait in the kernel's queue. A handshake of TLS takes about 2 ms."""
     handshakes: int = _count(64)
-    """Peers that have connected and not said HELLO yet; one more takes the place of the one that has been so for the
-    longest. sshd's MaxStartups is 100."""
+    """Peers that have connected and not said HELLO yet; one more waits, and takes the place of one that is stuck.
+    sshd's MaxStartups is 100."""
     tls_handshakes: int = _count(16)
-    """Handshakes of TLS at once; more wait, and those that keep them waiting lose their place."""
+    """Handshakes of TLS at once; one more waits, and takes the place of one that is stuck."""
     handshake_bytes: int = _count(4 * _KIB)
     """What a peer may send before its WELCOME, the handshake of TLS aside. A HELLO takes under 100 bytes."""
     handshake_time: float = _seconds(5.0)

@@ -5,8 +5,8 @@ whoever that authority has certified may speak on the bus. TLS 1.3 at least, the
 host name that a client asked for must be in the bus's certificate.
 
 A context of one's own, made with :mod:`ssl`, can be used wherever one of these can, for keys that are not in files for
-instance. It has to verify the peer; what every connection of the bus has in common, the ALPN protocol and TLS 1.3 at
-least, is set on it.
+instance. It has to verify the peer; what every connection of the bus has in common, the ALPN protocol, TLS 1.3 at
+least and no tickets, is set on it.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ ALPN: Final = "t2bus/1"
 _FLIGHTS: Final = 8
 """More than two ends send each other to shake hands."""
 
+_AT_ANY_TIME: Final = ssl.VerifyFlags(0x200000)
+"""Take certificates that have expired, or are not valid yet: OpenSSL's ``X509_V_FLAG_NO_CHECK_TIME``."""
+
 
 @frozen
 class _Files:
@@ -47,6 +50,8 @@ class _FileContext(ssl.SSLContext):
 
     files: _Files
     is_server: bool
+    expires_at: datetime | None
+    """Of the certificate that was loaded; its file may hold another one by now, or be gone."""
 
 
 def server_context(
@@ -86,14 +91,12 @@ def _context(files: _Files, *, is_server: bool) -> _FileContext:
     context = _FileContext(ssl.PROTOCOL_TLS_SERVER if is_server else ssl.PROTOCOL_TLS_CLIENT)
     context.files, context.is_server = files, is_server
     context.verify_mode = ssl.CERT_REQUIRED
-    if is_server:
-        # Every connection proves anew who it is, and a certificate that was withdrawn cannot come back with a ticket.
-        context.num_tickets = 0
-    else:
+    if not is_server:
         context.hostname_checks_common_name = False
-    prepare(context)
+    prepare(context, is_server=is_server)
     _load_authority(context, files)
     _load_own(context, files)
+    context.expires_at = _expiry(context)
     return context
 
 
@@ -135,7 +138,8 @@ def _has_key(path: str) -> bool:
 def _require_private(path: str) -> None:
     """Refuse a key that others than this user and root can read."""
     try:
-        status = Path(path).stat()
+        with Path(path).open("rb") as file:
+            status = os.fstat(file.fileno())
     except OSError as error:
         raise _unreadable(path, error) from error
     if stat.S_IMODE(status.st_mode) & 0o077:
@@ -148,17 +152,23 @@ def _unreadable(path: str, error: OSError) -> TlsFailed:
     return TlsFailed(f"cannot read {path}: {error.strerror or error}")
 
 
-def prepare(context: ssl.SSLContext) -> None:
+def prepare(context: ssl.SSLContext, *, is_server: bool) -> None:
     """Set on a context what all connections of the bus have in common.
 
     Raises:
-      ValueError: the context does not verify the peer.
+      ValueError: the context does not verify the peer, or is for the other end.
 
     """
+    if context.protocol == (ssl.PROTOCOL_TLS_CLIENT if is_server else ssl.PROTOCOL_TLS_SERVER):
+        made, wanted = ("client's", "server_context") if is_server else ("bus's", "client_context")
+        raise ValueError(f"this context is a {made}: make one with t2bus.tls.{wanted}(...)")
     if context.verify_mode != ssl.CERT_REQUIRED:
         raise ValueError("this context does not verify the peer: set its verify_mode to ssl.CERT_REQUIRED")
     context.set_alpn_protocols([ALPN])
     context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_3)
+    if is_server:
+        # Every connection proves anew who it is, and a certificate that was withdrawn cannot come back with a ticket.
+        context.num_tickets = 0
 
 
 # --- certificates that change while the bus runs
@@ -176,7 +186,7 @@ def reread(context: ssl.SSLContext) -> ssl.SSLContext:
         return context
     fresh = _context(context.files, is_server=context.is_server)
     try:
-        _own_certificate(fresh)
+        _show(fresh)
     except ssl.SSLError as error:
         reason = getattr(error, "verify_message", "") or error.reason
         raise TlsFailed(f"the certificate in {context.files.certificate} would be refused: {reason}") from error
@@ -184,21 +194,28 @@ def reread(context: ssl.SSLContext) -> ssl.SSLContext:
 
 
 def expiry(context: ssl.SSLContext) -> datetime | None:
-    """Return when the certificate of a context expires, or None if that cannot be told.
+    """Return when the certificate of a context expires, or has expired, or None if that cannot be told.
 
-    It cannot for a context that was not made from files, nor for a certificate that is not valid now.
+    It cannot for a context that was not made from files, nor for a certificate that is not of the context's authority.
+    What counts is the certificate that was loaded: the files are not read again.
     """
-    if not isinstance(context, _FileContext):
-        return None
+    return context.expires_at if isinstance(context, _FileContext) else None
+
+
+def _expiry(context: _FileContext) -> datetime | None:
     try:
-        not_after = _own_certificate(context)["notAfter"]
-    except ssl.SSLError:
+        certificate: dict[str, Any] = _show(context, _AT_ANY_TIME).getpeercert() or {}
+    except (ssl.SSLError, ValueError):  # it was refused, or a name in it is no text
         return None
-    return datetime.fromtimestamp(ssl.cert_time_to_seconds(not_after), UTC)
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
 
 
-def _own_certificate(context: _FileContext) -> dict[str, Any]:
-    """Return the context's certificate as its peers see it, by shaking hands with one in memory.
+def _show(context: _FileContext, flags: ssl.VerifyFlags = ssl.VerifyFlags.VERIFY_DEFAULT) -> ssl.SSLObject:
+    """Show the context's certificate to a peer in memory, and return the peer.
+
+    Args:
+      context: the context.
+      flags: how that peer differs from others in what it takes.
 
     Raises:
       ssl.SSLError: the peer would not take it.
@@ -209,6 +226,7 @@ def _own_certificate(context: _FileContext) -> dict[str, Any]:
     own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if context.is_server else ssl.PROTOCOL_TLS_CLIENT)
     own.check_hostname = peer.check_hostname = False
     own.verify_mode, peer.verify_mode = ssl.CERT_NONE, ssl.CERT_REQUIRED
+    peer.verify_flags |= flags
     _load_authority(peer, files)
     _load_own(own, files)
     if not context.is_server:
@@ -223,4 +241,4 @@ def _own_certificate(context: _FileContext) -> dict[str, Any]:
                 end.do_handshake()
             except ssl.SSLWantReadError:
                 continue
-    return of_peer.getpeercert() or {}
+    return of_peer

@@ -51,13 +51,13 @@ async def open_client(
       InvalidAddress: the address is of no kind that the bus speaks, or needs ``tls``.
       ConnectFailed: no bus answers there, or it did not let this client in; the text says why.
       TlsFailed: it is a ConnectFailed for which certificates, keys or host names are the likely cause.
-      ValueError: ``tls`` does not verify the bus, or a peer is none.
+      ValueError: ``tls`` does not verify the bus or is for one, or a peer is none.
 
     """
     own = limits or Limits()
     place, known = parse(address), check_peers(peers)
     if tls is not None:
-        prepare(tls)
+        prepare(tls, is_server=False)
     transport = await connect(place, own, tls, known)
     async with open_client_over(transport, own) as client:
         yield client

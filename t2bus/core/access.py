@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["REMEMBERED", "Access", "Explanation", "Permissions", "Rules", "Verb"]
 
 REMEMBERED: Final = 1024
-"""Verdicts that are remembered for one connection: as many as it may have subscriptions. With topics of the longest
-they take about half a megabyte."""
+"""Verdicts that are remembered for one identity: as many as a connection may have subscriptions. With topics of the
+longest they take about half a megabyte."""
 
 _ANY_SIZE: Final = sys.maxsize
 """Length and depth of rules here: whoever wrote them was held to the bounds of a file, whoever asks to those of the
@@ -167,7 +167,7 @@ class _Grant:
 
 @define(eq=False)
 class Permissions:
-    """What one identity may do. Made by :meth:`Access.permissions`; one for each connection."""
+    """What one identity may do. Made by :meth:`Access.permissions`; its connections may share one."""
 
     identity: Identity
     _sources: tuple[tuple[str, Rules], ...]

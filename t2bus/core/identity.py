@@ -36,5 +36,6 @@ ANONYMOUS: Final = Identity("anonymous")
 
 
 def is_reserved(name: str) -> bool:
-    """Tell whether a name is the bus's own to give: no certificate may bear it."""
+    """Tell whether a name is the bus's own to give, or looks like one: no certificate may bear it."""
+    name = name.casefold()
     return name in {LOCAL.name, ANONYMOUS.name} or name.startswith(_BY_THE_KERNEL)

@@ -226,6 +226,9 @@ class Router:
                     permissions.check(Verb.SERVE, service.topic)
             except errors.PermissionDenied as error:
                 reason = f"the access rules have changed: {error}"
+                # Now, not when it has gone: it may take its time to read what waits, and is to hear nothing newer.
+                self._broker.disconnect(link)
+                self._services.disconnect(link)
                 link.outbox.put_control(m.Violation(reason), reason)
                 link.expel(reason)
 

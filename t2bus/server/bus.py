@@ -139,11 +139,12 @@ class Bus:
         """Let connections in until :meth:`stop_accepting`; those that are in stay."""
         pace = Pace(self.limits.accepts)
 
-        def handle(listener: Listener, stream: trio.SocketStream) -> None:
-            self._nursery.start_soon(self._reception.serve_stream, listener, stream)
+        async def handle(listener: Listener, stream: trio.SocketStream) -> None:
+            await self._reception.receive(listener, stream, self._nursery)
 
         with self._accepting:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._reception.keep_moving)
                 for listener in listeners:
                     nursery.start_soon(listen, listener, handle, pace)
 
@@ -223,7 +224,7 @@ async def open_bus(
       InvalidAccess: the file of access rules cannot be used.
       LimitExceeded: this process may not open as many files as ``Limits.connections`` needs.
       BindFailed: an address is in use, or cannot be listened at.
-      ValueError: ``tls`` does not verify the client, or a peer is none.
+      ValueError: ``tls`` does not verify the client or is for one, or a peer is none.
 
     """
     parsed = [parse(address) for address in addresses]
@@ -255,7 +256,7 @@ async def open_bus(
 def check_addresses(addresses: Sequence[Address], context: ssl.SSLContext | None, limits: Limits) -> None:
     """Raise what :func:`open_bus` raises for what it is given before anything is opened."""
     if context is not None:
-        contexts.prepare(context)
+        contexts.prepare(context, is_server=True)
     for address in addresses:
         if isinstance(address, TlsAddress):
             require_context(address, context, "server")

@@ -65,8 +65,9 @@ class Connection:
         self._scope.cancel()
 
     def expel(self, reason: str) -> None:
-        """Write what waits, then end the connection."""
+        """Write what waits, for at most ``Limits.drain``, then end the connection."""
         self._reason = self._reason or reason
+        self._scope.deadline = trio.current_time() + self.router.limits.drain
         self.finish()
 
     def _wake(self) -> None:

@@ -12,7 +12,7 @@ from attrs import define, field
 from .throttle import Throttle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from ..transport.dial import Listener
 
@@ -48,7 +48,9 @@ class Pace:
             await trio.sleep_until(self._next - 1)
 
 
-async def listen(listener: Listener, handle: Callable[[Listener, trio.SocketStream], None], pace: Pace) -> None:
+async def listen(
+    listener: Listener, handle: Callable[[Listener, trio.SocketStream], Awaitable[None]], pace: Pace
+) -> None:
     """Accept connections and hand each to ``handle``, until cancelled or the listener is closed.
 
     No error ends it: when the machine is short of files, those who are connected go on, and it tries again, after
@@ -70,5 +72,5 @@ async def listen(listener: Listener, handle: Callable[[Listener, trio.SocketStre
             pause = min(2 * pause, _LONGEST_PAUSE)
             continue
         pause = _SHORTEST_PAUSE
-        handle(listener, stream)
+        await handle(listener, stream)
         await pace.wait()

@@ -1,14 +1,15 @@
 """From a stream that was accepted to a client that is let in, or turned away.
 
 Strangers come through here, so every step is bounded and none concerns anybody else. A peer that has not said HELLO is
-a *newcomer*, and there are at most ``Limits.handshakes`` of them: one more takes the place of the oldest, so that
-peers that connect and say nothing can hold nobody up for long. The handshake of TLS, which costs work, begins when the
-peer's first bytes are there, and has a place of its own to wait for.
+a *newcomer*, and there are at most ``Limits.handshakes`` of them. The handshake of TLS, which costs work, begins when
+the peer's first bytes are there; there are at most ``Limits.tls_handshakes`` of these at once. In both crowds one more
+takes the place of a peer that is stuck, so that those who connect and say nothing hold nobody up for long.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Final, assert_never
@@ -24,7 +25,7 @@ from ..transport.address import Address, TcpAddress, TlsAddress, UnixAddress
 from ..transport.dial import accept, require_context
 from ..wire.messages import ClientMessage, ServerMessage, Violation
 from .connection import Connection
-from .slots import Slots
+from .crowd import Crowd, Member
 from .throttle import Throttle
 
 if TYPE_CHECKING:
@@ -61,54 +62,61 @@ class Reception:
     closed: bool = field(default=False, init=False)
     """Whether nobody is let in any more."""
     connections: dict[Connection, None] = field(factory=dict, init=False)
-    _newcomers: dict[trio.CancelScope, None] = field(factory=dict, init=False)
-    """The peers that have not said HELLO, oldest first."""
+    _newcomers: Crowd = field(init=False)
+    """The peers that have not said HELLO."""
+    _handshakes: Crowd = field(init=False)
+    """Those of them in a handshake of TLS."""
     _by_identity: Counter[str] = field(factory=Counter, init=False)
-    _slots: Slots = field(init=False)
     _turns: tls.Turns = field(factory=tls.Turns, init=False)
     _log: Throttle = field(factory=lambda: Throttle(_LOG_INTERVAL), init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Make the places for handshakes of TLS."""
-        self._slots = Slots(self.router.limits.tls_handshakes)
+        """Make the crowds."""
+        limits = self.router.limits
+        self._newcomers = Crowd(limits.handshakes, "Limits.handshakes")
+        self._handshakes = Crowd(limits.tls_handshakes, "Limits.tls_handshakes")
 
-    async def serve_stream(self, listener: Listener, stream: trio.SocketStream) -> None:
-        """Serve a peer that has connected, until its connection ends; nothing that it does raises here."""
+    async def receive(self, listener: Listener, stream: trio.SocketStream, nursery: trio.Nursery) -> None:
+        """Wait until there is room for one more newcomer, then serve this one in a task of its own."""
+        member = Member(trio.CancelScope())
+        try:
+            await self._newcomers.enter(member)
+        except BaseException:
+            await trio.aclose_forcefully(stream)
+            raise
+        nursery.start_soon(self._serve_stream, listener, stream, member)
+
+    async def keep_moving(self) -> None:
+        """Make peers that are stuck go while others wait, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._newcomers.keep_moving)
+            nursery.start_soon(self._handshakes.keep_moving)
+
+    async def _serve_stream(self, listener: Listener, stream: trio.SocketStream, member: Member) -> None:
+        """Serve a peer until its connection ends; nothing that it does raises here."""
         origin = _origin(listener.address, stream)
-        with trio.CancelScope() as scope:
-            self._enter(scope)
+        member.may_take(tls.HELLO_TIME)
+        with member.scope:
             try:
-                secure = await self._secure(listener.address, stream)
+                secure = await self._secure(listener.address, stream, member)
                 transport = accept(secure, self.router.limits.handshake_bytes)
-                await self._serve(transport, partial(self._identify, listener.address, stream, secure), origin, scope)
+                identify = partial(self._identify, listener.address, stream, secure)
+                await self._serve(transport, identify, origin, lambda: self._newcomers.leave(member))
             except TlsFailed as error:
                 self._note(origin, str(error))
             except trio.BrokenResourceError:
                 self._note(origin, "it closed the connection before it said anything")
             finally:
-                self._newcomers.pop(scope, None)
+                self._newcomers.leave(member)
                 await trio.aclose_forcefully(stream)
-        if scope.cancelled_caught:
-            self._note(origin, "newer peers took its place (Limits.handshakes)")
+        if member.scope.cancelled_caught:
+            self._note(origin, f"it kept others waiting ({member.dismissed_by})")
 
     async def serve_local(self, transport: Transport[ClientMessage, ServerMessage]) -> None:
         """Serve a client of this process, until its connection ends."""
-        with trio.CancelScope() as scope:
-            self._enter(scope)
-            try:
-                await self._serve(transport, lambda: LOCAL, LOCAL.name, scope)
-            finally:
-                self._newcomers.pop(scope, None)
+        await self._serve(transport, lambda: LOCAL, LOCAL.name, lambda: None)
 
-    def _enter(self, scope: trio.CancelScope) -> None:
-        """Make a peer a newcomer, in the place of the oldest if there is no other."""
-        self._newcomers[scope] = None
-        if len(self._newcomers) > self.router.limits.handshakes:
-            oldest = next(iter(self._newcomers))
-            del self._newcomers[oldest]
-            oldest.cancel()
-
-    async def _secure(self, address: Address, stream: trio.SocketStream) -> trio.abc.Stream:
+    async def _secure(self, address: Address, stream: trio.SocketStream, member: Member) -> trio.abc.Stream:
         """Return the stream that messages travel on.
 
         Raises:
@@ -121,9 +129,11 @@ class Reception:
         limits = self.router.limits
         with trio.move_on_after(limits.handshake_time):
             await trio.lowlevel.wait_readable(stream.socket)
-            async with self._slots.hold():
-                return await tls.accept(stream, context, self._turns)
-            raise TlsFailed("it did not go on with its handshake while others waited (Limits.tls_handshakes)")
+            member.may_take(math.inf)
+            async with self._handshakes.place(member):
+                secure = await tls.accept(stream, context, self._turns, member.may_take)
+            member.may_take(tls.ANSWER_TIME)
+            return secure
         raise TlsFailed(f"no handshake of TLS within {limits.handshake_time:g} s (Limits.handshake_time)")
 
     def _identify(self, address: Address, stream: trio.SocketStream, secure: trio.abc.Stream) -> Identity:
@@ -138,7 +148,10 @@ class Reception:
             case TcpAddress():
                 return ANONYMOUS
             case UnixAddress():
-                identity = credentials.identity_of(stream)
+                try:
+                    identity = credentials.identity_of(stream)
+                except OSError as error:
+                    raise PermissionDenied("the system does not say who this is") from error
                 if not credentials.is_ours(identity, self.peers):
                     raise PermissionDenied(f"{identity} may not connect: this bus is for its own user and its peers")
                 return identity
@@ -152,7 +165,7 @@ class Reception:
         transport: Transport[ClientMessage, ServerMessage],
         identify: Callable[[], Identity],
         origin: str,
-        scope: trio.CancelScope,
+        on_welcome: Callable[[], None],
     ) -> None:
         try:
             identity = identify()
@@ -162,7 +175,7 @@ class Reception:
             await self._turn_away(transport, str(error))
             return
         label = identity.name if identity.name == origin else f"{identity} from {origin}"
-        connection = Connection(self.router, transport, identity, label, lambda: self._newcomers.pop(scope, None))
+        connection = Connection(self.router, transport, identity, label, on_welcome)
         self.connections[connection] = None
         self._by_identity[identity.name] += 1
         try:
@@ -206,9 +219,9 @@ class Reception:
 
 def _origin(address: Address, stream: trio.SocketStream) -> str:
     """Return what is known of a peer before it has said anything, for the log."""
-    if isinstance(address, UnixAddress):
-        return credentials.identity_of(stream).name
     try:
+        if isinstance(address, UnixAddress):
+            return credentials.identity_of(stream).name
         return str(stream.socket.getpeername()[0])
     except OSError:  # it has gone already
-        return "an unknown host"
+        return "an unknown user" if isinstance(address, UnixAddress) else "an unknown host"

@@ -24,12 +24,22 @@ def read_access(path: str | os.PathLike[str]) -> Access:
     """
     name = os.fspath(path)
     try:
-        with Path(name).open("rb") as file:
-            data = file.read(LARGEST + 1)
-        return parse(data.decode("utf-8-sig"))
+        return parse(_read(Path(name)).decode("utf-8-sig"))
     except OSError as error:
         raise InvalidAccess(f"{name}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise InvalidAccess(f"{name}: it is not text in UTF-8") from error
     except InvalidAccess as error:
         raise InvalidAccess(f"{name}: {error}") from error
+
+
+def _read(path: Path) -> bytes:
+    """Return what is in a file, unless it is too much.
+
+    That is told by its bytes: decoding takes a byte order mark away, and may fail where reading ended.
+    """
+    with path.open("rb") as file:
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise InvalidAccess(f"it has more than {LARGEST} bytes: use wildcards and groups")
+    return data

@@ -11,6 +11,7 @@ its first read: :func:`failure` explains that one too.
 
 from __future__ import annotations
 
+import math
 import ssl
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -23,14 +24,20 @@ from ..tls import ALPN
 from . import tcp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .address import TlsAddress
 
-__all__ = ["Turns", "accept", "connect", "failure", "identity_of"]
+__all__ = ["ANSWER_TIME", "HELLO_TIME", "Turns", "accept", "connect", "failure", "identity_of"]
 
 _LAST_WORDS: Final = 1.0
 """Seconds for an alert to be heard by the peer."""
+
+HELLO_TIME: Final = 0.1
+"""Seconds that a client needs at most to say something first: it sends that with the end of TCP's own handshake."""
+
+ANSWER_TIME: Final = 0.5
+"""Seconds that a client needs at most to answer: a round trip round the world, and some work."""
 
 _LONGEST_NAME: Final = 256
 """Characters of an identity: of a name in DNS it is 253."""
@@ -54,15 +61,21 @@ class _Opening(trio.abc.Stream):
 
     stream: trio.abc.Stream
     turns: Turns
+    may_take: Callable[[float], None]
+    _patience: float = field(default=HELLO_TIME, init=False)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """Receive, then wait for a turn."""
+        self.may_take(self._patience)
         data = await self.stream.receive_some(max_bytes)
+        self.may_take(math.inf)
         await self.turns.take()
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send as it is."""
+        self._patience = ANSWER_TIME
+        self.may_take(self._patience)
         await self.stream.send_all(data)
 
     async def wait_send_all_might_not_block(self) -> None:
@@ -127,15 +140,24 @@ async def _shake_hands(stream: trio.SocketStream, host: str, context: ssl.SSLCon
 # --- the bus's side
 
 
-async def accept(stream: trio.SocketStream, context: ssl.SSLContext, turns: Turns) -> trio.abc.Stream:
+async def accept(
+    stream: trio.SocketStream, context: ssl.SSLContext, turns: Turns, may_take: Callable[[float], None]
+) -> trio.abc.Stream:
     """Shake hands with a client that has connected; the stream is the caller's to close, whatever happens.
 
+    Args:
+      stream: the connection.
+      context: what the bus shows and asks for.
+      turns: shared by all handshakes of the bus.
+      may_take: called with seconds when the peer is to do something that takes no longer if it is there and willing,
+        and with ``math.inf`` when it is the bus that is to do something.
+
     Raises:
-      TlsFailed: the handshake failed; the peer was told why, as far as it listens.
+      TlsFailed: the handshake failed; where TLS has an alert for it, the peer was told why, as far as it listens.
 
     """
     kept = _KeepsOutgoing(context)
-    secure = trio.SSLStream(_Opening(stream, turns), kept.as_context(), server_side=True)
+    secure = trio.SSLStream(_Opening(stream, turns, may_take), kept.as_context(), server_side=True)
     try:
         await secure.do_handshake()
     except trio.BrokenResourceError as error:
@@ -171,10 +193,14 @@ def identity_of(stream: trio.abc.Stream) -> Identity:
     That is its one alternative name that is a URI; if it has none, its one DNS name; else its one e-mail address.
 
     Raises:
-      TlsFailed: it has none, or several of the kind that counts, or one that no peer may bear.
+      TlsFailed: it has none, or several of the kind that counts, or one that no peer may bear, or cannot be read.
 
     """
-    certificate: Mapping[str, Any] = cast("trio.SSLStream[Any]", stream).getpeercert() or {}
+    try:
+        certificate: Mapping[str, Any] = cast("trio.SSLStream[Any]", stream).getpeercert() or {}
+    except (ValueError, ssl.SSLError) as error:
+        # An authority may sign what is no text: bytes that are not UTF-8 in a DNS name, for instance.
+        raise TlsFailed("the client's certificate cannot be read: a name in it is no text") from error
     names = certificate.get("subjectAltName", ())
     for kind, word in (("URI", "URIs"), ("DNS", "DNS names"), ("email", "e-mail addresses")):
         found = [name for its_kind, name in names if its_kind == kind]
@@ -186,7 +212,9 @@ def identity_of(stream: trio.abc.Stream) -> Identity:
 
 
 def _checked(name: str) -> Identity:
-    if is_reserved(name) or "*" in name or not name.isprintable() or not 0 < len(name) <= _LONGEST_NAME:
+    # These names are ASCII by their definition: what is not looks like another name, or is one to another library.
+    is_plain = name.isascii() and name.isprintable() and "*" not in name
+    if is_reserved(name) or not is_plain or not 0 < len(name) <= _LONGEST_NAME:
         raise TlsFailed(f"no client may have the name {name[:_LONGEST_NAME]!r} that its certificate gives it")
     return Identity(name)
 

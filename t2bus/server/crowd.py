@@ -1,0 +1,114 @@
+"""Places for peers that nobody knows yet: so many at once, and none that is kept by doing nothing.
+
+A peer that has a place may stop at any point, on purpose or not. While there are places for all that does no harm, and
+it has its time. When one more peer wants a place, one that has kept the bus waiting for too long gives up its own: the
+one that has done so for the longest. A peer that the *bus* keeps waiting, because it has much to do, loses nothing by
+that; then the newcomer waits for a place, in the order in which all came.
+
+So a crowd of silent peers delays a newcomer by moments, and a fleet that connects all at once is let in one after the
+other.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import trio
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+__all__ = ["Crowd", "Member"]
+
+_LOOK: Final = 0.025
+"""Seconds between two looks for members that are stuck, while somebody waits."""
+
+
+@define(eq=False)
+class Member:
+    """A peer on its way in."""
+
+    scope: trio.CancelScope
+    """Cancelled when it has to go."""
+    stuck_at: float = math.inf
+    """When it will have kept the bus waiting for too long; never while it is the bus that is to do something."""
+    dismissed_by: str = ""
+    """The limit that it had to go for, if it had to."""
+
+    def may_take(self, seconds: float) -> None:
+        """Note that the peer is to do something now; ``math.inf`` when it is the bus that is."""
+        if not self.dismissed_by:
+            self.stuck_at = trio.current_time() + seconds
+
+
+@define(eq=False)
+class Crowd:
+    """A number of places, and the limit that names it."""
+
+    count: int
+    limit: str
+    _limiter: trio.CapacityLimiter = field(init=False)
+    _members: dict[Member, None] = field(factory=dict, init=False)
+    _going: int = field(default=0, init=False)
+    """Members that were made to go and have not left yet."""
+    _short: trio.Event = field(factory=trio.Event, init=False)
+    """Set when somebody waits for a place."""
+
+    def __attrs_post_init__(self) -> None:
+        """Make the limiter."""
+        self._limiter = trio.CapacityLimiter(self.count)
+
+    def __len__(self) -> int:
+        """Return the number of members."""
+        return len(self._members)
+
+    async def enter(self, member: Member) -> None:
+        """Take a place when there is one; :meth:`leave` gives it back."""
+        if not self._limiter.available_tokens:
+            self._make_room(self._limiter.statistics().tasks_waiting + 1)
+            self._short.set()
+        await self._limiter.acquire_on_behalf_of(member)
+        self._members[member] = None
+
+    def leave(self, member: Member) -> None:
+        """Give a place back. Doing it twice is doing it once."""
+        if member in self._members:
+            del self._members[member]
+            self._going -= member.dismissed_by == self.limit
+            self._limiter.release_on_behalf_of(member)
+
+    @asynccontextmanager
+    async def place(self, member: Member) -> AsyncGenerator[None, None]:
+        """Hold a place for the time of the body."""
+        await self.enter(member)
+        try:
+            yield
+        finally:
+            self.leave(member)
+
+    async def keep_moving(self) -> NoReturn:
+        """Dismiss those who are stuck while others wait, until cancelled."""
+        while True:
+            await self._short.wait()
+            while waiting := self._limiter.statistics().tasks_waiting:
+                self._make_room(waiting)
+                await trio.sleep(_LOOK)
+            self._short = trio.Event()
+
+    def _make_room(self, wanted: int) -> None:
+        """Make as many members go as there are places wanted: those first that are stuck for the longest."""
+        now = trio.current_time()
+        while self._going < wanted:
+            member = min(self._members, key=_stuck_at, default=None)
+            if member is None or member.stuck_at > now:
+                return
+            self._going += 1
+            member.stuck_at, member.dismissed_by = math.inf, self.limit
+            member.scope.cancel()
+
+
+def _stuck_at(member: Member) -> float:
+    return member.stuck_at
