@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import inspect
+import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,18 +20,22 @@ import trio
 from attrs import frozen
 
 import t2bus
+from cli_helpers import command, run
 from t2bus import errors
+from t2bus.certs import issue_client, make_ca
+from t2bus.cli.parser import make_parser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_trio.plugin import MockClock
+    from trio.testing import MockClock
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 GUIDE = ROOT / "docs" / "guide.md"
 PROMISES = ROOT / "docs" / "promises.md"
-PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMAND_LINE = ROOT / "docs" / "command-line.md"
+PAGES = [README, ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 LONGEST_PROGRAM = 25
 
@@ -66,6 +73,12 @@ def quotes(page: Path) -> list[Block]:
 def section(page: Path, title: str) -> str:
     text = page.read_text(encoding="utf-8")
     return text.partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+def write_files(page: Path, folder: Path) -> None:
+    """Write what a page shows of files, which it names in the comment before."""
+    for block in blocks(page, "toml"):
+        (folder / block.mark).write_text(block.text, encoding="utf-8")
 
 
 def relative(path: Path) -> str:
@@ -108,6 +121,62 @@ def test_every_example_is_quoted() -> None:
     assert {block.mark for block in quotes(README)} == {relative(path) for path in (ROOT / "examples").glob("*.py")}
 
 
+# --- between machines
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder, where commands find the same t2bus, and the files that the README shows."""
+    if paths := os.environ.get("PYTHONPATH"):
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(str(Path(path).resolve()) for path in paths.split(os.pathsep)))
+    monkeypatch.chdir(tmp_path)
+    write_files(README, tmp_path)
+    return tmp_path
+
+
+def commands(title: str, address: str = "") -> list[list[str]]:
+    """Return the commands of a section without ``python -m t2bus``; with an address, this one instead of theirs."""
+    text = section(README, title).replace("\\\n", "")
+    found = [shlex.split(line) for line in re.findall(r"^```sh\npython -m t2bus (.*)\n```$", text, re.MULTILINE)]
+    return [[address if address and word == "tls:127.0.0.1:4242" else word for word in words] for words in found]
+
+
+async def test_between_machines(here: Path) -> None:
+    """Two commands make the certificates with which a bus, a subscriber and a publisher know each other."""
+    init, issue, serve, _, _ = commands("Between machines", "tls:127.0.0.1:0")
+    for words in (init, issue):
+        code, _, said = await run(*words)
+        assert (code, said) == (0, "")
+    async with command(*serve) as bus:
+        address = (await bus.stderr.until("serving at ")).partition("serving at ")[2]
+        *_, sub, pub = commands("Between machines", address)
+        async with command(*sub, "-n", "1") as subscriber:
+            await subscriber.stderr.until("subscribed")
+            code, _, said = await run(*pub)
+            assert (code, said) == (0, "t2bus: accepted for 1 connection\n")
+            assert await subscriber.stdout.next() == 'hello/alice\t{"text": "Hello Alice"}'
+
+
+async def test_rules_between_machines(here: Path) -> None:
+    """With the README's access rules, alice may publish as herself and not as bob."""
+    make_ca(here / "certs")
+    issue_client(here / "certs", "alice")
+    *_, serve, _, _ = commands("Between machines", "tls:127.0.0.1:0")
+    async with command(*serve, "--access", "access.toml") as bus:
+        address = (await bus.stderr.until("serving at ")).partition("serving at ")[2]
+        *_, pub = commands("Between machines", address)
+        assert (await run(*pub))[0] == 0
+        code, _, said = await run(*(word.replace("hello/alice", "hello/bob") for word in pub))
+        assert (code, said) == (1, "t2bus: 'alice' may not publish to 'hello/bob'\n")
+
+
+async def test_the_rules_are_explained(here: Path) -> None:
+    """The README's command that explains a rule says what the bus does."""
+    (words,) = re.findall(r"`python -m t2bus (access explain .*?)`", section(README, "Between machines"))
+    code, said, _ = await run(*shlex.split(words))
+    assert (code, said) == (1, "denied: no publish rule of everyone or 'alice' includes 'hello/bob'\n")
+
+
 # --- the guide
 
 
@@ -121,10 +190,13 @@ async def run_fragment(block: Block, module: ModuleType) -> None:
 
 
 async def test_the_guide_runs(
-    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    clock: MockClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The blocks of the guide, run one after the other as one program, print what their comments show."""
     monkeypatch.chdir(tmp_path)
+    make_ca(Path("certs"))
+    issue_client(Path("certs"), "alice")
+    write_files(GUIDE, tmp_path)
     module = ModuleType("guide")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     async with t2bus.open_bus() as bus, bus.open_client() as client:
@@ -159,6 +231,24 @@ def test_the_guide_tells_the_true_defaults() -> None:
 def defaults(names: dict[str, str]) -> Iterator[tuple[str, int | float]]:
     limits = attrs.asdict(t2bus.Limits())
     return ((name, limits[name]) for name in names)
+
+
+# --- the command line
+
+
+def options(parser: argparse.ArgumentParser) -> set[str]:
+    """Return the long options of a command and of those below it, but for those about t2bus itself."""
+    found = {option for option in parser._option_string_actions if option.startswith("--")}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found = found.union(*map(options, action.choices.values()))
+    return found - {"--version", "--verbose"}
+
+
+def test_the_page_names_every_option() -> None:
+    """The page of the command line has every long option, and no other one of t2bus."""
+    named = set(re.findall(r"(?<!-)--[a-z][a-z-]*", COMMAND_LINE.read_text(encoding="utf-8")))
+    assert named == options(make_parser())
 
 
 # --- all pages
