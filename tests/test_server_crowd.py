@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 import t2bus
-from bus_helpers import Note, settle
+from bus_helpers import Note, open_peer, settle
 from t2bus.server.crowd import Crowd, Member
 from tls_helpers import client_hello, log, open_watched_site, read_to_end
 
@@ -313,3 +313,12 @@ async def test_right_clients_in_a_crowd_that_stops(clock: trio.testing.MockClock
             await trio.sleep(0.3)
             await site.try_out()
         nursery.cancel_scope.cancel()
+
+
+async def test_who_was_turned_away_and_has_to_go_is_counted_once(clock: trio.testing.MockClock) -> None:
+    """A peer that is told why it is not let in, and makes room for another meanwhile, is one that was refused."""
+    limits = t2bus.Limits(handshakes=1, connections=1)
+    async with t2bus.open_bus("tcp:127.0.0.1:0", limits=limits) as bus, bus.open_client():
+        async with open_peer(bus), open_peer(bus):
+            await trio.sleep(8)
+        assert bus.statistics().refused == 2

@@ -1,6 +1,6 @@
 """What ``t2bus serve`` is told: by options, and by a configuration file that the options overrule.
 
-The file is TOML. Its keys are the long names of the options; paths in it count from its own folder::
+The file is TOML. Its keys are the long names of the options; the files that it names count from its own folder::
 
     addresses = ["unix:/run/t2bus/bus", "tls:0.0.0.0:4242"]
     access = "access.toml"

@@ -38,6 +38,9 @@ class Member:
     dismissed_by: str = ""
     """The limit that it had to go for, if it had to."""
 
+    was_refused: bool = False
+    """Whether it has been told already that it is not let in."""
+
     def may_take(self, seconds: float) -> None:
         """Note that the peer is to do something now; ``math.inf`` when it is the bus that is."""
         if not self.dismissed_by:

@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import struct
+import sys
 from typing import TYPE_CHECKING, Final
 
 from ..core.identity import Identity
@@ -29,14 +30,22 @@ _LINUX: Final = struct.Struct("=iII")
 _BSD: Final = struct.Struct("=IIh2x16I")
 """``struct xucred`` of macOS and the BSDs: version, user, number of groups, groups."""
 
+_IS_LINUX: Final = sys.platform.startswith("linux")
+"""Where there is an ``SO_PEERCRED`` elsewhere, it gives its fields in another order."""
+
 _SOL_LOCAL: Final = 0
 _LOCAL_PEERCRED: Final = 1
 
 
 def identity_of(stream: trio.SocketStream) -> Identity:
-    """Return the identity of the peer of a unix socket."""
+    """Return the identity of the peer of a unix socket.
+
+    Raises:
+      OSError: this system does not tell.
+
+    """
     get = stream.socket.getsockopt
-    if hasattr(socket, "SO_PEERCRED"):
+    if _IS_LINUX:
         return from_linux(get(socket.SOL_SOCKET, socket.SO_PEERCRED, _LINUX.size))
     return from_bsd(get(_SOL_LOCAL, _LOCAL_PEERCRED, _BSD.size))
 

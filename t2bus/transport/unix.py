@@ -44,7 +44,11 @@ _LOCK_PAUSE = 0.01
 async def connect(address: UnixAddress, peers: frozenset[str] = frozenset()) -> trio.abc.Stream:
     """Connect to a bus of this user, of root, or of one of the peers; raises ``OSError`` or ``ConnectFailed``."""
     stream = await trio.open_unix_socket(address.path)
-    identity = identity_of(stream)
+    try:
+        identity = identity_of(stream)
+    except OSError:
+        await trio.aclose_forcefully(stream)
+        raise
     if is_ours(identity, peers, root=True):
         return stream
     await trio.aclose_forcefully(stream)

@@ -1,0 +1,151 @@
+"""What ``t2bus serve`` is told: options, the configuration file, and how the two come together."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+
+from t2bus.cli import main
+from t2bus.cli.parser import make_parser
+from t2bus.cli.settings import BadSetting, Settings, read_settings
+from t2bus.limits import Limits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WHOLE = """
+addresses = ["unix:bus", "tls:0.0.0.0:4242"]
+access = "access.toml"
+peers = ["uid:1000", "gid:100"]
+insecure_no_auth = true
+
+[tls]
+ca = "certs/ca.pem"
+certificate = "/etc/bus.pem"
+key = "bus.key"
+
+[limits]
+connections = 4096
+drain = 2
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "bus.toml"
+
+
+def read(options: str) -> Settings:
+    """Read what is said after ``t2bus serve``."""
+    return read_settings(make_parser().parse_args(["serve", *shlex.split(options)]))
+
+
+def test_nothing_said() -> None:
+    """Without options everything is as it is by default."""
+    assert read("") == Settings()
+
+
+def test_options() -> None:
+    """Each option says what its name says."""
+    options = "tls:h:1 unix:b --ca a --certificate b --key c --access d --peer uid:1 --peer gid:2 --insecure-no-auth"
+    assert read(options) == Settings(
+        addresses=("tls:h:1", "unix:b"),
+        files={"ca": "a", "certificate": "b", "key": "c"},
+        access="d",
+        peers=("uid:1", "gid:2"),
+        insecure_no_auth=True,
+    )
+
+
+def test_limits() -> None:
+    """Counts and times are limits; of two values for one the last counts."""
+    limits = read("--limit connections=9 --limit stall=0.5 --limit connections=10").limits
+    assert limits == Limits(connections=10, stall=0.5)
+
+
+def test_a_file(file: Path) -> None:
+    """The file says the same as the options, and names files from its own folder on."""
+    file.write_text(WHOLE, encoding="utf-8")
+    folder = file.parent
+    assert read(f"--config {file}") == Settings(
+        addresses=("unix:bus", "tls:0.0.0.0:4242"),
+        files={"ca": f"{folder}/certs/ca.pem", "certificate": "/etc/bus.pem", "key": f"{folder}/bus.key"},
+        access=f"{folder}/access.toml",
+        peers=("uid:1000", "gid:100"),
+        limits=Limits(connections=4096, drain=2),
+        insecure_no_auth=True,
+    )
+
+
+def test_options_overrule_the_file(file: Path) -> None:
+    """What an option says counts, and the file counts where no option speaks."""
+    file.write_text(WHOLE, encoding="utf-8")
+    both = read(f"unix:other --config {file} --key mine.key --limit drain=3")
+    alone = read(f"--config {file}")
+    assert both == attrs.evolve(
+        alone,
+        addresses=("unix:other",),
+        files=alone.files | {"key": "mine.key"},
+        limits=Limits(connections=4096, drain=3),
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("--limit connections", "--limit 'connections': write NAME=VALUE"),
+        ("--limit connections=many", "--limit connections: 'many' is no number"),
+        ("--limit connections=1.5", "limit connections: 1.5 is no whole number"),
+        ("--limit connections=0", "limit connections: 0 is too small"),
+        ("--limit stall=-1", "limit stall: -1 is too small"),
+        ("--limit conections=1", "'conections' is no limit: did you mean connections?"),
+    ],
+)
+def test_wrong_options(options: str, says: str) -> None:
+    """A limit that is none is refused with its name and the reason."""
+    with pytest.raises(BadSetting) as caught:
+        read(options)
+    assert str(caught.value) == says
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("x = ", "is not TOML: "),
+        ("address = ['unix:a']", "'address' is no key: did you mean addresses?"),
+        ("zzz = 1", "'zzz' is no key: there are addresses, access, peers, insecure_no_auth, tls, limits"),
+        ("addresses = 'unix:a'", "addresses: this is no list of texts"),
+        ("addresses = [1]", "addresses: this is no list of texts"),
+        ("access = 1", "access: this is no text in quotes"),
+        ("insecure_no_auth = 1", "insecure_no_auth: this is no true or false"),
+        ("peers = ['alice']", "peers: 'alice' is no peer of a unix socket"),
+        ("tls = 'ca.pem'", "tls: this is no table"),
+        ("[tls]\ncert = 'a'", "'cert' is no key of [tls]"),
+        ("[tls]\nca = 1", "ca: this is no text in quotes"),
+        ("[limits]\nconnections = true", "limit connections: True is no whole number"),
+        ("[limits]\nstall = 'long'", "limit stall: 'long' is no number"),
+    ],
+)
+def test_wrong_files(file: Path, text: str, says: str) -> None:
+    """A file with anything else in it is refused with its name, the place and the reason."""
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(BadSetting) as caught:
+        read(f"--config {file}")
+    assert str(caught.value).startswith(str(file))
+    assert says in str(caught.value)
+
+
+def test_a_missing_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that is not there is wrong usage, told in one line."""
+    assert main(["serve", "--config", str(file)]) == 2
+    assert capsys.readouterr().err == f"t2bus: {file}: No such file or directory\n"
+
+
+@pytest.mark.parametrize("verb", ["serve tls:127.0.0.1:0", "pub a 1 --addr tls:127.0.0.1:1"])
+def test_certificates_that_cannot_be_used(verb: str, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A certificate that is not there is wrong usage of either end."""
+    assert main([*shlex.split(verb), "--ca", str(file), "--certificate", str(file)]) == 2
+    assert f"cannot read {file}: No such file or directory" in capsys.readouterr().err
