@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .limits import Limits as Limits
     from .protocol import PublishProtocol as PublishProtocol
     from .protocol import RequestProtocol as RequestProtocol
+    from .protocol import Struct as Struct
     from .server.bus import Bus as Bus
     from .server.bus import open_bus as open_bus
     from .server.bus import serve as serve
@@ -80,6 +81,7 @@ __all__ = [
     "ServiceBusy",
     "ServiceGone",
     "ServiceNotFound",
+    "Struct",
     "Subscription",
     "TlsFailed",
     "TopicClaimed",
@@ -114,6 +116,7 @@ _HOMES: dict[str, str] = {
     "Request": "client.service",
     "RequestProtocol": "protocol",
     "Requests": "client.service",
+    "Struct": "protocol",
     "Subscription": "client.subscription",
     "default_address": "transport.address",
     "open_bus": "server.bus",

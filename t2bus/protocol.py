@@ -10,12 +10,22 @@
     class HelloRequest(RequestProtocol[HelloResponse], prefix="hello"):
         name: str
 
+    @frozen
+    class UserId(Struct, transparent=True):
+        number: int
+
 The theory. A protocol is half of an address and all of a payload: on the bus its messages have topics that begin with
 its prefix, and bytes that :mod:`t2bus.payload` reads as its class. Publications and requests do not interact, so that a
 protocol of either role may use the same prefix.
 
+A message is a map of its fields. For peers that expect another **shape**, Rust's tuple structs and newtypes among them,
+the class line asks for it: ``as_array=True`` for an array of the values in their order, and ``transparent=True`` for
+the only value without anything around it. :class:`Struct` gives these options to what is no protocol: responses, and
+the classes of fields.
+
 The law of this module: a flawed protocol is found out where it is written, or else on its first use, before anything is
-sent. Its definition checks prefix and role; its first use checks decorator and annotations, which may look ahead.
+sent. Its definition checks prefix, role and shape; its first use checks decorator and annotations, which may look
+ahead.
 """
 
 from __future__ import annotations
@@ -34,6 +44,7 @@ from .topic import DEPTH, LENGTH, is_concrete, validate
 __all__ = [
     "PublishProtocol",
     "RequestProtocol",
+    "Struct",
     "decode",
     "decode_any",
     "encode",
@@ -46,14 +57,43 @@ __all__ = [
 R = TypeVar("R")
 
 
-class PublishProtocol:
+class Struct:
+    """The base of attrs classes within messages whose shape on the wire is not a map.
+
+    Ask for the shape in the class line: ``as_array=True`` or ``transparent=True``. Subclasses inherit it.
+
+    Raises, where the class is defined:
+      TypeError: it asks for both; or it is transparent, and ``__init__`` takes another number of fields than one.
+
+    """
+
+    __slots__ = ()
+    _t2bus_shape: ClassVar[payload.Shape] = payload.Shape.MAP
+
+    def __init_subclass__(cls, *, transparent: bool = False, as_array: bool = False, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if transparent and as_array:
+            raise TypeError(f"{cls.__name__} cannot be transparent and an array: choose one of them")
+        if transparent or as_array:
+            cls._t2bus_shape = payload.Shape.TRANSPARENT if transparent else payload.Shape.ARRAY
+
+    @classmethod
+    def __attrs_init_subclass__(cls) -> None:
+        """Check the fields, which are known once attrs has been over the class."""
+        others = getattr(super(), "__attrs_init_subclass__", None)
+        if others is not None:
+            others()
+        payload.check_shape(cls)
+
+
+class PublishProtocol(Struct):
     """The base of messages to publish.
 
     Name the prefix in the class line and decorate the class with ``@attrs.frozen`` or ``@attrs.define``. A subclass of
-    a protocol names a prefix of its own.
+    a protocol names a prefix of its own. The class line may ask for a shape too, as :class:`Struct` has it.
 
     Raises, where the class is defined:
-      TypeError: it names no prefix, or is a request as well.
+      TypeError: it names no prefix, or is a request as well; or it has not the fields that its shape asks for.
       InvalidTopic: its prefix is not a topic, or has wildcards.
 
     """
@@ -61,12 +101,14 @@ class PublishProtocol:
     __slots__ = ()
     _t2bus_prefix: ClassVar[str]
 
-    def __init_subclass__(cls, *, prefix: str | None = None, **kwargs: object) -> None:
-        super().__init_subclass__(**kwargs)
+    def __init_subclass__(
+        cls, *, prefix: str | None = None, transparent: bool = False, as_array: bool = False, **kwargs: object
+    ) -> None:
+        super().__init_subclass__(transparent=transparent, as_array=as_array, **kwargs)
         _declare(cls, prefix, "t2bus.PublishProtocol")
 
 
-class RequestProtocol(Generic[R]):
+class RequestProtocol(Struct, Generic[R]):
     """The base of requests whose response is of type ``R``: an attrs class, or whatever else a field may be.
 
     As :class:`PublishProtocol`; it is a TypeError too if no response type is named. ``R`` may be quoted and defined
@@ -76,8 +118,10 @@ class RequestProtocol(Generic[R]):
     __slots__ = ()
     _t2bus_prefix: ClassVar[str]
 
-    def __init_subclass__(cls, *, prefix: str | None = None, **kwargs: object) -> None:
-        super().__init_subclass__(**kwargs)
+    def __init_subclass__(
+        cls, *, prefix: str | None = None, transparent: bool = False, as_array: bool = False, **kwargs: object
+    ) -> None:
+        super().__init_subclass__(transparent=transparent, as_array=as_array, **kwargs)
         _, response = _written_response(cls)
         if response is None:
             line = _class_line(cls, f"t2bus.RequestProtocol[{cls.__name__}Response]", prefix)
@@ -114,7 +158,9 @@ def _class_line(cls: type, base: str, prefix: str | None) -> str:
         words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text[:LENGTH]).lower()
         return "/".join(re.findall(r"[a-z0-9][a-z0-9_]*", words)[:DEPTH])
 
-    return f'class {cls.__name__}({base}, prefix="{mended(prefix or "") or mended(cls.__name__)}"):'
+    shape = payload.shape_of(cls).value
+    options = f", {shape}=True" if shape else ""
+    return f'class {cls.__name__}({base}, prefix="{mended(prefix or "") or mended(cls.__name__)}"{options}):'
 
 
 def _written_response(cls: type) -> tuple[type, Any]:

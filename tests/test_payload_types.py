@@ -93,20 +93,8 @@ class Square:
 
 
 @frozen
-class Ring:
-    kind: Literal["circle"]
-    size: int
-    hole: int
-
-
-@frozen
 class Red:
     color: Literal[Color.RED]
-
-
-@frozen
-class Blue:
-    color: Literal[Color.BLUE]
 
 
 @frozen
@@ -253,7 +241,7 @@ ROUND_TRIPS: list[tuple[Any, object, object]] = [
     (UUID, SOME_UUID, "12345678-1234-5678-1234-567812345678"),
     (Color, Color.BLUE, "blue"),
     (Level, Level.HIGH, 2),
-    (Mixed, Mixed.NOTHING, None),
+    (Mixed, Mixed.NOTHING, "NOTHING"),
     (Rights, Rights.READ | Rights.WRITE, 3),
     (Literal["a", 1, True], True, True),
     (Literal[1, True], 1, 1),
@@ -291,16 +279,13 @@ ROUND_TRIPS: list[tuple[Any, object, object]] = [
     (Point, Point(1, 2), {"x": 1, "y": 2}),
     (Point | None, Point(1, 2), {"x": 1, "y": 2}),
     (Point | list[Point], [Point(1)], [{"x": 1, "y": 0}]),
-    (Circle | Square, Square("rectangle", 1), {"kind": "rectangle", "size": 1}),
-    (Circle | Ring, Ring("circle", 2, 1), {"kind": "circle", "size": 2, "hole": 1}),
-    (Red | Blue, Blue(Color.BLUE), {"color": "blue"}),
-    (Named | Renamed | Leaf, Renamed("a", "b"), {"name": "a", "old": "b", "x": 0}),
-    (Named | Renamed | Leaf, Named("a"), {"name": "a", "x": 0}),
-    (Named | Renamed | Leaf | str, Leaf(1), {"value": 1}),
-    (AllDefaults | Leaf, AllDefaults(2), {"x": 2}),
+    (Red, Red(Color.RED), {"color": "red"}),
+    (Circle | Square, Square("rectangle", 1), {"Square": {"kind": "rectangle", "size": 1}}),
+    (Named | Leaf | str, Leaf(1), {"Leaf": {"value": 1}}),
+    (Named | Leaf | str, "Leaf", "Leaf"),
     (Node, Node(1, Node(2)), {"value": 1, "next": {"value": 2, "next": None}}),
     (list[Node], [Node(1)], [{"value": 1, "next": None}]),
-    (Sum | Leaf, Sum(Leaf(1), Leaf(2)), {"left": {"value": 1}, "right": {"value": 2}}),
+    (Sum, Sum(Leaf(1), Leaf(2)), {"left": {"Leaf": {"value": 1}}, "right": {"Leaf": {"value": 2}}}),
     (Quoted, Quoted([Point(1)]), {"parts": [{"x": 1, "y": 0}]}),
     (Page[int], Page(1, [2]), {"first": 1, "items": [2], "more": None}),
     (list[Page[str]], [Page("a", [], {"b": "c"})], [{"first": "a", "items": [], "more": {"b": "c"}}]),
@@ -460,7 +445,8 @@ REFUSED_PLAIN: list[tuple[Any, object, str]] = [
     (Color, "green", "Color: this str is no Color"),
     (Color, ["red"], "Color: expected Color as str, got list"),
     (Level, True, "Level: expected Level as int, got bool"),
-    (Mixed, True, "Mixed: expected Mixed as None or int or str, got bool"),
+    (Mixed, "one", "Mixed: this str is no Mixed"),
+    (Mixed, 1, "Mixed: expected Mixed as str, got int"),
     (Literal["a"], "b", "Literal['a']: expected Literal['a'], got another str"),
     (Literal["a"], [], "Literal['a']: expected Literal['a'], got another list"),
     (list[int], "abc", "list[int]: expected list, got str"),
@@ -486,14 +472,6 @@ REFUSED_PLAIN: list[tuple[Any, object, str]] = [
     (Point, {"y": 1}, "Point.x: is missing"),
     (list[Point], [{"x": 1}, {"x": 1, "y": None}], "list[Point][1].y: expected int, got None"),
     (Node, {"value": 1, "next": {"next": None}}, "Node.next.value: is missing"),
-    (
-        Circle | Square,
-        {"kind": "star", "size": 1},
-        "Circle | Square: expected a kind of Circle, Square, got another str",
-    ),
-    (Circle | Square, {"size": 1}, "Circle | Square: expected a kind of Circle, Square, got another None"),
-    (Circle | Square, {"kind": [], "size": 1}, "Circle | Square: expected a kind of Circle, Square, got another list"),
-    (Named | Leaf, {"x": 1}, "Named | Leaf.value: is missing"),
     (Checked, {"x": 0}, "Checked: ValueError: 'x' must be > 0: 0"),
     (list[Checked], [{"x": 1}, {"x": 0}], "list[Checked][1]: ValueError: 'x' must be > 0: 0"),
 ]
@@ -569,11 +547,6 @@ class UndecoratedChild(Point):
     z: int
 
 
-@frozen
-class LikePoint:
-    x: int
-
-
 Untyped = attrs.make_class("Untyped", ["x"])
 
 NO_FORM: list[tuple[Any, str]] = [
@@ -597,8 +570,6 @@ NO_FORM: list[tuple[Any, str]] = [
     (list[int] | tuple[int, ...], "look alike on the wire"),
     (Point | dict[str, int], "look alike on the wire"),
     (Any | None, "look alike on the wire"),
-    (Page[int] | Page[str], "nothing tells .* apart"),
-    (Point | LikePoint, "nothing tells Point and LikePoint apart: give each a required field of its own, or a Literal"),
     (Circle | Literal["a"] | Undecorated, "Undecorated is neither"),
 ]
 

@@ -113,6 +113,7 @@ MISSING_PREFIXES = {
     "class A(RequestProtocol[int | None]): pass": 'class A(t2bus.RequestProtocol[int | None], prefix="a"):',
     "class A(RequestProtocol['Later']): pass": "class A(t2bus.RequestProtocol['Later'], prefix=\"a\"):",
     "class A(HelloRequest): pass": 'class A(t2bus.RequestProtocol[HelloResponse], prefix="a"):',
+    "class A(PublishProtocol, as_array=True): pass": 'class A(t2bus.PublishProtocol, prefix="a", as_array=True):',
 }
 
 

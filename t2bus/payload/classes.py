@@ -1,39 +1,58 @@
-"""Attrs classes: the maps they travel as, and what tells the maps of several classes apart.
+"""Attrs classes: the maps they travel as, or the arrays, or the bare values.
 
 The theory. A class travels as a map from the names of its fields to their values, for all fields that ``__init__``
 takes, private ones under their private names. cattrs generates the two functions that run over the fields, one line of
 code for each; what is done to a field is the form of its type. A class may lead back to itself, directly or through
 others: it then meets its own form, which is there before it is finished.
 
-Maps do not say which class they were. In a union of classes they are told apart by the value of a field that is a
-Literal in all of them, or else by their keys: one class after the other is taken out of the question by a required
-field that none of the rest has, and the last one needs none.
+The other two **shapes** are the map without what it says of the class: as an array it has no names, and a transparent
+class of one field is that field. They are what serde makes of Rust's tuple structs and newtypes.
 
 The law of this module: the reader's class may be older or newer than the writer's. A map may have fields that the class
-has not, and lack those that have a default.
+has not, and lack those that have a default. An array may lack the last ones, but an element too many has no name to be
+ignored by.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
-from typing import Annotated, Any, Final, Literal, NewType, TypeAlias, TypeVar, get_args, get_origin
+from enum import Enum
+from typing import Annotated, Any, Final, NewType, TypeAlias, TypeVar, get_args, get_origin
 
 import attrs
 from cattrs import Converter, override
 from cattrs.gen import make_dict_structure_fn_from_attrs, make_dict_unstructure_fn_from_attrs
 
 from .forms import Form, Function, Refusal, deepest, mismatch, name_of
-from .leaves import constant
 
-__all__ = ["Compile", "bare", "is_class", "one_of", "record", "said"]
+__all__ = ["Shape", "bare", "check_shape", "fields_of", "is_class", "record", "said", "shape_of"]
 
-Compile: TypeAlias = Callable[[Any], Form]
-_Choice: TypeAlias = Callable[[dict[str, Any]], Form]
+_Compile: TypeAlias = Callable[[Any], Form]
 
 # The generators of cattrs ask for one. Each field brings its own functions, so nothing is ever looked up in it.
 _CONVERTER: Final = Converter()
+
+
+class Shape(Enum):
+    """What the fields of a class become; the value is the option that asks for it."""
+
+    MAP = ""
+    ARRAY = "as_array"
+    TRANSPARENT = "transparent"
+
+
+def shape_of(cls: type) -> Shape:
+    """Tell the shape that a class was defined with, or inherits. A class that says nothing is a map."""
+    shape: Shape = getattr(cls, "_t2bus_shape", Shape.MAP)
+    return shape
+
+
+def check_shape(cls: type) -> None:
+    """Check that an attrs class has the fields that its shape asks for. Raises TypeError."""
+    fields = [field.name for field in attrs.fields(cls) if field.init]
+    if shape_of(cls) is Shape.TRANSPARENT and len(fields) != 1:
+        raise TypeError(f"{cls.__name__} is transparent: it takes one field, not {', '.join(fields) or 'none'}")
 
 
 def is_class(type_: Any) -> bool:
@@ -59,8 +78,10 @@ def said(error: Exception) -> str:
     return f"{type(error).__name__}: {error.args[0]}" if error.args else type(error).__name__
 
 
-def record(type_: Any, known: dict[Any, Form], compile_: Compile) -> Form:
+def record(type_: Any, known: dict[Any, Form], compile_: _Compile) -> Form:
     """Build the form of an attrs class and put it into ``known``.
+
+    While its fields are compiled ``known`` has it already: of infinite depth, and, if it is transparent, of no kind.
 
     Whatever a validator, a converter or ``__attrs_post_init__`` of the class raises refuses the map, in its own words.
     """
@@ -83,18 +104,24 @@ def record(type_: Any, known: dict[Any, Form], compile_: Compile) -> Form:
             missing = [field.name for field in fields if field.default is attrs.NOTHING and field.name not in plain]
             raise Refusal("is missing", f".{missing[0]}") if missing else Refusal(said(error)) from error
 
-    # Known before its fields are: they may lead back to it, and then it nests without end.
-    known[type_] = Form(frozenset([cls]), frozenset([dict]), math.inf, lower, lift)
-    parts = [(field, _compile_field(name, field, hint, compile_)) for field, hint in _fields(type_)]
+    check_shape(cls)
+    hints = fields_of(type_)
+    kinds, *functions = _SHAPES[shape_of(cls)](name, [field.name for field, _ in hints], lower, lift)
+    known[type_] = Form(frozenset([cls]), kinds, math.inf, *functions)
+    parts = [(field, _compile_field(name, field, hint, compile_)) for field, hint in hints]
     fields = [_with_functions(field, form) for field, form in parts]
     arguments = {parameter.__name__: Any for parameter in getattr(cls, "__parameters__", ())}
     write = make_dict_unstructure_fn_from_attrs(fields, cls, _CONVERTER)
     read = make_dict_structure_fn_from_attrs(fields, cls, _CONVERTER, arguments, _cattrs_detailed_validation=False)
-    known[type_] = attrs.evolve(known[type_], depth=1 + deepest(form for _, form in parts))
+    depth = deepest(form for _, form in parts)
+    if kinds:
+        known[type_] = attrs.evolve(known[type_], depth=1 + depth)
+    else:
+        known[type_] = attrs.evolve(known[type_], depth=depth, kinds=parts[0][1].kinds)
     return known[type_]
 
 
-def _fields(type_: Any) -> list[tuple[attrs.Attribute[Any], Any]]:
+def fields_of(type_: Any) -> list[tuple[attrs.Attribute[Any], Any]]:
     """List the fields that travel and their types, with the arguments of a generic class for its parameters."""
     cls = get_origin(type_) or type_
     attrs.resolve_types(cls)
@@ -109,7 +136,7 @@ def _fields(type_: Any) -> list[tuple[attrs.Attribute[Any], Any]]:
     return [(field, filled(field.type)) for field in attrs.fields(cls) if field.init]
 
 
-def _compile_field(owner: str, field: attrs.Attribute[Any], hint: Any, compile_: Compile) -> Form:
+def _compile_field(owner: str, field: attrs.Attribute[Any], hint: Any, compile_: _Compile) -> Form:
     """Compile the form of a field, or say which it is that has none: the way there is part of the TypeError."""
     if hint is None:  # an annotation of None has become its class
         raise TypeError(f"{owner}.{field.name} has no annotation")
@@ -143,68 +170,33 @@ def _with_functions(field: attrs.Attribute[Any], form: Form) -> attrs.Attribute[
     return field.evolve(type=Annotated[Any, functions])
 
 
-# --- several classes
+# --- shapes
+
+# Each function takes what lowers to a map and what lifts one, and returns the kinds and the functions of another shape.
+_Shaped: TypeAlias = tuple[frozenset[type], Function, Function]
 
 
-def one_of(classes: dict[Any, Form], compile_: Compile) -> list[Form]:
-    """Prepare attrs classes for one union: each lowers its own values, and all are lifted by one, for all are maps.
-
-    What tells the maps apart is settled here, once; to lift one, no class is tried in vain.
-
-    Raises:
-      TypeError: nothing tells their maps apart.
-
-    """
-    choose = _by_literal(classes, compile_) or _by_required_field(classes)
-    lowering = [attrs.evolve(form, kinds=frozenset()) for form in classes.values()]
-
-    def lift(plain: dict[str, Any]) -> object:
-        return choose(plain).lift(plain)
-
-    return [*lowering, Form(frozenset(), frozenset([dict]), 0, lift, lift)]
+def _as_map(_name: str, _fields: list[str], lower: Function, lift: Function) -> _Shaped:
+    return frozenset([dict]), lower, lift
 
 
-def _by_literal(classes: dict[Any, Form], compile_: Compile) -> _Choice | None:
-    """Tell classes apart by a field that is a Literal in all of them, with no value in two."""
-    hints = [{field.name: bare(hint) for field, hint in _fields(cls)} for cls in classes]
-    for name in hints[0]:
-        if all(get_origin(hint.get(name)) is Literal for hint in hints):
-            literals = [(form, hint[name]) for form, hint in zip(classes.values(), hints, strict=True)]
-            tags = [(form, compile_(literal).lower(value)) for form, literal in literals for value in get_args(literal)]
-            if len({(type(tag), tag) for _, tag in tags}) == len(tags):
-                expected = f"a {name} of {', '.join(map(name_of, classes))}"
-                tagged = constant(expected, tags)
-                return partial(_tagged, name, tagged.lift)
-    return None
+def _as_array(name: str, fields: list[str], lower: Function, lift: Function) -> _Shaped:
+    def lower_array(value: object) -> object:
+        return list(lower(value).values())
+
+    def lift_array(plain: object) -> object:
+        if type(plain) is not list:
+            raise mismatch(f"{name} as list", plain)
+        if len(plain) > len(fields):
+            raise Refusal(f"expected {len(fields)} elements, got {len(plain)}")
+        return lift(dict(zip(fields, plain, strict=False)))
+
+    return frozenset([list]), lower_array, lift_array
 
 
-def _tagged(name: str, lift: Function, plain: dict[str, Any]) -> Form:
-    """Choose by the value of a field."""
-    form: Form = lift(plain.get(name))
-    return form
+def _as_bare_value(_name: str, fields: list[str], lower: Function, lift: Function) -> _Shaped:
+    [only] = fields
+    return frozenset(), lambda value: lower(value)[only], lambda plain: lift({only: plain})
 
 
-def _by_required_field(classes: dict[Any, Form]) -> _Choice:
-    """Tell classes apart by a required field that no other has, taking out one class after the other.
-
-    Of ``Created(id, name)``, ``Renamed(id, name, old)`` and ``Deleted(id)`` the second goes first, by ``old``; then the
-    first has ``name`` to itself, and what is left is the third.
-    """
-    left = {cls: [field for field, _ in _fields(cls)] for cls in classes}
-
-    def first_with_own_field() -> tuple[Any, str]:
-        for cls, fields in left.items():
-            others = {field.name for other in left if other is not cls for field in left[other]}
-            for field in fields:
-                if field.default is attrs.NOTHING and field.name not in others:
-                    return cls, field.name
-        names = " and ".join(map(name_of, left))
-        raise TypeError(f"nothing tells {names} apart: give each a required field of its own, or a Literal field")
-
-    marks = []
-    while len(left) > 1:
-        cls, name = first_with_own_field()
-        marks.append((name, classes[cls]))
-        del left[cls]
-    last = classes[left.popitem()[0]]
-    return lambda plain: next((form for name, form in marks if name in plain), last)
+_SHAPES: Final = {Shape.MAP: _as_map, Shape.ARRAY: _as_array, Shape.TRANSPARENT: _as_bare_value}

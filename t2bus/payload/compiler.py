@@ -5,12 +5,16 @@
     None bool int float str bytes    themselves. An int has 64 bits; up to 2**53 it will do for a float and becomes one.
     datetime date time Decimal UUID  text; of a datetime the offset travels, not the name of its zone
     timedelta                        an int: microseconds
-    Enum, Literal                    the value; of a member its value
+    Enum                             text: the members' values if all are text, else their names. Of flags, and of
+                                     members that are values themselves, as in an IntEnum, the value
+    Literal                          the value; of a member what it travels as
     list tuple set frozenset         an array
     dict                             a map if the keys are text or bytes on the wire, else an array of [key, value]
-    attrs class                      a map from field name to value, of the fields that __init__ takes
-    X | Y                            as its member. Members differ in the type of their plain item; attrs classes may
-                                     differ in a required field, or in the value of a Literal field, instead.
+    attrs class                      a map from field name to value, of the fields that __init__ takes; an array of
+                                     the values, or the only value, if it was defined so
+    X | Y                            as its member. Members differ in the type of their plain item. Two or more attrs
+                                     classes, or enums that are text, are variants: {name of the class: the above},
+                                     the bare name of a class without fields, the text of an enum's member
     Any, object                      None, bool, int, float, str, bytes, and lists and dicts, with str keys, of these
 
 ``Annotated``, ``Final``, ``NewType`` and type aliases are what they stand for; a generic attrs class needs its
@@ -25,15 +29,21 @@ from __future__ import annotations
 import math
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, Flag
 from functools import cache, partial
 from types import UnionType
-from typing import Any, Final, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, Literal, Union, get_args, get_origin
 from uuid import UUID
 
-from .classes import bare, is_class, one_of, record, said
+import attrs
+
+from .classes import bare, fields_of, is_class, record, said
 from .forms import Form, Refusal, array, mapping, name_of, row, union
 from .leaves import INT, PLAIN, STR, constant, travels_as
+from .variants import variants
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 __all__ = ["form_of"]
 
@@ -110,19 +120,60 @@ def _compile(type_: Any, known: dict[Any, Form]) -> Form:
     if origin is tuple:
         return row([compile_(argument) for argument in arguments])
     if origin is dict:
-        return mapping(*map(compile_, arguments or [str, Any]))
+        key, value = arguments or (str, Any)
+        return mapping(_told_apart(key, compile_(key), known), compile_(value))
     if origin is Literal:
         return constant(name_of(type_), [(value, compile_(type(value)).lower(value)) for value in arguments])
     if origin in (Union, UnionType):
-        members = {bare(argument): compile_(argument) for argument in arguments}
-        classes = {member: members.pop(member) for member in list(members) if is_class(member)}
-        parts = one_of(classes, compile_) if len(classes) > 1 else classes.values()
-        return union(name_of(type_), [*members.values(), *parts])
-    if isinstance(origin, type) and issubclass(origin, Enum):
-        values = map(compile_, dict.fromkeys(type(member.value) for member in origin))
-        return travels_as(union(name_of(origin), values), origin, lambda member: member.value, origin)
+        return _union(name_of(type_), arguments, known)
+    if _is_enum(origin):
+        return _enum(origin, compile_)
     if is_class(type_):
         return record(type_, known, compile_)
     raise TypeError(
         f"{name_of(type_)} is neither an attrs class nor a type with a form: decorate it with @attrs.frozen"
     )
+
+
+def _union(name: str, members: Iterable[Any], known: dict[Any, Form]) -> Form:
+    """Compile a union."""
+    forms = {bare(member): _compile(member, known) for member in members}
+    enums = {member: form for member, form in forms.items() if _is_enum(member) and form.kinds == {str}}
+    classes = {member: form for member, form in forms.items() if is_class(member)}
+    tagged = {**classes, **enums} if len(classes) + len(enums) > 1 else {}
+    parts = [_told_apart(member, form, known) for member, form in forms.items() if member not in tagged]
+    return union(name, [*parts, *variants(name, classes, enums)] if tagged else parts)
+
+
+def _told_apart(type_: Any, form: Form, known: dict[Any, Form]) -> Form:
+    """See that the kinds of a form are known.
+
+    They are not while the field of a transparent class is compiled and has led back to the class. But they are those of
+    the field, which can be compiled now that the class is known, unless it needs them too.
+    """
+    if form.kinds or not math.isinf(form.depth):
+        return form
+    type_ = bare(type_)
+    known[type_] = attrs.evolve(form, kinds=frozenset([Form]))  # no plain item is one
+    [(_, hint)] = fields_of(type_)
+    kinds = _compile(hint, known).kinds
+    if Form in kinds:
+        raise TypeError(f"{name_of(type_)} may hold itself with nothing around it")
+    known[type_] = attrs.evolve(form, kinds=kinds)
+    return known[type_]
+
+
+def _is_enum(type_: Any) -> bool:
+    return isinstance(type_, type) and issubclass(type_, Enum)
+
+
+def _enum(kind: type[Enum], compile_: Callable[[Any], Form]) -> Form:
+    """Compile an enumeration.
+
+    A number without a meaning of its own is no more than the member's place, and changes when one is put in before.
+    """
+    meant = issubclass(kind, Flag) or all(isinstance(member, type(member.value)) for member in kind)
+    if meant or all(type(member.value) is str for member in kind):
+        values = map(compile_, dict.fromkeys(type(member.value) for member in kind))
+        return travels_as(union(name_of(kind), values), kind, lambda member: member.value, kind)
+    return travels_as(STR, kind, lambda member: member.name, kind.__getitem__)
