@@ -14,7 +14,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2026.10"
-nox.options.sessions = ["tests", "fuzz", "lint", "types"]
+nox.options.sessions = ["tests", "fuzz", "interop", "lint", "types"]
 nox.options.default_venv_backend = "virtualenv"
 
 ROOT = Path(__file__).parent
@@ -120,6 +120,13 @@ def fuzz(session: nox.Session) -> None:
     install_wheel(session, *group("test"))
     env = {"PYTHONSAFEPATH": "1", "T2BUS_FUZZ": "10000"}
     session.run("python", "-m", "pytest", "tests/test_fuzz_handshake.py", *session.posargs, env=env)
+
+
+@nox.session(requires=["wheel"])
+def interop(session: nox.Session) -> None:
+    """Join programs of the Rust crate t2_bus, which are built first; without cargo the tests say so and skip."""
+    install_wheel(session, *group("test"))
+    session.run("python", "-m", "pytest", "tests/interop", *session.posargs, env={"PYTHONSAFEPATH": "1"})
 
 
 @nox.session

@@ -54,6 +54,7 @@ class Peer:
     router: Router
     now: float = 0.0
     identity: Identity = ANONYMOUS
+    hello: m.Hello = HELLO
     link: Link = field(init=False)
     wakes: int = field(default=0, init=False)
     expelled: list[str] = field(factory=list, init=False)
@@ -62,7 +63,7 @@ class Peer:
 
     def __attrs_post_init__(self) -> None:
         self.link = self.router.connect(
-            HELLO, self.identity, wake=self._wake, close=self.reasons.append, expel=self.expelled.append
+            self.hello, self.identity, wake=self._wake, close=self.reasons.append, expel=self.expelled.append
         )
         self.read()
 
@@ -75,7 +76,7 @@ class Peer:
     def read(self) -> list[m.ServerMessage]:
         """Take all that waits, and say that it is written."""
         messages = self.link.outbox.take()
-        self.router.written(self.link)
+        self.router.written(self.link, self.now)
         return messages
 
     def disconnect(self) -> None:

@@ -78,7 +78,7 @@ class Wire:
         for _ in range(min(count, len(self.down))):
             self.program.session.feed(self.down.popleft())
         if moved and not self.down:
-            self.bus.router.written(self.link)
+            self.bus.router.written(self.link, 0.0)
         return moved
 
     def request(self, topic: str = "s", payload: bytes = b"q") -> int:

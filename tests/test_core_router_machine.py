@@ -211,7 +211,7 @@ class RouterMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 3))
     def written(self, number: int) -> None:
         who = self.some(number)
-        self.router.written(who.peer.link)
+        self.router.written(who.peer.link, self.now)
         self.look()
         for subscription in who.subscriptions.values():
             self.check_told(subscription)

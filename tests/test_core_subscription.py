@@ -202,7 +202,7 @@ def test_what_is_being_written_still_takes_room() -> None:
     subscriber.link.outbox.take()
     subscriber.credit(number, 1, 1)
     assert acknowledged(publisher.read()) == {1: 1}
-    subscriber.router.written(subscriber.link)
+    subscriber.router.written(subscriber.link, 0.0)
     assert acknowledged(publisher.read()) == {2: 1}
 
 

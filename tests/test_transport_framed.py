@@ -11,6 +11,7 @@ import trio.testing
 import t2bus
 from bus_helpers import HELLO, WELCOME, Bystanders, Peer, Site, open_peer
 from t2bus.errors import ProtocolViolation
+from t2bus.limits import Limits
 from t2bus.transport.dial import accept
 from t2bus.transport.transport import FramedTransport, Transport
 from t2bus.wire import messages as m
@@ -19,6 +20,7 @@ from t2bus.wire.codec import codec_for_bus
 from t2bus.wire.values import Deflated
 
 LIMIT = 4096
+LIMITS = Limits(handshake_bytes=LIMIT)
 
 
 def connect(stream: trio.abc.Stream) -> FramedTransport[m.ServerMessage, m.ClientMessage]:
@@ -29,7 +31,7 @@ def connect(stream: trio.abc.Stream) -> FramedTransport[m.ServerMessage, m.Clien
 async def test_two_ends_understand_each_other() -> None:
     """What one end sends the other receives, in batches, over whatever stream."""
     client_stream, bus_stream = trio.testing.memory_stream_pair()
-    client, bus = connect(client_stream), accept(bus_stream, LIMIT)
+    client, bus = connect(client_stream), accept(bus_stream, LIMITS)
     await client.send([HELLO, m.Ping(1)])
     assert await bus.receive() == [HELLO, m.Ping(1)]
     await bus.send([WELCOME])
@@ -39,7 +41,7 @@ async def test_two_ends_understand_each_other() -> None:
 async def test_bytes_that_come_one_by_one() -> None:
     """Messages are received whole, however their bytes are torn."""
     peer, stream = trio.testing.memory_stream_pair()
-    bus = accept(stream, LIMIT)
+    bus = accept(stream, LIMITS)
     messages: list[m.ClientMessage] = [HELLO, m.Ping(1), m.Subscribe(1, "x", 10, 10), m.Goodbye("so long")]
     received: list[m.ClientMessage] = []
 
@@ -58,7 +60,7 @@ async def test_bytes_that_come_one_by_one() -> None:
 async def test_a_cancelled_receive_loses_nothing() -> None:
     """Bytes that arrived before receiving was cancelled are part of what is received next."""
     peer, stream = trio.testing.memory_stream_pair()
-    bus = accept(stream, LIMIT)
+    bus = accept(stream, LIMITS)
     data = native.encode(HELLO)
     await peer.send_all(data[:7])
     with trio.CancelScope() as scope:
@@ -73,7 +75,7 @@ async def test_a_cancelled_receive_loses_nothing() -> None:
 async def test_the_end_of_a_stream() -> None:
     """A stream that its peer has closed is at its end, for receiving, and broken, for sending."""
     client_stream, bus_stream = trio.testing.memory_stream_pair()
-    client, bus = connect(client_stream), accept(bus_stream, LIMIT)
+    client, bus = connect(client_stream), accept(bus_stream, LIMITS)
     await client.send([HELLO])
     await bus.receive()
     await client.aclose()
@@ -98,7 +100,7 @@ async def test_the_own_end_closed() -> None:
 async def test_nothing_can_be_told_before_the_wire_is_known() -> None:
     """What a bus says to a peer that has not shown its wire is not sent."""
     peer, stream = trio.testing.memory_stream_pair()
-    bus = accept(stream, LIMIT)
+    bus = accept(stream, LIMITS)
     await bus.send([WELCOME])
     await bus.aclose()
     assert await peer.receive_some() == b""
@@ -108,7 +110,7 @@ async def test_the_limit_of_the_handshake_is_raised_after_it() -> None:
     """Frames are small until the handshake is over."""
     for raised in (False, True):
         peer, stream = trio.testing.memory_stream_pair()
-        bus = accept(stream, LIMIT)
+        bus = accept(stream, LIMITS)
         large = m.Goodbye("x" * LIMIT)
         await peer.send_all(native.encode(HELLO))
         await bus.receive()
@@ -144,7 +146,7 @@ async def test_a_slow_reader_is_told_from_one_that_does_not_read(autojump_clock:
 async def test_reading_a_part_of_a_frame_shows() -> None:
     """A transport says when it last read anything, be it one byte."""
     peer, stream = trio.testing.memory_stream_pair()
-    bus = accept(stream, LIMIT)
+    bus = accept(stream, LIMITS)
     assert bus.read_at < trio.current_time()
     before = trio.current_time()
     async with trio.open_nursery() as nursery:

@@ -12,6 +12,7 @@ from t2bus.wire.codec import codec_for_bus, codec_for_client
 from t2bus.wire.compression import deflate
 from t2bus.wire.framing import FrameDecoder
 from t2bus.wire.native import encode
+from t2bus.wire.rust import encode_ack
 from wire_corpus import CLIENT_MESSAGES, SERVER_MESSAGES, body_of
 
 HELLO = body_of(m.Hello(1, "t2bus-python", ("zlib",)))
@@ -41,10 +42,12 @@ def test_a_client_whose_first_frame_is_an_array_speaks_the_native_wire() -> None
 
 
 @pytest.mark.parametrize("first", range(256))
-def test_any_array_and_nothing_else_is_native(first: int) -> None:
-    """The first byte decides: an array of any size is this wire; a map, as in the Rust crate's wire, is not."""
+def test_the_first_byte_decides_which_wire_a_client_speaks(first: int) -> None:
+    """An array of any size is the native wire, a map is that of the Rust crate, and anything else is none."""
     if 0x80 <= first <= 0x9F:
         assert codec_for_client(bytes([first])).encode([m.Pong(1)]) == encode(m.Pong(1))
+    elif 0xA0 <= first <= 0xBF:
+        assert codec_for_client(bytes([first])).encode([m.Pong(1)]) == encode_ack(1)
     else:
         with pytest.raises(ProtocolViolation, match=r"not a t2bus/1 HELLO"):
             codec_for_client(bytes([first]))
@@ -58,7 +61,6 @@ def test_any_array_and_nothing_else_is_native(first: int) -> None:
         b"\x16\x03\x01\x02\x00\x01",
         b"\0",
         b"{}",
-        cbor2.dumps({"protocol": "t2"}),
         cbor2.dumps("HELLO"),
     ],
 )

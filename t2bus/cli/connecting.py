@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..client.connect import open_client
+from ..errors import TlsFailed
 from ..tls import client_context
 from ..transport.address import default_address
 from .settings import BadSetting
@@ -37,8 +38,11 @@ def open_client_of(arguments: argparse.Namespace) -> AbstractAsyncContextManager
     files = {"ca": arguments.ca, "certificate": arguments.certificate, "key": arguments.key}
     context: ssl.SSLContext | None = None
     if require_files([address], {name: path for name, path in files.items() if path is not None}):
-        context = client_context(**files)
-    return open_client(address, tls=context, peers=arguments.peer)
+        try:
+            context = client_context(**files)
+        except TlsFailed as error:
+            raise BadSetting(str(error)) from error
+    return open_client(address, tls=context, peers=arguments.peer, wire=arguments.wire)
 
 
 def require_files(addresses: list[str], files: Mapping[str, str]) -> bool:

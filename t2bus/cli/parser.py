@@ -133,6 +133,8 @@ def _add_headers(verb: Verb) -> None:
 def _add_addr(verb: Verb) -> None:
     text = f"where the bus is, {_ADDRESS}; by default where `t2bus serve` is"
     verb.add_argument("--addr", metavar="ADDR", help=text)
+    wire = "t2 for a bus of the Rust crate t2_bus; by default t2bus"
+    verb.add_argument("--wire", choices=["t2bus", "t2"], default="t2bus", help=wire)
     _add_certificates(verb, "client")
     _add_peer(verb, "whose bus it may be at a unix socket beside this user's and root's, uid:N or gid:N")
 

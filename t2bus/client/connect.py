@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 import trio
 
@@ -16,7 +16,7 @@ from ..transport.address import parse
 from ..transport.credentials import check_peers
 from ..transport.dial import connect
 from ..transport.tls import failure
-from ..wire.messages import ClientMessage, ServerMessage, Violation, Welcome
+from ..wire.messages import ClientMessage, Dialect, ServerMessage, Violation, Welcome
 from ..wire.native import VERSION
 from .client import Client
 from .connection import Connection
@@ -29,10 +29,21 @@ if TYPE_CHECKING:
 
 __all__ = ["open_client", "open_client_over"]
 
+_WIRES: Final = {"t2bus": Dialect.NATIVE, "t2": Dialect.T2}
+
+_WHO_LISTENS: Final = (
+    'is it a t2bus bus that listens there? One of the Rust crate t2_bus needs wire="t2" (on the command line --wire t2)'
+)
+
 
 @asynccontextmanager
 async def open_client(
-    address: str, *, tls: ssl.SSLContext | None = None, peers: Collection[str] = (), limits: Limits | None = None
+    address: str,
+    *,
+    tls: ssl.SSLContext | None = None,
+    peers: Collection[str] = (),
+    wire: Literal["t2bus", "t2"] = "t2bus",
+    limits: Limits | None = None,
 ) -> AsyncGenerator[Client, None]:
     """Connect to the bus at an address, and disconnect when the body ends.
 
@@ -45,20 +56,23 @@ async def open_client(
       tls: what this client shows and asks for at an address of TLS: ``t2bus.tls.client_context(...)``, or a context
         of your own that verifies the bus.
       peers: whose bus it may be at a unix socket, beside this user's and root's, as ``uid:N`` or ``gid:N``.
+      wire: ``"t2"`` for a bus of the Rust crate ``t2_bus``, whose wire is another one.
       limits: the client's own windows and times.
 
     Raises:
       InvalidAddress: the address is of no kind that the bus speaks, or needs ``tls``.
       ConnectFailed: no bus answers there, or it did not let this client in; the text says why.
       TlsFailed: it is a ConnectFailed for which certificates, keys or host names are the likely cause.
-      ValueError: ``tls`` does not verify the bus or is for one, or a peer is none.
+      ValueError: ``tls`` does not verify the bus or is for one, a peer is none, or there is no such wire.
 
     """
+    if wire not in _WIRES:
+        raise ValueError(f"there is no wire {wire!r}: it is 't2bus', or 't2' for a bus of the Rust crate t2_bus")
     own = limits or Limits()
     place, known = parse(address), check_peers(peers)
     if tls is not None:
         prepare(tls, is_server=False)
-    transport = await connect(place, own, tls, known)
+    transport = await connect(place, own, tls, known, _WIRES[wire])
     async with open_client_over(transport, own) as client:
         yield client
 
@@ -96,15 +110,11 @@ async def _shake_hands(
     except (trio.EndOfChannel, trio.BrokenResourceError) as error:
         if transport.is_secure:
             raise failure(error) from error
-        raise ConnectFailed(
-            "the connection was closed before a bus answered: is it a t2bus bus that listens there?"
-        ) from error
+        raise ConnectFailed(f"the connection was closed before a bus answered: {_WHO_LISTENS}") from error
     except ProtocolViolation as error:
         raise ConnectFailed(f"what listens there does not speak the wire of t2bus: {error}") from error
     if scope.cancelled_caught:
-        raise ConnectFailed(
-            f"no bus answered within {limits.handshake_time:g} s: is it a t2bus bus that listens there?"
-        )
+        raise ConnectFailed(f"no bus answered within {limits.handshake_time:g} s: {_WHO_LISTENS}")
     first, *rest = messages
     if isinstance(first, Violation):
         raise ConnectFailed(f"the bus did not let this client in: {first.text}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from ..errors import BusError, ProtocolViolation
-from ..wire.messages import Refused
+from ..wire.messages import Dialect, Refused
 from ..wire.values import ErrorCode
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Link:
     outbox: Outbox
     close: Callable[[str], None]
     expel: Callable[[str], None]
+    dialect: Dialect = Dialect.NATIVE
     permissions: Permissions | None = None
     """None when there are no access rules."""
     subscriptions: dict[int, Subscription] = field(factory=dict)

@@ -15,7 +15,7 @@ from attrs import define, field
 
 from ..errors import LimitExceeded, ProtocolViolation
 from ..topic import TopicTree, is_concrete
-from ..wire.messages import Credit, Deliver, Publication, Publish, Subscribe, Unsubscribe
+from ..wire.messages import Credit, Deliver, Dialect, Publication, Publish, Subscribe, Unsubscribe
 from ..wire.values import size_of
 from .subscription import Subscription, Ticket
 
@@ -76,12 +76,14 @@ class Broker:
             )
         if not message.messages or not message.size:
             raise ProtocolViolation("a subscription needs a window of at least one message and one byte")
+        # A client that knows no credit is bounded by its outbox alone.
+        gives_credit = link.dialect is Dialect.NATIVE
         subscription = Subscription(
             message.id,
             message.topic,
             link,
-            min(message.messages, limits.subscription_messages),
-            min(message.size, limits.subscription_bytes),
+            min(message.messages, limits.subscription_messages) if gives_credit else message.messages,
+            min(message.size, limits.subscription_bytes) if gives_credit else message.size,
             limits.stall,
             self.counters,
         )
@@ -212,12 +214,16 @@ class Broker:
             if subscription is not None:
                 subscription.grant(messages, size, now)
 
-    def written(self, link: Link) -> None:
+    def written(self, link: Link, now: float) -> None:
         """Deliver what waited for room in the outbox of a connection."""
         subscriptions = link.subscriptions
         waiting = [subscription for subscription in subscriptions.values() if subscription.backlog]
         for subscription in waiting:
+            held = subscription.held
             subscription.release()
+            if link.dialect is Dialect.T2 and 0 < subscription.held < held:
+                # Without credit, only what it reads shows that it lives.
+                subscription.stalls_at = now + subscription.stall
         if waiting:
             # Whoever went first goes last the next time, else one that is behind could take all the room for ever.
             subscriptions[waiting[0].id] = subscriptions.pop(waiting[0].id)

@@ -23,6 +23,7 @@ from .. import errors
 from ..wire import messages as m
 from ..wire.compression import ZLIB
 from ..wire.native import VERSION
+from ..wire.values import ErrorCode
 from .access import Verb
 from .link import Link
 from .outbox import Budget, Outbox
@@ -31,7 +32,7 @@ from .services import ServiceTable
 from .statistics import BusStatistics, Counters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ..limits import Limits
     from .access import Access, Permissions
@@ -108,7 +109,7 @@ class Router:
             close("it does not read: control messages that may not be dropped do not fit (Limits.control_bytes)")
 
         outbox = Outbox(limits.outbox_bytes, limits.control_bytes, self._total, wake, overflow)
-        link = self._links[self._last_link] = Link(self._last_link, identity, outbox, close, expel)
+        link = self._links[self._last_link] = Link(self._last_link, identity, outbox, close, expel, hello.dialect)
         link.permissions = self._permissions(identity)
         outbox.put_control(
             m.Welcome(
@@ -199,6 +200,9 @@ class Router:
                 self._services.unclaim(link, message)
             case m.Request():
                 self._services.request(link, message, now)
+                if link.dialect is m.Dialect.T2:
+                    # Its clients wait for this first, and only so long.
+                    link.outbox.accept(message.id, 0)
             case _:
                 assert_never(message)
 
@@ -232,10 +236,17 @@ class Router:
                 link.outbox.put_control(m.Violation(reason), reason)
                 link.expel(reason)
 
-    def written(self, link: Link) -> None:
+    def written(self, link: Link, now: float) -> None:
         """Note that what was taken from a connection's outbox is with the network, and use the room."""
         link.outbox.written()
-        self._broker.written(link)
+        self._broker.written(link, now)
+
+    def withhold(self, link: Link, count: int, calls: Sequence[int]) -> None:
+        """Note that so many messages were not sent to a client that could not have borne them, requests among them."""
+        self.counters.withheld += count
+        for call in calls:
+            text = "its service cannot be sent this request: it is too large for the wire of the service"
+            self._services.fail(link, m.Fail(call, ErrorCode.REMOTE_ERROR, text))
 
     def say_goodbye(self, text: str) -> None:
         """Put a last message in every outbox: the bus shuts down."""
@@ -272,6 +283,7 @@ class Router:
             violations=counters.violations,
             refused=counters.refused,
             denied=counters.denied,
+            withheld=counters.withheld,
         )
 
 

@@ -22,6 +22,7 @@ class Counters:
     violations: int = 0
     refused: int = 0
     denied: int = 0
+    withheld: int = 0
 
 
 @frozen
@@ -57,6 +58,8 @@ class BusStatistics:
     """Peers that were not let in: a handshake of TLS that failed, no room, or nobody who may connect."""
     denied: int
     """Operations that the access rules refused."""
+    withheld: int
+    """Messages that Rust clients were not sent because they could not have borne them."""
 
 
 @define(eq=False)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from ..wire.messages import Deliver, Gap, Publication
+from ..wire.messages import Deliver, Dialect, Gap, Publication
 
 if TYPE_CHECKING:
     from .link import Link
@@ -119,8 +119,10 @@ class Subscription:
         self.backlog.append(_Held(publication, size, ticket))
 
     def miss(self) -> None:
-        """Count a publication as dropped at this place of the stream."""
+        """Count a publication as dropped at this place of the stream; who cannot be told so is disconnected."""
         self.counters.dropped += 1
+        if self.link.dialect is Dialect.T2:
+            self.link.close("it lags, and its wire has no word for that: it does not read as fast as others publish")
         self._mark_missed(1)
 
     def _mark_missed(self, count: int) -> None:

@@ -9,6 +9,7 @@ leaves half a frame.
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 _logger = logging.getLogger("t2bus.server")
+
+_T2_SILENCE: Final = 90.0
+"""Seconds without a byte after which a client of the Rust crate is gone: it speaks every 30, and answers no pings."""
 
 _LONGEST_REASON: Final = 300
 """Characters of a reason in the log, which may quote the peer."""
@@ -94,16 +98,19 @@ class Connection:
 
     async def _converse(self) -> None:
         try:
-            link = self._link = await self._shake_hands()
+            link, rest = await self._shake_hands()
         except ProtocolViolation as error:
             await self._reject(str(error))
             return
         limits = self.router.limits
-        self._liveness = Liveness(limits.ping_interval, limits.silence, trio.current_time())
+        if link.dialect is m.Dialect.NATIVE:
+            self._liveness = Liveness(limits.ping_interval, limits.silence, trio.current_time())
+        else:
+            self._liveness = Liveness(math.inf, _T2_SILENCE, trio.current_time())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write, link)
             try:
-                await self._read(link)
+                await self._read(link, rest)
             except ProtocolViolation as error:
                 self.router.counters.violations += 1
                 self._reason = str(error)
@@ -115,21 +122,26 @@ class Connection:
                 self._reason = self._reason or "the peer closed it"
             nursery.cancel_scope.cancel()
 
-    async def _shake_hands(self) -> Link:
+    async def _shake_hands(self) -> tuple[Link, Sequence[m.ClientMessage]]:
+        """Return the connection's place in the router, and what came with the HELLO: a wire without one has begun."""
         limits = self.router.limits
         messages: Sequence[m.ClientMessage] = ()
         with trio.move_on_after(limits.handshake_time) as scope:
             messages = await self.transport.receive()
         if scope.cancelled_caught:
             raise ProtocolViolation(f"no HELLO within {limits.handshake_time:g} s")
-        if len(messages) != 1:
-            raise ProtocolViolation("HELLO is sent alone: the client waits for WELCOME")
-        hello = messages[0]
-        link = self.router.connect(hello, self.identity, wake=self._wake, close=self.close, expel=self.expel)
-        can_inflate = isinstance(hello, m.Hello) and "zlib" in hello.compressions
+        hello, *rest = messages
+        can_inflate = True
+        if isinstance(hello, m.Hello):
+            if rest and hello.dialect is m.Dialect.NATIVE:
+                raise ProtocolViolation("HELLO is sent alone: the client waits for WELCOME")
+            can_inflate = hello.dialect is not m.Dialect.NATIVE or "zlib" in hello.compressions
+        link = self._link = self.router.connect(
+            hello, self.identity, wake=self._wake, close=self.close, expel=self.expel
+        )
         self.transport.raise_limit(limits.frame, can_inflate=can_inflate)
         self.on_welcome()
-        return link
+        return link, rest
 
     async def _reject(self, reason: str) -> None:
         """Say why the connection is not to be, as far as the peer listens."""
@@ -138,16 +150,15 @@ class Connection:
         with trio.move_on_after(_LAST_WORDS):
             await self.transport.send([m.Violation(reason)])
 
-    async def _read(self, link: Link) -> None:
+    async def _read(self, link: Link, messages: Sequence[m.ClientMessage]) -> None:
         receive, feed = self.transport.receive, self.router.feed
         while True:
+            # Once the goodbye is said nothing that comes can be answered; only the peer's end is awaited.
+            if not self._finishing:
+                now = trio.current_time()
+                for message in messages:
+                    feed(link, message, now)
             messages = await receive()
-            if self._finishing:
-                # The goodbye is said: nothing that comes now can be answered, only the peer's end is awaited.
-                continue
-            now = trio.current_time()
-            for message in messages:
-                feed(link, message, now)
 
     async def _write(self, link: Link) -> None:
         outbox, send = link.outbox, self.transport.send
@@ -156,7 +167,9 @@ class Connection:
                 messages = outbox.take()
                 if messages:
                     await send(messages)
-                    self.router.written(link)
+                    self.router.written(link, trio.current_time())
+                    if link.dialect is m.Dialect.T2:
+                        self.router.withhold(link, *self.transport.take_withheld())
                 elif self._finishing:
                     return
                 else:

@@ -99,9 +99,9 @@ class Reception:
         with member.scope:
             try:
                 secure = await self._secure(listener.address, stream, member)
-                transport = accept(secure, self.router.limits.handshake_bytes)
+                transport = accept(secure, self.router.limits)
                 identify = partial(self._identify, listener.address, stream, secure)
-                await self._serve(transport, identify, origin, lambda: self._newcomers.leave(member))
+                await self._serve(transport, identify, origin, member)
             except TlsFailed as error:
                 self._note(origin, str(error))
             except trio.BrokenResourceError:
@@ -109,12 +109,12 @@ class Reception:
             finally:
                 self._newcomers.leave(member)
                 await trio.aclose_forcefully(stream)
-        if member.scope.cancelled_caught:
+        if member.scope.cancelled_caught and not member.was_refused:
             self._note(origin, f"it kept others waiting ({member.dismissed_by})")
 
     async def serve_local(self, transport: Transport[ClientMessage, ServerMessage]) -> None:
         """Serve a client of this process, until its connection ends."""
-        await self._serve(transport, lambda: LOCAL, LOCAL.name, lambda: None)
+        await self._serve(transport, lambda: LOCAL, LOCAL.name, Member(trio.CancelScope()))
 
     async def _secure(self, address: Address, stream: trio.SocketStream, member: Member) -> trio.abc.Stream:
         """Return the stream that messages travel on.
@@ -165,17 +165,18 @@ class Reception:
         transport: Transport[ClientMessage, ServerMessage],
         identify: Callable[[], Identity],
         origin: str,
-        on_welcome: Callable[[], None],
+        member: Member,
     ) -> None:
         try:
             identity = identify()
             self._require_room(identity)
         except BusError as error:
+            member.was_refused = True
             self._note(origin, str(error))
             await self._turn_away(transport, str(error))
             return
         label = identity.name if identity.name == origin else f"{identity} from {origin}"
-        connection = Connection(self.router, transport, identity, label, on_welcome)
+        connection = Connection(self.router, transport, identity, label, partial(self._newcomers.leave, member))
         self.connections[connection] = None
         self._by_identity[identity.name] += 1
         try:

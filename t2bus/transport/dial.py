@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 import attrs
@@ -10,7 +11,8 @@ import trio
 from attrs import frozen
 
 from ..errors import ConnectFailed, InvalidAddress
-from ..wire.codec import codec_for_bus, codec_for_client
+from ..wire.codec import codec_for_bus, codec_for_client, codec_for_rust_bus
+from ..wire.messages import ClientMessage, Dialect, ServerMessage
 from . import tcp, tls, unix
 from .address import Address, TcpAddress, TlsAddress, UnixAddress
 from .transport import FramedTransport, Transport
@@ -20,13 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from ..limits import Limits
-    from ..wire.messages import ClientMessage, ServerMessage
 
 __all__ = ["Listener", "accept", "connect", "open_listeners"]
 
 
 async def connect(
-    address: Address, limits: Limits, context: ssl.SSLContext | None = None, peers: frozenset[str] = frozenset()
+    address: Address,
+    limits: Limits,
+    context: ssl.SSLContext | None = None,
+    peers: frozenset[str] = frozenset(),
+    dialect: Dialect = Dialect.NATIVE,
 ) -> Transport[ServerMessage, ClientMessage]:
     """Connect to a bus.
 
@@ -35,6 +40,7 @@ async def connect(
       limits: the bounds of the handshake.
       context: for an address of TLS.
       peers: whose bus it may be, beside this user's and root's, at a unix socket.
+      dialect: the wire to speak.
 
     Raises:
       InvalidAddress: the address is of TLS, and there is no context for it.
@@ -58,7 +64,7 @@ async def connect(
         raise ConnectFailed(
             f"cannot connect to {address}: {reason}. Is a bus there? `python -m t2bus serve {address}` starts one"
         ) from error
-    codec = codec_for_bus()
+    codec = codec_for_bus() if dialect is Dialect.NATIVE else codec_for_rust_bus(limits)
     # A unix socket never leaves the machine: copying a payload there is cheaper than compressing it.
     return FramedTransport(
         stream,
@@ -84,9 +90,10 @@ def require_context(address: TlsAddress, context: ssl.SSLContext | None, side: s
     return context
 
 
-def accept(stream: trio.abc.Stream, limit: int) -> Transport[ClientMessage, ServerMessage]:
+def accept(stream: trio.abc.Stream, limits: Limits) -> Transport[ClientMessage, ServerMessage]:
     """Return the bus's end of a connection that has come in."""
-    return FramedTransport(stream, limit, codec_for_client)
+    choose = partial(codec_for_client, frame=limits.frame)
+    return FramedTransport(stream, limits.handshake_bytes, choose, first_frame=limits.frame)
 
 
 @frozen

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 import trio
 from attrs import define, field
 
-from ..wire.framing import FrameDecoder
+from ..wire.framing import HEADER_SIZE, FrameDecoder
 from ..wire.messages import ClientMessage, ServerMessage
+from ..wire.rust_client import ClientTranslator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,6 +72,12 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
     def raise_limit(self, frame: int, *, can_inflate: bool = True) -> None:
         """Allow frames of this size from the peer, now that the handshake is over, and know what it can read."""
 
+    def take_withheld(self) -> tuple[int, Sequence[int]]:
+        """Return how many messages the peer could not have borne and was not sent since the last time, and the calls
+        among them.
+        """
+        return 0, ()
+
     @abstractmethod
     async def aclose(self) -> None:
         """Close this end; immediate if cancelled."""
@@ -80,7 +87,8 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
 class FramedTransport(Transport[Incoming, Outgoing]):
     """Messages as frames on a stream.
 
-    ``codec`` is None on the side of a bus until the first frame has shown which wire the client speaks.
+    ``codec`` is None on the side of a bus until the first byte of the first frame has shown which wire the client
+    speaks. One whose wire has no HELLO may begin with a frame of up to ``first_frame`` bytes.
     """
 
     stream: trio.abc.Stream
@@ -89,8 +97,12 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     codec: Codec[Incoming, Outgoing] | None = None
     compresses: bool = False
     is_secure: bool = False
+    first_frame: int = 0
     writing_since: float | None = field(default=None, init=False)
     read_at: float = field(default=-math.inf, init=False)
+    _head: bytes = field(default=b"", init=False)
+    """The first bytes from the peer, until there is a codec."""
+    _withheld: int = field(default=0, init=False)
     _decoder: FrameDecoder = field(init=False)
     _receive_size: int = field(init=False)
 
@@ -110,11 +122,21 @@ class FramedTransport(Transport[Incoming, Outgoing]):
                 raise trio.EndOfChannel
             # No checkpoint from here on: what was read is decoded or the connection is over.
             self.read_at = trio.current_time()
+            if self.codec is None:
+                self._choose(data)
             frames = self._decoder.feed(bytes(data))
             if frames:
-                if self.codec is None:
-                    self.codec = self.choose(frames[0])
+                assert self.codec is not None
                 return self.codec.decode(frames)
+
+    def _choose(self, data: bytes | bytearray) -> None:
+        """Choose the codec, once enough has come to tell."""
+        self._head = (self._head + data)[: HEADER_SIZE + 1]
+        if len(self._head) > HEADER_SIZE:
+            self.codec = self.choose(self._head[HEADER_SIZE:])
+            if self.codec.translator is not None:
+                self._decoder.limit = max(self.limit, self.first_frame)
+                self._receive_size = _RECEIVE_SIZE
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
         """Write the messages as one run of bytes."""
@@ -150,6 +172,15 @@ class FramedTransport(Transport[Incoming, Outgoing]):
         self._receive_size = _RECEIVE_SIZE
         if not can_inflate and self.codec is not None:
             self.codec.inflate_limit = frame
+
+    def take_withheld(self) -> tuple[int, Sequence[int]]:
+        """Return what the translator of another wire has withheld."""
+        translator = None if self.codec is None else self.codec.translator
+        if not isinstance(translator, ClientTranslator):
+            return 0, ()
+        count, self._withheld = translator.withheld - self._withheld, translator.withheld
+        calls, translator.withheld_calls = translator.withheld_calls, []
+        return count, calls
 
     async def aclose(self) -> None:
         """Close the stream."""

@@ -1,7 +1,7 @@
 """A codec is one wire seen from one end: frames to messages, messages to bytes.
 
 A bus tells the wires apart by the first byte of the first frame, so that clients of different wires share one
-listener: a native frame is a CBOR array, and another wire is one more row in :func:`codec_for_client`.
+listener: a native frame is a CBOR array, one of the Rust crate ``t2_bus`` is a map.
 
 The law of this module: bytes in, messages out; messages in, bytes out.
 """
@@ -18,17 +18,23 @@ from . import messages as m
 from . import native
 from . import values as v
 from .compression import inflate
+from .rust import FRAME
+from .rust_bus import BusTranslator
+from .rust_client import ClientTranslator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["Codec", "codec_for_bus", "codec_for_client"]
+    from ..limits import Limits
+
+__all__ = ["Codec", "codec_for_bus", "codec_for_client", "codec_for_rust_bus"]
 
 Incoming = TypeVar("Incoming")
 Outgoing = TypeVar("Outgoing", bound=m.ClientMessage | m.ServerMessage)
 
 _ARRAY = 4
-"""The CBOR major type of an array, in the top three bits of its first byte."""
+_MAP = 5
+"""The CBOR major types of an array and a map, in the top three bits of their first byte."""
 
 
 @define(eq=False)
@@ -37,34 +43,51 @@ class Codec(Generic[Incoming, Outgoing]):
 
     ``inflate_limit`` is set, to a number of bytes, for a peer that cannot read compressed payloads: they are inflated
     for it, as long as the frame keeps within that many bytes, the subscription ids of a delivery aside.
+
+    ``translator`` is what stands between the native messages and a peer of another wire, and None between two that
+    speak this one. It turns compressed payloads into what its peer reads, so nothing is inflated for it.
     """
 
     decode: Callable[[Sequence[bytes]], list[Incoming]]
     encode_one: Callable[[Outgoing], bytes]
     inflate_limit: int | None = None
+    translator: ClientTranslator | BusTranslator | None = None
 
     def encode(self, messages: Iterable[Outgoing]) -> bytes:
         """Return the messages as the bytes of their frames, in order."""
-        if self.inflate_limit is not None:
+        if self.inflate_limit is not None and self.translator is None:
             messages = (_inflated(message, self.inflate_limit) for message in messages)
         return b"".join(map(self.encode_one, messages))
 
 
-def codec_for_client(first_frame: bytes) -> Codec[m.ClientMessage, m.ServerMessage]:
+def codec_for_client(first_frame: bytes, frame: int = FRAME) -> Codec[m.ClientMessage, m.ServerMessage]:
     """Return the bus's codec for the client whose first frame this is.
+
+    A Rust client is not told how large a payload may be: ``frame`` bounds what its payloads are inflated to until the
+    WELCOME says it.
 
     Raises:
       ProtocolViolation: the frame opens no wire that the bus speaks.
 
     """
-    if first_frame[0] >> 5 == _ARRAY:
+    major = first_frame[0] >> 5
+    if major == _ARRAY:
         return Codec(native.decode_client_messages, native.encode)
+    if major == _MAP:
+        translator = ClientTranslator(frame)
+        return Codec(translator.decode, translator.encode_one, translator=translator)
     raise ProtocolViolation("the first frame is not a t2bus/1 HELLO: this port speaks the t2bus wire only")
 
 
 def codec_for_bus() -> Codec[m.ServerMessage, m.ClientMessage]:
     """Return a client's codec."""
     return Codec(native.decode_server_messages, native.encode)
+
+
+def codec_for_rust_bus(limits: Limits) -> Codec[m.ServerMessage, m.ClientMessage]:
+    """Return a client's codec for a bus of the Rust crate; ``limits`` are the client's own."""
+    translator = BusTranslator(limits)
+    return Codec(translator.decode, translator.encode_one, translator=translator)
 
 
 def _inflated(message: Outgoing, limit: int) -> Outgoing:

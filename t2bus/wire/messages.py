@@ -13,6 +13,8 @@ The law of this module: values only. No bytes of the wire, no time, no I/O; a pa
 
 from __future__ import annotations
 
+import enum
+
 from attrs import define, field, frozen
 
 from .values import NO_HEADERS, ErrorCode, Headers, Payload
@@ -25,6 +27,7 @@ __all__ = [
     "ClientMessage",
     "Credit",
     "Deliver",
+    "Dialect",
     "Fail",
     "Gap",
     "Goodbye",
@@ -47,18 +50,27 @@ __all__ = [
 ]
 
 
+class Dialect(enum.Enum):
+    """The wire that a client speaks: the native one, or that of the Rust crate ``t2_bus``."""
+
+    NATIVE = "t2bus/1"
+    T2 = "t2_bus"
+
+
 @define
 class Publication:
     """One published message, shared by all its receivers.
 
     ``tail`` is the native codec's own: the encoded end of the frame, kept here so that it is made once for all
-    receivers. It is derived from the other fields, takes no part in equality, and is why this class is not frozen.
+    receivers; ``t2_frame`` is the same for Rust clients, the whole frame, and empty if they cannot take it. Both are
+    derived from the other fields, take no part in equality, and are why this class is not frozen.
     """
 
     topic: str
     payload: Payload
     headers: Headers = NO_HEADERS
     tail: bytes | None = field(default=None, init=False, eq=False, repr=False)
+    t2_frame: bytes | None = field(default=None, init=False, eq=False, repr=False)
 
 
 # --- both ways
@@ -97,11 +109,15 @@ class Violation:
 
 @frozen
 class Hello:
-    """Open the conversation: the version of the wire, who speaks, and the compressions that this end can read."""
+    """Open the conversation: the version of the wire, who speaks, and the compressions that this end can read.
+
+    ``dialect`` never travels: a codec whose wire has no HELLO says so in the one that it makes up.
+    """
 
     version: int
     agent: str
     compressions: tuple[str, ...] = ()
+    dialect: Dialect = Dialect.NATIVE
 
 
 @frozen

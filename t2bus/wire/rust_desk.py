@@ -1,0 +1,116 @@
+"""What a Rust client serves, and the requests that lie with it.
+
+The crate names a service by its topic and a request by 32 bits of the bus's choosing. Here each ``Srv`` is a claim of
+its own, though at most one of a topic comes to something, and each call has a number that no other call has now.
+
+A client may never answer. Its calls leave with their service; of those that were withdrawn, so that nobody waits for
+them, the youngest are remembered, because their end gives their place in the service's window back; the others are as
+many as that window allows.
+
+The law of this module: a number leaves all tables at once.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import define, field
+
+__all__ = ["WITHDRAWN", "Call", "Desk"]
+
+WITHDRAWN: Final = 1024
+"""Withdrawn calls that are remembered; the oldest goes first."""
+
+_U32: Final = 2**32 - 1
+
+
+@define(eq=False, repr=False)
+class _Service:
+    id: int
+    calls: set[int] = field(factory=set)
+    """By their numbers."""
+
+
+@define(eq=False, repr=False)
+class Call:
+    """A request that the client has to answer."""
+
+    id: int
+    service: _Service
+    is_withdrawn: bool = False
+
+
+@define(eq=False, repr=False)
+class Desk:
+    """The services and calls of one connection."""
+
+    _services: dict[str, dict[int, _Service]] = field(factory=dict, init=False)
+    """By topic, oldest first."""
+    _calls: dict[int, Call] = field(factory=dict, init=False)
+    """By number."""
+    _numbers: dict[int, int] = field(factory=dict, init=False)
+    """The numbers by call id."""
+    _withdrawn: dict[int, None] = field(factory=dict, init=False)
+    """The numbers of withdrawn calls, oldest first."""
+    _last_number: int = field(default=0, init=False)
+
+    def __len__(self) -> int:
+        """Return the number of calls."""
+        return len(self._calls)
+
+    # --- services
+
+    def claim(self, service: int, topic: str) -> None:
+        """Begin a service, which may still be refused."""
+        self._services.setdefault(topic, {})[service] = _Service(service)
+
+    def unclaim(self, topic: str, service: int | None = None) -> int | None:
+        """End this service of a topic, or its oldest, with all its calls; return its id if it was there."""
+        services = self._services.get(topic, {})
+        ended = services.pop(next(iter(services), 0) if service is None else service, None)
+        if ended is None:
+            return None
+        for number in ended.calls.copy():
+            self.end(number)
+        if not services:
+            del self._services[topic]
+        return ended.id
+
+    def serves(self, topic: str, service: int) -> bool:
+        """Whether this service of this topic has not ended."""
+        return service in self._services.get(topic, {})
+
+    # --- calls
+
+    def next_number(self) -> int:
+        """Return a number that no call has."""
+        number = self._last_number + 1 & _U32
+        while number in self._calls:
+            number = number + 1 & _U32
+        return number
+
+    def begin(self, number: int, call: int, topic: str, service: int) -> None:
+        """Remember a call of a service that has not ended."""
+        self._last_number = number
+        owner = self._services[topic][service]
+        owner.calls.add(number)
+        self._calls[number] = Call(call, owner)
+        self._numbers[call] = number
+
+    def end(self, number: int) -> Call | None:
+        """Forget a call, and return it if it was there."""
+        call = self._calls.pop(number, None)
+        if call is not None:
+            call.service.calls.remove(number)
+            del self._numbers[call.id]
+            self._withdrawn.pop(number, None)
+        return call
+
+    def withdraw(self, call: int) -> None:
+        """Note that nobody waits for a call any more, if it has not ended."""
+        number = self._numbers.get(call)
+        if number is not None:
+            self._calls[number].is_withdrawn = True
+            self._withdrawn[number] = None
+            if len(self._withdrawn) > WITHDRAWN:
+                self.end(next(iter(self._withdrawn)))
