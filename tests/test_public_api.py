@@ -22,8 +22,8 @@ PUBLIC = """
 BindFailed Bus BusError BusStatistics Client ClientStatistics ConnectFailed Disconnected InvalidAccess InvalidAddress
 InvalidTopic Lagged LimitExceeded Limits MalformedMessage MessageTooLarge PermissionDenied ProtocolViolation
 PublishProtocol Publisher Received RemoteError Request RequestProtocol RequestTimeout Requests ServiceBusy ServiceGone
-ServiceNotFound Struct Subscription TlsFailed TopicClaimed TopicTooBroad __version__ default_address open_bus open_client serve
-testing tls topic
+ServiceNotFound Struct Subscription TlsFailed TopicClaimed TopicTooBroad __version__ default_address open_bus
+open_client serve testing tls topic
 """
 
 

@@ -164,6 +164,7 @@ class Connection:
         try:
             with trio.move_on_after(session.limits.drain):
                 await self._finished.wait()
+                await self.transport.end()
                 # The bus closes first: a socket that is closed with bytes unread takes back what it has not sent yet.
                 with trio.move_on_after(_LAST_WORDS):
                     await self._ended.wait()

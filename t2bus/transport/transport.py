@@ -6,6 +6,7 @@ There are two kinds. A *framed* transport turns batches into bytes on a Trio str
 
 from __future__ import annotations
 
+import contextlib
 import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
@@ -71,6 +72,9 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
 
     def raise_limit(self, frame: int, *, can_inflate: bool = True) -> None:
         """Allow frames of this size from the peer, now that the handshake is over, and know what it can read."""
+
+    async def end(self) -> None:
+        """Let the peer see that nothing more will be sent, where its wire has no word for that."""
 
     def take_withheld(self) -> tuple[int, Sequence[int]]:
         """Return how many messages the peer could not have borne and was not sent since the last time, and the calls
@@ -172,6 +176,13 @@ class FramedTransport(Transport[Incoming, Outgoing]):
         self._receive_size = _RECEIVE_SIZE
         if not can_inflate and self.codec is not None:
             self.codec.inflate_limit = frame
+
+    async def end(self) -> None:
+        """Close the sending side of a stream to a bus of the Rust crate, which knows no goodbye."""
+        is_translated = self.codec is not None and self.codec.translator is not None
+        if is_translated and isinstance(self.stream, trio.abc.HalfCloseableStream):
+            with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self.stream.send_eof()
 
     def take_withheld(self) -> tuple[int, Sequence[int]]:
         """Return what the translator of another wire has withheld."""

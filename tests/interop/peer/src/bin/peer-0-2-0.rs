@@ -1,0 +1,11 @@
+//! The peer on version 0.2.0 of the library.
+
+use t2_bus_0_2_0 as t2_bus;
+
+#[path = "../peer.rs"]
+mod peer;
+
+#[tokio::main]
+async fn main() {
+    peer::main().await
+}
