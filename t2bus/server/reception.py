@@ -106,6 +106,9 @@ class Reception:
                 self._note(origin, str(error))
             except trio.BrokenResourceError:
                 self._note(origin, "it closed the connection before it said anything")
+            except Exception:
+                # A bug in here must cost one connection, not the bus.
+                _logger.exception("connection of %s: internal error", origin)
             finally:
                 self._newcomers.leave(member)
                 await trio.aclose_forcefully(stream)

@@ -1,10 +1,9 @@
 """The native wire, ``t2bus/1``: each message is one flat CBOR array ``[kind, …]``. ``docs/wire.md`` is its
 specification.
 
-Decoding trusts nothing. The CBOR reader is hardened: no tags, nothing of indefinite length, no duplicate keys, a small
-depth; the array must fill its frame exactly; then each element is checked for its exact type and range, so that a
-message class always holds what its annotations say. Whatever the bytes are, the outcome is a message or a
-:class:`~t2bus.errors.ProtocolViolation` that shows where the frame begins.
+Decoding trusts nothing. The CBOR reader is hardened (:mod:`.cbor`); the array must fill its frame exactly; then each
+element is checked for its exact type and range, so that a message class always holds what its annotations say. Whatever
+the bytes are, the outcome is a message or a :class:`~t2bus.errors.ProtocolViolation` that shows where the frame begins.
 
 Encoding is a table too. The messages that carry payloads are assembled by hand from precomputed pieces, since each
 passes here once per publication and receiver; the end of a publication's frame (topic, payload, headers) is the same
@@ -19,13 +18,14 @@ import io
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import cbor2
 
 from ..errors import ProtocolViolation
 from . import messages as m
 from . import values as v
+from .cbor import encode_head, encode_text, make_reader, violation
 
 __all__ = ["VERSION", "decode_client_messages", "decode_server_messages", "encode"]
 
@@ -34,51 +34,27 @@ VERSION: Final = 1
 _MAX_DEPTH = 2
 _DEFLATED = 1
 """A compressed payload is the array ``[1, bytes]`` where a plain one is the bytes alone."""
-_SHOWN = 16
-"""Bytes of a bad frame that its error shows."""
 
 
 # --- decoding: hardened CBOR
 
 
-class _RefuseTags(dict[int, Callable[..., object]]):
-    """A table of semantic decoders that has a refusing one for every tag."""
-
-    def __missing__(self, tag: int) -> Callable[..., object]:
-        def refuse(*_: object) -> NoReturn:
-            raise cbor2.CBORDecodeError(f"tag {tag} is not allowed")
-
-        return refuse
-
-
 def _items(frames: Sequence[bytes]) -> Iterable[list[Any]]:
     """Yield the array in each frame. One reader serves the batch: making one costs as much as reading a frame."""
     buffer = io.BytesIO(b"".join(frames))
-    read = cbor2.CBORDecoder(
-        buffer,
-        semantic_decoders=_RefuseTags(),
-        max_depth=_MAX_DEPTH,
-        allow_indefinite=False,
-        allow_duplicate_keys=False,
-        strict_hashable_types=True,
-    ).decode
+    read = make_reader(buffer, _MAX_DEPTH).decode
     end = 0
     for frame in frames:
         end += len(frame)
         try:
             item = read()
         except cbor2.CBORError as error:
-            raise _violation(f"a frame is not the CBOR this wire allows: {error}", frame) from error
+            raise violation(f"a frame is not the CBOR this wire allows: {error}", frame) from error
         if buffer.tell() != end:
-            raise _violation("a frame holds more or less than one CBOR item", frame)
+            raise violation("a frame holds more or less than one CBOR item", frame)
         if type(item) is not list or not item:
-            raise _violation("a frame is not an array that starts with its kind", frame)
+            raise violation("a frame is not an array that starts with its kind", frame)
         yield item
-
-
-def _violation(text: str, frame: bytes) -> ProtocolViolation:
-    """Return the error that names a frame by how it begins, which shows its kind and mostly its id."""
-    return ProtocolViolation(f"{text} [{len(frame)} bytes: {frame[:_SHOWN].hex(' ')}]")
 
 
 # --- decoding: exact types
@@ -218,11 +194,11 @@ def _decode(frames: Sequence[bytes], kinds: Mapping[int, _Check]) -> list[Any]:
     for frame, item in zip(frames, _items(frames), strict=True):
         kind = item[0]
         if type(kind) is not int or (read := kinds.get(kind)) is None:
-            raise _violation("a message is of a kind that this end does not take", frame)
+            raise violation("a message is of a kind that this end does not take", frame)
         try:
             decoded.append(read(item))
         except ProtocolViolation as error:
-            raise _violation(str(error), frame) from error
+            raise violation(str(error), frame) from error
     return decoded
 
 
@@ -240,33 +216,18 @@ def decode_server_messages(frames: Sequence[bytes]) -> list[m.ServerMessage]:
 
 _FRAME = struct.Struct(">I")
 _PUBLISH = struct.Struct(">IBBBQB")
-_INLINE = 24
-"""Numbers below this stand in the first byte of a CBOR item; 24 to 27 there say that 1, 2, 4 or 8 bytes follow."""
-_LIMITS = (1 << 8, 1 << 16, 1 << 32, 1 << 64)
-_HEADS = tuple(map(struct.Struct, (">BB", ">BH", ">BI", ">BQ")))
-
-
-def _head(major: int, number: int) -> bytes:
-    """Return the CBOR head of an item: its major type and its number, as short as it goes."""
-    if number < _INLINE:
-        return bytes((major << 5 | number,))
-    size = next(size for size, limit in enumerate(_LIMITS) if number < limit)
-    return _HEADS[size].pack(major << 5 | _INLINE + size, number)
-
-
-_encode_text = lru_cache(maxsize=4096)(cbor2.dumps)
 _encode_ids = lru_cache(maxsize=1024)(cbor2.dumps)
 
 
 def _encode_payload(payload: v.Payload) -> bytes:
     if type(payload) is v.Deflated:
         return b"\x82\x01" + _encode_payload(payload.data)
-    return _head(2, len(payload)) + payload  # type: ignore[arg-type, operator]
+    return encode_head(2, len(payload)) + payload  # type: ignore[arg-type, operator]
 
 
 def _tail(publication: m.Publication) -> bytes:
     if publication.tail is None:
-        tail = _encode_text(publication.topic) + _encode_payload(publication.payload)
+        tail = encode_text(publication.topic) + _encode_payload(publication.payload)
         publication.tail = tail + cbor2.dumps(dict(publication.headers)) if publication.headers else tail
     return publication.tail
 
@@ -289,7 +250,7 @@ def _encode_deliver(message: m.Deliver) -> bytes:
 
 def _encode_carrier(kind: int, elements: Sequence[object], payload: v.Payload, headers: v.Headers) -> bytes:
     """Frame a message that ends in a payload and perhaps headers."""
-    parts = [_head(4, 2 + len(elements) + bool(headers)), _head(0, kind), *map(cbor2.dumps, elements)]
+    parts = [encode_head(4, 2 + len(elements) + bool(headers)), encode_head(0, kind), *map(cbor2.dumps, elements)]
     parts.append(_encode_payload(payload))
     if headers:
         parts.append(cbor2.dumps(dict(headers)))

@@ -22,8 +22,8 @@ import cbor2
 from attrs import frozen
 
 from ..errors import ProtocolViolation
+from .cbor import encode_head, encode_text, make_reader, violation
 from .framing import frame as _frame
-from .native import _encode_text, _head, _RefuseTags, _violation
 
 __all__ = [
     "FRAME",
@@ -173,16 +173,8 @@ def _read_quickly(match: re.Match[bytes]) -> Carrier | Answer | None:
 def _read(frame: bytes) -> Any:
     """Return the one CBOR item of a frame."""
     buffer = io.BytesIO(frame)
-    decoder = cbor2.CBORDecoder(
-        buffer,
-        semantic_decoders=_RefuseTags(),
-        max_depth=_MAX_DEPTH,
-        allow_indefinite=False,
-        allow_duplicate_keys=False,
-        strict_hashable_types=True,
-    )
     try:
-        item = decoder.decode()
+        item = make_reader(buffer, _MAX_DEPTH).decode()
     except cbor2.CBORError as error:
         raise ProtocolViolation(f"a frame is not the CBOR this wire allows: {error}") from error
     if buffer.tell() != len(frame):
@@ -293,7 +285,7 @@ def _decode_one(frame: bytes, kinds: Mapping[str, _Row]) -> Any:
         (kind, read), fields = _content(item.get("content"), kinds)
         return read(number, kind, fields)
     except ProtocolViolation as error:
-        raise _violation(str(error), frame) from error
+        raise violation(str(error), frame) from error
 
 
 def decode_client_frames(frames: Sequence[bytes]) -> list[Control | Carrier | Answer]:
@@ -310,12 +302,12 @@ def decode_server_frames(frames: Sequence[bytes]) -> list[Carrier | Answer | Ack
 
 
 def _start(number: int, content: bytes) -> bytes:
-    return b"\xa2\x62id" + _head(0, number) + b"\x67content" + content
+    return b"\xa2\x62id" + encode_head(0, number) + b"\x67content" + content
 
 
 def _end(body: Body) -> bytes:
     flag = b"\xf5" if body.is_compressed else b"\xf4"
-    return b"".join((b"\x67payload\xa2\x64data", _head(2, len(body.data)), body.data, b"\x6dis_compressed", flag))
+    return b"".join((b"\x67payload\xa2\x64data", encode_head(2, len(body.data)), body.data, b"\x6dis_compressed", flag))
 
 
 def encode_control(number: int, kind: Kind, topic: str = "") -> bytes:
@@ -326,19 +318,19 @@ def encode_control(number: int, kind: Kind, topic: str = "") -> bytes:
 
 def encode_carrier(number: int, kind: Kind, topic: str, body: Body) -> bytes:
     """Return ``Pub`` or ``Req``, for either direction."""
-    content = b"\xa1" + _encode_text(kind.value) + b"\xa2\x65topic" + _encode_text(topic)
+    content = b"\xa1" + encode_text(kind.value) + b"\xa2\x65topic" + encode_text(topic)
     return _frame(_start(number, content) + _end(body))
 
 
 def encode_answer(request: int, status: Status, number: int, body: Body) -> bytes:
     """Return ``Rsp``, for either direction."""
-    fields = b"\xa1\x63Rsp\xa3\x66req_id" + _head(0, request) + b"\x66status" + _encode_text(status.value)
+    fields = b"\xa1\x63Rsp\xa3\x66req_id" + encode_head(0, request) + b"\x66status" + encode_text(status.value)
     return _frame(_start(number, fields) + _end(body))
 
 
 def encode_ack(operation: int, failure: Failure | None = None, recipients: int | None = None) -> bytes:
     """Return a bus's answer to a frame. Its own id says nothing, and is 0."""
-    content = b"\xa1\x63Ack\xa3\x66msg_id" + _head(0, operation) + b"\x63err" + _encode_failure(failure)
+    content = b"\xa1\x63Ack\xa3\x66msg_id" + encode_head(0, operation) + b"\x63err" + _encode_failure(failure)
     return _frame(_start(0, content + b"\x6enum_recipients" + cbor2.dumps(recipients)))
 
 

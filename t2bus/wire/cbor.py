@@ -1,0 +1,71 @@
+"""CBOR as both wires read and write it.
+
+The reader is hardened: no tags, nothing of indefinite length, no duplicate keys, a small depth. What it returns is
+still of any type: a wire checks that, element by element.
+
+The law of this module: bytes in, values out; values in, bytes out.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import cbor2
+
+from ..errors import ProtocolViolation
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+__all__ = ["encode_head", "encode_text", "make_reader", "violation"]
+
+_SHOWN: Final = 16
+"""Bytes of a bad frame that its error shows."""
+
+
+class _RefuseTags(dict[int, Callable[..., object]]):
+    """A table of semantic decoders that has a refusing one for every tag."""
+
+    def __missing__(self, tag: int) -> Callable[..., object]:
+        def refuse(*_: object) -> NoReturn:
+            raise cbor2.CBORDecodeError(f"tag {tag} is not allowed")
+
+        return refuse
+
+
+def make_reader(buffer: BinaryIO, depth: int) -> cbor2.CBORDecoder:
+    """Return a reader of one item after the other, of at most so many containers inside each other."""
+    return cbor2.CBORDecoder(
+        buffer,
+        semantic_decoders=_RefuseTags(),
+        max_depth=depth,
+        allow_indefinite=False,
+        allow_duplicate_keys=False,
+        strict_hashable_types=True,
+    )
+
+
+def violation(text: str, frame: bytes) -> ProtocolViolation:
+    """Return the error that names a frame by how it begins, which shows its kind and mostly its id."""
+    return ProtocolViolation(f"{text} [{len(frame)} bytes: {frame[:_SHOWN].hex(' ')}]")
+
+
+_INLINE = 24
+"""Numbers below this stand in the first byte of a CBOR item; 24 to 27 there say that 1, 2, 4 or 8 bytes follow."""
+_LIMITS = (1 << 8, 1 << 16, 1 << 32, 1 << 64)
+_HEADS = tuple(map(struct.Struct, (">BB", ">BH", ">BI", ">BQ")))
+
+
+def encode_head(major: int, number: int) -> bytes:
+    """Return the CBOR head of an item: its major type and its number, as short as it goes."""
+    if number < _INLINE:
+        return bytes((major << 5 | number,))
+    size = next(size for size, limit in enumerate(_LIMITS) if number < limit)
+    return _HEADS[size].pack(major << 5 | _INLINE + size, number)
+
+
+encode_text = lru_cache(maxsize=4096)(cbor2.dumps)
+"""Return a text as CBOR; topics come again and again."""
