@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from attrs import define, field
 from hypothesis import HealthCheck, settings
 
+from t2bus.core.client_outbox import ClientOutbox
 from t2bus.core.identity import ANONYMOUS, Identity
 from t2bus.core.router import Router
 from t2bus.core.session import Outcome, Session
@@ -225,7 +226,7 @@ class Program:
     outcomes: dict[int, Outcome] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.session = Session(self.limits, self.welcome, self._wake)
+        self.session = Session(self.limits, self.welcome, ClientOutbox(self.limits.outbox_bytes, self._wake))
 
     def _wake(self) -> None:
         self.wakes += 1
@@ -239,8 +240,8 @@ class Program:
 
     def read(self) -> list[m.ClientMessage]:
         """Take all that waits, and say that it is written."""
-        messages = self.session.take()
-        self.session.written()
+        messages = self.session.outbox.take()
+        self.session.outbox.written()
         return messages
 
 

@@ -62,12 +62,12 @@ class Wire:
     def move_up(self, count: int) -> bool:
         """Let the bus read so many messages; what the client wrote is written when all of it was read."""
         if not self.up:
-            self.up.extend(self.program.session.take())
+            self.up.extend(self.program.session.outbox.take())
         moved = bool(self.up)
         for _ in range(min(count, len(self.up))):
             self.bus.router.feed(self.link, self.up.popleft(), self.now)
         if moved and not self.up:
-            self.program.session.written()
+            self.program.session.outbox.written()
         return moved
 
     def move_down(self, count: int) -> bool:

@@ -97,32 +97,48 @@ def test_the_outbox_is_bounded() -> None:
     program = Program(Limits(outbox_bytes=10))
     session = program.session
     session.publish(publication(), 4, program.done)
-    room = [session.has_room]
-    session.take()
+    room = [session.outbox.has_room]
+    session.outbox.take()
     session.publish(publication(), 4, program.done)
-    room.append(session.has_room)
+    room.append(session.outbox.has_room)
     assert session.statistics().outbox_bytes == 10
-    session.written()
-    room.append(session.has_room)
+    session.outbox.written()
+    room.append(session.outbox.has_room)
     assert room == [True, False, True]
 
 
-def test_flushed_is_when_all_is_written() -> None:
-    """A session is flushed when nothing waits and nothing is being written, credit included."""
-    program = Program(Limits(subscription_messages=1))
-    session = program.session
-    inlet = subscribed(program)
-    flushed = [session.is_flushed]
-    session.take()
-    flushed.append(session.is_flushed)
-    session.written()
-    flushed.append(session.is_flushed)
-    inlet.put(publication())
-    inlet.take()
-    flushed.append(session.is_flushed)
-    program.read()
-    flushed.append(session.is_flushed)
-    assert flushed == [False, False, True, False, True]
+def test_publications_that_press_nobody_are_gathered() -> None:
+    """Messages in no hurry are counted until one is, or someone presses, or there are enough for one write."""
+    program = Program()
+    outbox = program.session.outbox
+    gathered = []
+    for _ in range(2):
+        program.session.publish(publication(), 1, program.done, pressing=False)
+        gathered.append(outbox.gathered)
+    outbox.press()
+    gathered.append(outbox.gathered)
+    outbox.take()
+    program.session.publish(publication(), 1, program.done, pressing=False)
+    gathered.append(outbox.gathered)
+    program.session.publish(publication(), 1, program.done)
+    gathered.append(outbox.gathered)
+    outbox.take()
+    for _ in range(256):
+        program.session.publish(publication(), 1, program.done, pressing=False)
+    gathered.append(outbox.gathered)
+    assert gathered == [1, 2, 0, 1, 0, 0]
+
+
+def test_the_writer_is_woken_for_what_presses() -> None:
+    """While publications are gathered the writer is left alone; what presses wakes it, unless there is nothing."""
+    program = Program()
+    outbox = program.session.outbox
+    outbox.press()
+    wakes = [program.wakes]
+    for pressing in (False, False, True):
+        program.session.publish(publication(), 1, program.done, pressing=pressing)
+        wakes.append(program.wakes)
+    assert wakes == [0, 1, 1, 2]
 
 
 def test_credit_goes_in_bulk_behind_everything() -> None:
@@ -135,7 +151,7 @@ def test_credit_goes_in_bulk_behind_everything() -> None:
         inlet.put(publication("a", b"1234"))
         inlet.take()
     assert program.wakes == 2
-    program.session.send(m.Ping(1))
+    program.session.outbox.put(m.Ping(1))
     assert program.read() == [m.Ping(1), m.Credit(((one.id, 2, 10), (other.id, 1, 5)))]
 
 
@@ -439,7 +455,7 @@ def test_the_end_reaches_everyone_once() -> None:
     assert inlet.closed is service.closed is program.session.closed is GONE
     assert pending.withdrawn
     assert program.read() == []
-    assert program.session.is_flushed
+    assert program.session.outbox.size == 0
 
 
 def test_each_caller_gets_an_error_of_its_own() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import trio
 
 from ..background import open_background_nursery
+from ..core.client_outbox import ClientOutbox
 from ..core.session import Session
 from ..errors import ConnectFailed, ProtocolViolation
 from ..limits import Limits
@@ -88,7 +89,9 @@ async def open_client_over(
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
             await transport.aclose()
         raise
-    session = Session(limits, welcome, wake=lambda: None, compress=transport.compresses and bool(welcome.compressions))
+    # The connection takes the place of whoever is woken.
+    outbox = ClientOutbox(limits.outbox_bytes, wake=lambda: None)
+    session = Session(limits, welcome, outbox, compress=transport.compresses and bool(welcome.compressions))
     connection = Connection(transport, session)
     async with open_background_nursery() as nursery:
         connection.start(nursery, rest)

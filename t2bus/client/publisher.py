@@ -63,14 +63,15 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
         payload, sent_headers, size = session.content(self.topic, self._encode(value), headers)
         self._check_open()
         await trio.lowlevel.checkpoint()
-        while not (self._has_room() and session.has_room):
+        while not (self._has_room() and session.outbox.has_room):
+            session.outbox.press()
             if self._has_room():
                 await self._connection.wait_for_room()
             else:
                 await self._lot.park()
         self._check_open()
         publication = Publication(self.topic, payload, sent_headers)
-        operation = session.publish(publication, size, self._acknowledge, paced=self.paced)
+        operation = session.publish(publication, size, self._acknowledge, paced=self.paced, pressing=False)
         self._in_flight[operation] = size
         self._in_flight_size += size
 
@@ -111,6 +112,7 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
           trio.ClosedResourceError: the client was closed here with some not acknowledged.
 
         """
+        self._connection.session.outbox.press()
         await trio.lowlevel.checkpoint()
         while self._in_flight:
             await self._lot.park()

@@ -28,6 +28,7 @@ from .statistics import ClientCounters, ClientStatistics
 
 if TYPE_CHECKING:
     from ..limits import Limits
+    from .client_outbox import ClientOutbox
 
 __all__ = ["Done", "Outcome", "Session"]
 
@@ -42,8 +43,7 @@ class Session:
 
     limits: Limits
     welcome: m.Welcome
-    wake: Callable[[], None]
-    """Called when the outbox stops being empty."""
+    outbox: ClientOutbox
     compress: bool = False
     """Whether large payloads are worth compressing on this connection."""
     closed: errors.BusError | None = field(default=None, init=False)
@@ -52,62 +52,12 @@ class Session:
     services: dict[int, CallInlet] = field(factory=dict, init=False)
     requests: int = field(default=0, init=False)
     _pending: dict[int, Done] = field(factory=dict, init=False)
-    _messages: list[m.ClientMessage] = field(factory=list, init=False)
-    _grants: dict[int, tuple[int, int]] = field(factory=dict, init=False)
-    _waiting: int = field(default=0, init=False)
-    _taken: int = field(default=0, init=False)
-    _awake: bool = field(default=False, init=False)
     _last_operation: int = field(default=0, init=False)
 
     @staticmethod
     def hello() -> m.Hello:
         """Return what a client says first."""
         return m.Hello(VERSION, "t2bus-python", (ZLIB,))
-
-    # --- the outbox
-
-    @property
-    def has_room(self) -> bool:
-        """Whether a publication, request or response may be sent now; otherwise wait until some of it is written."""
-        return self._waiting + self._taken < self.limits.outbox_bytes
-
-    @property
-    def is_flushed(self) -> bool:
-        """Whether all that was sent is with the network."""
-        return not (self._messages or self._grants or self._taken)
-
-    def take(self) -> list[m.ClientMessage]:
-        """Return all that waits to be written and empty the outbox; its bytes count until :meth:`written`."""
-        messages, self._messages = self._messages, []
-        if self._grants:
-            messages.append(m.Credit(tuple((number, *grant) for number, grant in self._grants.items())))
-            self._grants.clear()
-        self._taken += self._waiting
-        self._waiting = 0
-        self._awake = bool(messages)
-        return messages
-
-    def written(self) -> None:
-        """Stop counting what was taken."""
-        self._taken = 0
-
-    def send(self, message: m.ClientMessage, size: int = 0) -> None:
-        """Put a message in the outbox."""
-        if self.closed is None:
-            self._messages.append(message)
-            self._waiting += size + 1
-            self._rouse()
-
-    def _rouse(self) -> None:
-        if not self._awake:
-            self._awake = True
-            self.wake()
-
-    def _grant(self, number: int, messages: int, size: int) -> None:
-        if self.closed is None:
-            before_messages, before_size = self._grants.get(number, (0, 0))
-            self._grants[number] = (before_messages + messages, before_size + size)
-            self._rouse()
 
     # --- checks, before anything is sent
 
@@ -164,11 +114,13 @@ class Session:
         """Stop waiting for an operation that may still be carried out."""
         self._pending.pop(operation, None)
 
-    def publish(self, publication: m.Publication, size: int, done: Done, *, paced: bool = False) -> int:
+    def publish(
+        self, publication: m.Publication, size: int, done: Done, *, paced: bool = False, pressing: bool = True
+    ) -> int:
         """Publish; the outcome is the number of connections."""
         number = self._begin(done)
         self.counters.published += 1
-        self.send(m.Publish(number, paced, publication), size)
+        self.outbox.put(m.Publish(number, paced, publication), size, pressing=pressing)
         return number
 
     def subscribe(self, topic: str, wake: Callable[[], None], done: Done) -> Inlet:
@@ -178,17 +130,17 @@ class Session:
         own, bus = self.limits, self.welcome
         messages = min(own.subscription_messages, bus.subscription_messages)
         size = min(own.subscription_bytes, bus.subscription_bytes)
-        inlet = Inlet(number, messages, size, self._grant, wake)
+        inlet = Inlet(number, messages, size, self.outbox.grant, wake)
         self.subscriptions[number] = inlet
-        self.send(m.Subscribe(number, topic, inlet.window_messages, inlet.window_size))
+        self.outbox.put(m.Subscribe(number, topic, inlet.window_messages, inlet.window_size))
         return inlet
 
     def unsubscribe(self, inlet: Inlet, done: Done | None) -> int:
         """Close a subscription on both sides; what still arrives for it is dropped. Nobody need wait for the answer."""
         self.subscriptions.pop(inlet.id, None)
-        self._grants.pop(inlet.id, None)
+        self.outbox.forget(inlet.id)
         number = self._begin(done)
-        self.send(m.Unsubscribe(number, inlet.id))
+        self.outbox.put(m.Unsubscribe(number, inlet.id))
         return number
 
     def claim(self, topic: str, wake: Callable[[], None], done: Done) -> CallInlet:
@@ -198,14 +150,14 @@ class Session:
         limits = self.limits
         inlet = CallInlet(number, limits.service_requests, wake)
         self.services[number] = inlet
-        self.send(m.Claim(number, topic, inlet.window, limits.service_bytes))
+        self.outbox.put(m.Claim(number, topic, inlet.window, limits.service_bytes))
         return inlet
 
     def unclaim(self, inlet: CallInlet, done: Done | None) -> int:
         """Stop serving on both sides; the bus tells all requesters that wait. Nobody need wait for the answer."""
         self.services.pop(inlet.id, None)
         number = self._begin(done)
-        self.send(m.Unclaim(number, inlet.id))
+        self.outbox.put(m.Unclaim(number, inlet.id))
         return number
 
     def _require_place(self, taken: Mapping[int, object], most: int, what: str) -> None:
@@ -230,14 +182,14 @@ class Session:
         self.requests += 1
         self.counters.requested += 1
         payload, headers, size = content
-        self.send(m.Request(number, timeout, topic, payload, headers), size)
+        self.outbox.put(m.Request(number, timeout, topic, payload, headers), size)
         return number
 
     def end_request(self, operation: int) -> None:
         """Leave a request; if it has no outcome yet the bus and the responder are told."""
         self.requests -= 1
         if self._pending.pop(operation, None) is not None:
-            self.send(m.Cancel(operation))
+            self.outbox.put(m.Cancel(operation))
 
     def respond(self, inlet: CallInlet, pending: PendingCall, content: tuple[v.Payload, v.Headers, int]) -> None:
         """Answer a request; if nobody waits any more this only frees its place."""
@@ -251,7 +203,7 @@ class Session:
     def _end_call(self, inlet: CallInlet, pending: PendingCall, message: m.Respond | m.Fail, size: int) -> None:
         self.counters.late_responses += pending.withdrawn
         if inlet.pending.pop(pending.call.id, None) is not None:
-            self.send(message, size)
+            self.outbox.put(message, size)
 
     # --- what the bus says
 
@@ -282,7 +234,7 @@ class Session:
                     self.counters.dropped += message.dropped
                     inlet.put_gap(message.dropped)
             case m.Ping():
-                self.send(m.Pong(message.token))
+                self.outbox.put(m.Pong(message.token))
             case m.Pong():
                 pass
             case m.Goodbye():
@@ -319,8 +271,7 @@ class Session:
         if self.closed is not None:
             return
         self.closed = error
-        self._messages, self._waiting = [], 0
-        self._grants.clear()
+        self.outbox.close()
         pending, self._pending = self._pending, {}
         for operation, done in pending.items():
             done(operation, error)
@@ -328,7 +279,6 @@ class Session:
             inlet.close(error)
         for service in self.services.values():
             service.close(error)
-        self._rouse()
 
     def statistics(self) -> ClientStatistics:
         """Return what the connection looks like now."""
@@ -340,7 +290,7 @@ class Session:
             requests_pending=self.requests,
             calls_pending=sum(len(service.pending) for service in self.services.values()),
             messages_waiting=sum(len(inlet) for inlet in inlets),
-            outbox_bytes=self._waiting + self._taken,
+            outbox_bytes=self.outbox.size,
             published=counters.published,
             received=counters.received,
             dropped=counters.dropped,
