@@ -170,7 +170,7 @@ class TestWithoutCryptography:
         """Without cryptography the one line of the error names the extra."""
         absent.setitem(sys.modules, "cryptography", None)
         assert run("init") == 1
-        assert capfd.readouterr().err.endswith("run `pip install 't2bus[certs]'`\n")
+        assert capfd.readouterr().err.endswith("run `pip install cryptography`\n")
 
     def test_hides_no_other_fault(self, absent: pytest.MonkeyPatch) -> None:
         """Another module that is missing is not taken for cryptography."""

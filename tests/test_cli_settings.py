@@ -149,3 +149,10 @@ def test_certificates_that_cannot_be_used(verb: str, file: Path, capsys: pytest.
     """A certificate that is not there is wrong usage of either end."""
     assert main([*shlex.split(verb), "--ca", str(file), "--certificate", str(file)]) == 2
     assert f"cannot read {file}: No such file or directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["serve tcp:127.0.0.1:0", "pub a 1 --addr tcp:127.0.0.1:1"])
+def test_certificates_without_tls(verb: str, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Certificates beside an address that has no use for them are a mistake that would send everything in clear."""
+    assert main([*shlex.split(verb), "--ca", str(file), "--certificate", str(file)]) == 2
+    assert "certificates are for tls: addresses" in capsys.readouterr().err

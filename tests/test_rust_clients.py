@@ -125,6 +125,28 @@ async def test_it_is_no_newcomer_for_long(folder: Path) -> None:
             nursery.cancel_scope.cancel()
 
 
+async def test_a_topic_that_is_no_topic_is_not_remembered(folder: Path) -> None:
+    """A topic that no bus would take is refused at once, and its megabyte kept nowhere."""
+    async with t2bus.open_bus(f"unix:{folder}/bus") as bus, open_raw_client(bus.addresses[0]) as client:
+        for content in (sub("a" * 2000), {"Srv": {"topic": "a" * 2000}}, pub("a" * 2000, b"")):
+            assert "InvalidTopicString" in (await client.answer(content))["err"]
+        assert (await client.answer(sub("a")))["err"] is None
+
+
+async def test_who_is_turned_away_is_not_read(folder: Path) -> None:
+    """Of a client that is not let in no more is read than shows which wire it speaks."""
+    limits = t2bus.Limits(connections=1)
+    async with (
+        t2bus.open_bus(f"unix:{folder}/bus", limits=limits) as bus,
+        bus.open_client() as other,
+        open_raw_client(bus.addresses[0]) as client,
+    ):
+        await client.send(pub("a", bytes(100_000)))
+        assert await client.receive() is None
+        assert await other.publish_bytes("a", b"") == 0
+        assert bus.statistics().published == 1
+
+
 def noise(size: int) -> bytes:
     """Return bytes that nothing makes smaller."""
     return random.Random(1).randbytes(size)

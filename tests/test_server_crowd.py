@@ -213,6 +213,25 @@ async def test_peers_that_stop_in_the_middle(clock: trio.testing.MockClock, tmp_
         assert site.bus.statistics().refused == 20
 
 
+async def test_a_peer_that_drips_is_as_one_that_stops(clock: trio.testing.MockClock, tmp_path: Path) -> None:
+    """A peer that sends its first message byte by byte has no more time for it than others while others wait."""
+    limits = t2bus.Limits(tls_handshakes=1)
+    async with open_watched_site(tmp_path, limits=limits) as site, open_crowd(site, 1, b"") as (stream,):
+
+        async def drip() -> None:
+            for byte in client_hello():
+                await stream.send_all(bytes([byte]))
+                await trio.sleep(0.03)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(drip)
+            await trio.sleep(0.05)
+            start = trio.current_time()
+            await site.try_out()
+            assert trio.current_time() - start < 0.5
+            nursery.cancel_scope.cancel()
+
+
 async def test_peers_that_stop_in_the_middle_lose_their_place_to_others(
     clock: trio.testing.MockClock, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -66,7 +66,7 @@ def test_the_first_byte_decides_which_wire_a_client_speaks(first: int) -> None:
 )
 def test_another_protocol_is_told_what_this_port_speaks(frame: bytes) -> None:
     """Whoever speaks something else is refused with words that help."""
-    with pytest.raises(ProtocolViolation, match="this port speaks the t2bus wire only"):
+    with pytest.raises(ProtocolViolation, match="nor of the Rust crate t2_bus"):
         codec_for_client(frame)
 
 
@@ -170,3 +170,29 @@ def test_one_bad_payload_of_a_batch_harms_no_other() -> None:
         m.Response(2, BROKEN),
         m.Response(3, PAYLOAD),
     ]
+
+
+# --- pieces
+
+
+def test_pieces_are_the_whole() -> None:
+    """A batch that is encoded in pieces has the same bytes, and no piece has more messages than asked for."""
+    codec = codec_for_client(HELLO)
+    messages: list[m.ServerMessage] = [m.Pong(number) for number in range(10)]
+    pieces = list(codec.encode_in_pieces(messages, 4))
+    assert [len(FrameDecoder(LIMIT).feed(piece)) for piece in pieces] == [4, 4, 2]
+    assert b"".join(pieces) == codec.encode(messages)
+
+
+def test_what_has_to_be_inflated_ends_a_piece() -> None:
+    """For a client without zlib each compressed payload is the last of its piece, since it takes long."""
+    codec = codec_for_client(HELLO)
+    codec.inflate_limit = LIMIT
+    messages: list[m.ServerMessage] = [
+        m.Pong(1),
+        m.Response(2, DEFLATED),
+        m.Deliver((3,), m.Publication("a", DEFLATED)),
+        m.Response(4, b"plain"),
+    ]
+    pieces = list(codec.encode_in_pieces(messages, 100))
+    assert [len(FrameDecoder(LIMIT).feed(piece)) for piece in pieces] == [2, 1, 1]

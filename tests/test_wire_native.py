@@ -314,7 +314,7 @@ def test_a_declared_size_allocates_nothing(head: str) -> None:
 def test_a_bad_frame_in_a_batch_is_named() -> None:
     """The error of a batch says what is wrong with which frame, by how that one begins."""
     good, bad = body_of(m.Ping(1)), cbor2.dumps([5, 77, False, "hello", "no payload" * 10])
-    with pytest.raises(ProtocolViolation, match=rf"^expected a payload: .* \[113 bytes: {bad[:16].hex(' ')}\]$"):
+    with pytest.raises(ProtocolViolation, match=rf"^expected a payload: .* \[113 bytes: {bad[:4].hex(' ')}\]$"):
         decode_client_messages([good, good, bad, good])
 
 
@@ -332,7 +332,7 @@ def test_a_bad_frame_in_a_batch_is_named() -> None:
 )  # fmt: skip
 def test_a_violation_says_why(body: bytes, reason: str) -> None:
     """The error says which rule was broken, and shows the frame."""
-    with pytest.raises(ProtocolViolation, match=rf"^{reason} \[{len(body)} bytes: {body.hex(' ')}\]$"):
+    with pytest.raises(ProtocolViolation, match=rf"^{reason} \[{len(body)} bytes: {body[:4].hex(' ')}\]$"):
         decode_client_messages([body_of(m.Ping(1)), body])
 
 

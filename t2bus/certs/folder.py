@@ -139,7 +139,10 @@ def _authority(folder: Path) -> Pair:
 def _read_key(path: Path) -> bytes:
     """Return the key of the CA, which nobody else may read."""
     data = _read(path)
-    if path.stat().st_mode & _OTHERS:
+    status = path.stat()
+    if status.st_uid not in {0, os.geteuid()}:
+        raise PermissionError(f"{path} belongs to another user (uid {status.st_uid}), who could be anybody with it")
+    if status.st_mode & _OTHERS:
         text = f"{path} can be read by other users, who could make certificates with it"
         raise PermissionError(
             f"{text}: if none has, run `{shlex.join(['chmod', '600', str(path)])}`, else make a new CA"

@@ -74,7 +74,7 @@ async def certs(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "cryptography":
             raise
-        say("certificates need the package cryptography: run `pip install 't2bus[certs]'`")
+        say("certificates need the package cryptography: run `pip install cryptography`")
         return Exit.ERROR
     try:
         lines = _init(arguments) if arguments.action == "init" else _issue(arguments)

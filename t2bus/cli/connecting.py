@@ -52,6 +52,8 @@ def require_files(addresses: list[str], files: Mapping[str, str]) -> bool:
       BadSetting: they are not complete, or there are none and an address needs some.
 
     """
+    if files and not any(address.startswith("tls:") for address in addresses):
+        raise BadSetting(f"certificates are for tls: addresses, and {addresses[0]} is none: nothing would be encrypted")
     if "certificate" in files and "ca" in files:
         return True
     if files:

@@ -45,11 +45,13 @@ def _log_to_stderr(verbosity: int) -> Generator[None, None, None]:
     handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger(__name__.partition(".")[0])
     logger.addHandler(handler)
+    before = logger.level
     logger.setLevel({0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG))
     try:
         yield
     finally:
         logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 async def serve(arguments: argparse.Namespace) -> int:

@@ -178,6 +178,7 @@ class Reception:
             self._note(origin, str(error))
             await self._turn_away(transport, str(error))
             return
+        transport.first_frame = self.router.limits.frame
         label = identity.name if identity.name == origin else f"{identity} from {origin}"
         connection = Connection(self.router, transport, identity, label, partial(self._newcomers.leave, member))
         self.connections[connection] = None
@@ -206,7 +207,7 @@ class Reception:
         """Tell a peer why it is not let in, if it can be told at once."""
         try:
             with trio.move_on_after(_LAST_WORDS):
-                await transport.receive()
+                await transport.hear()
                 await transport.send([Violation(reason)])
         except (trio.BrokenResourceError, trio.EndOfChannel, ProtocolViolation):
             pass

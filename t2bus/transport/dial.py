@@ -93,7 +93,7 @@ def require_context(address: TlsAddress, context: ssl.SSLContext | None, side: s
 def accept(stream: trio.abc.Stream, limits: Limits) -> Transport[ClientMessage, ServerMessage]:
     """Return the bus's end of a connection that has come in."""
     choose = partial(codec_for_client, frame=limits.frame)
-    return FramedTransport(stream, limits.handshake_bytes, choose, first_frame=limits.frame)
+    return FramedTransport(stream, limits.handshake_bytes, choose)
 
 
 @frozen

@@ -39,6 +39,10 @@ class MemoryTransport(Transport[Incoming, Outgoing]):
         self.read_at = trio.current_time()
         return messages
 
+    async def hear(self) -> None:
+        """Take the first batch."""
+        await self.receive()
+
     async def send(self, messages: Sequence[Outgoing]) -> None:
         """Hand a batch over, when the one before it has been taken."""
         self.writing_since = trio.current_time()

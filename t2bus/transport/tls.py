@@ -63,11 +63,14 @@ class _Opening(trio.abc.Stream):
     turns: Turns
     may_take: Callable[[float], None]
     _patience: float = field(default=HELLO_TIME, init=False)
+    """Seconds that are left to the peer for what it has to say next, in however many pieces."""
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """Receive, then wait for a turn."""
+        asked_at = trio.current_time()
         self.may_take(self._patience)
         data = await self.stream.receive_some(max_bytes)
+        self._patience -= trio.current_time() - asked_at
         self.may_take(math.inf)
         await self.turns.take()
         return data

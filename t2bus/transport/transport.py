@@ -33,6 +33,10 @@ _SEND_SIZE: Final = 262_144
 """A batch is written in pieces of this size, so that a slow peer that reads is told from one that does not."""
 
 
+_PIECE: Final = 512
+"""Messages that are encoded at once. A backlog may be a million: nobody else is served while they are encoded."""
+
+
 class Transport(ABC, Generic[Incoming, Outgoing]):
     """One end of one connection. One task may receive while another sends."""
 
@@ -41,6 +45,9 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
 
     is_secure: bool = False
     """Whether this is TLS, whose handshake may fail as late as the first read."""
+
+    first_frame: int = 0
+    """What a peer may begin with whose wire has no HELLO; more than in a handshake, if it is to be let in at all."""
 
     writing_since: float | None = None
     """When the write in progress last got anywhere (``trio.current_time()``), or None when nothing is being written."""
@@ -59,6 +66,13 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
           trio.BrokenResourceError: the connection broke.
           ProtocolViolation: the peer sent what the wire forbids.
 
+        """
+
+    @abstractmethod
+    async def hear(self) -> None:
+        """Wait until the peer has said anything, and look no further at it than to know which wire it speaks.
+
+        Raises what :meth:`receive` raises.
         """
 
     @abstractmethod
@@ -92,7 +106,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     """Messages as frames on a stream.
 
     ``codec`` is None on the side of a bus until the first byte of the first frame has shown which wire the client
-    speaks. One whose wire has no HELLO may begin with a frame of up to ``first_frame`` bytes.
+    speaks.
     """
 
     stream: trio.abc.Stream
@@ -133,6 +147,14 @@ class FramedTransport(Transport[Incoming, Outgoing]):
                 assert self.codec is not None
                 return self.codec.decode(frames)
 
+    async def hear(self) -> None:
+        """Read until the first byte of the first frame is there."""
+        while self.codec is None:
+            data = await self.stream.receive_some(HEADER_SIZE + 1)
+            if not data:
+                raise trio.EndOfChannel
+            self._choose(data)
+
     def _choose(self, data: bytes | bytearray) -> None:
         """Choose the codec, once enough has come to tell."""
         self._head = (self._head + data)[: HEADER_SIZE + 1]
@@ -149,12 +171,11 @@ class FramedTransport(Transport[Incoming, Outgoing]):
             # A peer that has not shown its wire cannot be told anything.
             return
         try:
-            if codec.inflate_limit is None:
+            if len(messages) <= _PIECE and not codec.may_inflate:
                 await self._write(codec.encode(messages))
             else:
-                # One at a time: what waits is bounded as it is, and may be a thousand times as much inflated.
-                for message in messages:
-                    await self._write(codec.encode([message]))
+                for data in codec.encode_in_pieces(messages, _PIECE):
+                    await self._write(data)
         except trio.ClosedResourceError as error:
             raise trio.BrokenResourceError("the stream was closed") from error
         finally:

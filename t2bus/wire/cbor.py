@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["encode_head", "encode_text", "make_reader", "violation"]
 
-_SHOWN: Final = 16
-"""Bytes of a bad frame that its error shows."""
+_SHOWN: Final = 4
+"""Bytes of a bad frame that its error shows: its kind. What follows may be a payload, which no log may hold."""
 
 
 class _RefuseTags(dict[int, Callable[..., object]]):
@@ -49,7 +49,7 @@ def make_reader(buffer: BinaryIO, depth: int) -> cbor2.CBORDecoder:
 
 
 def violation(text: str, frame: bytes) -> ProtocolViolation:
-    """Return the error that names a frame by how it begins, which shows its kind and mostly its id."""
+    """Return the error that names a frame by its size and how it begins, which shows its kind."""
     return ProtocolViolation(f"{text} [{len(frame)} bytes: {frame[:_SHOWN].hex(' ')}]")
 
 

@@ -23,7 +23,7 @@ from .rust_bus import BusTranslator
 from .rust_client import ClientTranslator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ..limits import Limits
 
@@ -53,6 +53,25 @@ class Codec(Generic[Incoming, Outgoing]):
     inflate_limit: int | None = None
     translator: ClientTranslator | BusTranslator | None = None
 
+    @property
+    def may_inflate(self) -> bool:
+        """Whether encoding a compressed payload means inflating it, which costs a thousand times as much."""
+        return self.inflate_limit is not None or self.translator is not None
+
+    def encode_in_pieces(self, messages: Iterable[Outgoing], most: int) -> Iterator[bytes]:
+        """Yield what :meth:`encode` returns in pieces of at most so many messages, none of which takes long.
+
+        One that has to be inflated ends a piece: what waits is bounded as it is, and may be a thousand times as much.
+        """
+        piece: list[Outgoing] = []
+        for message in messages:
+            piece.append(message)
+            if len(piece) >= most or (self.may_inflate and _is_deflated(message)):
+                yield self.encode(piece)
+                piece = []
+        if piece:
+            yield self.encode(piece)
+
     def encode(self, messages: Iterable[Outgoing]) -> bytes:
         """Return the messages as the bytes of their frames, in order."""
         if self.inflate_limit is not None and self.translator is None:
@@ -76,7 +95,7 @@ def codec_for_client(first_frame: bytes, frame: int = FRAME) -> Codec[m.ClientMe
     if major == _MAP:
         translator = ClientTranslator(frame)
         return Codec(translator.decode, translator.encode_one, translator=translator)
-    raise ProtocolViolation("the first frame is not a t2bus/1 HELLO: this port speaks the t2bus wire only")
+    raise ProtocolViolation("the first frame is not a t2bus/1 HELLO: nor of the Rust crate t2_bus")
 
 
 def codec_for_bus() -> Codec[m.ServerMessage, m.ClientMessage]:
@@ -88,6 +107,11 @@ def codec_for_rust_bus(limits: Limits) -> Codec[m.ServerMessage, m.ClientMessage
     """Return a client's codec for a bus of the Rust crate; ``limits`` are the client's own."""
     translator = BusTranslator(limits)
     return Codec(translator.decode, translator.encode_one, translator=translator)
+
+
+def _is_deflated(message: m.ClientMessage | m.ServerMessage) -> bool:
+    carrier = message.publication if isinstance(message, m.Deliver | m.Publish) else message
+    return isinstance(getattr(carrier, "payload", None), v.Deflated)
 
 
 def _inflated(message: Outgoing, limit: int) -> Outgoing:

@@ -53,6 +53,9 @@ _TIMEOUT: Final = 30_000
 _LONGEST_TEXT: Final = 1000
 """Characters of the text of an error."""
 
+_LONGEST_TOPIC: Final = 1024
+"""Characters of a topic that is looked at: a table remembers it, and nobody counts what tables take."""
+
 _U32: Final = 2**32 - 1
 _NO_STOP: Final = "programs cannot stop this bus: whoever started it does"
 
@@ -64,6 +67,7 @@ class _Reply(enum.IntEnum):
     CANNOT_STOP = 1
     UNKNOWN_REQUEST = 2
     MALFORMED = 3
+    INVALID_TOPIC = 4
 
 
 _REPLIES: Final[dict[int, r.Failure | None]] = {
@@ -73,6 +77,7 @@ _REPLIES: Final[dict[int, r.Failure | None]] = {
     _Reply.MALFORMED: r.Failure(
         "MalformedMessage", ("payload", "it is no gzip member, or holds more than Limits.frame of this bus")
     ),
+    _Reply.INVALID_TOPIC: r.Failure("InvalidTopicString", (f"it has more than {_LONGEST_TOPIC} characters",)),
 }
 
 
@@ -122,6 +127,8 @@ class ClientTranslator:
             messages.append(m.Hello(VERSION, m.Dialect.T2.value, (), m.Dialect.T2))
         for frame in r.decode_client_frames(frames):
             match frame:
+                case r.Carrier(topic=topic) | r.Control(topic=topic) if len(topic) > _LONGEST_TOPIC:
+                    messages.append(_ping(_Reply.INVALID_TOPIC, frame.id))
                 case r.Carrier():
                     messages += self._carried(frame)
                 case r.Answer():
