@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,11 @@ from bus_helpers import TRANSPORTS, Bystanders, Site, open_bystanders, open_site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So it is for what a shell starts in the background, and the programs that the tests interrupt would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
