@@ -129,6 +129,13 @@ def interop(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "tests/interop", *session.posargs, env={"PYTHONSAFEPATH": "1"})
 
 
+@nox.session(requires=["wheel"])
+def bench(session: nox.Session) -> None:
+    """Measure t2bus beside its peers; those whose server is not on this machine are skipped."""
+    install_wheel(session, *group("bench"))
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, Trio's pitfalls and the direction of imports."""

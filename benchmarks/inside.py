@@ -1,0 +1,121 @@
+"""The bus inside one process, beside Trio's own memory channels: `python -m benchmarks.inside SYSTEM WHAT COUNT SIZE`.
+
+SYSTEM is ``t2bus`` or ``bare``; WHAT is ``one`` (a publisher and a subscriber), ``fan`` (fifty subscribers) or ``ask``.
+A memory channel frames, copies, routes and encodes nothing, so it is the floor.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+import sys
+import time
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+import t2bus
+
+from .work import SERVICE, WARM_UP
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+_FAN: Final = 50
+_BUFFER: Final = 1024
+"""Of a memory channel: as many as a publisher of t2bus may have in flight."""
+
+
+async def _drain(channel: trio.abc.ReceiveChannel[bytes], count: int, size: int) -> None:
+    for _ in range(count):
+        assert len(await channel.receive()) == size
+
+
+async def _drain_bus(messages: t2bus.Subscription[bytes], count: int, size: int) -> None:
+    for _ in range(count):
+        assert len((await messages.receive()).body) == size
+
+
+async def _publish_bare(count: int, payload: bytes, subscribers: int) -> float:
+    pairs = [trio.open_memory_channel[bytes](_BUFFER) for _ in range(subscribers)]
+    started = time.perf_counter()
+    async with trio.open_nursery() as nursery:
+        for _, receiving in pairs:
+            nursery.start_soon(_drain, receiving, count, len(payload))
+        for _ in range(count):
+            for sending, _ in pairs:
+                await sending.send(payload)
+    return time.perf_counter() - started
+
+
+async def _publish_bus(count: int, payload: bytes, subscribers: int) -> float:
+    async with t2bus.open_bus() as bus, bus.open_client() as publisher, AsyncExitStack() as stack:
+        feeds = []
+        for _ in range(subscribers):
+            client = await stack.enter_async_context(bus.open_client())
+            feeds.append(await stack.enter_async_context(client.subscribe_bytes(SERVICE)))
+        started = time.perf_counter()
+        async with trio.open_nursery() as nursery, publisher.open_bytes_publisher(SERVICE) as channel:
+            for feed in feeds:
+                nursery.start_soon(_drain_bus, feed, count, len(payload))
+            for _ in range(count):
+                await channel.send(payload)
+        return time.perf_counter() - started
+
+
+async def _time(count: int, ask: Callable[[], Awaitable[object]]) -> dict[str, float]:
+    times = []
+    for _ in range(WARM_UP + count):
+        started = time.perf_counter()
+        await ask()
+        times.append(time.perf_counter() - started)
+    quantiles = statistics.quantiles(times[WARM_UP:], n=100)
+    return {"p50": quantiles[49], "p99": quantiles[98]}
+
+
+async def _ask_bare(count: int, payload: bytes) -> dict[str, float]:
+    ask_out, ask_in = trio.open_memory_channel[bytes](1)
+    answer_out, answer_in = trio.open_memory_channel[bytes](1)
+
+    async def answer() -> None:
+        async for request in ask_in:
+            await answer_out.send(request)
+
+    async def ask() -> None:
+        await ask_out.send(payload)
+        await answer_in.receive()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(answer)
+        figures = await _time(count, ask)
+        nursery.cancel_scope.cancel()
+    return figures
+
+
+async def _ask_bus(count: int, payload: bytes) -> dict[str, float]:
+    async with t2bus.open_bus() as bus, bus.open_client() as asker, bus.open_client() as server:
+
+        async def answer(requests: t2bus.Requests[bytes, bytes]) -> None:
+            async for request in requests:
+                await request.respond(request.body)
+
+        async with server.serve_bytes(SERVICE) as requests, trio.open_nursery() as nursery:
+            nursery.start_soon(answer, requests)
+            figures = await _time(count, lambda: asker.request_bytes(SERVICE, payload))
+            nursery.cancel_scope.cancel()
+    return figures
+
+
+async def _main(system: str, what: str, count: int, size: int) -> dict[str, float]:
+    payload = random.Random(size).randbytes(size)
+    if what == "ask":
+        return await (_ask_bus if system == "t2bus" else _ask_bare)(count, payload)
+    publish = _publish_bus if system == "t2bus" else _publish_bare
+    return {"seconds": await publish(count, payload, _FAN if what == "fan" else 1)}
+
+
+if __name__ == "__main__":
+    system, what, count, size = sys.argv[1:]
+    print(json.dumps(trio.run(_main, system, what, int(count), int(size))))

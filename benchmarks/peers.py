@@ -1,0 +1,193 @@
+"""The systems that are compared: how each one's server is started, and who its clients are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import attrs
+from attrs import frozen
+
+from .programs import Program, Skipped, free_port, python, rust_programs, wait_for
+from .work import Work
+
+_NOTHING = Work(count=0, size=0)
+
+_NATS = "max_pending: 1GB\nwrite_deadline: 60s\n"
+_MOSQUITTO = """
+listener 0 {path}
+allow_anonymous true
+persistence false
+max_queued_messages 0
+max_queued_bytes 0
+max_inflight_messages 0
+set_tcp_nodelay true
+log_type error
+"""
+
+
+@frozen
+class Peer:
+    """One system under measurement."""
+
+    name: str
+    serve: Callable[[Path], AbstractContextManager[str]]
+    """Runs a server that keeps its files in a folder, and gives its address."""
+    clients: str
+    """The module ``with_*`` of its clients, or ``rust``."""
+    flight: int = 1 << 30
+    """The publications in flight that it bears."""
+    messages: int = 1 << 30
+    volume: int = 1 << 50
+    """Messages and bytes of one measurement, at most: a slow system has fewer of them, for the same time."""
+    executable: str = ""
+    module: str = ""
+
+    def suit(self, work: Work) -> Work:
+        """Return the work as this system can do it; connections share it evenly."""
+        count = min(work.count, self.messages, self.volume // work.size) // work.connections * work.connections
+        return attrs.evolve(work, count=count, flight=min(work.flight, self.flight))
+
+    def require(self) -> None:
+        """Raise Skipped if something that it needs is not on this machine."""
+        if self.executable and shutil.which(self.executable, path=_path()) is None:
+            raise Skipped(f"{self.executable} is not installed")
+        if self.module and find_spec(self.module) is None:
+            raise Skipped(f"the Python package {self.module} is not installed")
+
+    def start(self, role: str, address: str, work: Work) -> Program:
+        """Start one of its clients, or its server's own process."""
+        if self.clients == "rust":
+            return Program(_rust()[1], role, address, work.to_json())
+        return python("role", self.clients, role, address, work.to_json())
+
+    @contextmanager
+    def open(self) -> Generator[str, None, None]:
+        """Run a server of its own for one measurement, and give its address."""
+        self.require()
+        with tempfile.TemporaryDirectory(prefix="t2bus-bench-") as folder, self.serve(Path(folder)) as address:
+            yield address
+
+
+def _path() -> str:
+    # Debian puts servers where the PATH of most users does not lead.
+    return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+
+
+@cache
+def _rust() -> tuple[Path, Path]:
+    return rust_programs()
+
+
+# --- servers
+
+
+@contextmanager
+def _own(system: str, address: str, work: Work = _NOTHING) -> Generator[str, None, None]:
+    with python("role", system, "serve", address, work.to_json()) as server:
+        yield server.wait_until_ready()
+
+
+@contextmanager
+def _external(command: list[object], place: Path | int) -> Generator[None, None, None]:
+    program = shutil.which(str(command[0]), path=_path())
+    with Program(program, *command[1:]):
+        wait_for(place)
+        yield
+
+
+def t2bus_unix(folder: Path) -> AbstractContextManager[str]:
+    return _own("t2bus", f"unix:{folder / 'bus'}")
+
+
+def t2bus_tcp(_folder: Path) -> AbstractContextManager[str]:
+    return _own("t2bus", "tcp:127.0.0.1:0")
+
+
+@contextmanager
+def t2bus_tls(folder: Path) -> Generator[str, None, None]:
+    """Serve over mutual TLS; the address ends with the folder of the certificates."""
+    if find_spec("cryptography") is None:
+        raise Skipped("the Python package cryptography is not installed")
+    from t2bus.certs import issue_client, make_ca  # noqa: PLC0415 -- needs cryptography
+
+    certificates = folder / "certs"
+    make_ca(certificates, days=2)
+    issue_client(certificates, "client", days=2)
+    with _own("t2bus", f"tls:127.0.0.1:0#{certificates}") as address:
+        yield f"{address}#{certificates}"
+
+
+def _bare(folder: Path) -> AbstractContextManager[str]:
+    return _own("bare", str(folder / "bare"))
+
+
+def _zmq(folder: Path) -> AbstractContextManager[str]:
+    return _own("zmq", str(folder / "zmq"))
+
+
+@contextmanager
+def _nats(folder: Path) -> Generator[str, None, None]:
+    settings, port = folder / "nats.conf", free_port()
+    settings.write_text(_NATS)
+    with _external(["nats-server", "-a", "127.0.0.1", "-p", port, "-c", settings], port):
+        yield f"nats://127.0.0.1:{port}"
+
+
+@contextmanager
+def _redis(folder: Path) -> Generator[str, None, None]:
+    path = folder / "redis"
+    settings = ["--port", 0, "--unixsocket", path, "--dir", folder, "--save", "", "--appendonly", "no"]
+    unbounded = ["--client-output-buffer-limit", "pubsub 0 0 0"]
+    with _external(["redis-server", *settings, *unbounded], path):
+        yield str(path)
+
+
+@contextmanager
+def _mosquitto(folder: Path) -> Generator[str, None, None]:
+    path, settings = folder / "mqtt", folder / "mosquitto.conf"
+    settings.write_text(_MOSQUITTO.format(path=path))
+    # Started by root, it takes another user's rights; the socket has to be in a folder of that user.
+    folder.chmod(0o777)
+    with _external(["mosquitto", "-c", settings], path):
+        yield str(path)
+
+
+@contextmanager
+def _rust_bus(folder: Path) -> Generator[str, None, None]:
+    path = folder / "rust"
+    with Program(_rust()[0], "serve", f"unix:{path}"):
+        wait_for(path)
+        yield f"unix:{path}"
+
+
+T2BUS = Peer("t2bus", t2bus_unix, "t2bus")
+T2BUS_TCP = Peer("t2bus, TCP", t2bus_tcp, "t2bus")
+T2BUS_TLS = Peer("t2bus, mutual TLS", t2bus_tls, "t2bus")
+BARE = Peer("bare Trio", _bare, "bare")
+NATS = Peer("nats", _nats, "nats", executable="nats-server", module="nats")
+REDIS = Peer("redis", _redis, "redis", executable="redis-server", module="redis")
+ZMQ = Peer("pyzmq", _zmq, "zmq", module="zmq")
+MOSQUITTO = Peer("mosquitto", _mosquitto, "mqtt", executable="mosquitto", module="aiomqtt", messages=3_000)
+# It writes payloads as arrays of numbers, and compresses them.
+_RUST_VOLUME = 6_000_000
+# With 1,024 in flight the crate's server and its client both stop reading while they write, and time out.
+RUST = Peer("rust", _rust_bus, "rust", flight=256, volume=_RUST_VOLUME)
+RUST_ON_T2BUS = Peer("rust on t2bus", t2bus_unix, "rust", flight=256, volume=_RUST_VOLUME)
+
+
+@contextmanager
+def open_crowded(connections: int) -> Generator[tuple[str, Program], None, None]:
+    """Run t2bus for that many connections; give its address and its process."""
+    work = Work(count=0, size=0, connections=connections)
+    with (
+        tempfile.TemporaryDirectory(prefix="t2bus-bench-") as folder,
+        python("role", "t2bus", "serve", f"unix:{folder}/bus", work.to_json()) as server,
+    ):
+        yield server.wait_until_ready(), server

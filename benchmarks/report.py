@@ -1,0 +1,111 @@
+"""The figures as a table, as JSON, and as a plot."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from .measuring import Measurements, Row, Spread
+
+_COLUMNS = ((34, "case, figure"), (18, "system"), (32, "median (least to most)"))
+
+
+def machine() -> dict[str, object]:
+    """Tell what the figures depend on."""
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+    }
+
+
+def heading() -> str:
+    return "".join(f"{title:{width}}" for width, title in _COLUMNS) + "to the first system of its case"
+
+
+def lines(rows: Iterable[Row]) -> Iterable[str]:
+    """Give the table of one case."""
+    for row in rows:
+        name = f"{row.case}, {row.figure}" if row.ratio is None else ""
+        if len(name) > _COLUMNS[0][0] - 2:
+            yield name
+            name = ""
+        value = f"{_spread(row.value)} {row.unit}"
+        ratio = "1" if row.ratio is None else f"{_spread(row.ratio)} x {row.reference}"
+        yield f"{name:{_COLUMNS[0][0]}}{row.system:{_COLUMNS[1][0]}}{value:{_COLUMNS[2][0] + 8}}{ratio}"
+
+
+def _spread(spread: Spread) -> str:
+    return f"{_short(spread.median)} ({_short(spread.least)} to {_short(spread.most)})"
+
+
+def _short(value: float) -> str:
+    """Give three digits, or all before the point."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def write_json(measurements: Measurements, path: Path) -> None:
+    report = {
+        "machine": machine(),
+        "rounds": measurements.rounds,
+        "rows": [attrs.asdict(row) for row in measurements.rows],
+        "notes": measurements.notes,
+    }
+    path.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def write_plot(measurements: Measurements, path: Path) -> str:
+    """Draw the ratios, a panel for each figure of a case; return why not, or nothing."""
+    if find_spec("matplotlib") is None:
+        return "no plot: matplotlib is not installed"
+    panels = list(_panels(measurements.rows))
+    if not panels:
+        return "no plot: nothing was compared"
+    import matplotlib as mpl  # noqa: PLC0415 -- only where it is there, and asked for
+
+    mpl.use("agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415 -- after the choice of what draws
+
+    columns = min(4, len(panels))
+    height = -(-len(panels) // columns)
+    figure, axes = plt.subplots(height, columns, figsize=(5 * columns, 2.4 * height), squeeze=False)
+    for axis in list(axes.flat)[len(panels) :]:
+        axis.remove()
+    for axis, rows in zip(axes.flat, panels, strict=False):
+        _draw(axis, rows)
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+    return ""
+
+
+def _panels(rows: Iterable[Row]) -> Iterable[Sequence[Row]]:
+    panels: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        panels.setdefault((row.case, row.figure), []).append(row)
+    return (panel for panel in panels.values() if len(panel) > 1)
+
+
+def _draw(axis: object, rows: Sequence[Row]) -> None:
+    """Draw the values as bars from the median, with the least and the most."""
+    from matplotlib.axes import Axes  # noqa: PLC0415 -- as above
+
+    assert isinstance(axis, Axes)
+    medians = [row.value.median for row in rows]
+    below = [row.value.median - row.value.least for row in rows]
+    above = [row.value.most - row.value.median for row in rows]
+    names = [row.system if row.ratio is None else f"{row.system} {row.ratio.median:.2g}x" for row in rows]
+    axis.barh(names, medians, xerr=[below, above], color=["tab:orange"] + ["tab:blue"] * (len(rows) - 1))
+    axis.invert_yaxis()
+    axis.set_title(f"{rows[0].case}\n{rows[0].figure}, {rows[0].unit}", fontsize=8)
+    axis.tick_params(labelsize=7)

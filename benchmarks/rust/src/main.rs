@@ -1,0 +1,162 @@
+//! One role of a measurement: `bench-client ROLE ADDRESS WORK`, as `python -m benchmarks.role` for the other systems.
+//!
+//! WORK is the JSON that `benchmarks/work.py` writes. `ready` is written when others may start, and then what was
+//! measured as one line of JSON. A responder never ends by itself.
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::{env, io::Write as _, path::PathBuf, sync::Arc, sync::Mutex, time::Instant};
+use t2_bus::prelude::{BusResult, Client, RequestProtocol};
+
+const SERVICE: &str = "one";
+const WARM_UP: usize = 200;
+
+#[derive(Debug, Deserialize)]
+struct Work {
+    topic: String,
+    count: usize,
+    size: usize,
+    connections: usize,
+    flight: usize,
+}
+
+/// What is asked, and answered with the same.
+#[derive(Debug, Serialize, Deserialize)]
+struct Echo(#[serde(with = "serde_bytes")] Vec<u8>);
+
+impl RequestProtocol for Echo {
+    type Rsp = Echo;
+
+    fn prefix() -> &'static str {
+        "bench"
+    }
+}
+
+fn line(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).expect("standard output is read")
+}
+
+/// Bytes that cannot be compressed, the same in every run.
+fn payload(size: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    (0..size)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 32) as u8
+        })
+        .collect()
+}
+
+async fn connect(address: &str) -> BusResult<Client> {
+    match address.split_once(':') {
+        Some(("unix", path)) => t2_bus::transport::unix::connect(&PathBuf::from(path)).await,
+        Some(("tcp", place)) => t2_bus::transport::tcp::connect(place).await,
+        _ => panic!("an address is unix:PATH or tcp:HOST:PORT"),
+    }
+}
+
+async fn connect_all(address: &str, count: usize) -> BusResult<Vec<Client>> {
+    let mut clients = Vec::new();
+    for _ in 0..count {
+        clients.push(connect(address).await?)
+    }
+    Ok(clients)
+}
+
+#[tokio::main]
+async fn main() -> BusResult<()> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    assert!(arguments.len() == 3, "usage: bench-client ROLE ADDRESS WORK");
+    let (address, work): (&str, Work) = (&arguments[1], serde_json::from_str(&arguments[2])?);
+    match arguments[0].as_str() {
+        "subscribe" => subscribe(address, work).await,
+        "publish" => publish(address, work).await,
+        "answer" => answer(address).await,
+        "ask" => ask(address, work).await,
+        other => panic!("no such role: {other}"),
+    }
+}
+
+/// The times of the first message and the last one that any of the subscribers took.
+async fn subscribe(address: &str, work: Work) -> BusResult<()> {
+    let clients = connect_all(address, work.connections).await?;
+    let span: Arc<Mutex<Option<(Instant, Instant)>>> = Arc::default();
+    let mut tasks = Vec::new();
+    for client in &clients {
+        let mut messages = client.subscribe_bytes(&work.topic).await?;
+        let span = span.clone();
+        tasks.push(tokio::spawn(async move {
+            for taken in 0..work.count {
+                let message = messages.recv().await.expect("the bus goes on");
+                let data: Vec<u8> = message.payload.into();
+                assert_eq!(data.len(), work.size);
+                if taken == 0 || taken + 1 == work.count {
+                    let now = Instant::now();
+                    let mut span = span.lock().expect("no task panics");
+                    *span = Some((span.map_or(now, |(first, _)| first), now))
+                }
+            }
+        }))
+    }
+    line("ready");
+    for task in tasks {
+        task.await.expect("what was published arrives")
+    }
+    let (first, last) = span.lock().expect("no task panics").expect("something was counted");
+    line(&json!({"seconds": (last - first).as_secs_f64(), "taken": work.count * clients.len()}).to_string());
+    Ok(())
+}
+
+async fn publish(address: &str, work: Work) -> BusResult<()> {
+    let clients = connect_all(address, work.connections).await?;
+    let (share, body) = (work.count / work.connections, payload(work.size));
+    line("ready");
+    let publishers = clients.iter().enumerate().map(|(number, client)| {
+        let topic = work.topic.replace("**", &number.to_string());
+        let body = &body;
+        let publications = (0..share).map(move |_| {
+            let (topic, payload) = (topic.clone(), body.clone());
+            async move { client.publish_bytes(&topic, payload).await }
+        });
+        stream::iter(publications).buffered(work.flight).try_fold(0, |sum, count| async move { Ok(sum + count) })
+    });
+    let accepted: usize = futures::future::try_join_all(publishers).await?.iter().sum();
+    line(&json!({"accepted": accepted}).to_string());
+    Ok(())
+}
+
+async fn answer(address: &str) -> BusResult<()> {
+    let client = connect(address).await?;
+    let mut requests = client.serve::<Echo>(SERVICE).await?;
+    line("ready");
+    while let Some((_, id, request)) = requests.recv().await {
+        client.respond::<Echo>(id, &request).await?
+    }
+    Ok(())
+}
+
+/// The time of each request, and the time of all.
+async fn ask(address: &str, work: Work) -> BusResult<()> {
+    let (client, echo) = (connect(address).await?, Echo(payload(work.size)));
+    line("ready");
+    for _ in 0..WARM_UP {
+        client.request(SERVICE, &echo).await?;
+    }
+    let started = Instant::now();
+    let times: Vec<f64> = stream::iter(0..work.count)
+        .map(|_| async {
+            let started = Instant::now();
+            let Echo(data) = client.request(SERVICE, &echo).await?;
+            assert_eq!(data.len(), work.size);
+            BusResult::Ok(started.elapsed().as_secs_f64())
+        })
+        .buffer_unordered(work.flight)
+        .try_collect()
+        .await?;
+    line(&json!({"seconds": started.elapsed().as_secs_f64(), "times": times}).to_string());
+    Ok(())
+}

@@ -1,0 +1,182 @@
+"""The roles on t2bus, as its users run it.
+
+Settings: the defaults; but the bus allows windows of any size, and the subscriber of ``publish`` from many tasks asks
+for such a one, because ``publish`` does not wait for subscribers and what finds a window spent is lost. The other
+systems buffer without bound there too. ``open_publisher`` is paced, and its subscriber has the default window.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+from attrs import frozen
+
+import t2bus
+from t2bus.payload import encode
+
+from .work import SERVICE, WARM_UP, Meter, Work, ready, say
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+RUN = trio.run
+
+_GIB: Final = 1 << 30
+_ROOMY: Final = t2bus.Limits(
+    subscription_messages=1_000_000, subscription_bytes=_GIB, outbox_bytes=_GIB, total_bytes=2 * _GIB
+)
+_OTHER_FILES: Final = 100
+
+
+@frozen
+class Reading(t2bus.PublishProtocol, prefix="reading"):
+    """A typed message of a common shape."""
+
+    sensor: str
+    value: float
+    unit: str
+    tags: list[str]
+
+
+READING: Final = Reading("boiler_room_7", 21.625, "celsius", ["indoor", "calibrated", "floor_2"])
+ENCODED: Final = encode(READING)
+
+
+@asynccontextmanager
+async def open_client(address: str, limits: t2bus.Limits | None = None) -> AsyncGenerator[t2bus.Client, None]:
+    """Open a client; an address of TLS ends with ``#`` and the folder of the certificates."""
+    address, _, folder = address.partition("#")
+    tls = None
+    if folder:
+        tls = t2bus.tls.client_context(
+            ca=f"{folder}/ca.pem", certificate=f"{folder}/client.pem", key=f"{folder}/client.key"
+        )
+    async with t2bus.open_client(address, tls=tls, limits=limits) as client:
+        yield client
+
+
+async def serve(address: str, work: Work) -> None:
+    """Serve; a crowd of ``work.connections`` gets a bus that lets so many in, and windows of the default."""
+    address, _, folder = address.partition("#")
+    limits = _ROOMY
+    if work.connections > 1:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        count = work.connections + _OTHER_FILES
+        limits = t2bus.Limits(connections=count, connections_per_identity=count, accepts=1_000_000, handshakes=256)
+    tls = None
+    if folder:
+        tls = t2bus.tls.server_context(ca=f"{folder}/ca.pem", certificate=f"{folder}/bus.pem", key=f"{folder}/bus.key")
+    async with t2bus.open_bus(address, tls=tls, limits=limits) as bus:
+        ready(bus.addresses[0])
+        await trio.sleep_forever()
+
+
+async def publish(address: str, work: Work) -> None:
+    accepted = 0
+
+    async def one(number: int, started: trio.Event) -> None:
+        nonlocal accepted
+        async with open_client(address) as client:
+            await started.wait()
+            act = _publish_from_tasks if work.tasks else _publish_pipelined
+            count = await act(client, work, work.topic_of(number))
+            accepted += count
+
+    async with trio.open_nursery() as nursery:
+        started = trio.Event()
+        for number in range(work.connections):
+            nursery.start_soon(one, number, started)
+        ready()
+        started.set()
+    say({"accepted": accepted})
+
+
+async def _publish_pipelined(client: t2bus.Client, work: Work, topic: str) -> int:
+    publisher: t2bus.Publisher[Any]
+    body: Any
+    if work.kind == "typed":
+        publisher, body = client.open_publisher(Reading, topic.partition("/")[2]), READING
+    else:
+        publisher, body = client.open_bytes_publisher(topic), _payload(work)
+    async with publisher:
+        for _ in range(work.share):
+            await publisher.send(body)
+    return publisher.accepted
+
+
+async def _publish_from_tasks(client: t2bus.Client, work: Work, topic: str) -> int:
+    payload, left, accepted = _payload(work), iter(range(work.share)), 0
+
+    async def one() -> None:
+        nonlocal accepted
+        for _ in left:
+            count = await client.publish_bytes(topic, payload)
+            accepted += count
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(work.flight):
+            nursery.start_soon(one)
+    return accepted
+
+
+def _payload(work: Work) -> bytes:
+    return ENCODED if work.kind == "encoded" else work.payload
+
+
+async def subscribe(address: str, work: Work) -> None:
+    meter = Meter(work.size)
+    async with trio.open_nursery() as nursery:
+        for _ in range(work.connections):
+            await nursery.start(_take, address, work, meter)
+        ready()
+    meter.report()
+
+
+async def _take(address: str, work: Work, meter: Meter, task_status: trio.TaskStatus[None]) -> None:
+    async with open_client(address, _ROOMY if work.tasks else None) as client:
+        if work.kind == "typed":
+            async with client.subscribe(Reading, work.topic.partition("/")[2]) as readings:
+                task_status.started()
+                for _ in range(work.count):
+                    body = (await readings.receive()).body
+                    meter.take(work.size if body.sensor == READING.sensor else 0)
+                meter.stop()
+        else:
+            async with client.subscribe_bytes(work.topic) as messages:
+                task_status.started()
+                for _ in range(work.count):
+                    meter.take(len((await messages.receive()).body))
+                meter.stop()
+
+
+async def answer(address: str, _work: Work) -> None:
+    async with open_client(address) as client, client.serve_bytes(SERVICE) as requests:
+        ready()
+        async for request in requests:
+            await request.respond(request.body)
+
+
+async def ask(address: str, work: Work) -> None:
+    payload, times = work.payload, list[float]()
+
+    async def some(client: t2bus.Client, left: Any) -> None:
+        for _ in left:
+            started = time.perf_counter()
+            response = await client.request_bytes(SERVICE, payload)
+            times.append(time.perf_counter() - started)
+            assert len(response) == work.size
+
+    async with open_client(address) as client:
+        ready()
+        await some(client, range(WARM_UP))
+        times.clear()
+        started, left = time.perf_counter(), iter(range(work.count))
+        async with trio.open_nursery() as nursery:
+            for _ in range(work.flight):
+                nursery.start_soon(some, client, left)
+        say({"seconds": time.perf_counter() - started, "times": times})
