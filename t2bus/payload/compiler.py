@@ -32,7 +32,7 @@ from decimal import Decimal
 from enum import Enum, Flag
 from functools import cache, partial
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Final, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard, Union, get_args, get_origin
 from uuid import UUID
 
 import attrs
@@ -163,7 +163,7 @@ def _told_apart(type_: Any, form: Form, known: dict[Any, Form]) -> Form:
     return known[type_]
 
 
-def _is_enum(type_: Any) -> bool:
+def _is_enum(type_: Any) -> TypeGuard[type[Enum]]:
     return isinstance(type_, type) and issubclass(type_, Enum)
 
 

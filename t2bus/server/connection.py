@@ -125,7 +125,7 @@ class Connection:
     async def _shake_hands(self) -> tuple[Link, Sequence[m.ClientMessage]]:
         """Return the connection's place in the router, and what came with the HELLO: a wire without one has begun."""
         limits = self.router.limits
-        messages: Sequence[m.ClientMessage] = ()
+        messages: Sequence[m.ClientMessage] = []
         with trio.move_on_after(limits.handshake_time) as scope:
             messages = await self.transport.receive()
         if scope.cancelled_caught:

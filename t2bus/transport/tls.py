@@ -107,6 +107,20 @@ class _KeepsOutgoing:
         return cast("ssl.SSLContext", self)
 
 
+async def _complete(secure: trio.SSLStream[Any], stream: trio.SocketStream, outgoing: ssl.MemoryBIO) -> None:
+    """Shake hands, or tell the peer by an alert why not and raise ``TlsFailed``."""
+    broken: trio.BrokenResourceError | None = None
+    try:
+        await secure.do_handshake()
+    except trio.BrokenResourceError as error:
+        broken = error
+    if broken is not None:
+        await _send_alert(stream, outgoing.read())
+        raise failure(broken) from broken
+    if secure.selected_alpn_protocol() != ALPN:
+        raise TlsFailed(f"the peer does not speak the protocol {ALPN} (ALPN): is it of t2bus?")
+
+
 # --- the client's side
 
 
@@ -129,14 +143,9 @@ async def connect(address: TlsAddress, context: ssl.SSLContext, within: float) -
 async def _shake_hands(stream: trio.SocketStream, host: str, context: ssl.SSLContext, within: float) -> trio.abc.Stream:
     kept = _KeepsOutgoing(context)
     secure = trio.SSLStream(stream, kept.as_context(), server_hostname=host)
-    try:
-        with trio.move_on_after(within):
-            await secure.do_handshake()
-            _require_alpn(secure)
-            return secure
-    except trio.BrokenResourceError as error:
-        await _send_alert(stream, kept.outgoing.read())
-        raise failure(error) from error
+    with trio.move_on_after(within):
+        await _complete(secure, stream, kept.outgoing)
+        return secure
     raise TlsFailed(f"no handshake of TLS within {within:g} s: is it a t2bus bus that listens there?")
 
 
@@ -161,12 +170,7 @@ async def accept(
     """
     kept = _KeepsOutgoing(context)
     secure = trio.SSLStream(_Opening(stream, turns, may_take), kept.as_context(), server_side=True)
-    try:
-        await secure.do_handshake()
-    except trio.BrokenResourceError as error:
-        await _send_alert(stream, kept.outgoing.read())
-        raise failure(error) from error
-    _require_alpn(secure)
+    await _complete(secure, stream, kept.outgoing)
     # The public attribute: what is below is of no use any more, and would cost each read and write.
     open_stream = cast("trio.SSLStream[trio.abc.Stream]", secure)
     open_stream.transport_stream = stream
@@ -183,11 +187,6 @@ async def _send_alert(stream: trio.SocketStream, alert: bytes) -> None:
                 pass
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
-
-
-def _require_alpn(secure: trio.SSLStream[Any]) -> None:
-    if secure.selected_alpn_protocol() != ALPN:
-        raise TlsFailed(f"the peer does not speak the protocol {ALPN} (ALPN): is it of t2bus?")
 
 
 def identity_of(stream: trio.abc.Stream) -> Identity:
