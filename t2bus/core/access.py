@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from attrs import define, field, frozen
@@ -47,7 +47,7 @@ _ANY_SIZE: Final = sys.maxsize
 bus."""
 
 
-class Verb(Enum):
+class Verb(StrEnum):  # a text hashes at once; for the hash of an Enum half of the time of a check would go
     """What is done with a topic; the values are the words of the file."""
 
     PUBLISH = "publish"
@@ -55,9 +55,6 @@ class Verb(Enum):
     SUBSCRIBE = "subscribe"
     SERVE = "serve"
     REQUEST = "request"
-
-    # Members are single objects. The hash of Enum is written in Python; it took 0.2 of the 0.5 us of a check.
-    __hash__ = object.__hash__
 
 
 _PHRASES: Final = {

@@ -67,5 +67,5 @@ def encode_head(major: int, number: int) -> bytes:
     return _HEADS[size].pack(major << 5 | _INLINE + size, number)
 
 
-encode_text = lru_cache(maxsize=4096)(cbor2.dumps)
+encode_text: Callable[[str], bytes] = lru_cache(maxsize=4096)(cbor2.dumps)
 """Return a text as CBOR; topics come again and again."""
