@@ -14,6 +14,7 @@ import trio.testing
 from attrs import define, field, frozen
 
 import t2bus
+from core_helpers import one_by_one
 from t2bus.transport.address import TcpAddress, parse
 from t2bus.wire import messages as m
 from t2bus.wire import native
@@ -135,7 +136,7 @@ class Peer(Generic[Incoming]):
         await self.stream.send_all(data)
 
     async def receive(self) -> list[Incoming]:
-        """Return the next messages, or nothing when the other end has closed."""
+        """Return the next messages, runs taken apart, or nothing when the other end has closed."""
         if self.kept:
             kept, self.kept = self.kept, []
             return kept
@@ -147,7 +148,7 @@ class Peer(Generic[Incoming]):
             if not data:
                 return []
             if frames := self.decoder.feed(bytes(data)):
-                return self.decode(frames)
+                return one_by_one(self.decode(frames))
 
     async def expect(self, kind: type[Message]) -> Message:
         """Return the next message of this kind, skipping others."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from itertools import count, repeat
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, field
 from hypothesis import HealthCheck, settings
@@ -48,6 +49,19 @@ def of_kind(messages: Iterable[object], kind: type[Kind]) -> list[Kind]:
     return [message for message in messages if isinstance(message, kind)]
 
 
+def one_by_one(messages: Iterable[object]) -> list[Any]:
+    """The messages with every run taken apart, which says the same."""
+    apart: list[object] = []
+    for message in messages:
+        if isinstance(message, m.PublishRun):
+            apart += map(m.Publish, count(message.id), repeat(message.paced), message.run.publications)
+        elif isinstance(message, m.DeliverRun):
+            apart += map(m.Deliver, repeat(message.subscriptions), message.run.publications)
+        else:
+            apart.append(message)
+    return apart
+
+
 @define(eq=False)
 class Peer:
     """One connection of a router: says what it is told to, and hears what its outbox holds."""
@@ -75,8 +89,8 @@ class Peer:
         self.router.feed(self.link, message, self.now)
 
     def read(self) -> list[m.ServerMessage]:
-        """Take all that waits, and say that it is written."""
-        messages = self.link.outbox.take()
+        """Take all that waits, one by one, and say that it is written."""
+        messages = one_by_one(self.link.outbox.take())
         self.router.written(self.link, self.now)
         return messages
 
@@ -239,8 +253,8 @@ class Program:
         self.outcomes[operation] = outcome
 
     def read(self) -> list[m.ClientMessage]:
-        """Take all that waits, and say that it is written."""
-        messages = self.session.outbox.take()
+        """Take all that waits, one by one, and say that it is written."""
+        messages = one_by_one(self.session.outbox.take())
         self.session.outbox.written()
         return messages
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from core_helpers import HELLO, Bus, Program, assert_empty, bus, publication, steady
+from core_helpers import HELLO, Bus, Program, assert_empty, bus, steady
 from t2bus.core.identity import ANONYMOUS
 from t2bus.errors import (
     Disconnected,
@@ -88,7 +88,7 @@ class Wire:
         return self.program.session.subscribe(topic, self.program.wake_inlet, self.program.done)
 
     def publish(self, topic: str, payload: bytes, *, paced: bool) -> int:
-        return self.program.session.publish(publication(topic, payload), 1, self.program.done, paced=paced)
+        return self.program.session.publish(topic, (payload, NO_HEADERS, 1), self.program.done, paced=paced)
 
     def claim(self, topic: str = "s") -> CallInlet:
         return self.program.session.claim(topic, self.program.wake_inlet, self.program.done)
@@ -120,7 +120,7 @@ def settle(wires: Iterable[Wire], sizes: Iterator[int]) -> None:
 def take_all(inlet: Inlet) -> Heard:
     """Take all that has arrived: payloads, and in their places the lengths of gaps."""
     heard: Heard = []
-    while inlet:
+    while inlet.items:
         item = inlet.take()
         if isinstance(item, Lagged):
             heard.append(item.dropped)
@@ -445,7 +445,7 @@ class PairMachine(RuleBasedStateMachine):
         while moving:
             settle(self.wires, sizes)
             self.serve(0)
-            moving = bool(self.calls) or any(inlet for _, inlet, _ in self.inlets)
+            moving = bool(self.calls) or any(inlet.items for _, inlet, _ in self.inlets)
             while self.calls:
                 self.respond(0)
             self.take(0)

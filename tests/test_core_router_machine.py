@@ -16,7 +16,7 @@ from attrs import define, field
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from core_helpers import Bus, Peer, assert_empty, bus, of_kind, steady, waiting_and_held
+from core_helpers import Bus, Peer, assert_empty, bus, of_kind, one_by_one, steady, waiting_and_held
 from t2bus.topic import intersects
 from t2bus.wire import messages as m
 from t2bus.wire.values import ErrorCode, size_of
@@ -492,7 +492,7 @@ class RouterMachine(RuleBasedStateMachine):
         """Take note of all that was put in the outboxes since the last look."""
         for who in self.connected:
             messages = who.peer.link.outbox._messages
-            for message in messages[who.seen :]:
+            for message in one_by_one(messages[who.seen :]):
                 self.hear(who, message)
             who.seen = len(messages)
             assert not who.refusals, "an operation was not refused"

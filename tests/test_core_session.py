@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CONTENT = (b"q", NO_HEADERS, 1)
+ONE = ("a", (b"x", NO_HEADERS, 1))
 GONE = Disconnected("gone")
 
 
@@ -64,7 +65,7 @@ def test_operations_are_said_in_order() -> None:
     program = Program(Limits(subscription_messages=7, subscription_bytes=70, service_requests=5, service_bytes=50))
     session = program.session
     inlet = subscribed(program)
-    session.publish(publication("b", b"1"), 1, program.done, paced=True)
+    session.publish("b", (b"1", NO_HEADERS, 1), program.done, paced=True)
     service = session.claim("s", program.wake_inlet, program.done)
     session.request("t", (b"q", {"k": "v"}, 1), 250, program.done)
     session.unsubscribe(inlet, program.done)
@@ -96,10 +97,10 @@ def test_the_outbox_is_bounded() -> None:
     """There is room until the bytes that wait or are being written reach the limit."""
     program = Program(Limits(outbox_bytes=10))
     session = program.session
-    session.publish(publication(), 4, program.done)
+    session.publish("a", (b"x", NO_HEADERS, 4), program.done)
     room = [session.outbox.has_room]
     session.outbox.take()
-    session.publish(publication(), 4, program.done)
+    session.publish("a", (b"x", NO_HEADERS, 4), program.done)
     room.append(session.outbox.has_room)
     assert session.statistics().outbox_bytes == 10
     session.outbox.written()
@@ -113,18 +114,18 @@ def test_publications_that_press_nobody_are_gathered() -> None:
     outbox = program.session.outbox
     gathered = []
     for _ in range(2):
-        program.session.publish(publication(), 1, program.done, pressing=False)
+        program.session.publish(*ONE, program.done, pressing=False)
         gathered.append(outbox.gathered)
     outbox.press()
     gathered.append(outbox.gathered)
     outbox.take()
-    program.session.publish(publication(), 1, program.done, pressing=False)
+    program.session.publish(*ONE, program.done, pressing=False)
     gathered.append(outbox.gathered)
-    program.session.publish(publication(), 1, program.done)
+    program.session.publish(*ONE, program.done)
     gathered.append(outbox.gathered)
     outbox.take()
     for _ in range(256):
-        program.session.publish(publication(), 1, program.done, pressing=False)
+        program.session.publish(*ONE, program.done, pressing=False)
     gathered.append(outbox.gathered)
     assert gathered == [1, 2, 0, 1, 0, 0]
 
@@ -136,7 +137,7 @@ def test_the_writer_is_woken_for_what_presses() -> None:
     outbox.press()
     wakes = [program.wakes]
     for pressing in (False, False, True):
-        program.session.publish(publication(), 1, program.done, pressing=pressing)
+        program.session.publish(*ONE, program.done, pressing=pressing)
         wakes.append(program.wakes)
     assert wakes == [0, 1, 1, 2]
 
@@ -250,7 +251,7 @@ def test_a_run_of_acknowledgements_is_many_outcomes() -> None:
     """Each operation of a run has its own count."""
     program = Program()
     for _ in range(3):
-        program.session.publish(publication(), 1, program.done)
+        program.session.publish(*ONE, program.done)
     program.session.feed(m.Accepted(1, (5, 0, 7)))
     assert program.outcomes == {1: 5, 2: 0, 3: 7}
 
@@ -258,7 +259,7 @@ def test_a_run_of_acknowledgements_is_many_outcomes() -> None:
 def test_a_forgotten_operation_has_no_outcome() -> None:
     """A caller that stopped waiting is not called, neither by the answer nor by the end."""
     program = Program()
-    number = program.session.publish(publication(), 1, program.done)
+    number = program.session.publish(*ONE, program.done)
     program.session.forget(number)
     program.session.forget(number)
     program.session.feed(m.Accepted(number, (1,)))
@@ -274,7 +275,7 @@ def test_what_follows_the_answer_is_not_missed() -> None:
     program = Program()
     one, other = subscribed(program), subscribed(program)
     program.session.feed(m.Deliver((one.id, other.id), publication()))
-    assert (len(one), len(other)) == (1, 1)
+    assert (len(one.items), len(other.items)) == (1, 1)
     assert one.take() is other.take()
 
 
@@ -286,7 +287,7 @@ def test_what_arrives_for_a_closed_subscription_is_dropped() -> None:
     program.session.unsubscribe(one, None)
     program.session.feed(m.Deliver((one.id, other.id), publication()))
     program.session.feed(m.Gap(one.id, 3))
-    assert (len(one), len(other)) == (0, 1)
+    assert (len(one.items), len(other.items)) == (0, 1)
     assert program.session.statistics().dropped == 0
 
 
@@ -297,7 +298,7 @@ def test_a_gap_reaches_its_subscription() -> None:
     program.session.feed(m.Gap(one.id, 3))
     gap = one.take()
     assert isinstance(gap, Lagged)
-    assert (gap.dropped, len(other), program.session.statistics().dropped) == (3, 0, 3)
+    assert (gap.dropped, len(other.items), program.session.statistics().dropped) == (3, 0, 3)
 
 
 def test_subscriptions_and_services_of_a_client_are_bounded() -> None:
@@ -474,7 +475,7 @@ def test_each_caller_gets_an_error_of_its_own() -> None:
 @pytest.mark.parametrize(
     "begin",
     [
-        lambda p: p.session.publish(publication(), 1, p.done),
+        lambda p: p.session.publish(*ONE, p.done),
         subscribed,
         serving,
         asked,
@@ -515,7 +516,7 @@ def test_the_statistics_show_the_connection() -> None:
     inlet = subscribed(program)
     serving(program, calls=1)
     asked(program)
-    program.session.publish(publication(), 1, program.done)
+    program.session.publish(*ONE, program.done)
     program.session.feed(m.Deliver((inlet.id,), publication()))
     statistics = program.session.statistics()
     assert (statistics.subscriptions, statistics.services, statistics.messages_waiting) == (1, 1, 1)
@@ -547,7 +548,7 @@ class SessionMachine(RuleBasedStateMachine):
     @rule(kind=st.sampled_from(["publish", "subscribe", "claim", "request"]))
     def begin(self, kind: str) -> None:
         if kind == "publish":
-            self.begun.add(self.session.publish(publication(), 1, self.program.done))
+            self.begun.add(self.session.publish(*ONE, self.program.done))
         elif kind == "subscribe":
             self.begun.add(subscribed(self.program).id)
         elif kind == "claim":

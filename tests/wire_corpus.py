@@ -37,6 +37,12 @@ HEADERS = (v.NO_HEADERS, {"k": "v"}, {"": "", "ключ": "\N{BUS}" * 100}, {str
 MANY_HEADERS = {f"{n:024}": "v" * 256 for n in range(256)}
 CONTENTS = [*((payload, HEADERS[0]) for payload in PAYLOADS), *((PAYLOADS[1], headers) for headers in HEADERS[1:])]
 
+RUNS = (
+    m.Run("hello", [b"", b"p"]),
+    m.Run("smörgås", [b"", b"p" * 23, b"p" * 24, b"p" * 256]),
+    m.Run("x" * 256, [b"%d" % n for n in range(m.MOST_IN_RUN)]),
+)
+
 BOTH: list[m.Ping | m.Pong | m.Goodbye | m.Violation] = [
     *(m.Ping(number) for number in IDS),
     *(m.Pong(number) for number in IDS),
@@ -53,6 +59,8 @@ CLIENT_MESSAGES: list[m.ClientMessage] = [
     *(m.Publish(number, number % 2 == 0, m.Publication("hello/alice", b"")) for number in IDS),
     *(m.Publish(7, True, m.Publication(topic, b"payload")) for topic in TEXTS),
     *(m.Publish(7, False, m.Publication("hello", *content)) for content in CONTENTS),
+    *(m.PublishRun(number, number % 2 == 0, RUNS[0]) for number in (*IDS[:-1], 2**64 - 2)),
+    *(m.PublishRun(7, True, run) for run in RUNS),
     *(m.Claim(number, "hello/*", number, number) for number in IDS),
     *(m.Unclaim(number, number) for number in IDS),
     *(m.Request(number, number, "hello", b"") for number in IDS),
@@ -79,6 +87,8 @@ SERVER_MESSAGES: list[m.ServerMessage] = [
     m.Deliver(tuple(range(300)), m.Publication("hello/alice", b"payload")),
     *(m.Deliver((7,), m.Publication(topic, b"payload")) for topic in TEXTS),
     *(m.Deliver((7,), m.Publication("hello", *content)) for content in CONTENTS),
+    *(m.DeliverRun((number,), RUNS[0]) for number in IDS),
+    *(m.DeliverRun(IDS, run) for run in RUNS),
     *(m.Gap(number, number) for number in IDS),
     *(m.Call(number, number, number, "hello", b"") for number in IDS),
     *(m.Call(7, 8, None, "hello", *content) for content in CONTENTS),
@@ -89,11 +99,13 @@ SERVER_MESSAGES: list[m.ServerMessage] = [
 ]
 LARGE_CLIENT_MESSAGES: list[m.ClientMessage] = [
     *(m.Publish(1, True, m.Publication("hello", payload)) for payload in LARGE_PAYLOADS),
+    m.PublishRun(1, True, m.Run("hello", [b"p" * 70_000] * 10)),
     *(m.Request(1, None, "hello", payload, {"k": "v" * 70_000}) for payload in LARGE_PAYLOADS),
     *(m.Respond(1, payload, MANY_HEADERS) for payload in LARGE_PAYLOADS),
 ]
 LARGE_SERVER_MESSAGES: list[m.ServerMessage] = [
     *(m.Deliver((1,), m.Publication("hello", payload, {"k": "v" * 70_000})) for payload in LARGE_PAYLOADS),
+    m.DeliverRun((1,), m.Run("hello", [b"p" * 70_000] * 10)),
     *(m.Call(1, 2, None, "hello", payload) for payload in LARGE_PAYLOADS),
     *(m.Response(1, payload, MANY_HEADERS) for payload in LARGE_PAYLOADS),
 ]
@@ -116,6 +128,8 @@ EXAMPLES: dict[str, Message] = {
     "HELLO": m.Hello(1, "t2bus-python", ("zlib",)),
     "WELCOME": m.Welcome(1, "t2bus", ("zlib",), 1, 1_048_576, 1_057_856, 256, 16, 256, 1024, 256, 16_384, 8_388_608),
     "PUBLISH": m.Publish(7, False, m.Publication("hello/alice", cbor2.dumps({"text": "Hi"}))),
+    "PUBLISH_RUN": m.PublishRun(7, True, m.Run("hello/alice", [b"Hi", b"", b"Ho"])),
+    "DELIVER_RUN": m.DeliverRun((1,), m.Run("hello/alice", [b"Hi", b"", b"Ho"])),
     "DELIVER": m.Deliver((1, 500), m.Publication("hello/alice", cbor2.dumps({"text": "Hi"}), {"k": "v"})),
     "ACCEPTED": m.Accepted(7, (1, 0, 3)),
     "CREDIT": m.Credit(((1, 2048, 204_800),)),
@@ -155,16 +169,18 @@ _BY_TYPE: dict[str, st.SearchStrategy[Any]] = {
     "Payload": _payloads,
     "Headers": _headers,
     "Publication": st.builds(m.Publication, st.text(), _payloads, _headers),
+    "Run": st.builds(m.Run, st.text(), st.lists(st.binary(max_size=300), min_size=2)),
 }
 
 
+def _has_legal_ids(message: Message) -> bool:
+    return not isinstance(message, m.PublishRun) or message.id + len(message.run.payloads) <= 2**64
+
+
 def _any_of(union: object) -> st.SearchStrategy[Any]:
-    return st.one_of(
-        [
-            st.builds(cls, **{field.name: _BY_TYPE[str(field.type)] for field in attrs.fields(cls)})
-            for cls in get_args(union)
-        ]
-    )
+    classes = get_args(union)
+    fields = [{field.name: _BY_TYPE[str(field.type)] for field in attrs.fields(cls)} for cls in classes]
+    return st.one_of([st.builds(cls, **each) for cls, each in zip(classes, fields, strict=True)]).filter(_has_legal_ids)
 
 
 any_client_message: st.SearchStrategy[m.ClientMessage] = _any_of(m.ClientMessage)
@@ -204,6 +220,7 @@ RIGHT_VALUES: dict[str, list[object]] = {
     "texts": [[], ["v"]],
     "uints": [[1], [1, 2]],
     "payload": [b"", b"v", [1, b"v"]],
+    "bytes": [b"", b"v"],
     "headers": [{}, {"k": "v"}],
 }
 """For each type of the specification, those of :data:`VALUES` that are of it."""
@@ -252,5 +269,5 @@ def specified_examples() -> dict[str, bytes]:
     section = SPECIFICATION.partition("## Examples")[2]
     return {
         name: bytes.fromhex(frame)
-        for name, frame in re.findall(r"^([A-Z]+) .*\n((?: +[0-9a-f ]+\n)+)", section, re.MULTILINE)
+        for name, frame in re.findall(r"^([A-Z_]+) .*\n((?: +[0-9a-f ]+\n)+)", section, re.MULTILINE)
     }

@@ -19,7 +19,7 @@ from ..background import open_background_nursery
 from ..payload import decode, encode, encode_as
 from ..protocol import PublishProtocol, RequestProtocol
 from ..wire.compression import inflate
-from ..wire.messages import Publication, Response
+from ..wire.messages import Response
 from ..wire.values import NO_HEADERS
 from .connection import Answer, Connection
 from .publisher import Publisher
@@ -93,11 +93,10 @@ class Client:
         connection = self._connection
         session = connection.session
         session.check_topic(topic)
-        sent_payload, sent_headers, size = session.content(topic, payload, headers)
+        content = session.content(topic, payload, headers)
         await trio.lowlevel.checkpoint_if_cancelled()
         await connection.wait_for_room()
-        publication = Publication(topic, sent_payload, sent_headers)
-        return await connection.operate(partial(session.publish, publication, size))
+        return await connection.operate(partial(session.publish, topic, content))
 
     def open_publisher(self, protocol: type[Published], topic: str, *, paced: bool = True) -> Publisher[Published]:
         """Return a channel for publishing many messages to one topic, to be used as ``async with``.

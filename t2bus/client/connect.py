@@ -90,7 +90,7 @@ async def open_client_over(
             await transport.aclose()
         raise
     # The connection takes the place of whoever is woken.
-    outbox = ClientOutbox(limits.outbox_bytes, wake=lambda: None)
+    outbox = ClientOutbox(limits.outbox_bytes, wake=lambda: None, frame=welcome.frame)
     session = Session(limits, welcome, outbox, compress=transport.compresses and bool(welcome.compressions))
     connection = Connection(transport, session)
     async with open_background_nursery() as nursery:

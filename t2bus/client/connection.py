@@ -32,7 +32,7 @@ Expected = TypeVar("Expected", int, m.Response)
 _TICK: Final = 1.0
 """Seconds between two looks at the peer's liveness."""
 
-_GATHER_TIME: Final = 0.0005
+_GATHER_TIME: Final = 0.002
 """Seconds for which publications are gathered at most."""
 
 _LAST_WORDS: Final = 1.0

@@ -8,7 +8,6 @@ import trio
 from attrs import define, field
 
 from ..errors import BusError, Disconnected
-from ..wire.messages import Publication
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,9 +39,16 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
     _in_flight: dict[int, int] = field(factory=dict, init=False)
     """The size of each publication that is not acknowledged, by its operation."""
     _in_flight_size: int = field(default=0, init=False)
+    _window_messages: int = field(init=False)
+    _window_bytes: int = field(init=False)
     _lot: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
     _error: BusError | None = field(default=None, init=False)
     _closed: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Take the windows from the limits of the client."""
+        limits = self._connection.session.limits
+        self._window_messages, self._window_bytes = limits.publisher_messages, limits.publisher_bytes
 
     def __repr__(self) -> str:
         return f"<t2bus.Publisher to {self.topic!r}: {len(self._in_flight)} on their way>"
@@ -60,7 +66,7 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
 
         """
         session = self._connection.session
-        payload, sent_headers, size = session.content(self.topic, self._encode(value), headers)
+        content = session.content(self.topic, self._encode(value), headers)
         self._check_open()
         await trio.lowlevel.checkpoint()
         while not (self._has_room() and session.outbox.has_room):
@@ -70,15 +76,14 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
             else:
                 await self._lot.park()
         self._check_open()
-        publication = Publication(self.topic, payload, sent_headers)
-        operation = session.publish(publication, size, self._acknowledge, paced=self.paced, pressing=False)
+        operation = session.publish(self.topic, content, self._acknowledge, paced=self.paced, pressing=False)
+        _, _, size = content
         self._in_flight[operation] = size
         self._in_flight_size += size
 
     def _has_room(self) -> bool:
-        limits = self._connection.session.limits
         return self._closed or (
-            len(self._in_flight) < limits.publisher_messages and self._in_flight_size < limits.publisher_bytes
+            len(self._in_flight) < self._window_messages and self._in_flight_size < self._window_bytes
         )
 
     def _acknowledge(self, operation: int, outcome: Outcome) -> None:
@@ -89,13 +94,16 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
             self._error = self._error or outcome
         # All of them, since a sender that is woken may have an error to raise and leave its room to the next.
         # Acknowledgements come in bulk, so each waits through one wake-up for many.
-        self._lot.unpark_all()
+        if self._lot:
+            self._lot.unpark_all()
 
     def _check_open(self) -> None:
         if self._closed:
             raise trio.ClosedResourceError("this publisher was closed")
-        self._connection.check_open()
-        self._raise_error()
+        if not self._connection.is_open:
+            self._connection.check_open()
+        if self._error is not None:
+            self._raise_error()
 
     def _raise_error(self) -> None:
         error, self._error = self._error, None

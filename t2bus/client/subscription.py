@@ -74,12 +74,13 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
         if self._receiving:
             raise trio.BusyResourceError("another task is receiving from this subscription")
         inlet = self._inlet
+        items = inlet.items
         self._receiving = True
         try:
             # Whether it waits or not, this is one checkpoint, and what is taken is taken after it.
-            if inlet or self._closed or inlet.closed is not None:
+            if items or self._closed or inlet.closed is not None:
                 await trio.lowlevel.checkpoint()
-            while not inlet:
+            while not items:
                 self._check_open()
                 await self._lot.park()
             if self._closed:
@@ -91,7 +92,9 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
             inlet.give_back_promptly(trio.current_time())
         if isinstance(item, Lagged):
             raise item
-        payload = inflate(item.payload, self._connection.session.welcome.frame)
+        payload = item.payload
+        if not isinstance(payload, bytes):
+            payload = inflate(payload, self._connection.session.welcome.frame)
         headers = dict(item.headers) if item.headers else NO_HEADERS
         return Received(item.topic, self._decode(payload), headers)
 

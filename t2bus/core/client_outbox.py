@@ -6,6 +6,9 @@ all subscriptions goes out as one message behind everything else.
 Most messages press: somebody waits for what comes of them. The publications of a publisher do not, as it goes on
 without waiting, so the writer may gather some before it writes; :attr:`ClientOutbox.gathered` says how many there are.
 
+Publications to one topic that come one after the other are put together to a run, which costs the wire, the bus and the
+subscribers hardly more than one of them.
+
 The law of this module: synchronous; the one effect outside is the ``wake`` callback, called when the writer has
 something new to do.
 """
@@ -16,15 +19,20 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
 
-from ..wire.messages import ClientMessage, Credit
+from ..wire.messages import MOST_IN_RUN, ClientMessage, Credit, Publication, Publish, PublishRun, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ..wire.values import Content
 
 __all__ = ["ClientOutbox"]
 
 _ENOUGH: Final = 256
 """Messages for one write. More make it no cheaper for each, and make the first wait."""
+
+_RUN_SIZE: Final = 65_536
+"""Bytes of a run at most. A longer one is no cheaper."""
 
 
 @define(eq=False, repr=False)
@@ -33,8 +41,20 @@ class ClientOutbox:
 
     limit: int
     wake: Callable[[], None]
+    frame: int = _RUN_SIZE
+    """Bytes of a frame at most, and so of a run."""
     _messages: list[ClientMessage] = field(factory=list, init=False)
     _grants: dict[int, tuple[int, int]] = field(factory=dict, init=False)
+    _topic: str | None = field(default=None, init=False)
+    """That of the run at the end; None if nothing can be added to it any more."""
+    _paced: bool = field(default=False, init=False)
+    _next: int = field(default=0, init=False)
+    """The operation id that goes on with it."""
+    _room: int = field(default=0, init=False)
+    """The bytes that may still come to it."""
+    _run: list[bytes] = field(factory=list, init=False)
+    _count: int = field(default=0, init=False)
+    """The messages that wait, each publication of a run counted."""
     _waiting: int = field(default=0, init=False)
     _taken: int = field(default=0, init=False)
     _awake: bool = field(default=False, init=False)
@@ -54,17 +74,41 @@ class ClientOutbox:
     @property
     def gathered(self) -> int:
         """How many messages wait that are in no hurry; 0 once one is, or enough have come together for one write."""
-        return 0 if self._pressing or len(self._messages) >= _ENOUGH else len(self._messages)
+        return 0 if self._pressing or self._count >= _ENOUGH else self._count
 
-    def put(self, message: ClientMessage, size: int = 0, *, pressing: bool = True) -> None:
-        """Add a message; after :meth:`close` it is dropped."""
+    def put(self, message: ClientMessage, size: int = 0) -> None:
+        """Add a message that somebody waits for; after :meth:`close` it is dropped."""
+        if not self._closed:
+            self._messages.append(message)
+            self._topic = None
+            self._count_message(size, pressing=True)
+
+    def publish(self, number: int, topic: str, content: Content, *, paced: bool, pressing: bool = True) -> None:
+        """Add a publication under an operation id, to the run at the end if it goes on with that."""
         if self._closed:
             return
-        gathered = self.gathered
-        self._messages.append(message)
+        payload, headers, size = content
+        if headers or not isinstance(payload, bytes):
+            self._topic = None
+            self._messages.append(Publish(number, paced, Publication(topic, payload, headers)))
+        elif topic == self._topic and number == self._next and paced is self._paced and size <= self._room:
+            self._run.append(payload)
+            self._next += 1
+            self._room -= size
+            if len(self._run) == MOST_IN_RUN:
+                self._topic = None
+        else:
+            self._topic, self._paced, self._next = topic, paced, number + 1
+            self._room = min(self.frame, _RUN_SIZE) - size
+            self._run = [payload]
+            self._messages.append(PublishRun(number, paced, Run(topic, self._run)))
+        self._count_message(size, pressing=pressing)
+
+    def _count_message(self, size: int, *, pressing: bool) -> None:
+        self._count += 1
         self._waiting += size + 1
-        self._pressing |= pressing
-        if not self._awake or (gathered and not self.gathered):
+        if not self._awake or self._count == _ENOUGH or (pressing and not self._pressing):
+            self._pressing |= pressing
             self._rouse()
 
     def grant(self, number: int, messages: int, size: int) -> None:
@@ -92,6 +136,7 @@ class ClientOutbox:
     def take(self) -> list[ClientMessage]:
         """Return all that waits to be written and empty the outbox; its bytes count until :meth:`written`."""
         messages, self._messages = self._messages, []
+        self._topic, self._count = None, 0
         if self._grants:
             messages.append(Credit(tuple((number, *grant) for number, grant in self._grants.items())))
             self._grants.clear()
@@ -108,7 +153,7 @@ class ClientOutbox:
     def close(self) -> None:
         """Drop what waits and take nothing more; the writer has that to do."""
         self._closed = True
-        self._messages, self._waiting = [], 0
+        self._messages, self._waiting, self._count, self._topic = [], 0, 0, None
         self._grants.clear()
         if not self._awake:
             self._rouse()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import define, field
 
 from ..errors import BusError, Lagged, ProtocolViolation
-from ..wire.messages import Call, Publication
+from ..wire.messages import Call, Publication, Run
 from ..wire.values import size_of
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class Inlet:
     """Called when there is something new to take, or the end."""
     closed: BusError | None = field(default=None, init=False)
     """Why nothing more will come, once that is so."""
-    _items: deque[Publication | Lagged] = field(factory=deque, init=False)
+    items: deque[Publication | Lagged] = field(factory=deque, init=False)
+    """What waits: read by others, changed here."""
     _credit: int = field(init=False)
     _credit_size: int = field(init=False)
     _owed: int = field(default=0, init=False)
@@ -61,10 +62,6 @@ class Inlet:
         """Start with the whole window on the bus's side."""
         self._credit = self.window_messages
         self._credit_size = self.window_size
-
-    def __len__(self) -> int:
-        """Return how many items wait, gaps included."""
-        return len(self._items)
 
     def put(self, publication: Publication) -> None:
         """Take in a delivery.
@@ -77,21 +74,32 @@ class Inlet:
             raise ProtocolViolation(f"the bus sends more than the window of subscription {self.id} allows")
         self._credit -= 1
         self._credit_size -= size_of(publication.topic, publication.payload, publication.headers)
-        self._items.append(publication)
+        self.items.append(publication)
+        self.wake()
+
+    def put_run(self, run: Run) -> None:
+        """Take in deliveries, as :meth:`put` does one after the other."""
+        count, size = len(run.payloads), run.size
+        before_last = size - len(run.topic) - len(run.payloads[-1])
+        if self._credit < count or self._credit_size <= before_last:
+            raise ProtocolViolation(f"the bus sends more than the window of subscription {self.id} allows")
+        self._credit -= count
+        self._credit_size -= size
+        self.items.extend(run.publications)
         self.wake()
 
     def put_gap(self, dropped: int) -> None:
         """Take in the news that messages are missing here; gaps side by side are one, so their number is bounded."""
-        if self._items and isinstance(last := self._items[-1], Lagged):
-            self._items[-1] = Lagged(last.dropped + dropped)
+        if self.items and isinstance(last := self.items[-1], Lagged):
+            self.items[-1] = Lagged(last.dropped + dropped)
         else:
-            self._items.append(Lagged(dropped))
+            self.items.append(Lagged(dropped))
         self.wake()
 
     def take(self) -> Publication | Lagged:
         """Return the next item, which must be there, and give credit back if enough has come together."""
-        item = self._items.popleft()
-        if isinstance(item, Publication):
+        item = self.items.popleft()
+        if type(item) is Publication:
             self._owed += 1
             self._owed_size += size_of(item.topic, item.payload, item.headers)
             if self._owed * _BULK >= self.window_messages or self._owed_size * _BULK >= self.window_size:

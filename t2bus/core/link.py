@@ -48,8 +48,8 @@ class Link:
     """Paced publications of this connection that are held for some subscriber."""
     last_operation: int = 0
 
-    def begin(self, operation: int) -> None:
-        """Check that an operation id is new.
+    def begin(self, operation: int, count: int = 1) -> None:
+        """Check that an operation id is new, and so many that follow it.
 
         Raises:
           ProtocolViolation: it is not above the last one.
@@ -57,7 +57,7 @@ class Link:
         """
         if operation <= self.last_operation:
             raise ProtocolViolation(f"operation id {operation} is not above {self.last_operation}, the last one")
-        self.last_operation = operation
+        self.last_operation = operation + count - 1
 
     def refuse(self, operation: int, error: BusError) -> None:
         """Answer an operation with an error."""

@@ -102,6 +102,17 @@ class Outbox:
         self._accepted.append((operation, [count]))
         self._count_control(_RUN_SIZE)
 
+    def accept_run(self, first: int, counts: list[int]) -> None:
+        """Acknowledge consecutive operations, each with its number of receivers."""
+        if self._closed:
+            return
+        if self._accepted and self._accepted[-1][0] + len(self._accepted[-1][1]) == first:
+            self._accepted[-1][1].extend(counts)
+            self._count_control(_ACCEPTED_SIZE * len(counts))
+        else:
+            self._accepted.append((first, counts))
+            self._count_control(_RUN_SIZE + _ACCEPTED_SIZE * (len(counts) - 1))
+
     def _count_control(self, size: int) -> None:
         self._control += size
         if self._control > self.control_limit:

@@ -15,12 +15,22 @@ from attrs import define, field
 
 from ..errors import LimitExceeded, ProtocolViolation
 from ..topic import TopicTree, is_concrete
-from ..wire.messages import Credit, Deliver, Dialect, Publication, Publish, Subscribe, Unsubscribe
+from ..wire.messages import (
+    Credit,
+    Deliver,
+    DeliverRun,
+    Dialect,
+    Publication,
+    Publish,
+    PublishRun,
+    Subscribe,
+    Unsubscribe,
+)
 from ..wire.values import size_of
 from .subscription import Subscription, Ticket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ..limits import Limits
     from .link import Link
@@ -119,25 +129,49 @@ class Broker:
           TopicTooBroad: finding the receivers costs more than one publication may.
 
         """
+        self._distribute(link, message, self._route(message.publication.topic), [], now)
+
+    def publish_run(self, link: Link, message: PublishRun, now: float) -> None:
+        """Do as :meth:`publish` for each of a run.
+
+        Who has room for the whole run takes it as one, which is nearly always so. The others take it apart.
+        """
+        run = message.run
+        count, size = len(run.payloads), run.size
+        taken: list[int] = []
+        late: _Route = []
+        for receiver in self._route(run.topic):
+            target, subscriptions, ids = receiver
+            if len(ids) == 1 and subscriptions[0].admit_run(count, size):
+                target.outbox.put(DeliverRun(ids, run), size)
+                taken.append(target.id)
+            else:
+                late.append(receiver)
+        if late:
+            for operation, publication in enumerate(run.publications, message.id):
+                self._distribute(link, Publish(operation, message.paced, publication), late, taken, now)
+        else:
+            self.counters.published += count
+            link.outbox.accept_run(message.id, [len(taken)] * count)
+
+    def _distribute(self, link: Link, message: Publish, route: _Route, taken: Sequence[int], now: float) -> None:
+        """Deliver a publication to these receivers, beside those that have ``taken`` it, and acknowledge it."""
         publication = message.publication
-        route = self._route(publication.topic)
         size = size_of(publication.topic, publication.payload, publication.headers)
-        ticket = Ticket(link, message.id) if message.paced else None
-        count = 0
+        counted = set(taken)
+        ticket = Ticket(link, message.id, counted=counted) if message.paced else None
         for target, subscriptions, ids in route:
             if len(ids) == 1 and subscriptions[0].admit(size):  # the common case, kept apart: it is on the hot path
                 target.outbox.put(Deliver(ids, publication), size)
             elif not self._offer(subscriptions, publication, size, ticket, now):
                 continue
-            count += 1
-            if ticket is not None:
-                ticket.counted.add(target.id)
+            counted.add(target.id)
         self.counters.published += 1
         if ticket is not None and ticket.waiting:
-            ticket.count = count
+            ticket.count = len(counted)
             link.held += 1
         else:
-            link.outbox.accept(message.id, count)
+            link.outbox.accept(message.id, len(counted))
 
     def _offer(
         self, subscriptions: list[Subscription], publication: Publication, size: int, ticket: Ticket | None, now: float

@@ -153,12 +153,10 @@ class Router:
                     self._operate(link, message, now)
                 except errors.ProtocolViolation:
                     raise
-                except errors.PermissionDenied as error:
-                    self.counters.denied += 1
-                    self.report(link.identity, str(error))
-                    link.refuse(message.id, error)
                 except errors.BusError as error:
-                    link.refuse(message.id, error)
+                    self._refuse(link, message.id, error)
+            case m.PublishRun():
+                self._publish_run(link, message, now)
             case m.Credit():
                 self._broker.credit(link, message, now)
             case m.Respond():
@@ -179,6 +177,24 @@ class Router:
                 raise errors.ProtocolViolation("HELLO is said once")
             case _:
                 assert_never(message)
+
+    def _refuse(self, link: Link, operation: int, error: errors.BusError) -> None:
+        if isinstance(error, errors.PermissionDenied):
+            self.counters.denied += 1
+            self.report(link.identity, str(error))
+        link.refuse(operation, error)
+
+    def _publish_run(self, link: Link, message: m.PublishRun, now: float) -> None:
+        link.begin(message.id, len(message.run.payloads))
+        try:
+            if link.permissions is not None:
+                link.permissions.check(Verb.PUBLISH, message.run.topic)
+            self._broker.publish_run(link, message, now)
+        except errors.ProtocolViolation:
+            raise
+        except errors.BusError as error:
+            for operation, _ in enumerate(message.run.payloads, message.id):
+                self._refuse(link, operation, error)
 
     def _operate(
         self,

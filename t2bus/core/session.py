@@ -67,9 +67,7 @@ class Session:
         if concrete and not is_concrete(topic):
             raise errors.InvalidTopic(f"{topic!r} has wildcards: serve and request one topic as it is, without them")
 
-    def content(
-        self, topic: str, payload: bytes, headers: Mapping[str, str] | None
-    ) -> tuple[v.Payload, v.Headers, int]:
+    def content(self, topic: str, payload: bytes, headers: Mapping[str, str] | None) -> v.Content:
         """Return a payload and headers as they travel, and what they count for with the topic.
 
         Raises:
@@ -103,10 +101,10 @@ class Session:
     # end of the connection they raise its error, unless nobody waits for the answer.
 
     def _begin(self, done: Done | None) -> int:
-        if done is not None:
-            self.check_open()
         self._last_operation = number = self._last_operation + 1
         if done is not None:
+            if self.closed is not None:
+                self.check_open()
             self._pending[number] = done
         return number
 
@@ -114,13 +112,11 @@ class Session:
         """Stop waiting for an operation that may still be carried out."""
         self._pending.pop(operation, None)
 
-    def publish(
-        self, publication: m.Publication, size: int, done: Done, *, paced: bool = False, pressing: bool = True
-    ) -> int:
+    def publish(self, topic: str, content: v.Content, done: Done, *, paced: bool = False, pressing: bool = True) -> int:
         """Publish; the outcome is the number of connections."""
         number = self._begin(done)
         self.counters.published += 1
-        self.outbox.put(m.Publish(number, paced, publication), size, pressing=pressing)
+        self.outbox.publish(number, topic, content, paced=paced, pressing=pressing)
         return number
 
     def subscribe(self, topic: str, wake: Callable[[], None], done: Done) -> Inlet:
@@ -166,7 +162,7 @@ class Session:
                 f"this connection has {most} {what}, all that Limits.{what} of the bus allows: open a second connection"
             )
 
-    def request(self, topic: str, content: tuple[v.Payload, v.Headers, int], timeout: int | None, done: Done) -> int:
+    def request(self, topic: str, content: v.Content, timeout: int | None, done: Done) -> int:
         """Ask the service of a topic; the outcome is a response. End it with :meth:`end_request` whatever comes.
 
         Raises:
@@ -191,7 +187,7 @@ class Session:
         if self._pending.pop(operation, None) is not None:
             self.outbox.put(m.Cancel(operation))
 
-    def respond(self, inlet: CallInlet, pending: PendingCall, content: tuple[v.Payload, v.Headers, int]) -> None:
+    def respond(self, inlet: CallInlet, pending: PendingCall, content: v.Content) -> None:
         """Answer a request; if nobody waits any more this only frees its place."""
         payload, headers, size = content
         self._end_call(inlet, pending, m.Respond(pending.call.id, payload, headers), size)
@@ -217,9 +213,13 @@ class Session:
         match message:
             case m.Deliver():
                 self._deliver(message)
+            case m.DeliverRun():
+                self._deliver_run(message)
             case m.Accepted():
+                take = self._pending.pop
                 for number, count in enumerate(message.counts, message.first):
-                    self._resolve(number, count)
+                    if (done := take(number, None)) is not None:
+                        done(number, count)
             case m.Response():
                 self._resolve(message.request, message)
             case m.Refused():
@@ -252,6 +252,13 @@ class Session:
             if inlet is not None:
                 self.counters.received += 1
                 inlet.put(message.publication)
+
+    def _deliver_run(self, message: m.DeliverRun) -> None:
+        for number in message.subscriptions:
+            inlet = self.subscriptions.get(number)
+            if inlet is not None:
+                self.counters.received += len(message.run.payloads)
+                inlet.put_run(message.run)
 
     def _resolve(self, operation: int, outcome: Outcome) -> None:
         done = self._pending.pop(operation, None)
@@ -289,7 +296,7 @@ class Session:
             services=len(self.services),
             requests_pending=self.requests,
             calls_pending=sum(len(service.pending) for service in self.services.values()),
-            messages_waiting=sum(len(inlet) for inlet in inlets),
+            messages_waiting=sum(len(inlet.items) for inlet in inlets),
             outbox_bytes=self.outbox.size,
             published=counters.published,
             received=counters.received,

@@ -20,17 +20,20 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
 from attrs import define, field
 
-from ..wire.messages import Deliver, Dialect, Gap, Publication
+from ..wire.messages import MOST_IN_RUN, Deliver, DeliverRun, Dialect, Gap, Publication, Run
 
 if TYPE_CHECKING:
     from .link import Link
     from .statistics import Counters
 
 __all__ = ["Subscription", "Ticket"]
+
+_RUN_SIZE: Final = 65_536
+"""Bytes of a run, beyond which it is no cheaper."""
 
 
 @define(eq=False, repr=False)
@@ -109,6 +112,17 @@ class Subscription:
         self.counters.delivered += 1
         return True
 
+    def admit_run(self, count: int, size: int) -> bool:
+        """Use credit for the deliveries of a whole run now, or return False, as :meth:`admit` does."""
+        if self.backlog:
+            self.release()
+        if self.backlog or self.messages < count or self.size < size or not self.link.outbox.fits(size):
+            return False
+        self.messages -= count
+        self.size -= size
+        self.counters.delivered += count
+        return True
+
     def hold(self, publication: Publication, size: int, ticket: Ticket, now: float) -> None:
         """Keep a paced publication until there is credit."""
         if not self.held:
@@ -149,21 +163,46 @@ class Subscription:
         """Deliver from the backlog, in order, as far as credit and the outbox go."""
         outbox = self.link.outbox
         while self.backlog and self.has_credit:
-            head = self.backlog[0]
-            if isinstance(head, _Missed):
+            if isinstance(head := self.backlog[0], _Missed):
+                self.backlog.popleft()
                 outbox.put_control(Gap(self.id, head.count))
+                continue
+            batch, size = self._take_batch()
+            if not batch:
+                return
+            self.messages -= len(batch)
+            self.size -= size
+            self.counters.delivered += len(batch)
+            publication = batch[0].publication
+            if len(batch) == 1:
+                outbox.put(Deliver((self.id,), publication), size)
             else:
-                outbox.total.used -= head.size
-                if not outbox.fits(head.size):
-                    outbox.total.used += head.size
-                    return
-                self.messages -= 1
-                self.size -= head.size
-                self.counters.delivered += 1
-                self._unhold()
-                outbox.put(Deliver((self.id,), head.publication), head.size)
-                head.ticket.settle(self.link)
-            self.backlog.popleft()
+                payloads = [entry.publication.payload for entry in batch]
+                outbox.put(DeliverRun((self.id,), Run(publication.topic, cast("list[bytes]", payloads))), size)
+            for entry in batch:
+                entry.ticket.settle(self.link)
+
+    def _take_batch(self) -> tuple[list[_Held], int]:
+        """Take from the front of the backlog what may be delivered now, if it is several then as one run."""
+        outbox, backlog = self.link.outbox, self.backlog
+        batch: list[_Held] = []
+        size = 0
+        while backlog and len(batch) < min(self.messages, MOST_IN_RUN) and size < self.size:
+            entry = backlog[0]
+            if isinstance(entry, _Missed):
+                break
+            if batch and (size + entry.size > _RUN_SIZE or not entry.publication.goes_on(batch[0].publication)):
+                break
+            # What is held counts in the total already.
+            outbox.total.used -= entry.size
+            if not outbox.fits(size + entry.size):
+                outbox.total.used += entry.size
+                break
+            size += entry.size
+            self._unhold()
+            batch.append(entry)
+            backlog.popleft()
+        return batch, size
 
     def give_up(self) -> None:
         """Turn all that is held into missed, and lag: the subscriber took nothing for the stall time."""

@@ -34,7 +34,8 @@ _SEND_SIZE: Final = 262_144
 
 
 _PIECE: Final = 512
-"""Messages that are encoded at once. A backlog may be a million: nobody else is served while they are encoded."""
+"""Messages that are encoded at once, each a run at most. A backlog may be a million: nobody else is served while they
+are encoded."""
 
 
 class Transport(ABC, Generic[Incoming, Outgoing]):

@@ -64,11 +64,13 @@ class Codec(Generic[Incoming, Outgoing]):
         One that has to be inflated ends a piece: what waits is bounded as it is, and may be a thousand times as much.
         """
         piece: list[Outgoing] = []
+        count = 0
         for message in messages:
             piece.append(message)
-            if len(piece) >= most or (self.may_inflate and _is_deflated(message)):
+            count += len(message.run.payloads) if isinstance(message, m.PublishRun | m.DeliverRun) else 1
+            if count >= most or (self.may_inflate and _is_deflated(message)):
                 yield self.encode(piece)
-                piece = []
+                piece, count = [], 0
         if piece:
             yield self.encode(piece)
 

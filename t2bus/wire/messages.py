@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import enum
 
-from attrs import define, field, frozen
+from attrs import frozen
 
+from .publications import MOST_IN_RUN, Publication, Run
 from .values import NO_HEADERS, ErrorCode, Headers, Payload
 
 __all__ = [
+    "MOST_IN_RUN",
     "Accepted",
     "Call",
     "Cancel",
@@ -27,6 +29,7 @@ __all__ = [
     "ClientMessage",
     "Credit",
     "Deliver",
+    "DeliverRun",
     "Dialect",
     "Fail",
     "Gap",
@@ -36,10 +39,12 @@ __all__ = [
     "Pong",
     "Publication",
     "Publish",
+    "PublishRun",
     "Refused",
     "Request",
     "Respond",
     "Response",
+    "Run",
     "ServerMessage",
     "Subscribe",
     "Unclaim",
@@ -55,22 +60,6 @@ class Dialect(enum.Enum):
 
     NATIVE = "t2bus/1"
     T2 = "t2_bus"
-
-
-@define
-class Publication:
-    """One published message, shared by all its receivers.
-
-    ``tail`` is the native codec's own: the encoded end of the frame, kept here so that it is made once for all
-    receivers; ``t2_frame`` is the same for Rust clients, the whole frame, and empty if they cannot take it. Both are
-    derived from the other fields, take no part in equality, and are why this class is not frozen.
-    """
-
-    topic: str
-    payload: Payload
-    headers: Headers = NO_HEADERS
-    tail: bytes | None = field(default=None, init=False, eq=False, repr=False)
-    t2_frame: bytes | None = field(default=None, init=False, eq=False, repr=False)
 
 
 # --- both ways
@@ -145,6 +134,15 @@ class Publish:
     id: int
     paced: bool
     publication: Publication
+
+
+@frozen
+class PublishRun:
+    """Publish these one after the other, under the operation ids ``id``, ``id + 1`` and so on."""
+
+    id: int
+    paced: bool
+    run: Run
 
 
 @frozen
@@ -260,6 +258,14 @@ class Deliver:
 
 
 @frozen
+class DeliverRun:
+    """Hand publications to these subscriptions of the connection, one after the other."""
+
+    subscriptions: tuple[int, ...]
+    run: Run
+
+
+@frozen
 class Gap:
     """Tell a subscription that ``dropped`` messages are missing at this place of its stream."""
 
@@ -300,6 +306,7 @@ ClientMessage = (
     | Subscribe
     | Unsubscribe
     | Publish
+    | PublishRun
     | Claim
     | Unclaim
     | Request
@@ -313,5 +320,17 @@ ClientMessage = (
     | Violation
 )
 ServerMessage = (
-    Welcome | Accepted | Refused | Deliver | Gap | Call | Withdraw | Response | Ping | Pong | Goodbye | Violation
+    Welcome
+    | Accepted
+    | Refused
+    | Deliver
+    | DeliverRun
+    | Gap
+    | Call
+    | Withdraw
+    | Response
+    | Ping
+    | Pong
+    | Goodbye
+    | Violation
 )

@@ -158,6 +158,25 @@ def _credit(item: list[Any]) -> m.Credit:
     return m.Credit(tuple(zip(flat[::3], flat[1::3], flat[2::3], strict=True)))
 
 
+def _run(rest: list[Any]) -> m.Run:
+    topic, *payloads = rest or [None]
+    if not 0 < len(payloads) <= m.MOST_IN_RUN or set(map(type, payloads)) != {bytes}:
+        raise ProtocolViolation(f"expected a run: a topic and 1 to {m.MOST_IN_RUN} byte strings")
+    return m.Run(_text(topic), payloads)
+
+
+def _with_run(make: Callable[..., Any], *checks: _Check) -> _Check:
+    """Read a message that ends in a run."""
+    read, start = _fixed(make, *checks, _run), len(checks) + 1
+    return lambda item: read([*item[:start], item[start:]])
+
+
+def _publish_run(number: int, paced: Any, run: m.Run) -> m.PublishRun:
+    if number + len(run.payloads) > 1 << 64:
+        raise ProtocolViolation("expected operation ids of 64 bits")
+    return m.PublishRun(number, paced, run)
+
+
 _BOTH: dict[int, _Check] = {
     13: _fixed(m.Ping, _uint),
     14: _fixed(m.Pong, _uint),
@@ -176,9 +195,11 @@ _FROM_CLIENT: dict[int, _Check] = _BOTH | {
     10: _with_headers(m.Respond, _uint, _payload),
     11: _fixed(m.Fail, _uint, _code, _text),
     12: _credit,
+    17: _with_run(_publish_run, _uint, _bool),
 }
 _FROM_SERVER: dict[int, _Check] = _BOTH | {
     2: _fixed(m.Welcome, _uint, _text, _texts, *[_uint] * 10),
+    18: _with_run(m.DeliverRun, _uints),
     20: _accepted,
     21: _fixed(m.Refused, _uint, _code, _text),
     22: _with_headers(_deliver, _uints, _text, _payload),
@@ -248,6 +269,29 @@ def _encode_deliver(message: m.Deliver) -> bytes:
     return b"".join((_FRAME.pack(2 + len(ids) + len(tail)), kind, ids, tail))
 
 
+def _encode_publish_run(message: m.PublishRun) -> bytes:
+    run = message.run
+    if len(run.payloads) == 1:
+        return _encode_publish(m.Publish(message.id, message.paced, run.publications[0]))
+    return _encode_run((17, message.id, message.paced), run)
+
+
+def _encode_deliver_run(message: m.DeliverRun) -> bytes:
+    run = message.run
+    if len(run.payloads) == 1:
+        return _encode_deliver(m.Deliver(message.subscriptions, run.publications[0]))
+    return _encode_run((18, message.subscriptions), run)
+
+
+def _encode_run(elements: Sequence[object], run: m.Run) -> bytes:
+    if run.tail is None:
+        # The items of an array, without its head.
+        payloads = cbor2.dumps(run.payloads)
+        run.tail = encode_text(run.topic) + payloads[len(encode_head(4, len(run.payloads))) :]
+    head = encode_head(4, len(elements) + 1 + len(run.payloads)) + b"".join(map(cbor2.dumps, elements))
+    return b"".join((_FRAME.pack(len(head) + len(run.tail)), head, run.tail))
+
+
 def _encode_carrier(kind: int, elements: Sequence[object], payload: v.Payload, headers: v.Headers) -> bytes:
     """Frame a message that ends in a payload and perhaps headers."""
     parts = [encode_head(4, 2 + len(elements) + bool(headers)), encode_head(0, kind), *map(cbor2.dumps, elements)]
@@ -269,6 +313,8 @@ def _flat(kind: int, fields: Callable[[Any], Iterable[object]]) -> Callable[[Any
 _ENCODERS: dict[type, Callable[[Any], bytes]] = {
     m.Publish: _encode_publish,
     m.Deliver: _encode_deliver,
+    m.PublishRun: _encode_publish_run,
+    m.DeliverRun: _encode_deliver_run,
     m.Request: lambda x: _encode_carrier(8, (x.id, x.timeout, x.topic), x.payload, x.headers),
     m.Respond: lambda x: _encode_carrier(10, (x.call,), x.payload, x.headers),
     m.Call: lambda x: _encode_carrier(24, (x.id, x.service, x.timeout, x.topic), x.payload, x.headers),

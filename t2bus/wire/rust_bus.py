@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Final, assert_never
 
 from attrs import define, field
@@ -110,7 +111,9 @@ class BusTranslator:
             case m.Unsubscribe():
                 return self._unsubscribe(message)
             case m.Publish():
-                return self._publish(message)
+                return self._publish(message.id, message.publication)
+            case m.PublishRun():
+                return b"".join(map(self._publish, count(message.id), message.run.publications))
             case m.Claim():
                 return self._claim(message)
             case m.Unclaim():
@@ -195,12 +198,12 @@ class BusTranslator:
             del self._calls[call]
         service.calls.clear()
 
-    def _publish(self, message: m.Publish) -> bytes:
-        number, topic = self._number(), message.publication.topic
-        encoded = self._fit(partial(r.encode_carrier, number, r.Kind.PUB, topic), message.publication.payload)
+    def _publish(self, operation: int, publication: m.Publication) -> bytes:
+        number = self._number()
+        encoded = self._fit(partial(r.encode_carrier, number, r.Kind.PUB, publication.topic), publication.payload)
         if not encoded:
-            return self._answer_later(_too_large(message.id))
-        self._pending[number] = partial(_done, message.id)
+            return self._answer_later(_too_large(operation))
+        self._pending[number] = partial(_done, operation)
         return encoded
 
     def _request(self, message: m.Request) -> bytes:

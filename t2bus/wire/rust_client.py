@@ -216,6 +216,8 @@ class ClientTranslator:
         match message:
             case m.Deliver():
                 return self._deliver(message.publication)
+            case m.DeliverRun():
+                return b"".join(map(self._deliver, message.run.publications))
             case m.Accepted():
                 return b"".join(map(self._accept, count(message.first), message.counts))
             case m.Refused():
