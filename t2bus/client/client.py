@@ -227,6 +227,7 @@ class Client:
         await connection.wait_for_room()
         answer = Answer()
         operation = session.request(topic, content, _milliseconds_left(), answer)
+        connection.write_now()
         try:
             response = await connection.outcome(answer, Response)
         finally:

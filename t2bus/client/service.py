@@ -83,6 +83,7 @@ class Request(Generic[Body, Result]):
         await self._before_answer()
         self._answered = True
         self._connection.session.respond(self._inlet, self._pending, content)
+        await self._after_answer()
 
     async def fail(self, reason: str) -> None:
         """Let the requester's call raise ``RemoteError`` with this text, of which it gets the first 4,096 characters.
@@ -93,12 +94,18 @@ class Request(Generic[Body, Result]):
             raise TypeError(f"a reason is text, not {type(reason).__name__}")
         await self._before_answer()
         self._fail(reason)
+        await self._after_answer()
 
     async def _before_answer(self) -> None:
         self._check_unanswered()
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
         await self._connection.wait_for_room()
         self._check_unanswered()
+
+    async def _after_answer(self) -> None:
+        self._connection.write_now()
+        # Others run after the answer, not before it.
+        await trio.lowlevel.cancel_shielded_checkpoint()
 
     def _check_unanswered(self) -> None:
         if self._answered:

@@ -4,7 +4,8 @@ Whoever puts a message here never waits; whoever writes takes all that waits and
 all subscriptions goes out as one message behind everything else.
 
 Most messages press: somebody waits for what comes of them. The publications of a publisher do not, as it goes on
-without waiting, so the writer may gather some before it writes; :attr:`ClientOutbox.gathered` says how many there are.
+without waiting, nor the answers of a service that has more to answer. So the writer may gather some before it writes;
+:attr:`ClientOutbox.gathered` says how many there are.
 
 Publications to one topic that come one after the other are put together to a run, which costs the wire, the bus and the
 subscribers hardly more than one of them.
@@ -31,6 +32,9 @@ __all__ = ["ClientOutbox"]
 _ENOUGH: Final = 256
 """Messages for one write. More make it no cheaper for each, and make the first wait."""
 
+_ANSWER: Final = 16
+"""What an answer counts for among those that are gathered: somebody does wait for it."""
+
 _RUN_SIZE: Final = 65_536
 """Bytes of a run at most. A longer one is no cheaper."""
 
@@ -54,7 +58,7 @@ class ClientOutbox:
     """The bytes that may still come to it."""
     _run: list[bytes] = field(factory=list, init=False)
     _count: int = field(default=0, init=False)
-    """The messages that wait, each publication of a run counted."""
+    """How many messages wait, each publication of a run counted, and answers as :data:`_ANSWER`."""
     _waiting: int = field(default=0, init=False)
     _taken: int = field(default=0, init=False)
     _awake: bool = field(default=False, init=False)
@@ -76,12 +80,12 @@ class ClientOutbox:
         """How many messages wait that are in no hurry; 0 once one is, or enough have come together for one write."""
         return 0 if self._pressing or self._count >= _ENOUGH else self._count
 
-    def put(self, message: ClientMessage, size: int = 0) -> None:
-        """Add a message that somebody waits for; after :meth:`close` it is dropped."""
+    def put(self, message: ClientMessage, size: int = 0, *, pressing: bool = True) -> None:
+        """Add a message; after :meth:`close` it is dropped."""
         if not self._closed:
             self._messages.append(message)
             self._topic = None
-            self._count_message(size, pressing=True)
+            self._count_message(size, pressing=pressing, weight=_ANSWER)
 
     def publish(self, number: int, topic: str, content: Content, *, paced: bool, pressing: bool = True) -> None:
         """Add a publication under an operation id, to the run at the end if it goes on with that."""
@@ -104,10 +108,11 @@ class ClientOutbox:
             self._messages.append(PublishRun(number, paced, Run(topic, self._run)))
         self._count_message(size, pressing=pressing)
 
-    def _count_message(self, size: int, *, pressing: bool) -> None:
-        self._count += 1
+    def _count_message(self, size: int, *, pressing: bool, weight: int = 1) -> None:
+        before = self._count
+        self._count += weight
         self._waiting += size + 1
-        if not self._awake or self._count == _ENOUGH or (pressing and not self._pressing):
+        if not self._awake or before < _ENOUGH <= self._count or (pressing and not self._pressing):
             self._pressing |= pressing
             self._rouse()
 

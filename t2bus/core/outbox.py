@@ -140,6 +140,13 @@ class Outbox:
         self._awake = bool(messages)
         return messages
 
+    def rest(self) -> bool:
+        """Return whether nothing waits; if so, ``wake`` is called for what is put next."""
+        if self._messages or self._accepted:
+            return False
+        self._awake = False
+        return True
+
     def written(self) -> None:
         """Stop counting what was taken: it is with the network now."""
         self.total.used -= self._taken

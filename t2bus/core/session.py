@@ -97,6 +97,11 @@ class Session:
             # A new object each time: a raised exception gathers the traceback of whoever raises it.
             raise type(self.closed)(*self.closed.args)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether at most one operation of this client waits for its answer, and no request for that of the program."""
+        return len(self._pending) <= 1 and not any(service.pending for service in self.services.values())
+
     # --- operations: each returns its id; ``done`` is called with the outcome unless ``forget`` came first. After the
     # end of the connection they raise its error, unless nobody waits for the answer.
 
@@ -199,7 +204,8 @@ class Session:
     def _end_call(self, inlet: CallInlet, pending: PendingCall, message: m.Respond | m.Fail, size: int) -> None:
         self.counters.late_responses += pending.withdrawn
         if inlet.pending.pop(pending.call.id, None) is not None:
-            self.outbox.put(message, size)
+            # Whoever has more to answer is about to say more.
+            self.outbox.put(message, size, pressing=not inlet.pending)
 
     # --- what the bus says
 

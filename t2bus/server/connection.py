@@ -2,8 +2,8 @@
 
 The reader hands whatever one read brought to the router, which never waits; the writer takes all that has come
 together for the peer and writes it at once. So each batch, not each message, pays for a task switch, and neither
-direction holds the other up. Only the writer touches the sending side of the stream, because a send that is cancelled
-leaves half a frame.
+direction holds the other up. A message that comes alone is written on by the reader, see :class:`Round`. What waits for
+a stream is only ever written by the writer, because a send that is cancelled leaves half a frame.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..core.router import Router
     from ..transport.transport import Transport
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "Round"]
 
 _logger = logging.getLogger("t2bus.server")
 
@@ -38,8 +38,24 @@ _T2_SILENCE: Final = 90.0
 _LONGEST_REASON: Final = 300
 """Characters of a reason in the log, which may quote the peer."""
 
+_AT_ONCE: Final = 65_536
+"""Bytes that are encoded and written without letting others run before."""
+
 _LAST_WORDS: Final = 1.0
 """Seconds for telling a peer why its connection is closed."""
+
+
+@define(eq=False, repr=False)
+class Round:
+    """The connections of a bus that have something to write since a message that came alone was fed.
+
+    What comes alone is written on at once, by whoever read it: a switch to the task of a writer takes longer than all
+    else that is done for one message. What comes in batches is left to the writers, which gather what several readers
+    have for one peer.
+    """
+
+    is_open: bool = field(default=False, init=False)
+    woken: list[Connection] = field(factory=list, init=False)
 
 
 @define(eq=False, repr=False)
@@ -53,6 +69,8 @@ class Connection:
     """Who this is, for the log."""
     on_welcome: Callable[[], None]
     """Called when the peer has said HELLO and is let in."""
+    round: Round
+    """Shared by all connections of the bus."""
     _link: Link | None = field(default=None, init=False)
     _liveness: Liveness | None = field(default=None, init=False)
     _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
@@ -75,7 +93,10 @@ class Connection:
         self.finish()
 
     def _wake(self) -> None:
-        self._idle.unpark()
+        if self.round.is_open:
+            self.round.woken.append(self)
+        else:
+            self._idle.unpark()
 
     async def run(self) -> None:
         """Serve the client until either side ends the connection; nothing that the peer does raises here."""
@@ -156,16 +177,45 @@ class Connection:
             # Once the goodbye is said nothing that comes can be answered; only the peer's end is awaited.
             if not self._finishing:
                 now = trio.current_time()
-                for message in messages:
-                    feed(link, message, now)
+                if len(messages) == 1:
+                    self._feed_alone(link, messages[0], now)
+                else:
+                    for message in messages:
+                        feed(link, message, now)
             messages = await receive()
+
+    def _feed_alone(self, link: Link, message: m.ClientMessage, now: float) -> None:
+        """Feed a message and write what comes of it."""
+        self.round.is_open = True
+        try:
+            self.router.feed(link, message, now)
+        finally:
+            self.round.is_open = False
+            woken, self.round.woken = self.round.woken, []
+            for connection in woken:
+                connection.write_now(now)
+
+    def write_now(self, now: float) -> None:
+        """Write what waits, or wake the writer if that may take a while."""
+        link, transport = self._link, self.transport
+        if (
+            link is not None
+            and link.outbox.size <= _AT_ONCE
+            and transport.can_send_now
+            and not self._finishing
+            and transport.send_now(link.outbox.take())
+        ):
+            self.router.written(link, now)
+            if link.outbox.rest():
+                return
+        self._idle.unpark()
 
     async def _write(self, link: Link) -> None:
         outbox, send = link.outbox, self.transport.send
         try:
             while True:
                 messages = outbox.take()
-                if messages:
+                if messages or self.transport.writing_since is not None:
                     await send(messages)
                     self.router.written(link, trio.current_time())
                     if link.dialect is m.Dialect.T2:

@@ -24,7 +24,7 @@ from ..transport import credentials, tls
 from ..transport.address import Address, TcpAddress, TlsAddress, UnixAddress
 from ..transport.dial import accept, require_context
 from ..wire.messages import ClientMessage, ServerMessage, Violation
-from .connection import Connection
+from .connection import Connection, Round
 from .crowd import Crowd, Member
 from .throttle import Throttle
 
@@ -62,6 +62,7 @@ class Reception:
     closed: bool = field(default=False, init=False)
     """Whether nobody is let in any more."""
     connections: dict[Connection, None] = field(factory=dict, init=False)
+    _round: Round = field(factory=Round, init=False)
     _newcomers: Crowd = field(init=False)
     """The peers that have not said HELLO."""
     _handshakes: Crowd = field(init=False)
@@ -180,7 +181,8 @@ class Reception:
             return
         transport.first_frame = self.router.limits.frame
         label = identity.name if identity.name == origin else f"{identity} from {origin}"
-        connection = Connection(self.router, transport, identity, label, partial(self._newcomers.leave, member))
+        on_welcome = partial(self._newcomers.leave, member)
+        connection = Connection(self.router, transport, identity, label, on_welcome, self._round)
         self.connections[connection] = None
         self._by_identity[identity.name] += 1
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
@@ -85,6 +86,21 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
 
         """
 
+    @property
+    def can_send_now(self) -> bool:
+        """Whether :meth:`send_now` may be called: nothing is being sent, and this kind of transport can do it."""
+        return False
+
+    def send_now(self, messages: Sequence[Outgoing]) -> bool:
+        """Send these few messages as far as that goes without waiting.
+
+        Returns:
+          Whether all is sent. Otherwise call :meth:`send`, with nothing if there is nothing more, which sends the rest
+          first; until then ``writing_since`` says that something is being written.
+
+        """
+        raise NotImplementedError
+
     def raise_limit(self, frame: int, *, can_inflate: bool = True) -> None:
         """Allow frames of this size from the peer, now that the handshake is over, and know what it can read."""
 
@@ -121,6 +137,8 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     read_at: float = field(default=-math.inf, init=False)
     _head: bytes = field(default=b"", init=False)
     """The first bytes from the peer, until there is a codec."""
+    _unsent: bytes = field(default=b"", init=False)
+    """What :meth:`send_now` could not send."""
     _withheld: int = field(default=0, init=False)
     _decoder: FrameDecoder = field(init=False)
     _receive_size: int = field(init=False)
@@ -172,6 +190,9 @@ class FramedTransport(Transport[Incoming, Outgoing]):
             # A peer that has not shown its wire cannot be told anything.
             return
         try:
+            if self._unsent:
+                unsent, self._unsent = self._unsent, b""
+                await self._write(unsent)
             if len(messages) <= _PIECE and not codec.may_inflate:
                 await self._write(codec.encode(messages))
             else:
@@ -181,6 +202,31 @@ class FramedTransport(Transport[Incoming, Outgoing]):
             raise trio.BrokenResourceError("the stream was closed") from error
         finally:
             self.writing_since = None
+
+    @property
+    def can_send_now(self) -> bool:
+        """On a plain socket; not for a peer whose messages may take long to encode."""
+        return (
+            self.writing_since is None
+            and isinstance(self.stream, trio.SocketStream)
+            and self.codec is not None
+            and not self.codec.may_inflate
+        )
+
+    def send_now(self, messages: Sequence[Outgoing]) -> bool:
+        """Write to the socket itself: trio would let all other tasks run before it came back."""
+        assert self.codec is not None
+        assert isinstance(self.stream, trio.SocketStream)
+        data = self.codec.encode(messages)
+        sent = 0
+        # What else goes wrong than that the socket is full, send will meet again.
+        with contextlib.suppress(OSError):
+            sent = os.write(self.stream.socket.fileno(), data)
+        if sent == len(data):
+            return True
+        self._unsent = data[sent:]
+        self.writing_since = trio.current_time()
+        return False
 
     async def _write(self, data: bytes) -> None:
         if len(data) <= _SEND_SIZE:

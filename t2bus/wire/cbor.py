@@ -55,16 +55,20 @@ def violation(text: str, frame: bytes) -> ProtocolViolation:
 
 _INLINE = 24
 """Numbers below this stand in the first byte of a CBOR item; 24 to 27 there say that 1, 2, 4 or 8 bytes follow."""
-_LIMITS = (1 << 8, 1 << 16, 1 << 32, 1 << 64)
-_HEADS = tuple(map(struct.Struct, (">BB", ">BH", ">BI", ">BQ")))
+_MOST_IN_ONE, _MOST_IN_TWO, _MOST_IN_FOUR = 0xFF, 0xFFFF, 0xFFFF_FFFF
+_ONE, _TWO, _FOUR, _EIGHT = (struct.Struct(form).pack for form in (">BB", ">BH", ">BI", ">BQ"))
 
 
 def encode_head(major: int, number: int) -> bytes:
     """Return the CBOR head of an item: its major type and its number, as short as it goes."""
+    head = major << 5
     if number < _INLINE:
-        return bytes((major << 5 | number,))
-    size = next(size for size, limit in enumerate(_LIMITS) if number < limit)
-    return _HEADS[size].pack(major << 5 | _INLINE + size, number)
+        return bytes((head | number,))
+    if number <= _MOST_IN_ONE:
+        return _ONE(head | 24, number)
+    if number <= _MOST_IN_TWO:
+        return _TWO(head | 25, number)
+    return _FOUR(head | 26, number) if number <= _MOST_IN_FOUR else _EIGHT(head | 27, number)
 
 
 encode_text: Callable[[str], bytes] = lru_cache(maxsize=4096)(cbor2.dumps)

@@ -5,27 +5,23 @@ Decoding trusts nothing. The CBOR reader is hardened (:mod:`.cbor`); the array m
 element is checked for its exact type and range, so that a message class always holds what its annotations say. Whatever
 the bytes are, the outcome is a message or a :class:`~t2bus.errors.ProtocolViolation` that shows where the frame begins.
 
-Encoding is a table too. The messages that carry payloads are assembled by hand from precomputed pieces, since each
-passes here once per publication and receiver; the end of a publication's frame (topic, payload, headers) is the same
-for all its receivers and is kept in the publication.
-
-The law of this module: bytes in, messages out; messages in, bytes out.
+The law of this module: bytes in, messages out; :mod:`.native_writer` has the way back.
 """
 
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Final
 
 import cbor2
 
 from ..errors import ProtocolViolation
+from . import direct
 from . import messages as m
 from . import values as v
-from .cbor import encode_head, encode_text, make_reader, violation
+from .cbor import make_reader, violation
+from .native_writer import encode
 
 __all__ = ["VERSION", "decode_client_messages", "decode_server_messages", "encode"]
 
@@ -223,129 +219,26 @@ def _decode(frames: Sequence[bytes], kinds: Mapping[int, _Check]) -> list[Any]:
     return decoded
 
 
+def _decode_directly(frames: Sequence[bytes], readers: direct.Readers, kinds: Mapping[int, _Check]) -> list[Any]:
+    """Decode what :mod:`.direct` can read, and all others together."""
+    decoded: list[Any] = []
+    others: list[int] = []
+    for place, frame in enumerate(frames):
+        message = direct.read(frame, readers)
+        if message is None:
+            others.append(place)
+        decoded.append(message)
+    if others:
+        for place, message in zip(others, _decode([frames[place] for place in others], kinds), strict=True):
+            decoded[place] = message
+    return decoded
+
+
 def decode_client_messages(frames: Sequence[bytes]) -> list[m.ClientMessage]:
     """Return what a client says in these frames; raise ``ProtocolViolation`` if any is not of this wire."""
-    return _decode(frames, _FROM_CLIENT)
+    return _decode_directly(frames, direct.FROM_CLIENT, _FROM_CLIENT)
 
 
 def decode_server_messages(frames: Sequence[bytes]) -> list[m.ServerMessage]:
     """Return what a bus says in these frames; raise ``ProtocolViolation`` if any is not of this wire."""
-    return _decode(frames, _FROM_SERVER)
-
-
-# --- encoding
-
-_FRAME = struct.Struct(">I")
-_PUBLISH = struct.Struct(">IBBBQB")
-_encode_ids = lru_cache(maxsize=1024)(cbor2.dumps)
-
-
-def _encode_payload(payload: v.Payload) -> bytes:
-    if type(payload) is v.Deflated:
-        return b"\x82\x01" + _encode_payload(payload.data)
-    return encode_head(2, len(payload)) + payload  # type: ignore[arg-type, operator]
-
-
-def _tail(publication: m.Publication) -> bytes:
-    if publication.tail is None:
-        tail = encode_text(publication.topic) + _encode_payload(publication.payload)
-        publication.tail = tail + cbor2.dumps(dict(publication.headers)) if publication.headers else tail
-    return publication.tail
-
-
-def _encode_publish(message: m.Publish) -> bytes:
-    # One pack for length, array, kind, a fixed 64-bit id and the flag: publishing is what a client does most.
-    publication = message.publication
-    tail = _tail(publication)
-    array = 0x86 if publication.headers else 0x85
-    return _PUBLISH.pack(12 + len(tail), array, 5, 0x1B, message.id, 0xF5 if message.paced else 0xF4) + tail
-
-
-def _encode_deliver(message: m.Deliver) -> bytes:
-    publication = message.publication
-    tail = _tail(publication)
-    ids = _encode_ids(message.subscriptions)
-    kind = b"\x85\x16" if publication.headers else b"\x84\x16"
-    return b"".join((_FRAME.pack(2 + len(ids) + len(tail)), kind, ids, tail))
-
-
-def _encode_publish_run(message: m.PublishRun) -> bytes:
-    run = message.run
-    if len(run.payloads) == 1:
-        return _encode_publish(m.Publish(message.id, message.paced, run.publications[0]))
-    return _encode_run((17, message.id, message.paced), run)
-
-
-def _encode_deliver_run(message: m.DeliverRun) -> bytes:
-    run = message.run
-    if len(run.payloads) == 1:
-        return _encode_deliver(m.Deliver(message.subscriptions, run.publications[0]))
-    return _encode_run((18, message.subscriptions), run)
-
-
-def _encode_run(elements: Sequence[object], run: m.Run) -> bytes:
-    if run.tail is None:
-        # The items of an array, without its head.
-        payloads = cbor2.dumps(run.payloads)
-        run.tail = encode_text(run.topic) + payloads[len(encode_head(4, len(run.payloads))) :]
-    head = encode_head(4, len(elements) + 1 + len(run.payloads)) + b"".join(map(cbor2.dumps, elements))
-    return b"".join((_FRAME.pack(len(head) + len(run.tail)), head, run.tail))
-
-
-def _encode_carrier(kind: int, elements: Sequence[object], payload: v.Payload, headers: v.Headers) -> bytes:
-    """Frame a message that ends in a payload and perhaps headers."""
-    parts = [encode_head(4, 2 + len(elements) + bool(headers)), encode_head(0, kind), *map(cbor2.dumps, elements)]
-    parts.append(_encode_payload(payload))
-    if headers:
-        parts.append(cbor2.dumps(dict(headers)))
-    body = b"".join(parts)
-    return _FRAME.pack(len(body)) + body
-
-
-def _flat(kind: int, fields: Callable[[Any], Iterable[object]]) -> Callable[[Any], bytes]:
-    def write(message: Any) -> bytes:
-        body = cbor2.dumps([kind, *fields(message)])
-        return _FRAME.pack(len(body)) + body
-
-    return write
-
-
-_ENCODERS: dict[type, Callable[[Any], bytes]] = {
-    m.Publish: _encode_publish,
-    m.Deliver: _encode_deliver,
-    m.PublishRun: _encode_publish_run,
-    m.DeliverRun: _encode_deliver_run,
-    m.Request: lambda x: _encode_carrier(8, (x.id, x.timeout, x.topic), x.payload, x.headers),
-    m.Respond: lambda x: _encode_carrier(10, (x.call,), x.payload, x.headers),
-    m.Call: lambda x: _encode_carrier(24, (x.id, x.service, x.timeout, x.topic), x.payload, x.headers),
-    m.Response: lambda x: _encode_carrier(26, (x.request,), x.payload, x.headers),
-    m.Hello: _flat(1, lambda x: (x.version, x.agent, list(x.compressions))),
-    m.Welcome: _flat(
-        2,
-        lambda x: (
-            *(x.version, x.agent, list(x.compressions), x.connection),
-            *(x.frame, x.delivery, x.topic_length, x.topic_depth, x.requests),
-            *(x.subscriptions, x.services, x.subscription_messages, x.subscription_bytes),
-        ),
-    ),
-    m.Subscribe: _flat(3, lambda x: (x.id, x.topic, x.messages, x.size)),
-    m.Unsubscribe: _flat(4, lambda x: (x.id, x.subscription)),
-    m.Claim: _flat(6, lambda x: (x.id, x.topic, x.requests, x.size)),
-    m.Unclaim: _flat(7, lambda x: (x.id, x.service)),
-    m.Cancel: _flat(9, lambda x: (x.request,)),
-    m.Fail: _flat(11, lambda x: (x.call, x.code, x.text)),
-    m.Credit: _flat(12, lambda x: (number for grant in x.grants for number in grant)),
-    m.Ping: _flat(13, lambda x: (x.token,)),
-    m.Pong: _flat(14, lambda x: (x.token,)),
-    m.Goodbye: _flat(15, lambda x: (x.text,)),
-    m.Violation: _flat(16, lambda x: (x.text,)),
-    m.Accepted: _flat(20, lambda x: (x.first, *x.counts)),
-    m.Refused: _flat(21, lambda x: (x.id, x.code, x.text)),
-    m.Gap: _flat(23, lambda x: (x.subscription, x.dropped)),
-    m.Withdraw: _flat(25, lambda x: (x.call,)),
-}
-
-
-def encode(message: m.ClientMessage | m.ServerMessage) -> bytes:
-    """Return the message as one frame, its length in front."""
-    return _ENCODERS[type(message)](message)
+    return _decode_directly(frames, direct.FROM_BUS, _FROM_SERVER)
