@@ -128,6 +128,8 @@ class Connected:
     refusals: dict[int, ErrorCode] = field(factory=dict)
     withdrawals: Counter[int] = field(factory=Counter)
     seen: int = 0
+    gaps: dict[int, int] = field(factory=dict)
+    """The gaps that wait in its outbox, by place: they may still grow."""
 
     @property
     def held(self) -> int:
@@ -492,6 +494,10 @@ class RouterMachine(RuleBasedStateMachine):
         """Take note of all that was put in the outboxes since the last look."""
         for who in self.connected:
             messages = who.peer.link.outbox._messages
+            for place, message in enumerate(messages[: who.seen]):
+                if isinstance(message, m.Gap) and message.dropped > who.gaps[place]:
+                    who.subscriptions[message.subscription].miss(message.dropped - who.gaps[place])
+            who.gaps = {place: each.dropped for place, each in enumerate(messages) if isinstance(each, m.Gap)}
             for message in one_by_one(messages[who.seen :]):
                 self.hear(who, message)
             who.seen = len(messages)

@@ -78,7 +78,11 @@ class ClientOutbox:
     @property
     def gathered(self) -> int:
         """How many messages wait that are in no hurry; 0 once one is, or enough have come together for one write."""
-        return 0 if self._pressing or self._count >= _ENOUGH else self._count
+        return 0 if self._pressing or self._has_enough else self._count
+
+    @property
+    def _has_enough(self) -> bool:
+        return self._count >= _ENOUGH or self._waiting >= _RUN_SIZE
 
     def put(self, message: ClientMessage, size: int = 0, *, pressing: bool = True) -> None:
         """Add a message; after :meth:`close` it is dropped."""
@@ -109,10 +113,10 @@ class ClientOutbox:
         self._count_message(size, pressing=pressing)
 
     def _count_message(self, size: int, *, pressing: bool, weight: int = 1) -> None:
-        before = self._count
+        had_enough = self._has_enough
         self._count += weight
         self._waiting += size + 1
-        if not self._awake or before < _ENOUGH <= self._count or (pressing and not self._pressing):
+        if not self._awake or (self._has_enough and not had_enough) or (pressing and not self._pressing):
             self._pressing |= pressing
             self._rouse()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -44,6 +45,8 @@ class Link:
     """Requests of this connection that wait for an answer, by operation id."""
     calls: dict[int, Exchange] = field(factory=dict)
     """Requests handed to this connection and not ended by it yet, by call id."""
+    untold: deque[int] = field(factory=deque)
+    """Calls of this connection that nobody waits for any more, which it will be told when it has read what waits."""
     held: int = 0
     """Paced publications of this connection that are held for some subscriber."""
     last_operation: int = 0

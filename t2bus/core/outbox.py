@@ -3,7 +3,8 @@
 Whoever puts a message here never waits for the peer; whoever writes takes all that waits and reports when it is
 written. Two bounds hold: deliveries, calls and responses count their bytes against the outbox's own limit and against
 the total of all connections, and a caller asks :meth:`Outbox.fits` first, because only the caller knows what to do
-with what does not fit. Everything else is control: it is small, it cannot be dropped, and a connection that does not
+with what does not fit. A message takes memory beside its bytes, so both limits also allow no more messages than they
+would of 64 bytes each. Everything else is control: it is small, it cannot be dropped, and a connection that does not
 even take that is given up.
 
 Acknowledgements wait as runs of consecutive ids, so that a thousand of them are one message.
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from ..wire.messages import Accepted, ServerMessage
+from ..wire.messages import Accepted, Gap, ServerMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,16 +33,32 @@ _RUN_SIZE = 32
 """What a run of acknowledgements counts for. Those of paced publications come when their subscribers please and may all
 be runs of one: all that a connection may have held (``Limits.held_messages``) take half of ``Limits.control_bytes``."""
 
+_LEAST_SIZE = 64
+"""Bytes for which a limit allows one message, however small it is."""
+
+_LEAST_MESSAGES = 1024
+"""Messages that even a very small limit allows, if their bytes fit."""
+
 _ACCEPTED_SIZE = 8
 """What one more acknowledgement in a run counts for: a reference in a list of small integers."""
 
 
 @define(eq=False)
 class Budget:
-    """A number of bytes that several holders share."""
+    """A number of bytes that several holders share, and of messages."""
 
     limit: int
     used: int = 0
+    messages: int = 0
+    most: int = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Allow so many messages as well."""
+        self.most = _most(self.limit)
+
+
+def _most(limit: int) -> int:
+    return max(_LEAST_MESSAGES, limit // _LEAST_SIZE)
 
 
 @define(eq=False, repr=False)
@@ -56,28 +73,52 @@ class Outbox:
     """Called once, when control messages do not fit any more."""
     _messages: list[ServerMessage] = field(factory=list, init=False)
     _accepted: list[tuple[int, list[int]]] = field(factory=list, init=False)
+    _gaps: dict[int, int] = field(factory=dict, init=False)
+    """Where the last news of a gap stands among the messages, by subscription, while nothing can stand behind it."""
+    _most: int = field(init=False)
     _waiting: int = field(default=0, init=False)
+    _count: int = field(default=0, init=False)
+    """The messages that wait or are being written, control aside."""
+    _count_taken: int = field(default=0, init=False)
     _control: int = field(default=0, init=False)
     _taken: int = field(default=0, init=False)
     _awake: bool = field(default=False, init=False)
     _closed: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Allow a number of messages too."""
+        self._most = _most(self.limit)
 
     @property
     def size(self) -> int:
         """The bytes that wait or are being written, control aside."""
         return self._waiting + self._taken
 
-    def fits(self, size: int) -> bool:
-        """Tell whether a message of that size may be put."""
-        total = self.total
-        return self._waiting + self._taken + size <= self.limit and total.used + size <= total.limit
+    @property
+    def is_calm(self) -> bool:
+        """Whether control messages that can wait should not wait: half of what may be kept for them is free."""
+        return 2 * self._control <= self.control_limit
 
-    def put(self, message: ServerMessage, size: int) -> None:
-        """Add a message that :meth:`fits`."""
+    def fits(self, size: int, count: int = 1) -> bool:
+        """Tell whether a message of that size may be put, or a run of so many."""
+        total = self.total
+        return (
+            self._waiting + self._taken + size <= self.limit
+            and total.used + size <= total.limit
+            and self._count + count <= self._most
+            and total.messages + count <= total.most
+        )
+
+    def put(self, message: ServerMessage, size: int, count: int = 1) -> None:
+        """Add a message, or a run of so many, that :meth:`fits`."""
         if self._closed:
             return
+        if self._gaps:
+            self._gaps.clear()
         self._waiting += size
+        self._count += count
         self.total.used += size
+        self.total.messages += count
         self._messages.append(message)
         if not self._awake:
             self._rouse()
@@ -88,6 +129,20 @@ class Outbox:
             return
         self._messages.append(message)
         self._count_control(_CONTROL_SIZE + len(text))
+
+    def put_gap(self, subscription: int, dropped: int) -> None:
+        """Add the news that a subscription misses so many, to the last such news if nothing was delivered since.
+
+        Where nothing fits any more, everything that is published is missed: that must not fill the control messages.
+        """
+        place = self._gaps.get(subscription)
+        if place is not None:
+            before = self._messages[place]
+            assert isinstance(before, Gap)
+            self._messages[place] = Gap(subscription, before.dropped + dropped)
+        elif not self._closed:
+            self._gaps[subscription] = len(self._messages)
+            self.put_control(Gap(subscription, dropped))
 
     def accept(self, operation: int, count: int) -> None:
         """Acknowledge an operation with its number of receivers."""
@@ -135,7 +190,9 @@ class Outbox:
             messages = [Accepted(first, tuple(counts)) for first, counts in self._accepted] + messages
             self._accepted = []
         self._messages = []
+        self._gaps.clear()
         self._taken += self._waiting
+        self._count_taken = self._count
         self._waiting = self._control = 0
         self._awake = bool(messages)
         return messages
@@ -150,12 +207,17 @@ class Outbox:
     def written(self) -> None:
         """Stop counting what was taken: it is with the network now."""
         self.total.used -= self._taken
-        self._taken = 0
+        self.total.messages -= self._count_taken
+        self._count -= self._count_taken
+        self._taken = self._count_taken = 0
 
     def close(self) -> None:
         """Drop what waits and take nothing more."""
         self._closed = True
         self._messages = []
         self._accepted = []
+        self._gaps.clear()
         self.total.used -= self._waiting + self._taken
+        self.total.messages -= self._count
+        self._count = self._count_taken = 0
         self._waiting = self._taken = self._control = 0

@@ -143,7 +143,7 @@ class Broker:
         for receiver in self._route(run.topic):
             target, subscriptions, ids = receiver
             if len(ids) == 1 and subscriptions[0].admit_run(count, size):
-                target.outbox.put(DeliverRun(ids, run), size)
+                target.outbox.put(DeliverRun(ids, run), size, count)
                 taken.append(target.id)
             else:
                 late.append(receiver)

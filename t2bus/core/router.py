@@ -256,6 +256,8 @@ class Router:
         """Note that what was taken from a connection's outbox is with the network, and use the room."""
         link.outbox.written()
         self._broker.written(link, now)
+        if link.untold:
+            self._services.written(link)
 
     def withhold(self, link: Link, count: int, calls: Sequence[int]) -> None:
         """Note that so many messages were not sent to a client that could not have borne them, requests among them."""

@@ -218,7 +218,25 @@ class ServiceTable:
     def _abandon(self, exchange: Exchange) -> None:
         """Tell the responder that nobody waits any more."""
         exchange.requester = None
-        exchange.service.link.outbox.put_control(Withdraw(exchange.call))
+        self._withdraw(exchange)
+
+    def _withdraw(self, exchange: Exchange) -> None:
+        """Tell a responder that nobody waits any more, at once or when it has read what waits.
+
+        Others decide how often they give up, so what a responder does not read of that must not cost its connection.
+        """
+        responder = exchange.service.link
+        if responder.outbox.is_calm:
+            responder.outbox.put_control(Withdraw(exchange.call))
+        else:
+            responder.untold.append(exchange.call)
+
+    def written(self, link: Link) -> None:
+        """Tell a responder what it was not told before."""
+        while link.untold and link.outbox.is_calm:
+            call = link.untold.popleft()
+            if call in link.calls:
+                link.outbox.put_control(Withdraw(call))
 
     # --- ends
 
@@ -236,6 +254,7 @@ class ServiceTable:
             if exchange.expires_at > now:
                 return
             if exchange.requester is not None:
+                # Whoever has not read for a lifetime is past being spared.
                 exchange.service.link.outbox.put_control(Withdraw(exchange.call))
             self._end_call(exchange)
             lifetime = self.limits.request_lifetime

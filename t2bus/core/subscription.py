@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from attrs import define, field
 
-from ..wire.messages import MOST_IN_RUN, Deliver, DeliverRun, Dialect, Gap, Publication, Run
+from ..wire.messages import MOST_IN_RUN, Deliver, DeliverRun, Dialect, Publication, Run
 
 if TYPE_CHECKING:
     from .link import Link
@@ -116,7 +116,7 @@ class Subscription:
         """Use credit for the deliveries of a whole run now, or return False, as :meth:`admit` does."""
         if self.backlog:
             self.release()
-        if self.backlog or self.messages < count or self.size < size or not self.link.outbox.fits(size):
+        if self.backlog or self.messages < count or self.size < size or not self.link.outbox.fits(size, count):
             return False
         self.messages -= count
         self.size -= size
@@ -165,7 +165,7 @@ class Subscription:
         while self.backlog and self.has_credit:
             if isinstance(head := self.backlog[0], _Missed):
                 self.backlog.popleft()
-                outbox.put_control(Gap(self.id, head.count))
+                outbox.put_gap(self.id, head.count)
                 continue
             batch, size = self._take_batch()
             if not batch:
@@ -178,7 +178,8 @@ class Subscription:
                 outbox.put(Deliver((self.id,), publication), size)
             else:
                 payloads = [entry.publication.payload for entry in batch]
-                outbox.put(DeliverRun((self.id,), Run(publication.topic, cast("list[bytes]", payloads))), size)
+                run = Run(publication.topic, cast("list[bytes]", payloads))
+                outbox.put(DeliverRun((self.id,), run), size, len(batch))
             for entry in batch:
                 entry.ticket.settle(self.link)
 
@@ -195,7 +196,7 @@ class Subscription:
                 break
             # What is held counts in the total already.
             outbox.total.used -= entry.size
-            if not outbox.fits(size + entry.size):
+            if not outbox.fits(size + entry.size, len(batch) + 1):
                 outbox.total.used += entry.size
                 break
             size += entry.size

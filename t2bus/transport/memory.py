@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import trio
@@ -29,6 +30,8 @@ class MemoryTransport(Transport[Incoming, Outgoing]):
     _send_channel: trio.MemorySendChannel[Sequence[Outgoing]]
     writing_since: float | None = field(default=None, init=False)
     read_at: float = field(default=-math.inf, init=False)
+    _unsent: Sequence[Outgoing] = field(default=(), init=False)
+    """What :meth:`send_now` could not send."""
 
     async def receive(self) -> Sequence[Incoming]:
         """Return the next batch."""
@@ -47,11 +50,30 @@ class MemoryTransport(Transport[Incoming, Outgoing]):
         """Hand a batch over, when the one before it has been taken."""
         self.writing_since = trio.current_time()
         try:
-            await self._send_channel.send(messages)
+            if self._unsent:
+                unsent, self._unsent = self._unsent, ()
+                await self._send_channel.send(unsent)
+            if messages:
+                await self._send_channel.send(messages)
         except trio.ClosedResourceError as error:
             raise trio.BrokenResourceError("the channel was closed") from error
         finally:
             self.writing_since = None
+
+    @property
+    def can_send_now(self) -> bool:
+        """Unless a batch is being handed over already."""
+        return self.writing_since is None
+
+    def send_now(self, messages: Sequence[Outgoing]) -> bool:
+        """Hand a batch over, if the one before it has been taken."""
+        # That the other end has gone, send will meet again.
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.WouldBlock):
+            self._send_channel.send_nowait(messages)
+            return True
+        self._unsent = messages
+        self.writing_since = trio.current_time()
+        return False
 
     async def aclose(self) -> None:
         """Close both directions."""

@@ -30,6 +30,8 @@ Incoming = TypeVar("Incoming")
 Outgoing = TypeVar("Outgoing", bound=ClientMessage | ServerMessage)
 
 _RECEIVE_SIZE: Final = 65_536
+_LONG_RECEIVE_SIZE: Final = 262_144
+"""What is read at once when more than the other is known to be missing of a frame."""
 _SEND_SIZE: Final = 262_144
 """A batch is written in pieces of this size, so that a slow peer that reads is told from one that does not."""
 
@@ -152,7 +154,10 @@ class FramedTransport(Transport[Incoming, Outgoing]):
         """Return what one read brought, decoded; read on while that is no complete frame."""
         while True:
             try:
-                data = await self.stream.receive_some(self._receive_size)
+                size = self._receive_size
+                if self._decoder.missing > size:
+                    size = min(self._decoder.missing, max(size, _LONG_RECEIVE_SIZE))
+                data = await self.stream.receive_some(size)
             except trio.ClosedResourceError as error:
                 raise trio.BrokenResourceError("the stream was closed") from error
             if not data:
@@ -193,11 +198,8 @@ class FramedTransport(Transport[Incoming, Outgoing]):
             if self._unsent:
                 unsent, self._unsent = self._unsent, b""
                 await self._write(unsent)
-            if len(messages) <= _PIECE and not codec.may_inflate:
-                await self._write(codec.encode(messages))
-            else:
-                for data in codec.encode_in_pieces(messages, _PIECE):
-                    await self._write(data)
+            for data in codec.encode_in_pieces(messages, _PIECE):
+                await self._write(data)
         except trio.ClosedResourceError as error:
             raise trio.BrokenResourceError("the stream was closed") from error
         finally:

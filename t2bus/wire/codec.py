@@ -32,6 +32,9 @@ __all__ = ["Codec", "codec_for_bus", "codec_for_client", "codec_for_rust_bus"]
 Incoming = TypeVar("Incoming")
 Outgoing = TypeVar("Outgoing", bound=m.ClientMessage | m.ServerMessage)
 
+_PIECE = 65_536
+"""Bytes after which a piece ends."""
+
 _ARRAY = 4
 _MAP = 5
 """The CBOR major types of an array and a map, in the top three bits of their first byte."""
@@ -62,23 +65,29 @@ class Codec(Generic[Incoming, Outgoing]):
         """Yield what :meth:`encode` returns in pieces of at most so many messages, none of which takes long.
 
         One that has to be inflated ends a piece: what waits is bounded as it is, and may be a thousand times as much.
+        So does one that is large: joining it with others would cost more than a write.
         """
-        piece: list[Outgoing] = []
-        count = 0
+        piece: list[bytes] = []
+        count = size = 0
         for message in messages:
-            piece.append(message)
+            piece.append(self._encode_one(message))
             count += len(message.run.payloads) if isinstance(message, m.PublishRun | m.DeliverRun) else 1
-            if count >= most or (self.may_inflate and _is_deflated(message)):
-                yield self.encode(piece)
-                piece, count = [], 0
+            size += len(piece[-1])
+            if count >= most or size >= _PIECE or (self.may_inflate and _is_deflated(message)):
+                yield b"".join(piece)
+                piece.clear()
+                count = size = 0
         if piece:
-            yield self.encode(piece)
+            yield b"".join(piece)
 
     def encode(self, messages: Iterable[Outgoing]) -> bytes:
         """Return the messages as the bytes of their frames, in order."""
+        return b"".join(map(self._encode_one, messages))
+
+    def _encode_one(self, message: Outgoing) -> bytes:
         if self.inflate_limit is not None and self.translator is None:
-            messages = (_inflated(message, self.inflate_limit) for message in messages)
-        return b"".join(map(self.encode_one, messages))
+            message = _inflated(message, self.inflate_limit)
+        return self.encode_one(message)
 
 
 def codec_for_client(first_frame: bytes, frame: int = FRAME) -> Codec[m.ClientMessage, m.ServerMessage]:

@@ -40,6 +40,11 @@ class FrameDecoder:
         """How many bytes of an incomplete frame are waiting for the rest."""
         return len(self._incomplete)
 
+    @property
+    def missing(self) -> int:
+        """How many bytes are known to be missing of an incomplete frame."""
+        return self._needed - len(self._incomplete) if self._incomplete else 0
+
     def feed(self, data: bytes) -> list[bytes]:
         """Return the bodies of the frames that ``data`` completes, oldest first.
 
@@ -52,8 +57,13 @@ class FrameDecoder:
             self._incomplete += data
             if len(self._incomplete) < self._needed:
                 return []
-            data = bytes(self._incomplete)
-            self._incomplete.clear()
+            incomplete, needed = self._incomplete, self._needed
+            self._incomplete = bytearray()
+            with memoryview(incomplete) as view:
+                if needed == HEADER_SIZE:
+                    return self._cut(bytes(view))
+                # A large frame is copied once.
+                return [bytes(view[HEADER_SIZE:needed]), *self._cut(bytes(view[needed:]))]
         return self._cut(data)
 
     def _cut(self, data: bytes) -> list[bytes]:

@@ -30,33 +30,49 @@ _head = encode_head
 _encode_ids = lru_cache(maxsize=1024)(cbor2.dumps)
 
 
+_KEPT = 4096
+"""Bytes of a payload up to which the end of a frame is kept. A longer one costs less to put in each frame than to copy
+once more."""
+
+
 def _encode_payload(payload: v.Payload) -> bytes:
     if type(payload) is v.Deflated:
         return b"\x82\x01" + _encode_payload(payload.data)
     return encode_head(2, len(payload)) + payload  # type: ignore[arg-type, operator]
 
 
-def _tail(publication: m.Publication) -> bytes:
-    if publication.tail is None:
-        tail = encode_text(publication.topic) + _encode_payload(publication.payload)
-        publication.tail = tail + cbor2.dumps(dict(publication.headers)) if publication.headers else tail
-    return publication.tail
+def _tail(publication: m.Publication) -> tuple[bytes, ...]:
+    """Return the end of the frame of a publication, in pieces."""
+    if publication.tail is not None:
+        return (publication.tail,)
+    payload = publication.payload
+    head = encode_text(publication.topic)
+    pieces: tuple[bytes, ...]
+    if type(payload) is bytes:
+        pieces = (head + encode_head(2, len(payload)), payload)
+    else:
+        pieces = (head, _encode_payload(payload))
+    if publication.headers:
+        pieces = (*pieces, cbor2.dumps(dict(publication.headers)))
+    if len(pieces[1]) > _KEPT:
+        return pieces
+    publication.tail = b"".join(pieces)
+    return (publication.tail,)
 
 
 def _encode_publish(message: m.Publish) -> bytes:
     # One pack for length, array, kind, a fixed 64-bit id and the flag: publishing is what a client does most.
-    publication = message.publication
-    tail = _tail(publication)
-    array = 0x86 if publication.headers else 0x85
-    return _PUBLISH.pack(12 + len(tail), array, 5, 0x1B, message.id, 0xF5 if message.paced else 0xF4) + tail
+    tail = _tail(message.publication)
+    array = 0x86 if message.publication.headers else 0x85
+    size = 12 + sum(map(len, tail))
+    return b"".join((_PUBLISH.pack(size, array, 5, 0x1B, message.id, 0xF5 if message.paced else 0xF4), *tail))
 
 
 def _encode_deliver(message: m.Deliver) -> bytes:
-    publication = message.publication
-    tail = _tail(publication)
+    tail = _tail(message.publication)
     ids = _encode_ids(message.subscriptions)
-    kind = b"\x85\x16" if publication.headers else b"\x84\x16"
-    return b"".join((_FRAME.pack(2 + len(ids) + len(tail)), kind, ids, tail))
+    kind = b"\x85\x16" if message.publication.headers else b"\x84\x16"
+    return b"".join((_FRAME.pack(2 + len(ids) + sum(map(len, tail))), kind, ids, *tail))
 
 
 def _encode_publish_run(message: m.PublishRun) -> bytes:
