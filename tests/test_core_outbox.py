@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,6 +85,75 @@ def test_the_writer_is_woken_once() -> None:
     owner.outbox.take()
     owner.outbox.put(PING, 1)
     assert owner.wakes == 2
+
+
+def test_a_writer_that_rests_is_woken() -> None:
+    """Whoever has written all that waited may rest, and is woken for what is put next."""
+    owner = Owner()
+    owner.outbox.put(PING, 1)
+    owner.outbox.take()
+    owner.outbox.written()
+    assert owner.outbox.rest()
+    assert owner.wakes == 1
+    owner.outbox.put(PING, 1)
+    assert owner.wakes == 2
+    assert owner.outbox.take() == [PING]
+
+
+@pytest.mark.parametrize("what", ["delivery", "control", "acknowledgement"])
+def test_nobody_rests_while_something_waits(what: str) -> None:
+    """What was put since the last writing keeps the outbox awake: whoever wrote has to see that it is written."""
+    owner = Owner()
+    owner.outbox.accept(1, 0)
+    owner.outbox.take()
+    match what:
+        case "delivery":
+            owner.outbox.put(PING, 1)
+        case "control":
+            owner.outbox.put_control(PING)
+        case _:
+            owner.outbox.accept(2, 0)
+    assert not owner.outbox.rest()
+    assert owner.wakes == 1, "nobody was woken for it"
+    owner.outbox.put_control(PING)
+    assert owner.wakes == 1
+    assert owner.outbox.take()
+    assert owner.outbox.rest()
+
+
+def test_an_outbox_that_is_empty_or_closed_rests() -> None:
+    """Where nothing waits, or ever will, there is nothing to stay awake for."""
+    owner = Owner()
+    assert owner.outbox.rest()
+    owner.outbox.put(PING, 1)
+    owner.outbox.close()
+    assert owner.outbox.rest()
+
+
+@given(st.lists(st.sampled_from(["put", "control", "accept", "take", "rest"]), max_size=30))
+@steady(200)
+def test_whoever_is_asleep_is_woken_once(steps: list[str]) -> None:
+    """The writer is woken exactly when something is put after it was told that nothing waits."""
+    owner = Owner(limit=1000, control_limit=100_000)
+    asleep, waiting, wakes = True, 0, 0
+    for number, step in enumerate(steps):
+        match step:
+            case "rest":
+                assert owner.outbox.rest() == (waiting == 0)
+                asleep = asleep or waiting == 0
+            case "take":
+                assert bool(owner.outbox.take()) == (waiting > 0)
+                asleep, waiting = waiting == 0, 0
+            case _:
+                if step == "put":
+                    owner.outbox.put(PING, 1)
+                elif step == "control":
+                    owner.outbox.put_control(PING)
+                else:
+                    owner.outbox.accept(number, 0)
+                wakes += asleep
+                asleep, waiting = False, waiting + 1
+        assert owner.wakes == wakes
 
 
 def test_each_way_of_putting_wakes() -> None:

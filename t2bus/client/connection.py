@@ -33,7 +33,10 @@ _TICK: Final = 1.0
 """Seconds between two looks at the peer's liveness."""
 
 _GATHER_TIME: Final = 0.002
-"""Seconds for which publications are gathered at most."""
+"""Seconds for which publications are gathered."""
+
+_BUSY_TIME: Final = 0.02
+"""Seconds for which they are gathered at most, if the bus has not answered what it was sent before."""
 
 _LAST_WORDS: Final = 1.0
 """Seconds for the last message of one end to be heard by the other."""
@@ -72,6 +75,7 @@ class Connection:
     _closed: bool = field(default=False, init=False)
     _idle: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
     _room: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+    _waits_for_bus: bool = field(default=False, init=False)
     _finishing: bool = field(default=False, init=False)
     _finished: trio.Event = field(factory=trio.Event, init=False)
     """Set when the writer writes nothing more."""
@@ -219,6 +223,8 @@ class Connection:
             while True:
                 for message in messages:
                     session.feed(message)
+                if self._waits_for_bus and not self._is_bus_busy:
+                    self._idle.unpark()
                 if session.closed is not None:
                     self._lose("the bus said goodbye")
                 messages = await receive()
@@ -254,14 +260,25 @@ class Connection:
     async def _gather(self, outbox: ClientOutbox) -> None:
         """Wait while publications keep coming, so that one write takes many.
 
-        A write and the task switch to it cost more than ten publications. One that comes alone waits for one pass of
-        the scheduler, those of a busy publisher for half a millisecond at most.
+        A write and the task switch to it cost more than ten publications, here, in the bus and at every subscriber. One
+        that comes alone waits for one pass of the scheduler. A bus that is busy would not come to what is written now:
+        until it has answered what it has, more are gathered.
         """
         before = outbox.gathered
         await trio.lowlevel.checkpoint()
         if outbox.gathered > before:
             with trio.move_on_after(_GATHER_TIME):
                 await self._idle.park()
+            self._waits_for_bus = outbox.gathered > 0
+            if self._waits_for_bus and self._is_bus_busy:
+                with trio.move_on_after(_BUSY_TIME):
+                    await self._idle.park()
+            self._waits_for_bus = False
+
+    @property
+    def _is_bus_busy(self) -> bool:
+        """Whether more is unanswered than waits here to be written."""
+        return self.session.unanswered > self.session.outbox.gathered
 
     async def _keep(self) -> None:
         limits, liveness = self.session.limits, self._liveness

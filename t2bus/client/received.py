@@ -26,7 +26,7 @@ class Received(tuple[str, Body_co]):  # noqa: SLOT001 -- a tuple of variable siz
 
     def __new__(cls, topic: str, body: Body_co, headers: Mapping[str, str] = NO_HEADERS) -> Received[Body_co]:
         """Make a pair with headers."""
-        self = super().__new__(cls, (topic, body))
+        self = tuple.__new__(cls, (topic, body))  # super() is half of the time of this
         self.headers = headers
         return self
 

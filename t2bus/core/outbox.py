@@ -56,6 +56,10 @@ class Budget:
         """Allow so many messages as well."""
         self.most = _most(self.limit)
 
+    def fits(self, size: int, count: int) -> bool:
+        """Tell whether so many bytes and messages more are within the limit."""
+        return self.used + size <= self.limit and self.messages + count <= self.most
+
 
 def _most(limit: int) -> int:
     return max(_LEAST_MESSAGES, limit // _LEAST_SIZE)
@@ -101,12 +105,10 @@ class Outbox:
 
     def fits(self, size: int, count: int = 1) -> bool:
         """Tell whether a message of that size may be put, or a run of so many."""
-        total = self.total
         return (
             self._waiting + self._taken + size <= self.limit
-            and total.used + size <= total.limit
             and self._count + count <= self._most
-            and total.messages + count <= total.most
+            and self.total.fits(size, count)
         )
 
     def put(self, message: ServerMessage, size: int, count: int = 1) -> None:

@@ -95,6 +95,7 @@ class Broker:
             min(message.messages, limits.subscription_messages) if gives_credit else message.messages,
             min(message.size, limits.subscription_bytes) if gives_credit else message.size,
             limits.stall,
+            limits.frame,
             self.counters,
         )
         self._tree.add(message.topic, subscription)
@@ -138,11 +139,14 @@ class Broker:
         """
         run = message.run
         count, size = len(run.payloads), run.size
+        route = self._route(run.topic)
+        # Where not all could take all of it, they share what room there is as they would one by one.
+        is_room = link.outbox.total.fits(size * len(route), count * len(route))
         taken: list[int] = []
         late: _Route = []
-        for receiver in self._route(run.topic):
+        for receiver in route:
             target, subscriptions, ids = receiver
-            if len(ids) == 1 and subscriptions[0].admit_run(count, size):
+            if is_room and len(ids) == 1 and subscriptions[0].admit_run(count, size):
                 target.outbox.put(DeliverRun(ids, run), size, count)
                 taken.append(target.id)
             else:

@@ -190,8 +190,6 @@ class Router:
             if link.permissions is not None:
                 link.permissions.check(Verb.PUBLISH, message.run.topic)
             self._broker.publish_run(link, message, now)
-        except errors.ProtocolViolation:
-            raise
         except errors.BusError as error:
             for operation, _ in enumerate(message.run.payloads, message.id):
                 self._refuse(link, operation, error)

@@ -98,6 +98,11 @@ class Session:
             raise type(self.closed)(*self.closed.args)
 
     @property
+    def unanswered(self) -> int:
+        """The number of operations that wait for their answer, sent or not."""
+        return len(self._pending)
+
+    @property
     def is_quiet(self) -> bool:
         """Whether at most one operation of this client waits for its answer, and no request for that of the program."""
         return len(self._pending) <= 1 and not any(service.pending for service in self.services.values())

@@ -35,6 +35,9 @@ __all__ = ["Subscription", "Ticket"]
 _RUN_SIZE: Final = 65_536
 """Bytes of a run, beyond which it is no cheaper."""
 
+_AROUND: Final = 5
+"""Bytes around each of its payloads, at most."""
+
 
 @define(eq=False, repr=False)
 class Ticket:
@@ -80,6 +83,7 @@ class Subscription:
     window_messages: int
     window_size: int
     stall: float
+    frame: int
     counters: Counters
     messages: int = field(init=False)
     size: int = field(init=False)
@@ -192,7 +196,8 @@ class Subscription:
             entry = backlog[0]
             if isinstance(entry, _Missed):
                 break
-            if batch and (size + entry.size > _RUN_SIZE or not entry.publication.goes_on(batch[0].publication)):
+            room = min(_RUN_SIZE, self.frame) - size - _AROUND * len(batch)
+            if batch and (entry.size + _AROUND > room or not entry.publication.goes_on(batch[0].publication)):
                 break
             # What is held counts in the total already.
             outbox.total.used -= entry.size

@@ -50,8 +50,8 @@ class Round:
     """The connections of a bus that have something to write since a message that came alone was fed.
 
     What comes alone is written on at once, by whoever read it: a switch to the task of a writer takes longer than all
-    else that is done for one message. What comes in batches is left to the writers, which gather what several readers
-    have for one peer.
+    else that is done for one message. What comes in batches, or as a run, is left to the writers, which gather what
+    several readers have for one peer.
     """
 
     is_open: bool = field(default=False, init=False)
@@ -177,7 +177,7 @@ class Connection:
             # Once the goodbye is said nothing that comes can be answered; only the peer's end is awaited.
             if not self._finishing:
                 now = trio.current_time()
-                if len(messages) == 1:
+                if len(messages) == 1 and not isinstance(messages[0], m.PublishRun):
                     self._feed_alone(link, messages[0], now)
                 else:
                     for message in messages:
