@@ -33,7 +33,8 @@ __all__ = ["open_client", "open_client_over"]
 _WIRES: Final = {"t2bus": Dialect.NATIVE, "t2": Dialect.T2}
 
 _WHO_LISTENS: Final = (
-    'is it a t2bus bus that listens there? One of the Rust crate t2_bus needs wire="t2" (on the command line --wire t2)'
+    "is it a t2bus bus that listens there? One with TLS is at a tls: address, and one of the Rust crate t2_bus needs "
+    'wire="t2" (on the command line --wire t2)'
 )
 
 

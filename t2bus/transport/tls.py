@@ -255,7 +255,7 @@ _OWN_REASONS: Final = {
     "UNSUPPORTED_PROTOCOL": "the peer does not speak TLS 1.3",
     "WRONG_VERSION_NUMBER": "what the peer sends is not TLS",
     "HTTP_REQUEST": "what the peer sends is HTTP without TLS",
-    "UNEXPECTED_EOF_WHILE_READING": "the peer closed the connection in the middle of the handshake",
+    "UNEXPECTED_EOF_WHILE_READING": "the peer closed the connection in the middle of the handshake: does it speak TLS?",
 }
 
 
@@ -266,7 +266,7 @@ def failure(error: BaseException) -> TlsFailed:
         wrong = _OWN_REFUSALS.get(cause.verify_code, f"was refused: {cause.verify_message}")
         return TlsFailed(f"the peer's certificate {wrong}")
     if isinstance(cause, ssl.SSLError):
-        reason = cause.reason or "the peer closed the connection in the middle of the handshake"
+        reason = cause.reason or "UNEXPECTED_EOF_WHILE_READING"
         _, is_alert, alert = reason.partition("_ALERT_")
         if is_alert:
             return TlsFailed(f"the peer refused this end: {_ALERTS.get(alert, _in_words(alert))}")
