@@ -35,6 +35,9 @@ _TICK: Final = 1.0
 _GATHER_TIME: Final = 0.002
 """Seconds for which publications are gathered."""
 
+_PASSES: Final = 3
+"""Passes of the scheduler in which the next one is to come: to answer a request and take the next one takes two."""
+
 _BUSY_TIME: Final = 0.02
 """Seconds for which they are gathered at most, if the bus has not answered what it was sent before."""
 
@@ -261,11 +264,14 @@ class Connection:
         """Wait while publications keep coming, so that one write takes many.
 
         A write and the task switch to it cost more than ten publications, here, in the bus and at every subscriber. One
-        that comes alone waits for one pass of the scheduler. A bus that is busy would not come to what is written now:
-        until it has answered what it has, more are gathered.
+        that comes alone waits for a few passes of the scheduler. A bus that is busy would not come to what is written
+        now: until it has answered what it has, more are gathered.
         """
         before = outbox.gathered
-        await trio.lowlevel.checkpoint()
+        for _ in range(_PASSES):
+            await trio.lowlevel.checkpoint()
+            if outbox.gathered != before:
+                break
         if outbox.gathered > before:
             with trio.move_on_after(_GATHER_TIME):
                 await self._idle.park()
