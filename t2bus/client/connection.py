@@ -132,6 +132,7 @@ class Connection:
             # The writer is awake, and sees to what could not be sent.
             if transport.send_now(messages):
                 session.outbox.written()
+                self._room.unpark_all()
 
     async def operate(self, begin: Callable[[Answer], int]) -> int:
         """Begin an operation and return its count. Cancelled, it may or may not have been carried out."""

@@ -30,6 +30,8 @@ class MemoryTransport(Transport[Incoming, Outgoing]):
     _send_channel: trio.MemorySendChannel[Sequence[Outgoing]]
     writing_since: float | None = field(default=None, init=False)
     read_at: float = field(default=-math.inf, init=False)
+    _torn: bool = field(default=False, init=False)
+    """Whether a batch was given up: what followed it would leave a gap that nobody is told of."""
     _unsent: Sequence[Outgoing] = field(default=(), init=False)
     """What :meth:`send_now` could not send."""
 
@@ -57,16 +59,21 @@ class MemoryTransport(Transport[Incoming, Outgoing]):
                 await self._send_channel.send(messages)
         except trio.ClosedResourceError as error:
             raise trio.BrokenResourceError("the channel was closed") from error
+        except trio.Cancelled:
+            self._torn = True
+            raise
         finally:
             self.writing_since = None
 
     @property
     def can_send_now(self) -> bool:
         """Unless a batch is being handed over already."""
-        return self.writing_since is None
+        return self.writing_since is None and not self._torn
 
     def send_now(self, messages: Sequence[Outgoing]) -> bool:
         """Hand a batch over, if the one before it has been taken."""
+        if not messages:
+            return True
         # That the other end has gone, send will meet again.
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.WouldBlock):
             self._send_channel.send_nowait(messages)

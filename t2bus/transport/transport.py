@@ -141,6 +141,8 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     """The first bytes from the peer, until there is a codec."""
     _unsent: bytes = field(default=b"", init=False)
     """What :meth:`send_now` could not send."""
+    _torn: bool = field(default=False, init=False)
+    """Whether a send was given up: half a frame may have gone, and nothing may follow it."""
     _withheld: int = field(default=0, init=False)
     _decoder: FrameDecoder = field(init=False)
     _receive_size: int = field(init=False)
@@ -202,6 +204,9 @@ class FramedTransport(Transport[Incoming, Outgoing]):
                 await self._write(data)
         except trio.ClosedResourceError as error:
             raise trio.BrokenResourceError("the stream was closed") from error
+        except trio.Cancelled:
+            self._torn = True
+            raise
         finally:
             self.writing_since = None
 
@@ -210,6 +215,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
         """On a plain socket; not for a peer whose messages may take long to encode."""
         return (
             self.writing_since is None
+            and not self._torn
             and isinstance(self.stream, trio.SocketStream)
             and self.codec is not None
             and not self.codec.may_inflate
