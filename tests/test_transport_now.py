@@ -130,6 +130,7 @@ async def test_nothing_is_sent_at_once(pair: Pair) -> None:
     assert pair.transport.send_now([])
     assert pair.transport.writing_since is None
     assert pair.wire.read() == []
+    await pair.transport.aclose()
 
 
 async def test_it_goes_on_after_what_was_sent(pair: Pair) -> None:
@@ -231,7 +232,9 @@ async def test_a_socket_that_is_no_more(pair: Pair, what: str) -> None:
         pair.wire.far.close()
         with trio.fail_after(10):
             # A write may be what tells a TCP socket.
-            while pair.transport.send_now([m.Ping(2)]):
+            for _ in range(1_000_000):
+                if not pair.transport.send_now([m.Ping(2)]):
+                    break
                 await trio.lowlevel.checkpoint()
     if what == "closed here":
         assert not pair.transport.send_now([m.Ping(3)])
@@ -262,6 +265,7 @@ async def test_not_on_other_streams(pair: Pair) -> None:
     for stream in (tls, memory, trio.StapledStream(memory, memory)):
         transport: Transport[m.ServerMessage, m.ClientMessage] = connect(stream)
         assert not transport.can_send_now
+    await pair.transport.aclose()
 
 
 async def test_the_bus_sends_now_when_it_knows_the_wire(pair: Pair) -> None:
@@ -282,6 +286,7 @@ async def test_not_where_payloads_may_have_to_be_inflated(pair: Pair) -> None:
     for can_inflate in (True, False):
         pair.transport.raise_limit(LIMITS.frame, can_inflate=can_inflate)
         assert pair.transport.can_send_now is can_inflate
+    await pair.transport.aclose()
 
 
 async def test_not_for_a_client_of_the_rust_crate(pair: Pair) -> None:
@@ -299,6 +304,7 @@ async def test_not_to_a_bus_of_the_rust_crate(pair: Pair) -> None:
     codec = codec_for_rust_bus(LIMITS)
     client = FramedTransport(trio.SocketStream(pair.near), LIMITS.handshake_bytes, lambda _: codec, codec)
     assert not client.can_send_now
+    await pair.transport.aclose()
 
 
 # --- in memory
