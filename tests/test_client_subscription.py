@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -86,7 +87,7 @@ async def test_publications_while_closing_are_dropped(memory: Site) -> None:
 
         async def publish() -> None:
             async with other.open_publisher(Count, "x") as publisher:
-                for number in range(2000):
+                for number in itertools.count():
                     await publisher.send(Count(number))
 
         nursery.start_soon(publish)

@@ -179,7 +179,7 @@ def test_pieces_are_the_whole() -> None:
     """A batch that is encoded in pieces has the same bytes, and no piece has more messages than asked for."""
     codec = codec_for_client(HELLO)
     messages: list[m.ServerMessage] = [m.Pong(number) for number in range(10)]
-    pieces = list(codec.encode_in_pieces(messages, 4))
+    pieces = list(map(b"".join, codec.encode_in_pieces(messages, 4)))
     assert [len(FrameDecoder(LIMIT).feed(piece)) for piece in pieces] == [4, 4, 2]
     assert b"".join(pieces) == codec.encode(messages)
 
@@ -194,5 +194,5 @@ def test_what_has_to_be_inflated_ends_a_piece() -> None:
         m.Deliver((3,), m.Publication("a", DEFLATED)),
         m.Response(4, b"plain"),
     ]
-    pieces = list(codec.encode_in_pieces(messages, 100))
+    pieces = list(map(b"".join, codec.encode_in_pieces(messages, 100)))
     assert [len(FrameDecoder(LIMIT).feed(piece)) for piece in pieces] == [2, 1, 1]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from t2bus.errors import ProtocolViolation
-from t2bus.wire.framing import HEADER_SIZE, FrameDecoder, frame
+from t2bus.wire.framing import HEADER_SIZE, Frame, FrameDecoder, frame
 from t2bus.wire.native import encode
 from wire_corpus import DIRECTIONS, Direction
 
@@ -22,7 +22,7 @@ def declare(length: int) -> bytes:
 
 def feed_in_pieces(decoder: FrameDecoder, data: bytes, size: int) -> list[bytes]:
     pieces = (data[start : start + size] for start in range(0, len(data), size))
-    return [body for piece in pieces for body in decoder.feed(piece)]
+    return [bytes(body) for piece in pieces for body in decoder.feed(piece)]
 
 
 class CountingDecoder(FrameDecoder):
@@ -30,7 +30,7 @@ class CountingDecoder(FrameDecoder):
 
     looked_at = 0
 
-    def _cut(self, data: bytes) -> list[bytes]:
+    def _cut(self, data: bytes) -> list[Frame]:
         self.looked_at += len(data)
         return super()._cut(data)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
@@ -18,6 +17,7 @@ from attrs import define, field
 from ..wire.framing import HEADER_SIZE, FrameDecoder
 from ..wire.messages import ClientMessage, ServerMessage
 from ..wire.rust_client import ClientTranslator
+from .sockets import DirectSocket, drop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -83,6 +83,8 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
     async def send(self, messages: Sequence[Outgoing]) -> None:
         """Send all these messages. Cancelled, it may have sent half of one: close the transport then.
 
+        What the other end takes at once is sent without a checkpoint.
+
         Raises:
           trio.BrokenResourceError: the connection broke.
 
@@ -139,18 +141,21 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     read_at: float = field(default=-math.inf, init=False)
     _head: bytes = field(default=b"", init=False)
     """The first bytes from the peer, until there is a codec."""
-    _unsent: bytes = field(default=b"", init=False)
+    _unsent: Sequence[bytes | memoryview] = field(default=(), init=False)
     """What :meth:`send_now` could not send."""
     _torn: bool = field(default=False, init=False)
     """Whether a send was given up: half a frame may have gone, and nothing may follow it."""
     _withheld: int = field(default=0, init=False)
     _decoder: FrameDecoder = field(init=False)
     _receive_size: int = field(init=False)
+    _socket: DirectSocket | None = field(init=False)
+    """The socket of the stream, if it is nothing else."""
 
     def __attrs_post_init__(self) -> None:
         """Start with the limit of the handshake, for frames and for what is read at once."""
         self._decoder = FrameDecoder(self.limit)
         self._receive_size = self.limit
+        self._socket = DirectSocket(self.stream.socket) if isinstance(self.stream, trio.SocketStream) else None
 
     async def receive(self) -> Sequence[Incoming]:
         """Return what one read brought, decoded; read on while that is no complete frame."""
@@ -159,7 +164,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
                 size = self._receive_size
                 if self._decoder.missing > size:
                     size = min(self._decoder.missing, max(size, _LONG_RECEIVE_SIZE))
-                data = await self.stream.receive_some(size)
+                data = await self._receive(size)
             except trio.ClosedResourceError as error:
                 raise trio.BrokenResourceError("the stream was closed") from error
             if not data:
@@ -168,20 +173,25 @@ class FramedTransport(Transport[Incoming, Outgoing]):
             self.read_at = trio.current_time()
             if self.codec is None:
                 self._choose(data)
-            frames = self._decoder.feed(bytes(data))
+            frames = self._decoder.feed(data)
             if frames:
                 assert self.codec is not None
                 return self.codec.decode(frames)
 
+    async def _receive(self, most: int) -> bytes:
+        if self._socket is not None:
+            return await self._socket.receive(most)
+        return bytes(await self.stream.receive_some(most))
+
     async def hear(self) -> None:
         """Read until the first byte of the first frame is there."""
         while self.codec is None:
-            data = await self.stream.receive_some(HEADER_SIZE + 1)
+            data = await self._receive(HEADER_SIZE + 1)
             if not data:
                 raise trio.EndOfChannel
             self._choose(data)
 
-    def _choose(self, data: bytes | bytearray) -> None:
+    def _choose(self, data: bytes) -> None:
         """Choose the codec, once enough has come to tell."""
         self._head = (self._head + data)[: HEADER_SIZE + 1]
         if len(self._head) > HEADER_SIZE:
@@ -198,10 +208,13 @@ class FramedTransport(Transport[Incoming, Outgoing]):
             return
         try:
             if self._unsent:
-                unsent, self._unsent = self._unsent, b""
+                unsent, self._unsent = self._unsent, ()
                 await self._write(unsent)
-            for data in codec.encode_in_pieces(messages, _PIECE):
-                await self._write(data)
+            for piece in codec.encode_in_pieces(messages, _PIECE):
+                if self.writing_since is not None:
+                    # The last piece was taken without waiting: others run between two of them.
+                    await trio.lowlevel.checkpoint()
+                await self._write(piece)
         except trio.ClosedResourceError as error:
             raise trio.BrokenResourceError("the stream was closed") from error
         except trio.Cancelled:
@@ -214,31 +227,38 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     def can_send_now(self) -> bool:
         """On a plain socket; not for a peer whose messages may take long to encode."""
         return (
-            self.writing_since is None
+            self._socket is not None
+            and self.writing_since is None
             and not self._torn
-            and isinstance(self.stream, trio.SocketStream)
             and self.codec is not None
             and not self.codec.may_inflate
         )
 
     def send_now(self, messages: Sequence[Outgoing]) -> bool:
-        """Write to the socket itself: trio would let all other tasks run before it came back."""
+        """Write to the socket itself."""
         assert self.codec is not None
-        assert isinstance(self.stream, trio.SocketStream)
-        data = self.codec.encode(messages)
-        sent = 0
+        assert self._socket is not None
+        buffers: Sequence[bytes | memoryview] = self.codec.encode_parts(messages)
         # What else goes wrong than that the socket is full, send will meet again.
-        with contextlib.suppress(OSError):
-            sent = os.write(self.stream.socket.fileno(), data)
-        if sent == len(data):
+        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            buffers = drop(buffers, self._socket.send_now(buffers)) if buffers else ()
+        if not buffers:
             return True
-        self._unsent = data[sent:]
+        self._unsent = buffers
         self.writing_since = trio.current_time()
         return False
 
-    async def _write(self, data: bytes) -> None:
-        if len(data) <= _SEND_SIZE:
+    async def _write(self, buffers: Sequence[bytes | memoryview]) -> None:
+        self.writing_since = trio.current_time()
+        if self._socket is None:
+            await self._write_to_stream(b"".join(buffers))
+            return
+        while buffers := drop(buffers, self._socket.send_now(buffers)):
+            await self._socket.wait_until_writable()
             self.writing_since = trio.current_time()
+
+    async def _write_to_stream(self, data: bytes) -> None:
+        if len(data) <= _SEND_SIZE:
             await self.stream.send_all(data)
             return
         with memoryview(data) as view:

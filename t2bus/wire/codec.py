@@ -8,7 +8,7 @@ The law of this module: bytes in, messages out; messages in, bytes out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import attrs
 from attrs import define
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ..limits import Limits
+    from .framing import Frame
 
 __all__ = ["Codec", "codec_for_bus", "codec_for_client", "codec_for_rust_bus"]
 
@@ -51,8 +52,9 @@ class Codec(Generic[Incoming, Outgoing]):
     speak this one. It turns compressed payloads into what its peer reads, so nothing is inflated for it.
     """
 
-    decode: Callable[[Sequence[bytes]], list[Incoming]]
-    encode_one: Callable[[Outgoing], bytes]
+    decode: Callable[[Sequence[Frame]], list[Incoming]]
+    encode_one: Callable[[Outgoing], Sequence[bytes]]
+    """Returns the frame of a message in parts, so that a large payload need not be copied."""
     inflate_limit: int | None = None
     translator: ClientTranslator | BusTranslator | None = None
 
@@ -61,30 +63,35 @@ class Codec(Generic[Incoming, Outgoing]):
         """Whether encoding a compressed payload means inflating it, which costs a thousand times as much."""
         return self.inflate_limit is not None or self.translator is not None
 
-    def encode_in_pieces(self, messages: Iterable[Outgoing], most: int) -> Iterator[bytes]:
+    def encode_in_pieces(self, messages: Iterable[Outgoing], most: int) -> Iterator[list[bytes]]:
         """Yield what :meth:`encode` returns in pieces of at most so many messages, none of which takes long.
 
-        One that has to be inflated ends a piece: what waits is bounded as it is, and may be a thousand times as much.
-        So does one that is large: joining it with others would cost more than a write.
+        Each piece is the parts that it has to be joined of, for one write. A message that has to be inflated ends a
+        piece: what waits is bounded as it is, and may be a thousand times as much. So does one that is large.
         """
         piece: list[bytes] = []
         count = size = 0
         for message in messages:
-            piece.append(self._encode_one(message))
+            parts = self._encode_one(message)
+            piece += parts
             count += len(message.run.payloads) if isinstance(message, m.PublishRun | m.DeliverRun) else 1
-            size += len(piece[-1])
+            size += sum(map(len, parts))
             if count >= most or size >= _PIECE or (self.may_inflate and _is_deflated(message)):
-                yield b"".join(piece)
-                piece.clear()
+                yield piece
+                piece = []
                 count = size = 0
         if piece:
-            yield b"".join(piece)
+            yield piece
 
     def encode(self, messages: Iterable[Outgoing]) -> bytes:
         """Return the messages as the bytes of their frames, in order."""
-        return b"".join(map(self._encode_one, messages))
+        return b"".join(self.encode_parts(messages))
 
-    def _encode_one(self, message: Outgoing) -> bytes:
+    def encode_parts(self, messages: Iterable[Outgoing]) -> list[bytes]:
+        """Return the parts that :meth:`encode` joins."""
+        return [part for message in messages for part in self._encode_one(message)]
+
+    def _encode_one(self, message: Outgoing) -> Sequence[bytes]:
         if self.inflate_limit is not None and self.translator is None:
             message = _inflated(message, self.inflate_limit)
         return self.encode_one(message)
@@ -102,22 +109,30 @@ def codec_for_client(first_frame: bytes, frame: int = FRAME) -> Codec[m.ClientMe
     """
     major = first_frame[0] >> 5
     if major == _ARRAY:
-        return Codec(native.decode_client_messages, native.encode)
+        return Codec(native.decode_client_messages, native.encode_parts)
     if major == _MAP:
         translator = ClientTranslator(frame)
-        return Codec(translator.decode, translator.encode_one, translator=translator)
+        return _translated(translator)
     raise ProtocolViolation("the first frame is not a t2bus/1 HELLO: nor of the Rust crate t2_bus")
 
 
 def codec_for_bus() -> Codec[m.ServerMessage, m.ClientMessage]:
     """Return a client's codec."""
-    return Codec(native.decode_server_messages, native.encode)
+    return Codec(native.decode_server_messages, native.encode_parts)
 
 
 def codec_for_rust_bus(limits: Limits) -> Codec[m.ServerMessage, m.ClientMessage]:
     """Return a client's codec for a bus of the Rust crate; ``limits`` are the client's own."""
     translator = BusTranslator(limits)
-    return Codec(translator.decode, translator.encode_one, translator=translator)
+    return _translated(translator)
+
+
+def _translated(translator: Any) -> Codec[Any, Any]:
+    """Return the codec of another wire: its frames are small, or compressed, and not worth being left in parts."""
+    decode, encode = translator.decode, translator.encode_one
+    return Codec(
+        lambda frames: decode(list(map(bytes, frames))), lambda message: (encode(message),), translator=translator
+    )
 
 
 def _is_deflated(message: m.ClientMessage | m.ServerMessage) -> bool:

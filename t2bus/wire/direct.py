@@ -16,10 +16,11 @@ from functools import lru_cache
 from typing import Final
 
 from . import messages as m
+from .framing import Frame
 
 __all__ = ["FROM_BUS", "FROM_CLIENT", "Readers", "read"]
 
-Readers = Mapping[bytes, Callable[[bytes], m.ClientMessage | m.ServerMessage]]
+Readers = Mapping[bytes, Callable[[Frame], m.ClientMessage | m.ServerMessage]]
 
 _NULL: Final = 0xF6
 
@@ -30,7 +31,7 @@ def _decode_text(data: bytes) -> str:
     return data.decode()
 
 
-def _number(frame: bytes, at: int) -> tuple[int, int]:
+def _number(frame: Frame, at: int) -> tuple[int, int]:
     """Return the unsigned integer that begins here, and where it ends."""
     number = frame[at]
     if number < 24:
@@ -42,11 +43,11 @@ def _number(frame: bytes, at: int) -> tuple[int, int]:
     return int.from_bytes(frame[at + 1 : end], "big"), end
 
 
-def _timeout(frame: bytes, at: int) -> tuple[int | None, int]:
+def _timeout(frame: Frame, at: int) -> tuple[int | None, int]:
     return (None, at + 1) if frame[at] == _NULL else _number(frame, at)
 
 
-def _text(frame: bytes, at: int) -> tuple[str, int]:
+def _text(frame: Frame, at: int) -> tuple[str, int]:
     """Return the text that begins here, of at most 255 bytes, and where it ends."""
     size = frame[at] - 0x60
     if size == 24:
@@ -58,7 +59,7 @@ def _text(frame: bytes, at: int) -> tuple[str, int]:
     return _decode_text(frame[at + 1 : end]), end
 
 
-def _payload(frame: bytes, at: int) -> bytes:
+def _payload(frame: Frame, at: int) -> bytes:
     """Return the bytes that begin here, if they are all the rest of the frame."""
     size = frame[at] - 0x40
     if 0 <= size < 24:
@@ -79,7 +80,7 @@ def _payload(frame: bytes, at: int) -> bytes:
     return frame[start:]
 
 
-def _publish(frame: bytes) -> m.Publish:
+def _publish(frame: Frame) -> m.Publish:
     number, at = _number(frame, 2)
     if frame[at] & 0xFE != 0xF4:
         raise ValueError
@@ -87,19 +88,19 @@ def _publish(frame: bytes) -> m.Publish:
     return m.Publish(number, frame[at] == 0xF5, m.Publication(topic, _payload(frame, end)))
 
 
-def _request(frame: bytes) -> m.Request:
+def _request(frame: Frame) -> m.Request:
     number, at = _number(frame, 2)
     timeout, at = _timeout(frame, at)
     topic, at = _text(frame, at)
     return m.Request(number, timeout, topic, _payload(frame, at))
 
 
-def _respond(frame: bytes) -> m.Respond:
+def _respond(frame: Frame) -> m.Respond:
     number, at = _number(frame, 2)
     return m.Respond(number, _payload(frame, at))
 
 
-def _deliver(frame: bytes) -> m.Deliver:
+def _deliver(frame: Frame) -> m.Deliver:
     if frame[2] != 0x81:
         raise ValueError
     number, at = _number(frame, 3)
@@ -107,7 +108,7 @@ def _deliver(frame: bytes) -> m.Deliver:
     return m.Deliver((number,), m.Publication(topic, _payload(frame, at)))
 
 
-def _call(frame: bytes) -> m.Call:
+def _call(frame: Frame) -> m.Call:
     if frame[2] != 24:
         raise ValueError
     number, at = _number(frame, 3)
@@ -117,7 +118,7 @@ def _call(frame: bytes) -> m.Call:
     return m.Call(number, service, timeout, topic, _payload(frame, at))
 
 
-def _response(frame: bytes) -> m.Response:
+def _response(frame: Frame) -> m.Response:
     if frame[2] != 26:
         raise ValueError
     number, at = _number(frame, 3)
@@ -138,7 +139,7 @@ FROM_BUS: Final[Readers] = {
 }
 
 
-def read(frame: bytes, readers: Readers) -> m.ClientMessage | m.ServerMessage | None:
+def read(frame: Frame, readers: Readers) -> m.ClientMessage | m.ServerMessage | None:
     """Return the message of a frame, or None if it is none of those that are read here."""
     reader = readers.get(frame[:2])
     if reader is None:

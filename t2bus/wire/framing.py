@@ -2,8 +2,11 @@
 
 A decoder is fed whatever the network brought and returns the frames that are complete. It looks at a length as soon as
 its four bytes are there and refuses it at once if it is over the limit; it allocates for bytes that have arrived,
-never for a length that was declared. What is incomplete grows in one buffer and is looked at again when the frame is
-whole, so that a peer that sends a large frame in small pieces costs linear time, and no more memory than the frame.
+never for a length that was declared. What is incomplete is kept as it came and is looked at again when the frame is
+whole, so that a peer that sends a large frame in small pieces costs linear time, and hardly more memory than the frame.
+
+A frame that came in large pieces is left in them (:class:`LargeFrame`): putting it together to then cut the payload out
+of it would copy a large payload twice.
 
 The law of this module: bytes in, bytes out.
 """
@@ -11,13 +14,20 @@ The law of this module: bytes in, bytes out.
 from __future__ import annotations
 
 import struct
+from typing import Final, TypeAlias, overload
 
 from ..errors import ProtocolViolation
 
-__all__ = ["HEADER_SIZE", "FrameDecoder", "frame"]
+__all__ = ["HEADER_SIZE", "Frame", "FrameDecoder", "LargeFrame", "frame"]
 
 _LENGTH = struct.Struct(">I")
 HEADER_SIZE = _LENGTH.size
+
+_LARGE: Final = 65_536
+"""Bytes of a frame from which it is worth looking at it in pieces."""
+
+_PIECE: Final = 4096
+"""Bytes from which a piece is kept as an object of its own; smaller ones are gathered, so that their number is small."""
 
 
 def frame(body: bytes) -> bytes:
@@ -25,27 +35,70 @@ def frame(body: bytes) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
+class LargeFrame:
+    """The body of a frame in the pieces in which it came.
+
+    It is read like bytes: an element or a slice of its beginning, and the rest from any place there. What is not within
+    the first piece raises ``IndexError``, and then ``bytes(frame)`` is the way.
+    """
+
+    __slots__ = ("_head", "_length", "_pieces")
+
+    def __init__(self, pieces: list[bytes | bytearray | memoryview], length: int) -> None:
+        self._pieces = pieces
+        self._head = bytes(pieces[0][:_PIECE])
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self._pieces)
+
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+    @overload
+    def __getitem__(self, place: slice[int | None, int | None, None]) -> bytes: ...
+    def __getitem__(self, place: int | slice[int | None, int | None, None]) -> int | bytes:
+        if isinstance(place, int):
+            return self._head[place]
+        start, stop = place.start or 0, place.stop
+        if (start if stop is None else stop) > len(self._head):
+            raise IndexError
+        if stop is not None:
+            return self._head[start:stop]
+        first, *rest = self._pieces
+        with memoryview(first) as view:
+            return b"".join((view[start:], *rest))
+
+
+Frame: TypeAlias = bytes | LargeFrame
+
+
 class FrameDecoder:
     """Cuts a stream of bytes into frames of at most ``limit`` bytes, which may be changed between two calls."""
 
-    __slots__ = ("_incomplete", "_needed", "limit")
+    __slots__ = ("_buffered", "_needed", "_pieces", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit: int = limit
-        self._incomplete = bytearray()
+        self._pieces: list[bytes | bytearray | memoryview] = []
+        """What came of an incomplete frame, its length in front."""
+        self._buffered = 0
         self._needed = HEADER_SIZE
+        """The bytes of the incomplete frame as far as they are known, or those of its length."""
 
     @property
     def buffered(self) -> int:
         """How many bytes of an incomplete frame are waiting for the rest."""
-        return len(self._incomplete)
+        return self._buffered
 
     @property
     def missing(self) -> int:
         """How many bytes are known to be missing of an incomplete frame."""
-        return self._needed - len(self._incomplete) if self._incomplete else 0
+        return self._needed - self._buffered if self._buffered else 0
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes) -> list[Frame]:
         """Return the bodies of the frames that ``data`` completes, oldest first.
 
         Raises:
@@ -53,25 +106,52 @@ class FrameDecoder:
             then: close it.
 
         """
-        if self._incomplete:
-            self._incomplete += data
-            if len(self._incomplete) < self._needed:
-                return []
-            incomplete, needed = self._incomplete, self._needed
-            self._incomplete = bytearray()
-            with memoryview(incomplete) as view:
-                if needed == HEADER_SIZE:
-                    return self._cut(bytes(view))
-                # A large frame is copied once.
-                return [bytes(view[HEADER_SIZE:needed]), *self._cut(bytes(view[needed:]))]
-        return self._cut(data)
+        if not self._buffered:
+            return self._cut(data)
+        missing = self._needed - self._buffered
+        if len(data) < missing:
+            self._keep(data)
+            return []
+        if self._needed == HEADER_SIZE:
+            return self._cut(self._take() + data)
+        if len(data) == missing:
+            self._keep(data)
+            return [self._complete()]
+        with memoryview(data) as view:
+            self._keep(view[:missing].tobytes())
+        return [self._complete(), *self._cut(data[missing:])]
 
-    def _cut(self, data: bytes) -> list[bytes]:
-        frames = []
+    def _keep(self, data: bytes) -> None:
+        pieces = self._pieces
+        self._buffered += len(data)
+        if len(data) >= _PIECE:
+            pieces.append(data)
+        elif pieces and isinstance(last := pieces[-1], bytearray):
+            last += data
+        else:
+            pieces.append(bytearray(data))
+
+    def _take(self) -> bytes:
+        pieces, self._pieces = self._pieces, []
+        self._buffered = 0
+        return b"".join(pieces)
+
+    def _complete(self) -> Frame:
+        """Return the body of the frame that is complete, and forget it."""
+        pieces, length = self._pieces, self._needed - HEADER_SIZE
+        if length < _LARGE or len(pieces[0]) < _PIECE:
+            return self._take()[HEADER_SIZE:]
+        self._pieces, self._buffered = [], 0
+        pieces[0] = memoryview(pieces[0])[HEADER_SIZE:]
+        return LargeFrame(pieces, length)
+
+    def _cut(self, data: bytes) -> list[Frame]:
+        frames: list[Frame] = []
         start, end, limit = 0, len(data), self.limit
         self._needed = HEADER_SIZE
+        unpack = _LENGTH.unpack_from
         while end - start >= HEADER_SIZE:
-            (length,) = _LENGTH.unpack_from(data, start)
+            (length,) = unpack(data, start)
             if not 0 < length <= limit:
                 raise ProtocolViolation(f"a frame declares {length} bytes; 1 to {limit} are allowed here")
             body = start + HEADER_SIZE
@@ -80,5 +160,6 @@ class FrameDecoder:
                 break
             start = body + length
             frames.append(data[body:start])
-        self._incomplete += data[start:]
+        if start < end:
+            self._keep(data[start:])
         return frames

@@ -21,9 +21,10 @@ from . import direct
 from . import messages as m
 from . import values as v
 from .cbor import make_reader, violation
-from .native_writer import encode
+from .framing import Frame
+from .native_writer import encode, encode_parts
 
-__all__ = ["VERSION", "decode_client_messages", "decode_server_messages", "encode"]
+__all__ = ["VERSION", "decode_client_messages", "decode_server_messages", "encode", "encode_parts"]
 
 VERSION: Final = 1
 
@@ -219,7 +220,7 @@ def _decode(frames: Sequence[bytes], kinds: Mapping[int, _Check]) -> list[Any]:
     return decoded
 
 
-def _decode_directly(frames: Sequence[bytes], readers: direct.Readers, kinds: Mapping[int, _Check]) -> list[Any]:
+def _decode_directly(frames: Sequence[Frame], readers: direct.Readers, kinds: Mapping[int, _Check]) -> list[Any]:
     """Decode what :mod:`.direct` can read, and all others together."""
     decoded: list[Any] = []
     others: list[int] = []
@@ -229,16 +230,16 @@ def _decode_directly(frames: Sequence[bytes], readers: direct.Readers, kinds: Ma
             others.append(place)
         decoded.append(message)
     if others:
-        for place, message in zip(others, _decode([frames[place] for place in others], kinds), strict=True):
+        for place, message in zip(others, _decode([bytes(frames[place]) for place in others], kinds), strict=True):
             decoded[place] = message
     return decoded
 
 
-def decode_client_messages(frames: Sequence[bytes]) -> list[m.ClientMessage]:
+def decode_client_messages(frames: Sequence[Frame]) -> list[m.ClientMessage]:
     """Return what a client says in these frames; raise ``ProtocolViolation`` if any is not of this wire."""
     return _decode_directly(frames, direct.FROM_CLIENT, _FROM_CLIENT)
 
 
-def decode_server_messages(frames: Sequence[bytes]) -> list[m.ServerMessage]:
+def decode_server_messages(frames: Sequence[Frame]) -> list[m.ServerMessage]:
     """Return what a bus says in these frames; raise ``ProtocolViolation`` if any is not of this wire."""
     return _decode_directly(frames, direct.FROM_BUS, _FROM_SERVER)

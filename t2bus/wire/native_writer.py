@@ -10,10 +10,11 @@ The law of this module: messages in, bytes out.
 from __future__ import annotations
 
 import struct
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import cbor2
+from attrs import frozen
 
 from . import messages as m
 from . import values as v
@@ -22,116 +23,147 @@ from .cbor import encode_head, encode_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["encode"]
+__all__ = ["encode", "encode_parts"]
 
 _FRAME = struct.Struct(">I")
 _PUBLISH = struct.Struct(">IBBBQB")
-_head = encode_head
+
+
+@frozen
+class _Start:
+    """How the frame of one kind that carries a payload begins: length, array and kind."""
+
+    form: struct.Struct
+    array: int
+    """The head of the array, without headers."""
+    kind: int
+    """The kind as CBOR."""
+
+
+_REQUEST = _Start(struct.Struct(">IBB"), 0x85, 8)
+_RESPOND = _Start(struct.Struct(">IBB"), 0x83, 10)
+_CALL = _Start(struct.Struct(">IBH"), 0x86, 0x1818)
+_RESPONSE = _Start(struct.Struct(">IBH"), 0x83, 0x181A)
+
 _encode_ids = lru_cache(maxsize=1024)(cbor2.dumps)
+_payload_head = lru_cache(maxsize=1024)(partial(encode_head, 2))
 
 
 _KEPT = 4096
-"""Bytes of a payload up to which the end of a frame is kept. A longer one costs less to put in each frame than to copy
-once more."""
+"""Bytes of a payload up to which the end of a frame is kept, and a frame is put together. A longer one costs less to
+write as it is than to copy once more."""
+
+Parts = tuple[bytes, ...]
+"""A frame, to be joined or to be written part after part."""
 
 
-def _encode_payload(payload: v.Payload) -> bytes:
-    if type(payload) is v.Deflated:
-        return b"\x82\x01" + _encode_payload(payload.data)
-    return encode_head(2, len(payload)) + payload  # type: ignore[arg-type, operator]
+def _encode_payload(payload: v.Payload) -> tuple[bytes, bytes]:
+    """Return a payload as its head and itself."""
+    if isinstance(payload, bytes):
+        return _payload_head(len(payload)), payload
+    return b"\x82\x01" + _payload_head(len(payload.data)), payload.data
 
 
-def _tail(publication: m.Publication) -> tuple[bytes, ...]:
-    """Return the end of the frame of a publication, in pieces."""
+def _tail(publication: m.Publication) -> Parts:
+    """Return the end of the frame of a publication, in parts."""
     if publication.tail is not None:
         return (publication.tail,)
-    payload = publication.payload
-    head = encode_text(publication.topic)
-    pieces: tuple[bytes, ...]
-    if type(payload) is bytes:
-        pieces = (head + encode_head(2, len(payload)), payload)
-    else:
-        pieces = (head, _encode_payload(payload))
+    head, payload = _encode_payload(publication.payload)
+    parts: Parts = (encode_text(publication.topic) + head, payload)
     if publication.headers:
-        pieces = (*pieces, cbor2.dumps(dict(publication.headers)))
-    if len(pieces[1]) > _KEPT:
-        return pieces
-    publication.tail = b"".join(pieces)
+        parts = (*parts, cbor2.dumps(dict(publication.headers)))
+    if len(payload) > _KEPT:
+        return parts
+    publication.tail = b"".join(parts)
     return (publication.tail,)
 
 
-def _encode_publish(message: m.Publish) -> bytes:
-    # One pack for length, array, kind, a fixed 64-bit id and the flag: publishing is what a client does most.
-    tail = _tail(message.publication)
+def _encode_publish(message: m.Publish) -> Parts:
+    first, *rest = _tail(message.publication)
     array = 0x86 if message.publication.headers else 0x85
-    size = 12 + sum(map(len, tail))
-    return b"".join((_PUBLISH.pack(size, array, 5, 0x1B, message.id, 0xF5 if message.paced else 0xF4), *tail))
+    size = 12 + len(first) + sum(map(len, rest))
+    return _PUBLISH.pack(size, array, 5, 0x1B, message.id, 0xF5 if message.paced else 0xF4) + first, *rest
 
 
-def _encode_deliver(message: m.Deliver) -> bytes:
-    tail = _tail(message.publication)
-    ids = _encode_ids(message.subscriptions)
-    kind = b"\x85\x16" if message.publication.headers else b"\x84\x16"
-    return b"".join((_FRAME.pack(2 + len(ids) + sum(map(len, tail))), kind, ids, *tail))
+def _encode_deliver(message: m.Deliver) -> Parts:
+    first, *rest = _tail(message.publication)
+    start = (b"\x85\x16" if message.publication.headers else b"\x84\x16") + _encode_ids(message.subscriptions) + first
+    return _FRAME.pack(len(start) + sum(map(len, rest))) + start, *rest
 
 
-def _encode_publish_run(message: m.PublishRun) -> bytes:
+def _encode_publish_run(message: m.PublishRun) -> Parts:
     run = message.run
     if len(run.payloads) == 1:
         return _encode_publish(m.Publish(message.id, message.paced, run.publications[0]))
     return _encode_run((17, message.id, message.paced), run)
 
 
-def _encode_deliver_run(message: m.DeliverRun) -> bytes:
+def _encode_deliver_run(message: m.DeliverRun) -> Parts:
     run = message.run
     if len(run.payloads) == 1:
         return _encode_deliver(m.Deliver(message.subscriptions, run.publications[0]))
     return _encode_run((18, message.subscriptions), run)
 
 
-def _encode_run(elements: Sequence[object], run: m.Run) -> bytes:
+def _encode_run(elements: Sequence[object], run: m.Run) -> Parts:
     if run.tail is None:
         # The items of an array, without its head.
         payloads = cbor2.dumps(run.payloads)
         run.tail = encode_text(run.topic) + payloads[len(encode_head(4, len(run.payloads))) :]
     head = encode_head(4, len(elements) + 1 + len(run.payloads)) + b"".join(map(cbor2.dumps, elements))
-    return b"".join((_FRAME.pack(len(head) + len(run.tail)), head, run.tail))
+    return (_FRAME.pack(len(head) + len(run.tail)) + head + run.tail,)
 
 
-def _time(timeout: int | None) -> bytes:
+def _encode_time(timeout: int | None) -> bytes:
     return b"\xf6" if timeout is None else encode_head(0, timeout)
 
 
-def _carrier(kind: int, elements: tuple[bytes, ...], payload: v.Payload, headers: v.Headers) -> bytes:
-    """Frame a message that ends in a payload and perhaps headers, after these encoded elements."""
-    parts = (_head(4, 2 + len(elements) + bool(headers)), _head(0, kind), *elements, _encode_payload(payload))
-    if headers:
-        parts = (*parts, cbor2.dumps(dict(headers)))
-    return b"".join((_FRAME.pack(sum(map(len, parts))), *parts))
+def _carry(start: _Start, elements: bytes, payload: v.Payload, headers: v.Headers) -> Parts:
+    """Return the frame of a message that ends in a payload and perhaps headers, after these encoded elements."""
+    head, data = _encode_payload(payload)
+    end = cbor2.dumps(dict(headers)) if headers else b""
+    form = start.form
+    size = form.size - _FRAME.size + len(elements) + len(head) + len(data) + len(end)
+    first = form.pack(size, start.array + bool(end), start.kind) + elements + head
+    return (first + data + end,) if len(data) <= _KEPT else (first, data, end)
 
 
-def _flat(kind: int, fields: Callable[[Any], Iterable[object]]) -> Callable[[Any], bytes]:
-    def write(message: Any) -> bytes:
+def _encode_request(message: m.Request) -> Parts:
+    elements = encode_head(0, message.id) + _encode_time(message.timeout) + encode_text(message.topic)
+    return _carry(_REQUEST, elements, message.payload, message.headers)
+
+
+def _encode_respond(message: m.Respond) -> Parts:
+    return _carry(_RESPOND, encode_head(0, message.call), message.payload, message.headers)
+
+
+def _encode_call(message: m.Call) -> Parts:
+    numbers = encode_head(0, message.id) + encode_head(0, message.service)
+    elements = numbers + _encode_time(message.timeout) + encode_text(message.topic)
+    return _carry(_CALL, elements, message.payload, message.headers)
+
+
+def _encode_response(message: m.Response) -> Parts:
+    return _carry(_RESPONSE, encode_head(0, message.request), message.payload, message.headers)
+
+
+def _flat(kind: int, fields: Callable[[Any], Iterable[object]]) -> Callable[[Any], Parts]:
+    def write(message: Any) -> Parts:
         body = cbor2.dumps([kind, *fields(message)])
-        return _FRAME.pack(len(body)) + body
+        return (_FRAME.pack(len(body)) + body,)
 
     return write
 
 
-_ENCODERS: dict[type, Callable[[Any], bytes]] = {
+_ENCODERS: dict[type, Callable[[Any], Parts]] = {
     m.Publish: _encode_publish,
     m.Deliver: _encode_deliver,
     m.PublishRun: _encode_publish_run,
     m.DeliverRun: _encode_deliver_run,
-    m.Request: lambda x: _carrier(8, (_head(0, x.id), _time(x.timeout), encode_text(x.topic)), x.payload, x.headers),
-    m.Respond: lambda x: _carrier(10, (_head(0, x.call),), x.payload, x.headers),
-    m.Call: lambda x: _carrier(
-        24,
-        (_head(0, x.id), _head(0, x.service), _time(x.timeout), encode_text(x.topic)),
-        x.payload,
-        x.headers,
-    ),
-    m.Response: lambda x: _carrier(26, (_head(0, x.request),), x.payload, x.headers),
+    m.Request: _encode_request,
+    m.Respond: _encode_respond,
+    m.Call: _encode_call,
+    m.Response: _encode_response,
     m.Hello: _flat(1, lambda x: (x.version, x.agent, list(x.compressions))),
     m.Welcome: _flat(
         2,
@@ -159,6 +191,11 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
 }
 
 
+def encode_parts(message: m.ClientMessage | m.ServerMessage) -> Parts:
+    """Return the message as one frame, its length in front, in parts: a large payload is one of its own."""
+    return _ENCODERS[type(message)](message)
+
+
 def encode(message: m.ClientMessage | m.ServerMessage) -> bytes:
     """Return the message as one frame, its length in front."""
-    return _ENCODERS[type(message)](message)
+    return b"".join(encode_parts(message))

@@ -1,0 +1,85 @@
+"""A connected socket, read and written with as few switches between tasks as that takes.
+
+``trio.SocketStream`` tries first, and lets all other tasks run before it returns where that went well. But a bus waits
+for nearly everything that it reads, so here reading waits first, and nearly all that it writes fits in the socket, so
+writing does not wait unless it has to. Each saves a pass of the scheduler for each message that comes alone, which is a
+third of its time.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+import trio
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["DirectSocket", "drop"]
+
+_MOST_BUFFERS: Final = 1024
+"""Of one write: IOV_MAX of Linux and macOS."""
+
+
+@frozen
+class DirectSocket:
+    """Reads and writes the socket of a stream, which goes on to own it. One task may read while another writes."""
+
+    _socket: trio.socket.SocketType
+
+    async def receive(self, most: int) -> bytes:
+        """Return what has come, or wait for it; nothing when the peer has closed its end. Always a checkpoint.
+
+        Cancelled, it has read nothing.
+
+        Raises:
+          trio.BrokenResourceError: the connection broke.
+          trio.ClosedResourceError: the stream was closed.
+
+        """
+        while True:
+            self._fileno()
+            await trio.lowlevel.wait_readable(self._socket)
+            try:
+                return os.read(self._fileno(), most)
+            except BlockingIOError:
+                pass  # woken for nothing
+            except OSError as error:
+                raise trio.BrokenResourceError(f"the connection broke: {error}") from error
+
+    def send_now(self, buffers: Sequence[bytes | memoryview]) -> int:
+        """Write what the socket takes, and return how many bytes it were, none if it is full.
+
+        Raises: as :meth:`receive`.
+        """
+        try:
+            if len(buffers) == 1:
+                return os.write(self._fileno(), buffers[0])
+            return os.writev(self._fileno(), buffers[:_MOST_BUFFERS])
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise trio.BrokenResourceError(f"the connection broke: {error}") from error
+
+    async def wait_until_writable(self) -> None:
+        """Wait until the socket may take something."""
+        self._fileno()
+        await trio.lowlevel.wait_writable(self._socket)
+
+    def _fileno(self) -> int:
+        """Return the descriptor now: it may be another's after any wait."""
+        number = self._socket.fileno()
+        if number < 0:
+            raise trio.ClosedResourceError("the stream was closed")
+        return number
+
+
+def drop(buffers: Sequence[bytes | memoryview], count: int) -> list[bytes | memoryview]:
+    """Return what is left of the buffers without that many bytes at their beginning. Nothing is copied."""
+    for place, buffer in enumerate(buffers):
+        if count < len(buffer):
+            return [memoryview(buffer)[count:], *buffers[place + 1 :]] if count else list(buffers[place:])
+        count -= len(buffer)
+    return []
