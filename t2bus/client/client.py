@@ -95,7 +95,8 @@ class Client:
         session.check_topic(topic)
         content = session.content(topic, payload, headers)
         await trio.lowlevel.checkpoint_if_cancelled()
-        await connection.wait_for_room()
+        if not connection.has_room:
+            await connection.wait_for_room()
         return await connection.operate(partial(session.publish, topic, content))
 
     def open_publisher(self, protocol: type[Published], topic: str, *, paced: bool = True) -> Publisher[Published]:
@@ -224,10 +225,10 @@ class Client:
         session.check_topic(topic, concrete=True)
         content = session.content(topic, payload, headers)
         await trio.lowlevel.checkpoint_if_cancelled()
-        await connection.wait_for_room()
+        if not connection.has_room:
+            await connection.wait_for_room()
         answer = Answer()
-        operation = session.request(topic, content, _milliseconds_left(), answer)
-        connection.write_now()
+        operation = connection.call(partial(session.request, topic, content, _milliseconds_left(), answer))
         try:
             response = await connection.outcome(answer, Response)
         finally:
@@ -303,7 +304,10 @@ class Client:
 
 def _milliseconds_left() -> int | None:
     """Return how long this task may wait, rounded up, or None where that is as good as for ever."""
-    seconds = trio.current_effective_deadline() - trio.current_time()
+    deadline = trio.current_effective_deadline()
+    if deadline == math.inf:
+        return None
+    seconds = deadline - trio.current_time()
     return max(0, math.ceil(seconds * 1000)) if -math.inf < seconds < _FOR_EVER else None
 
 

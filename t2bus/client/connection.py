@@ -9,11 +9,13 @@ transport is closed, and the session gives everyone who waits the reason.
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
 from attrs import define, field
 
+from ..bell import Bell
 from ..core.liveness import Liveness
 from ..errors import BusError, Disconnected, ProtocolViolation
 from ..wire import messages as m
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Connection"]
 
 Expected = TypeVar("Expected", int, m.Response)
+Result = TypeVar("Result")
 
 _TICK: Final = 1.0
 """Seconds between two looks at the peer's liveness."""
@@ -50,16 +53,19 @@ class Answer:
     """The one outcome of an operation, for the task that waits for it."""
 
     outcome: Outcome | None = field(default=None, init=False)
-    _event: trio.Event = field(factory=trio.Event, init=False)
+    _bell: Bell = field(factory=Bell, init=False)
 
     def __call__(self, _operation: int, outcome: Outcome) -> None:
         """Give the outcome."""
         self.outcome = outcome
-        self._event.set()
+        self._bell.ring()
 
     async def wait(self, expected: type[Expected]) -> Expected:
         """Return the outcome, or raise it if it is an error."""
-        await self._event.wait()
+        if self.outcome is None:
+            await self._bell.wait()
+        else:
+            await trio.lowlevel.checkpoint()
         outcome = self.outcome
         if isinstance(outcome, BusError):
             # A new object each time: one loss of the connection is the outcome of many calls.
@@ -76,7 +82,12 @@ class Connection:
     transport: Transport[m.ServerMessage, m.ClientMessage]
     session: Session
     _closed: bool = field(default=False, init=False)
-    _idle: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+    _idle: Bell = field(factory=Bell, init=False)
+    """Wakes the writer."""
+    _is_calling: bool = field(default=False, init=False)
+    """Whether a call puts its message in the outbox, and will see to it itself."""
+    _is_put: bool = field(default=False, init=False)
+    """Whether it did."""
     _room: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
     _waits_for_bus: bool = field(default=False, init=False)
     _finishing: bool = field(default=False, init=False)
@@ -94,7 +105,10 @@ class Connection:
         self._liveness = Liveness(limits.ping_interval, limits.silence, trio.current_time())
 
     def _wake(self) -> None:
-        self._idle.unpark()
+        if self._is_calling:
+            self._is_put = True
+        else:
+            self._idle.ring()
 
     # --- for calls
 
@@ -115,6 +129,11 @@ class Connection:
             raise trio.ClosedResourceError("this client was closed")
         self.session.check_open()
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a call may send a message now; :meth:`wait_for_room` waits for that, and raises if it never will."""
+        return not self._closed and self.session.closed is None and self.session.outbox.has_room
+
     async def wait_for_room(self) -> None:
         """Wait until a message may be sent; send it before the next checkpoint, to keep within the outbox's bound."""
         self.check_open()
@@ -122,24 +141,35 @@ class Connection:
             await self._room.park()
             self.check_open()
 
-    def write_now(self) -> None:
-        """Write what waits at once, if nothing else of this client is under way.
+    def call(self, put: Callable[[], Result]) -> Result:
+        """Let a call put its message in the outbox, and write it at once if nothing else of this client is under way.
 
         A switch to the writer's task takes as long as the rest of a request. It pays where several write together.
         """
-        session, transport = self.session, self.transport
-        if session.is_quiet and transport.can_send_now and (messages := session.outbox.take()):  # noqa: SIM102
-            # The writer is awake, and sees to what could not be sent.
-            if transport.send_now(messages):
-                session.outbox.written()
+        self._is_calling = True
+        try:
+            return put()
+        finally:
+            self._is_calling = False
+            if self._is_put:
+                self._is_put = False
+                self._write_now()
+
+    def _write_now(self) -> None:
+        outbox, transport = self.session.outbox, self.transport
+        if self.session.is_quiet and transport.can_send_now and transport.send_now(outbox.take()):
+            outbox.written()
+            if self._room:
                 self._room.unpark_all()
+            if outbox.rest():
+                return
+        self._idle.ring()
 
     async def operate(self, begin: Callable[[Answer], int]) -> int:
         """Begin an operation and return its count. Cancelled, it may or may not have been carried out."""
         self.check_open()
         answer = Answer()
-        operation = begin(answer)
-        self.write_now()
+        operation = self.call(partial(begin, answer))
         try:
             return await self.outcome(answer, int)
         finally:
@@ -184,7 +214,7 @@ class Connection:
         self._closed = True
         session.outbox.put(m.Goodbye(""))
         self._finishing = True
-        self._idle.unpark()
+        self._idle.ring()
         try:
             with trio.move_on_after(session.limits.drain):
                 await self._finished.wait()
@@ -228,7 +258,7 @@ class Connection:
                 for message in messages:
                     session.feed(message)
                 if self._waits_for_bus and not self._is_bus_busy:
-                    self._idle.unpark()
+                    self._idle.ring()
                 if session.closed is not None:
                     self._lose("the bus said goodbye")
                 messages = await receive()
@@ -252,7 +282,7 @@ class Connection:
                 elif self._finishing:
                     return
                 else:
-                    await self._idle.park()
+                    await self._idle.wait()
         except trio.BrokenResourceError:
             # What the bus said before it went may still be unread, the reason among it.
             self._finished.set()
@@ -275,11 +305,11 @@ class Connection:
                 break
         if outbox.gathered > before:
             with trio.move_on_after(_GATHER_TIME):
-                await self._idle.park()
+                await self._idle.wait()
             self._waits_for_bus = outbox.gathered > 0
             if self._waits_for_bus and self._is_bus_busy:
                 with trio.move_on_after(_BUSY_TIME):
-                    await self._idle.park()
+                    await self._idle.wait()
             self._waits_for_bus = False
 
     @property

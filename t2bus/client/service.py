@@ -79,11 +79,14 @@ class Request(Generic[Body, Result]):
           trio.ClosedResourceError: the request was answered before, or the client was closed.
 
         """
-        content = self._connection.session.content("", self._encode(response), headers)
+        connection = self._connection
+        session = connection.session
+        content = session.content("", self._encode(response), headers)
         await self._before_answer()
         self._answered = True
-        self._connection.session.respond(self._inlet, self._pending, content)
-        await self._after_answer()
+        connection.call(partial(session.respond, self._inlet, self._pending, content))
+        # Others run after the answer, not before it.
+        await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def fail(self, reason: str) -> None:
         """Let the requester's call raise ``RemoteError`` with this text, of which it gets the first 4,096 characters.
@@ -93,19 +96,15 @@ class Request(Generic[Body, Result]):
         if not isinstance(reason, str):
             raise TypeError(f"a reason is text, not {type(reason).__name__}")
         await self._before_answer()
-        self._fail(reason)
-        await self._after_answer()
+        self._connection.call(partial(self._fail, reason))
+        await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def _before_answer(self) -> None:
         self._check_unanswered()
         await trio.lowlevel.checkpoint_if_cancelled()
-        await self._connection.wait_for_room()
-        self._check_unanswered()
-
-    async def _after_answer(self) -> None:
-        self._connection.write_now()
-        # Others run after the answer, not before it.
-        await trio.lowlevel.cancel_shielded_checkpoint()
+        if not self._connection.has_room:
+            await self._connection.wait_for_room()
+            self._check_unanswered()
 
     def _check_unanswered(self) -> None:
         if self._answered:

@@ -155,6 +155,13 @@ class ClientOutbox:
         self._pressing = False
         return messages
 
+    def rest(self) -> bool:
+        """Return whether nothing waits; if so, ``wake`` is called for what is put next."""
+        if self._messages or self._grants:
+            return False
+        self._awake = False
+        return True
+
     def written(self) -> None:
         """Stop counting what was taken."""
         self._taken = 0

@@ -40,6 +40,8 @@ class Link:
     permissions: Permissions | None = None
     """None when there are no access rules."""
     subscriptions: dict[int, Subscription] = field(factory=dict)
+    behind: dict[int, Subscription] = field(factory=dict)
+    """Those of the subscriptions that have a backlog. Who waits the longest for room comes first."""
     services: dict[int, Service] = field(factory=dict)
     requests: dict[int, Exchange] = field(factory=dict)
     """Requests of this connection that wait for an answer, by operation id."""

@@ -254,17 +254,17 @@ class Broker:
 
     def written(self, link: Link, now: float) -> None:
         """Deliver what waited for room in the outbox of a connection."""
-        subscriptions = link.subscriptions
-        waiting = [subscription for subscription in subscriptions.values() if subscription.backlog]
-        for subscription in waiting:
+        behind = link.behind
+        first = next(iter(behind), None)
+        for subscription in list(behind.values()):
             held = subscription.held
             subscription.release()
             if link.dialect is Dialect.T2 and 0 < subscription.held < held:
                 # Without credit, only what it reads shows that it lives.
                 subscription.stalls_at = now + subscription.stall
-        if waiting:
+        if first in behind:
             # Whoever went first goes last the next time, else one that is behind could take all the room for ever.
-            subscriptions[waiting[0].id] = subscriptions.pop(waiting[0].id)
+            behind[first] = behind.pop(first)
 
     def expire(self, now: float) -> None:
         """Stop holding publications for subscribers that took nothing for the stall time."""

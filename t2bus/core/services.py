@@ -134,12 +134,14 @@ class ServiceTable:
 
     def request(self, link: Link, message: Request, now: float) -> None:
         """Hand a request to its service."""
-        self._require_concrete(message.topic, "asked")
+        service = self._services.get(message.topic)
+        if service is None:
+            # A topic that is served has been looked at already.
+            self._require_concrete(message.topic, "asked")
         if len(link.requests) >= self.limits.requests:
             raise LimitExceeded(
                 f"this connection has {self.limits.requests} requests pending, all that Limits.requests allows"
             )
-        service = self._services.get(message.topic)
         if service is None:
             raise ServiceNotFound(f"nobody serves {message.topic!r}: start its service, or check the topic")
         size = size_of(message.topic, message.payload, message.headers)

@@ -13,6 +13,7 @@ The law of this module: no I/O, no clock, no await. After :meth:`Session.close` 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, assert_never, cast
 
 from attrs import define, field
@@ -35,6 +36,12 @@ __all__ = ["Done", "Outcome", "Session"]
 Outcome = int | m.Response | errors.BusError
 Done = Callable[[int, Outcome], None]
 """Called with the id of the operation and its outcome."""
+
+
+@lru_cache(maxsize=4096)
+def _validate(topic: str, length: int, depth: int) -> None:
+    """Validate a topic; one that comes again and again only once."""
+    validate(topic, length=length, depth=depth)
 
 
 @define(eq=False, repr=False)
@@ -63,7 +70,7 @@ class Session:
 
     def check_topic(self, topic: str, *, concrete: bool = False) -> None:
         """Raise ``InvalidTopic`` unless the bus takes this full topic."""
-        validate(topic, length=self.welcome.topic_length, depth=self.welcome.topic_depth)
+        _validate(topic, self.welcome.topic_length, self.welcome.topic_depth)
         if concrete and not is_concrete(topic):
             raise errors.InvalidTopic(f"{topic!r} has wildcards: serve and request one topic as it is, without them")
 

@@ -134,7 +134,7 @@ class Subscription:
         self.held += 1
         self.link.outbox.total.used += size
         ticket.waiting += 1
-        self.backlog.append(_Held(publication, size, ticket))
+        self._put_behind(_Held(publication, size, ticket))
 
     def miss(self) -> None:
         """Count a publication as dropped at this place of the stream; who cannot be told so is disconnected."""
@@ -147,7 +147,11 @@ class Subscription:
         if self.backlog and isinstance(last := self.backlog[-1], _Missed):
             last.count += count
         else:
-            self.backlog.append(_Missed(count))
+            self._put_behind(_Missed(count))
+
+    def _put_behind(self, entry: _Held | _Missed) -> None:
+        self.backlog.append(entry)
+        self.link.behind[self.id] = self
 
     def grant(self, messages: int, size: int, now: float) -> None:
         """Take credit back from the client and deliver what waits for it.
@@ -165,6 +169,11 @@ class Subscription:
 
     def release(self) -> None:
         """Deliver from the backlog, in order, as far as credit and the outbox go."""
+        self._release()
+        if not self.backlog:
+            self.link.behind.pop(self.id, None)
+
+    def _release(self) -> None:
         outbox = self.link.outbox
         while self.backlog and self.has_credit:
             if isinstance(head := self.backlog[0], _Missed):
@@ -227,6 +236,7 @@ class Subscription:
             if isinstance(entry, _Held):
                 self._forget(entry)
         self.backlog.clear()
+        self.link.behind.pop(self.id, None)
 
     def _forget(self, entry: _Held) -> None:
         self.link.outbox.total.used -= entry.size

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 from attrs import define, field
 
+from ..bell import Bell
 from ..core.liveness import Liveness
 from ..errors import ProtocolViolation
 from ..text import printable
@@ -74,7 +75,8 @@ class Connection:
     _link: Link | None = field(default=None, init=False)
     _liveness: Liveness | None = field(default=None, init=False)
     _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
-    _idle: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+    _idle: Bell = field(factory=Bell, init=False)
+    """Wakes the writer."""
     _finishing: bool = field(default=False, init=False)
     _finished: trio.Event = field(factory=trio.Event, init=False)
     """Set when the writer writes nothing more."""
@@ -96,7 +98,7 @@ class Connection:
         if self.round.is_open:
             self.round.woken.append(self)
         else:
-            self._idle.unpark()
+            self._idle.ring()
 
     async def run(self) -> None:
         """Serve the client until either side ends the connection; nothing that the peer does raises here."""
@@ -176,7 +178,7 @@ class Connection:
         while True:
             # Once the goodbye is said nothing that comes can be answered; only the peer's end is awaited.
             if not self._finishing:
-                now = trio.current_time()
+                now = self.transport.read_at
                 if len(messages) == 1 and not isinstance(messages[0], m.PublishRun):
                     self._feed_alone(link, messages[0], now)
                 else:
@@ -208,7 +210,7 @@ class Connection:
             self.router.written(link, now)
             if link.outbox.rest():
                 return
-        self._idle.unpark()
+        self._idle.ring()
 
     async def _write(self, link: Link) -> None:
         outbox, send = link.outbox, self.transport.send
@@ -223,7 +225,7 @@ class Connection:
                 elif self._finishing:
                     return
                 else:
-                    await self._idle.park()
+                    await self._idle.wait()
         except trio.BrokenResourceError:
             # What the peer said before it closed may still be unread: the reader comes to the end of it.
             self._reason = self._reason or "the peer closed it"
@@ -239,7 +241,7 @@ class Connection:
         if self._link is None:
             self.close("the bus is shutting down")
         self._finishing = True
-        self._idle.unpark()
+        self._idle.ring()
 
     def check(self, now: float) -> None:
         """Do what the time asks for: a ping, or the end of a peer that is gone."""

@@ -20,7 +20,7 @@ from ..wire.rust_client import ClientTranslator
 from .sockets import DirectSocket, drop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from ..wire.codec import Codec
 
@@ -150,12 +150,14 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     _receive_size: int = field(init=False)
     _socket: DirectSocket | None = field(init=False)
     """The socket of the stream, if it is nothing else."""
+    _receive: Callable[[int], Awaitable[bytes]] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Start with the limit of the handshake, for frames and for what is read at once."""
         self._decoder = FrameDecoder(self.limit)
         self._receive_size = self.limit
         self._socket = DirectSocket(self.stream.socket) if isinstance(self.stream, trio.SocketStream) else None
+        self._receive = self._receive_from_stream if self._socket is None else self._socket.receive
 
     async def receive(self) -> Sequence[Incoming]:
         """Return what one read brought, decoded; read on while that is no complete frame."""
@@ -178,9 +180,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
                 assert self.codec is not None
                 return self.codec.decode(frames)
 
-    async def _receive(self, most: int) -> bytes:
-        if self._socket is not None:
-            return await self._socket.receive(most)
+    async def _receive_from_stream(self, most: int) -> bytes:
         return bytes(await self.stream.receive_some(most))
 
     async def hear(self) -> None:
