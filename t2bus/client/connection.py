@@ -1,7 +1,7 @@
 """A client's connection: the session's messages to and from a transport, and the waiting that calls do.
 
 Three tasks serve it. The reader feeds the session; the writer takes all that waits and writes it at once; the keeper
-looks for signs of life. Calls run in the program's own tasks and touch the session only, synchronously, so that
+looks for signs of life, and gives credit back. Calls run in the program's own tasks and touch the session only, synchronously, so that
 cancelling a call can never leave half a frame on the stream. When the connection is lost these tasks end quietly, the
 transport is closed, and the session gives everyone who waits the reason.
 """
@@ -16,6 +16,7 @@ import trio
 from attrs import define, field
 
 from ..bell import Bell
+from ..core.inlet import PROMPT
 from ..core.liveness import Liveness
 from ..errors import BusError, Disconnected, ProtocolViolation
 from ..wire import messages as m
@@ -84,6 +85,8 @@ class Connection:
     _closed: bool = field(default=False, init=False)
     _idle: Bell = field(factory=Bell, init=False)
     """Wakes the writer."""
+    _debt: Bell = field(factory=Bell, init=False)
+    """Wakes the keeper, when credit is owed."""
     _is_calling: bool = field(default=False, init=False)
     """Whether a call puts its message in the outbox, and will see to it itself."""
     _is_put: bool = field(default=False, init=False)
@@ -102,6 +105,7 @@ class Connection:
         """Take the place of whoever wakes the writer."""
         limits = self.session.limits
         self.session.outbox.wake = self._wake
+        self.session.owes = self._debt.ring
         self._liveness = Liveness(limits.ping_interval, limits.silence, trio.current_time())
 
     def _wake(self) -> None:
@@ -132,7 +136,7 @@ class Connection:
     @property
     def has_room(self) -> bool:
         """Whether a call may send a message now; :meth:`wait_for_room` waits for that, and raises if it never will."""
-        return not self._closed and self.session.closed is None and self.session.outbox.has_room
+        return self.session.outbox.has_room
 
     async def wait_for_room(self) -> None:
         """Wait until a message may be sent; send it before the next checkpoint, to keep within the outbox's bound."""
@@ -213,6 +217,8 @@ class Connection:
         session = self.session
         self._closed = True
         session.outbox.put(m.Goodbye(""))
+        session.outbox.shut()
+        self._room.unpark_all()
         self._finishing = True
         self._idle.ring()
         try:
@@ -320,7 +326,12 @@ class Connection:
     async def _keep(self) -> None:
         limits, liveness = self.session.limits, self._liveness
         while self.session.closed is None:
-            await trio.sleep(_TICK)
+            if self.session.owing:
+                await trio.sleep(PROMPT)
+                self.session.give_back(trio.current_time())
+            else:
+                with trio.move_on_after(_TICK):
+                    await self._debt.wait()
             now = trio.current_time()
             if self.transport.read_at > liveness.heard_at:
                 liveness.heard(self.transport.read_at)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
-    from ..core.session import Outcome
+    from ..core.client_outbox import ClientOutbox
     from .connection import Connection
 
 __all__ = ["Publisher"]
@@ -36,9 +36,10 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
     paced: bool
     accepted: int = field(default=0, init=False)
     """Deliveries that were accepted so far, over all publications: one for each receiving connection."""
-    _in_flight: dict[int, int] = field(factory=dict, init=False)
-    """The size of each publication that is not acknowledged, by its operation."""
+    _in_flight: int = field(default=0, init=False)
+    """The publications that are not acknowledged."""
     _in_flight_size: int = field(default=0, init=False)
+    _outbox: ClientOutbox = field(init=False)
     _window_messages: int = field(init=False)
     _window_bytes: int = field(init=False)
     _lot: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
@@ -48,10 +49,11 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
     def __attrs_post_init__(self) -> None:
         """Take the windows from the limits of the client."""
         limits = self._connection.session.limits
+        self._outbox = self._connection.session.outbox
         self._window_messages, self._window_bytes = limits.publisher_messages, limits.publisher_bytes
 
     def __repr__(self) -> str:
-        return f"<t2bus.Publisher to {self.topic!r}: {len(self._in_flight)} on their way>"
+        return f"<t2bus.Publisher to {self.topic!r}: {self._in_flight} on their way>"
 
     async def send(self, value: Body_contra, *, headers: Mapping[str, str] | None = None) -> None:
         """Publish; returns when it is on its way, which says nothing of who receives it.
@@ -67,35 +69,46 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
         """
         session = self._connection.session
         content = session.content(self.topic, self._encode(value), headers)
-        self._check_open()
         await trio.lowlevel.checkpoint()
-        while not (self._has_room() and session.outbox.has_room):
-            session.outbox.press()
-            if self._has_room():
-                await self._connection.wait_for_room()
-            else:
-                await self._lot.park()
-        self._check_open()
-        operation = session.publish(self.topic, content, self._acknowledge, paced=self.paced, pressing=False)
-        _, _, size = content
-        self._in_flight[operation] = size
-        self._in_flight_size += size
+        if not self._may_send():
+            await self._wait_until_may_send()
+        session.stream(self.topic, content, self, self.paced)
+        self._in_flight += 1
+        self._in_flight_size += content[2]
 
-    def _has_room(self) -> bool:
-        return self._closed or (
-            len(self._in_flight) < self._window_messages and self._in_flight_size < self._window_bytes
+    def _may_send(self) -> bool:
+        return (
+            self._in_flight < self._window_messages
+            and self._in_flight_size < self._window_bytes
+            and self._outbox.has_room  # there is none once the client is closed
+            and self._error is None
+            and not self._closed
         )
 
-    def _acknowledge(self, operation: int, outcome: Outcome) -> None:
-        self._in_flight_size -= self._in_flight.pop(operation)
-        if isinstance(outcome, int):
-            self.accepted += outcome
-        elif isinstance(outcome, BusError):
-            self._error = self._error or outcome
+    async def _wait_until_may_send(self) -> None:
+        self._check_open()
+        while not self._may_send():
+            self._outbox.press()
+            if self._outbox.has_room:
+                await self._lot.park()
+            else:
+                await self._connection.wait_for_room()
+            self._check_open()
+
+    def settle(self, count: int, size: int, accepted: int) -> None:
+        """Take note of acknowledgements; called by the session."""
+        self._in_flight -= count
+        self._in_flight_size -= size
+        self.accepted += accepted
         # All of them, since a sender that is woken may have an error to raise and leave its room to the next.
         # Acknowledgements come in bulk, so each waits through one wake-up for many.
         if self._lot:
             self._lot.unpark_all()
+
+    def refuse(self, count: int, size: int, error: BusError) -> None:
+        """Take note of refusals; called by the session."""
+        self._error = self._error or error
+        self.settle(count, size, 0)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -21,13 +21,14 @@ class Received(tuple[str, Body_co]):  # noqa: SLOT001 -- a tuple of variable siz
     part is the body. Hence it equals the bare pair too; two of them are equal if their headers are as well.
     """
 
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = NO_HEADERS
     """What the sender sent along."""
 
     def __new__(cls, topic: str, body: Body_co, headers: Mapping[str, str] = NO_HEADERS) -> Received[Body_co]:
         """Make a pair with headers."""
         self = tuple.__new__(cls, (topic, body))  # super() is half of the time of this
-        self.headers = headers
+        if headers is not NO_HEADERS:
+            self.headers = headers
         return self
 
     def __getnewargs__(self) -> tuple[Any, ...]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 from attrs import define, field
 
+from ..bell import Bell
 from ..errors import BusError, Disconnected, Lagged
 from ..wire.compression import inflate
-from ..wire.values import NO_HEADERS
 from .connection import Answer, Connection
 from .received import Received
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..core.inlet import Inlet
+    from ..wire.messages import Publication
 
 __all__ = ["Subscription", "forward"]
 
@@ -33,7 +34,7 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
     topic: str
     """The full topic of the subscription."""
     _inlet: Inlet = field(init=False)
-    _lot: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+    _bell: Bell = field(factory=Bell, init=False)
     _receiving: bool = field(default=False, init=False)
     _closed: bool = field(default=False, init=False)
 
@@ -44,7 +45,7 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
         """Subscribe; whatever goes wrong leaves nothing registered."""
         session = self._connection.session
         answer = Answer()
-        self._inlet = session.subscribe(self.topic, self._wake, answer)
+        self._inlet = session.subscribe(self.topic, self._bell.ring, answer)
         try:
             await self._connection.outcome(answer, int)
         except BaseException:
@@ -53,10 +54,6 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
             raise
         finally:
             session.forget(self._inlet.id)
-
-    def _wake(self) -> None:
-        if self._receiving:
-            self._lot.unpark()
 
     async def receive(self) -> Received[Body_co]:
         """Return the next message.
@@ -74,29 +71,36 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
         if self._receiving:
             raise trio.BusyResourceError("another task is receiving from this subscription")
         inlet = self._inlet
-        items = inlet.items
         self._receiving = True
         try:
             # Whether it waits or not, this is one checkpoint, and what is taken is taken after it.
-            if items or self._closed or inlet.closed is not None:
+            if inlet.items:
                 await trio.lowlevel.checkpoint()
-            while not items:
-                self._check_open()
-                await self._lot.park()
-            if self._closed:
-                self._check_open()
+            else:
+                await self._wait_for_item()
         finally:
             self._receiving = False
+        if self._closed:
+            self._check_open()
         item = inlet.take()
-        if inlet.is_starving:
-            inlet.give_back_promptly(trio.current_time())
-        if isinstance(item, Lagged):
+        if type(item) is Lagged:
             raise item
+        return self._received(item)
+
+    async def _wait_for_item(self) -> None:
+        inlet = self._inlet
+        if self._closed or inlet.closed is not None:
+            await trio.lowlevel.checkpoint()
+        while not inlet.items:
+            self._check_open()
+            await self._bell.wait()
+
+    def _received(self, item: Publication) -> Received[Body_co]:
         payload = item.payload
         if not isinstance(payload, bytes):
             payload = inflate(payload, self._connection.session.welcome.frame)
-        headers = dict(item.headers) if item.headers else NO_HEADERS
-        return Received(item.topic, self._decode(payload), headers)
+        body = self._decode(payload)
+        return Received(item.topic, body, dict(item.headers)) if item.headers else Received(item.topic, body)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -113,7 +117,7 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
             await trio.lowlevel.checkpoint()
             return
         self._closed = True
-        self._wake()
+        self._bell.ring()
         await self._connection.end(partial(self._connection.session.unsubscribe, self._inlet))
 
 

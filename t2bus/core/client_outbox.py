@@ -61,6 +61,8 @@ class ClientOutbox:
     """How many messages wait, each publication of a run counted, and answers as :data:`_ANSWER`."""
     _waiting: int = field(default=0, init=False)
     _taken: int = field(default=0, init=False)
+    _has_enough: bool = field(default=False, init=False)
+    """Whether what waits is enough for one write."""
     _awake: bool = field(default=False, init=False)
     _pressing: bool = field(default=False, init=False)
     _closed: bool = field(default=False, init=False)
@@ -72,17 +74,16 @@ class ClientOutbox:
 
     @property
     def has_room(self) -> bool:
-        """Whether a publication, request or response may be put now; otherwise wait until some of it is written."""
+        """Whether a publication, request or response may be put now.
+
+        Otherwise wait until some of it is written, unless it is shut.
+        """
         return self._waiting + self._taken < self.limit
 
     @property
     def gathered(self) -> int:
         """How many messages wait that are in no hurry; 0 once one is, or enough have come together for one write."""
         return 0 if self._pressing or self._has_enough else self._count
-
-    @property
-    def _has_enough(self) -> bool:
-        return self._count >= _ENOUGH or self._waiting >= _RUN_SIZE
 
     def put(self, message: ClientMessage, size: int = 0, *, pressing: bool = True) -> None:
         """Add a message; after :meth:`close` it is dropped."""
@@ -93,15 +94,27 @@ class ClientOutbox:
 
     def publish(self, number: int, topic: str, content: Content, *, paced: bool, pressing: bool = True) -> None:
         """Add a publication under an operation id, to the run at the end if it goes on with that."""
-        if self._closed:
-            return
+        if not self._closed:
+            self._publish(number, topic, content, paced)
+            self._count_message(content[2], pressing=pressing, weight=1)
+
+    def stream(self, number: int, topic: str, content: Content, paced: bool) -> None:  # noqa: FBT001 -- on the hot path
+        """Do as :meth:`publish` for a publication that does not press."""
+        if not self._closed:
+            self._publish(number, topic, content, paced)
+            self._count += 1
+            self._waiting += content[2] + 1
+            if not self._awake or self._count == _ENOUGH or self._waiting >= _RUN_SIZE:
+                self._rouse_writer(pressing=False)
+
+    def _publish(self, number: int, topic: str, content: Content, paced: bool) -> None:  # noqa: FBT001 -- likewise
         payload, headers, size = content
         if headers or not isinstance(payload, bytes):
             self._topic = None
             self._messages.append(Publish(number, paced, Publication(topic, payload, headers)))
         elif topic == self._topic and number == self._next and paced is self._paced and size <= self._room:
             self._run.append(payload)
-            self._next += 1
+            self._next = number + 1
             self._room -= size
             if len(self._run) == MOST_IN_RUN:
                 self._topic = None
@@ -110,13 +123,17 @@ class ClientOutbox:
             self._room = min(self.frame, _RUN_SIZE) - size
             self._run = [payload]
             self._messages.append(PublishRun(number, paced, Run(topic, self._run)))
-        self._count_message(size, pressing=pressing)
 
-    def _count_message(self, size: int, *, pressing: bool, weight: int = 1) -> None:
-        had_enough = self._has_enough
+    def _count_message(self, size: int, *, pressing: bool, weight: int) -> None:
         self._count += weight
         self._waiting += size + 1
-        if not self._awake or (self._has_enough and not had_enough) or (pressing and not self._pressing):
+        self._rouse_writer(pressing=pressing)
+
+    def _rouse_writer(self, *, pressing: bool) -> None:
+        """Wake the writer if it rests, or has been waiting for what there is now."""
+        enough = self._count >= _ENOUGH or self._waiting >= _RUN_SIZE
+        if enough is not self._has_enough or not self._awake or (pressing and not self._pressing):
+            self._has_enough = enough
             self._pressing |= pressing
             self._rouse()
 
@@ -152,7 +169,7 @@ class ClientOutbox:
         self._taken += self._waiting
         self._waiting = 0
         self._awake = bool(messages)
-        self._pressing = False
+        self._pressing = self._has_enough = False
         return messages
 
     def rest(self) -> bool:
@@ -166,10 +183,16 @@ class ClientOutbox:
         """Stop counting what was taken."""
         self._taken = 0
 
+    def shut(self) -> None:
+        """Have no room for anything more."""
+        self.limit = 0
+
     def close(self) -> None:
         """Drop what waits and take nothing more; the writer has that to do."""
         self._closed = True
+        self.limit = 0
         self._messages, self._waiting, self._count, self._topic = [], 0, 0, None
+        self._has_enough = False
         self._grants.clear()
         if not self._awake:
             self._rouse()

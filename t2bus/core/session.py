@@ -24,12 +24,14 @@ from ..wire import messages as m
 from ..wire import values as v
 from ..wire.compression import ZLIB, deflate
 from ..wire.native import VERSION
+from .flight import Flight
 from .inlet import CallInlet, Inlet, PendingCall
 from .statistics import ClientCounters, ClientStatistics
 
 if TYPE_CHECKING:
     from ..limits import Limits
     from .client_outbox import ClientOutbox
+    from .flight import Owner
 
 __all__ = ["Done", "Outcome", "Session"]
 
@@ -53,12 +55,18 @@ class Session:
     outbox: ClientOutbox
     compress: bool = False
     """Whether large payloads are worth compressing on this connection."""
+    owes: Callable[[], None] = field(default=lambda: None)
+    """Called when :attr:`owing` stops being empty."""
     closed: errors.BusError | None = field(default=None, init=False)
     counters: ClientCounters = field(factory=ClientCounters, init=False)
     subscriptions: dict[int, Inlet] = field(factory=dict, init=False)
+    owing: dict[int, Inlet] = field(factory=dict, init=False)
+    """The subscriptions that owe credit; :meth:`give_back` is to be called every now and then while there are any."""
     services: dict[int, CallInlet] = field(factory=dict, init=False)
     requests: int = field(default=0, init=False)
     _pending: dict[int, Done] = field(factory=dict, init=False)
+    _flight: Flight = field(factory=Flight, init=False)
+    """What no single caller waits for."""
     _last_operation: int = field(default=0, init=False)
 
     @staticmethod
@@ -107,12 +115,12 @@ class Session:
     @property
     def unanswered(self) -> int:
         """The number of operations that wait for their answer, sent or not."""
-        return len(self._pending)
+        return len(self._pending) + len(self._flight)
 
     @property
     def is_quiet(self) -> bool:
         """Whether at most one operation of this client waits for its answer, and no request for that of the program."""
-        return len(self._pending) <= 1 and not any(service.pending for service in self.services.values())
+        return self.unanswered <= 1 and not any(service.pending for service in self.services.values())
 
     # --- operations: each returns its id; ``done`` is called with the outcome unless ``forget`` came first. After the
     # end of the connection they raise its error, unless nobody waits for the answer.
@@ -136,6 +144,15 @@ class Session:
         self.outbox.publish(number, topic, content, paced=paced, pressing=pressing)
         return number
 
+    def stream(self, topic: str, content: v.Content, owner: Owner, paced: bool) -> None:  # noqa: FBT001 -- a keyword takes time for each message
+        """Publish for a pipelined publisher, which is told of the outcomes of many at once."""
+        if self.closed is not None:
+            self.check_open()
+        self._last_operation = number = self._last_operation + 1
+        self.counters.published += 1
+        self._flight.add(number, content[2], owner)
+        self.outbox.stream(number, topic, content, paced)
+
     def subscribe(self, topic: str, wake: Callable[[], None], done: Done) -> Inlet:
         """Subscribe; the inlet is ready before the bus has answered, so nothing that follows the answer is missed."""
         self._require_place(self.subscriptions, self.welcome.subscriptions, "subscriptions")
@@ -143,14 +160,27 @@ class Session:
         own, bus = self.limits, self.welcome
         messages = min(own.subscription_messages, bus.subscription_messages)
         size = min(own.subscription_bytes, bus.subscription_bytes)
-        inlet = Inlet(number, messages, size, self.outbox.grant, wake)
+        inlet = Inlet(number, messages, size, self.outbox.grant, wake, self._note_debt)
         self.subscriptions[number] = inlet
         self.outbox.put(m.Subscribe(number, topic, inlet.window_messages, inlet.window_size))
         return inlet
 
+    def _note_debt(self, inlet: Inlet) -> None:
+        self.owing[inlet.id] = inlet
+        if len(self.owing) == 1:
+            self.owes()
+
+    def give_back(self, now: float) -> None:
+        """Give back the credit that is owed for long enough."""
+        for inlet in list(self.owing.values()):
+            inlet.give_back_promptly(now)
+            if not inlet.is_starving:
+                del self.owing[inlet.id]
+
     def unsubscribe(self, inlet: Inlet, done: Done | None) -> int:
         """Close a subscription on both sides; what still arrives for it is dropped. Nobody need wait for the answer."""
         self.subscriptions.pop(inlet.id, None)
+        self.owing.pop(inlet.id, None)
         self.outbox.forget(inlet.id)
         number = self._begin(done)
         self.outbox.put(m.Unsubscribe(number, inlet.id))
@@ -234,14 +264,13 @@ class Session:
             case m.DeliverRun():
                 self._deliver_run(message)
             case m.Accepted():
-                take = self._pending.pop
-                for number, count in enumerate(message.counts, message.first):
-                    if (done := take(number, None)) is not None:
-                        done(number, count)
+                self._accept(message)
             case m.Response():
                 self._resolve(message.request, message)
             case m.Refused():
-                self._resolve(message.id, message.code.error(message.text))
+                error = message.code.error(message.text)
+                if not self._flight.refuse(message.id, error):
+                    self._resolve(message.id, error)
             case m.Call():
                 if (service := self.services.get(message.service)) is not None:
                     service.put(message)
@@ -278,6 +307,13 @@ class Session:
                 self.counters.received += len(message.run.payloads)
                 inlet.put_run(message.run)
 
+    def _accept(self, message: m.Accepted) -> None:
+        if self._flight.accept(message.first, message.counts) < len(message.counts):
+            take = self._pending.pop
+            for number, count in enumerate(message.counts, message.first):
+                if (done := take(number, None)) is not None:
+                    done(number, count)
+
     def _resolve(self, operation: int, outcome: Outcome) -> None:
         done = self._pending.pop(operation, None)
         if done is not None:
@@ -298,8 +334,10 @@ class Session:
         self.closed = error
         self.outbox.close()
         pending, self._pending = self._pending, {}
+        self._flight.close(error)
         for operation, done in pending.items():
             done(operation, error)
+        self.owing.clear()
         for inlet in self.subscriptions.values():
             inlet.close(error)
         for service in self.services.values():

@@ -103,9 +103,9 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 
 def _uints(value: Any) -> tuple[int, ...]:
-    if type(value) is not list or not value:
-        raise ProtocolViolation("expected an array of one or more unsigned integers")
-    return tuple(map(_uint, value))
+    if type(value) is not list or not value or set(map(type, value)) != {int} or min(value) < 0:
+        raise ProtocolViolation("expected an array of one or more unsigned integers of 64 bits")
+    return tuple(value)
 
 
 def _code(value: Any) -> v.ErrorCode:
