@@ -102,16 +102,16 @@ async def test_what_does_not_fit_follows_in_order(bus: t2bus.Bus) -> None:
     """A subscriber that does not read for a while gets all of it in order, and the bus then holds nothing of it."""
     async with open_tapped_peer(bus, m.Subscribe(1, "x", 100, WIDE)) as tap, open_tapped_peer(bus) as publisher:
         tap.is_open = False
-        for number in range(1, 31):
+        for number in range(1, 61):
             publisher.say(publication(number, 50_000))
             await publisher.expect(m.Accepted, number)
         assert bus.statistics().buffered_bytes > 1_000_000
         tap.is_open = True
-        await tap.expect(m.Deliver, 30)
-        assert delivered(tap) == list(range(1, 31))
+        await tap.expect(m.Deliver, 60)
+        assert delivered(tap) == list(range(1, 61))
         await wait_until(lambda: bus.statistics().buffered_bytes == 0)
-        publisher.say(publication(31))
-        await tap.expect(m.Deliver, 31)
+        publisher.say(publication(61))
+        await tap.expect(m.Deliver, 61)
         assert tap.writes[-1].task == READER
         assert bus.statistics().buffered_bytes == 0
 

@@ -20,7 +20,7 @@ from attrs import define, field
 from ..core.identity import ANONYMOUS, LOCAL, Identity
 from ..errors import BusError, LimitExceeded, PermissionDenied, ProtocolViolation, TlsFailed
 from ..text import printable
-from ..transport import credentials, tls
+from ..transport import credentials, tls, unix
 from ..transport.address import Address, TcpAddress, TlsAddress, UnixAddress
 from ..transport.dial import accept, require_context
 from ..wire.messages import ClientMessage, ServerMessage, Violation
@@ -127,6 +127,8 @@ class Reception:
           TlsFailed: the handshake failed.
 
         """
+        if isinstance(address, UnixAddress):
+            unix.widen(stream)
         if not isinstance(address, TlsAddress):
             return stream
         context = require_context(address, self.context, "server")
