@@ -138,14 +138,16 @@ def subscribed(program: Program) -> Inlet:
 
 
 def test_a_run_is_taken_one_by_one() -> None:
-    """The program gets each publication of a run, and each of its subscriptions gets the very same."""
+    """The program gets each publication of a run, and each of its subscriptions gets the very same payloads."""
     program = Program()
     one, other = subscribed(program), subscribed(program)
     run = m.Run("a", LETTERS)
     program.session.feed(m.DeliverRun((one.id, other.id), run))
     taken = [one.take() for _ in LETTERS]
     assert taken == [publication("a", letter) for letter in LETTERS]
-    assert all(each is other.take() for each in taken)
+    others = [other.take() for _ in LETTERS]
+    assert others == taken
+    assert all(each.payload is twin.payload for each, twin in zip(taken, others, strict=True))  # type: ignore[union-attr]
     assert program.session.statistics().received == 6
 
 

@@ -74,7 +74,7 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
         self._receiving = True
         try:
             # Whether it waits or not, this is one checkpoint, and what is taken is taken after it.
-            if inlet.items:
+            if inlet.waiting:
                 await trio.lowlevel.checkpoint()
             else:
                 await self._wait_for_item()
@@ -91,7 +91,7 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
         inlet = self._inlet
         if self._closed or inlet.closed is not None:
             await trio.lowlevel.checkpoint()
-        while not inlet.items:
+        while not inlet.waiting:
             self._check_open()
             await self._bell.wait()
 

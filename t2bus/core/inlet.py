@@ -53,8 +53,12 @@ class Inlet:
     """Called when :attr:`is_starving` begins to be true."""
     closed: BusError | None = field(default=None, init=False)
     """Why nothing more will come, once that is so."""
-    items: deque[Publication | Lagged] = field(factory=deque, init=False)
-    """What waits: read by others, changed here."""
+    waiting: int = field(default=0, init=False)
+    """How many items wait: read by others, changed here."""
+    _items: deque[Publication | Run | Lagged] = field(factory=deque, init=False)
+    _taken_of_run: int = field(default=0, init=False)
+    """How many publications of the run at the front were taken. It is taken apart one by one: what waits may be many
+    thousands, and each would be an object."""
     _credit: int = field(init=False)
     _credit_size: int = field(init=False)
     _bulk_messages: int = field(init=False)
@@ -82,7 +86,8 @@ class Inlet:
             raise ProtocolViolation(f"the bus sends more than the window of subscription {self.id} allows")
         self._credit -= 1
         self._credit_size -= size_of(publication.topic, publication.payload, publication.headers)
-        self.items.append(publication)
+        self._items.append(publication)
+        self.waiting += 1
         self.wake()
 
     def put_run(self, run: Run) -> None:
@@ -93,21 +98,36 @@ class Inlet:
             raise ProtocolViolation(f"the bus sends more than the window of subscription {self.id} allows")
         self._credit -= count
         self._credit_size -= size
-        self.items.extend(run.publications)
+        self._items.append(run)
+        self.waiting += count
         self.wake()
 
     def put_gap(self, dropped: int) -> None:
         """Take in the news that messages are missing here; gaps side by side are one, so their number is bounded."""
-        if self.items and isinstance(last := self.items[-1], Lagged):
-            self.items[-1] = Lagged(last.dropped + dropped)
+        if self._items and isinstance(last := self._items[-1], Lagged):
+            self._items[-1] = Lagged(last.dropped + dropped)
         else:
-            self.items.append(Lagged(dropped))
+            self._items.append(Lagged(dropped))
+            self.waiting += 1
         self.wake()
+
+    @property
+    def items(self) -> list[Publication | Lagged]:
+        """What waits, one by one."""
+        items: list[Publication | Lagged] = []
+        for item in self._items:
+            items += item.publications if isinstance(item, Run) else (item,)
+        return items[self._taken_of_run :]
 
     def take(self) -> Publication | Lagged:
         """Return the next item, which must be there, and give credit back if enough has come together."""
-        item = self.items.popleft()
-        if type(item) is Publication:
+        self.waiting -= 1
+        item = self._items[0]
+        if isinstance(item, Run):
+            item = self._take_of_run(item)
+        else:
+            self._items.popleft()
+        if isinstance(item, Publication):
             payload = item.payload
             if type(payload) is bytes and not item.headers:  # the common case, kept apart: it is on the hot path
                 self._owed_size += len(item.topic) + len(payload)
@@ -119,6 +139,15 @@ class Inlet:
             elif self._owed == 1:
                 self.owes(self)
         return item
+
+    def _take_of_run(self, run: Run) -> Publication:
+        place = self._taken_of_run
+        publication = Publication(run.topic, run.payloads[place])
+        self._taken_of_run = place + 1
+        if place + 1 == len(run.payloads):
+            self._items.popleft()
+            self._taken_of_run = 0
+        return publication
 
     @property
     def is_starving(self) -> bool:

@@ -352,7 +352,7 @@ class Session:
             services=len(self.services),
             requests_pending=self.requests,
             calls_pending=sum(len(service.pending) for service in self.services.values()),
-            messages_waiting=sum(len(inlet.items) for inlet in inlets),
+            messages_waiting=sum(inlet.waiting for inlet in inlets),
             outbox_bytes=self.outbox.size,
             published=counters.published,
             received=counters.received,
