@@ -29,6 +29,7 @@ from . import values as v
 from .compression import gunzip, gzip, zlib_to_gzip
 from .framing import HEADER_SIZE
 from .native import VERSION
+from .runs import in_runs
 from .rust_desk import Desk
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class ClientTranslator:
                     messages.append(self._controlled(frame))
                 case _:
                     assert_never(frame)
-        return messages
+        return messages if len(messages) == 1 else list(in_runs(messages))
 
     def _begin(self, frame: r.Control | r.Carrier) -> int:
         self._last_operation = number = self._last_operation + 1
