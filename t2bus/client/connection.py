@@ -51,29 +51,15 @@ _LAST_WORDS: Final = 1.0
 
 @define(eq=False, repr=False)
 class Answer:
-    """The one outcome of an operation, for the task that waits for it."""
+    """The one outcome of an operation, for the task that waits for it; see :meth:`Connection.outcome`."""
 
     outcome: Outcome | None = field(default=None, init=False)
-    _bell: Bell = field(factory=Bell, init=False)
+    bell: Bell = field(factory=Bell, init=False)
 
     def __call__(self, _operation: int, outcome: Outcome) -> None:
         """Give the outcome."""
         self.outcome = outcome
-        self._bell.ring()
-
-    async def wait(self, expected: type[Expected]) -> Expected:
-        """Return the outcome, or raise it if it is an error."""
-        if self.outcome is None:
-            await self._bell.wait()
-        else:
-            await trio.lowlevel.checkpoint()
-        outcome = self.outcome
-        if isinstance(outcome, BusError):
-            # A new object each time: one loss of the connection is the outcome of many calls.
-            raise type(outcome)(*outcome.args)
-        if not isinstance(outcome, expected):
-            raise ProtocolViolation("the bus answered an operation with what is no answer to it")
-        return outcome
+        self.bell.ring()
 
 
 @define(eq=False, repr=False)
@@ -187,12 +173,19 @@ class Connection:
           trio.ClosedResourceError: the program closed the client meanwhile.
 
         """
-        try:
-            return await answer.wait(expected)
-        except Disconnected:
-            if self._closed:
-                raise trio.ClosedResourceError("this client was closed") from None
-            raise
+        if answer.outcome is None:
+            await answer.bell.wait()
+        else:
+            await trio.lowlevel.checkpoint()
+        outcome = answer.outcome
+        if isinstance(outcome, expected):
+            return outcome
+        if not isinstance(outcome, BusError):
+            raise ProtocolViolation("the bus answered an operation with what is no answer to it")
+        if self._closed and isinstance(outcome, Disconnected):
+            raise trio.ClosedResourceError("this client was closed")
+        # A new object each time: one loss of the connection is the outcome of many calls.
+        raise type(outcome)(*outcome.args)
 
     async def end(self, begin: Callable[[Answer | None], int]) -> None:
         """Carry out the end of a subscription or a service; with its connection it has ended already.

@@ -8,12 +8,15 @@ import trio
 from attrs import define, field
 
 from ..errors import BusError, Disconnected
+from ..wire.compression import THRESHOLD
+from ..wire.values import NO_HEADERS, size_in_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from ..core.client_outbox import ClientOutbox
+    from ..wire.values import Content
     from .connection import Connection
 
 __all__ = ["Publisher"]
@@ -40,6 +43,10 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
     """The publications that are not acknowledged."""
     _in_flight_size: int = field(default=0, init=False)
     _outbox: ClientOutbox = field(init=False)
+    _around: int = field(init=False)
+    """Bytes of a frame around a payload."""
+    _plain_size: int = field(init=False)
+    """Bytes of a payload that is sent as it is, whatever the connection."""
     _window_messages: int = field(init=False)
     _window_bytes: int = field(init=False)
     _lot: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
@@ -49,7 +56,10 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
     def __attrs_post_init__(self) -> None:
         """Take the windows from the limits of the client."""
         limits = self._connection.session.limits
-        self._outbox = self._connection.session.outbox
+        session = self._connection.session
+        self._outbox = session.outbox
+        self._around = size_in_frame(self.topic, b"", NO_HEADERS)
+        self._plain_size = min(session.welcome.frame - self._around, THRESHOLD)
         self._window_messages, self._window_bytes = limits.publisher_messages, limits.publisher_bytes
 
     def __repr__(self) -> str:
@@ -68,7 +78,12 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
 
         """
         session = self._connection.session
-        content = session.content(self.topic, self._encode(value), headers)
+        payload = self._encode(value)
+        if headers is None and type(payload) is bytes and len(payload) <= self._plain_size:
+            # The usual case, kept apart: what is left of this function is to be little beside its checkpoint.
+            content: Content = payload, NO_HEADERS, self._around + len(payload)
+        else:
+            content = session.content(self.topic, payload, headers)
         await trio.lowlevel.checkpoint()
         if not self._may_send():
             await self._wait_until_may_send()

@@ -82,7 +82,10 @@ class Request(Generic[Body, Result]):
         connection = self._connection
         session = connection.session
         content = session.content("", self._encode(response), headers)
-        await self._before_answer()
+        self._check_unanswered()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if not connection.has_room:
+            await self._wait_for_room()
         self._answered = True
         connection.call(partial(session.respond, self._inlet, self._pending, content))
         # Others run after the answer, not before it.
@@ -95,16 +98,16 @@ class Request(Generic[Body, Result]):
         """
         if not isinstance(reason, str):
             raise TypeError(f"a reason is text, not {type(reason).__name__}")
-        await self._before_answer()
-        self._connection.call(partial(self._fail, reason))
-        await trio.lowlevel.cancel_shielded_checkpoint()
-
-    async def _before_answer(self) -> None:
         self._check_unanswered()
         await trio.lowlevel.checkpoint_if_cancelled()
         if not self._connection.has_room:
-            await self._connection.wait_for_room()
-            self._check_unanswered()
+            await self._wait_for_room()
+        self._connection.call(partial(self._fail, reason))
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def _wait_for_room(self) -> None:
+        await self._connection.wait_for_room()
+        self._check_unanswered()
 
     def _check_unanswered(self) -> None:
         if self._answered:

@@ -82,8 +82,11 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
             self._receiving = False
         if self._closed:
             self._check_open()
+        if (part := inlet.take_of_run()) is not None:
+            topic, payload = part
+            return Received(topic, self._decode(payload))
         item = inlet.take()
-        if type(item) is Lagged:
+        if isinstance(item, Lagged):
             raise item
         return self._received(item)
 
@@ -96,10 +99,7 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
             await self._bell.wait()
 
     def _received(self, item: Publication) -> Received[Body_co]:
-        payload = item.payload
-        if not isinstance(payload, bytes):
-            payload = inflate(payload, self._connection.session.welcome.frame)
-        body = self._decode(payload)
+        body = self._decode(inflate(item.payload, self._connection.session.welcome.frame))
         return Received(item.topic, body, dict(item.headers)) if item.headers else Received(item.topic, body)
 
     def _check_open(self) -> None:

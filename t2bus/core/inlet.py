@@ -121,33 +121,37 @@ class Inlet:
 
     def take(self) -> Publication | Lagged:
         """Return the next item, which must be there, and give credit back if enough has come together."""
+        if (part := self.take_of_run()) is not None:
+            return Publication(*part)
+        item = self._items.popleft()
+        assert not isinstance(item, Run)
         self.waiting -= 1
-        item = self._items[0]
-        if isinstance(item, Run):
-            item = self._take_of_run(item)
-        else:
-            self._items.popleft()
         if isinstance(item, Publication):
-            payload = item.payload
-            if type(payload) is bytes and not item.headers:  # the common case, kept apart: it is on the hot path
-                self._owed_size += len(item.topic) + len(payload)
-            else:
-                self._owed_size += size_of(item.topic, payload, item.headers)
-            self._owed += 1
-            if self._owed >= self._bulk_messages or self._owed_size >= self._bulk_size:
-                self._give_back()
-            elif self._owed == 1:
-                self.owes(self)
+            self._owe(size_of(item.topic, item.payload, item.headers))
         return item
 
-    def _take_of_run(self, run: Run) -> Publication:
+    def take_of_run(self) -> tuple[str, bytes] | None:
+        """Do as :meth:`take` if the next item is one of a run, and return its topic and payload; None otherwise."""
+        run = self._items[0]
+        if type(run) is not Run:
+            return None
         place = self._taken_of_run
-        publication = Publication(run.topic, run.payloads[place])
-        self._taken_of_run = place + 1
-        if place + 1 == len(run.payloads):
+        topic, payload = run.topic, run.payloads[place]
+        self._taken_of_run = place = place + 1
+        if place == len(run.payloads):
             self._items.popleft()
             self._taken_of_run = 0
-        return publication
+        self.waiting -= 1
+        self._owe(len(topic) + len(payload))
+        return topic, payload
+
+    def _owe(self, size: int) -> None:
+        self._owed += 1
+        self._owed_size += size
+        if self._owed >= self._bulk_messages or self._owed_size >= self._bulk_size:
+            self._give_back()
+        elif self._owed == 1:
+            self.owes(self)
 
     @property
     def is_starving(self) -> bool:

@@ -254,7 +254,8 @@ class Router:
     def written(self, link: Link, now: float) -> None:
         """Note that what was taken from a connection's outbox is with the network, and use the room."""
         link.outbox.written()
-        self._broker.written(link, now)
+        if link.behind:
+            self._broker.written(link, now)
         if link.untold:
             self._services.written(link)
 

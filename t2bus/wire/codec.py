@@ -36,6 +36,8 @@ Outgoing = TypeVar("Outgoing", bound=m.ClientMessage | m.ServerMessage)
 _PIECE = 65_536
 """Bytes after which a piece ends."""
 
+_RUNS = frozenset((m.PublishRun, m.DeliverRun))
+
 _ARRAY = 4
 _MAP = 5
 """The CBOR major types of an array and a map, in the top three bits of their first byte."""
@@ -66,29 +68,32 @@ class Codec(Generic[Incoming, Outgoing]):
     def encode_in_pieces(self, messages: Iterable[Outgoing], most: int) -> Iterator[list[bytes]]:
         """Yield what :meth:`encode` returns in pieces of at most so many messages, none of which takes long.
 
-        Each piece is the parts that it has to be joined of, for one write. A message that has to be inflated ends a
+        Each piece is for one write, small ones as one part, large ones in several. A message that has to be inflated ends a
         piece: what waits is bounded as it is, and may be a thousand times as much. So does one that is large.
         """
+        may_inflate = self.may_inflate
         piece: list[bytes] = []
         count = size = 0
         for message in messages:
             parts = self._encode_one(message)
             piece += parts
-            count += len(message.run.payloads) if isinstance(message, m.PublishRun | m.DeliverRun) else 1
-            size += sum(map(len, parts))
-            if count >= most or size >= _PIECE or (self.may_inflate and _is_deflated(message)):
-                yield piece
+            count += len(message.run.payloads) if type(message) in _RUNS else 1  # type: ignore[union-attr]
+            size += len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
+            if count >= most or size >= _PIECE or (may_inflate and _is_deflated(message)):
+                yield piece if size >= _PIECE else [b"".join(piece)]
                 piece = []
                 count = size = 0
         if piece:
-            yield piece
+            yield piece if size >= _PIECE else [b"".join(piece)]
 
-    def encode(self, messages: Iterable[Outgoing]) -> bytes:
+    def encode(self, messages: Sequence[Outgoing]) -> bytes:
         """Return the messages as the bytes of their frames, in order."""
         return b"".join(self.encode_parts(messages))
 
-    def encode_parts(self, messages: Iterable[Outgoing]) -> list[bytes]:
+    def encode_parts(self, messages: Sequence[Outgoing]) -> Sequence[bytes]:
         """Return the parts that :meth:`encode` joins."""
+        if len(messages) == 1:
+            return self._encode_one(messages[0])
         return [part for message in messages for part in self._encode_one(message)]
 
     def _encode_one(self, message: Outgoing) -> Sequence[bytes]:
