@@ -1,7 +1,7 @@
 """Waking one task that waits.
 
-``trio.lowlevel.ParkingLot``, and all that is built on it, keeps any number of tasks in order. Where there is one, and it
-waits for each message, that is half of what waiting costs.
+``trio.lowlevel.ParkingLot``, and all that is built on it, keeps any number of tasks in order. Where there is one, and
+it waits for each message, that is half of what waiting costs.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """A client's connection: the session's messages to and from a transport, and the waiting that calls do.
 
 Three tasks serve it. The reader feeds the session; the writer takes all that waits and writes it at once; the keeper
-looks for signs of life, and gives credit back. Calls run in the program's own tasks and touch the session only, synchronously, so that
-cancelling a call can never leave half a frame on the stream. When the connection is lost these tasks end quietly, the
-transport is closed, and the session gives everyone who waits the reason.
+looks for signs of life, and gives credit back. Calls run in the program's own tasks. They put messages in the session's
+outbox, and write what comes alone as far as that goes without waiting, so that cancelling a call can never leave half a
+frame on the stream. When the connection is lost these tasks end quietly, the transport is closed, and the session gives
+everyone who waits the reason.
 """
 
 from __future__ import annotations

@@ -68,8 +68,8 @@ class Codec(Generic[Incoming, Outgoing]):
     def encode_in_pieces(self, messages: Iterable[Outgoing], most: int) -> Iterator[list[bytes]]:
         """Yield what :meth:`encode` returns in pieces of at most so many messages, none of which takes long.
 
-        Each piece is for one write, small ones as one part, large ones in several. A message that has to be inflated ends a
-        piece: what waits is bounded as it is, and may be a thousand times as much. So does one that is large.
+        Each piece is for one write, small ones as one part, large ones in several. A message that has to be inflated
+        ends a piece: what waits is bounded as it is, and may be a thousand times as much. So does one that is large.
         """
         may_inflate = self.may_inflate
         piece: list[bytes] = []

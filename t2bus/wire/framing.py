@@ -27,7 +27,7 @@ _LARGE: Final = 65_536
 """Bytes of a frame from which it is worth looking at it in pieces."""
 
 _PIECE: Final = 4096
-"""Bytes from which a piece is kept as an object of its own; smaller ones are gathered, so that their number is small."""
+"""Bytes from which a piece is kept as an object of its own; smaller ones are gathered, so that they are few."""
 
 
 def frame(body: bytes) -> bytes:

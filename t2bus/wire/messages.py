@@ -17,7 +17,7 @@ import enum
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import define
+from attrs import define, frozen
 
 from .publications import MOST_IN_RUN, Publication, Run
 from .values import NO_HEADERS, ErrorCode, Headers, Payload
@@ -58,11 +58,11 @@ __all__ = [
 
 
 if TYPE_CHECKING:
-    from attrs import frozen
+    from attrs import frozen as carrier
 else:
-    # To refuse changes while the program runs makes making a message three times as slow, and a bus makes four for each
-    # request. Type checkers see to it that nothing is changed.
-    frozen = partial(define, unsafe_hash=True)
+    # What carries a payload is made most. To refuse changes while the program runs makes that three times as slow, so
+    # it is type checkers that see to it.
+    carrier = partial(define, unsafe_hash=True)
 
 
 class Dialect(enum.Enum):
@@ -137,7 +137,7 @@ class Unsubscribe:
     subscription: int
 
 
-@frozen
+@carrier
 class Publish:
     """Publish; ``paced`` asks to be held rather than dropped where a window is spent."""
 
@@ -146,7 +146,7 @@ class Publish:
     publication: Publication
 
 
-@frozen
+@carrier
 class PublishRun:
     """Publish these one after the other, under the operation ids ``id``, ``id + 1`` and so on."""
 
@@ -173,7 +173,7 @@ class Unclaim:
     service: int
 
 
-@frozen
+@carrier
 class Request:
     """Ask the service of a topic; ``timeout`` is the caller's deadline in milliseconds from now, if it has one."""
 
@@ -191,7 +191,7 @@ class Cancel:
     request: int
 
 
-@frozen
+@carrier
 class Respond:
     """Answer a call."""
 
@@ -259,7 +259,7 @@ class Refused:
     text: str
 
 
-@frozen
+@carrier
 class Deliver:
     """Hand a publication to these subscriptions of the connection."""
 
@@ -267,7 +267,7 @@ class Deliver:
     publication: Publication
 
 
-@frozen
+@carrier
 class DeliverRun:
     """Hand publications to these subscriptions of the connection, one after the other."""
 
@@ -283,7 +283,7 @@ class Gap:
     dropped: int
 
 
-@frozen
+@carrier
 class Call:
     """Hand a request to its service."""
 
@@ -302,7 +302,7 @@ class Withdraw:
     call: int
 
 
-@frozen
+@carrier
 class Response:
     """Answer a request."""
 

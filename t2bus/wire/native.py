@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import cbor2
 
@@ -21,8 +21,10 @@ from . import direct
 from . import messages as m
 from . import values as v
 from .cbor import make_reader, violation
-from .framing import Frame
 from .native_writer import encode, encode_parts
+
+if TYPE_CHECKING:
+    from .framing import Frame
 
 __all__ = ["VERSION", "decode_client_messages", "decode_server_messages", "encode", "encode_parts"]
 

@@ -106,12 +106,13 @@ def _encode_deliver_run(message: m.DeliverRun) -> Parts:
 
 
 def _encode_run(elements: Sequence[object], run: m.Run) -> Parts:
-    if run.tail is None:
+    tail = run.tail
+    if tail is None:
         # The items of an array, without its head.
         payloads = cbor2.dumps(run.payloads)
-        run.tail = encode_text(run.topic) + payloads[len(encode_head(4, len(run.payloads))) :]
+        tail = run.tail = encode_text(run.topic) + payloads[len(encode_head(4, len(run.payloads))) :]
     head = encode_head(4, len(elements) + 1 + len(run.payloads)) + b"".join(map(cbor2.dumps, elements))
-    return (_FRAME.pack(len(head) + len(run.tail)) + head + run.tail,)
+    return (_FRAME.pack(len(head) + len(tail)) + head + tail,)
 
 
 def _encode_time(timeout: int | None) -> bytes:
