@@ -1,6 +1,7 @@
 """The bus inside one process, beside Trio's own memory channels: `python -m benchmarks.inside SYSTEM WHAT COUNT SIZE`.
 
-SYSTEM is ``t2bus`` or ``bare``; WHAT is ``one`` (a publisher and a subscriber), ``fan`` (fifty subscribers) or ``ask``.
+SYSTEM is ``t2bus`` or ``bare``; WHAT is ``one`` (a publisher and a subscriber), ``tasks`` (256 tasks that each await
+``publish``), ``fan`` (fifty subscribers), ``turn`` (publish and receive, one message at a time) or ``ask``.
 A memory channel frames, copies, routes and encodes nothing, so it is the floor.
 """
 
@@ -18,12 +19,14 @@ import trio
 
 import t2bus
 
+from .with_t2bus import ROOMY, take_turns
 from .work import SERVICE, WARM_UP
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 _FAN: Final = 50
+_TASKS: Final = 256
 _BUFFER: Final = 1024
 """Of a memory channel: as many as a publisher of t2bus may have in flight."""
 
@@ -48,6 +51,41 @@ async def _publish_bare(count: int, payload: bytes, subscribers: int) -> float:
             for sending, _ in pairs:
                 await sending.send(payload)
     return time.perf_counter() - started
+
+
+async def _publish_bare_in_turn(count: int, payload: bytes) -> float:
+    sending, receiving = trio.open_memory_channel[bytes](_BUFFER)
+    started = time.perf_counter()
+    for _ in range(count):
+        await sending.send(payload)
+        assert len(await receiving.receive()) == len(payload)
+    return time.perf_counter() - started
+
+
+async def _publish_bus_in_turn(count: int, payload: bytes) -> float:
+    async with t2bus.open_bus() as bus, bus.open_client() as publisher, bus.open_client() as subscriber:
+        return await take_turns(publisher, subscriber, count, payload)
+
+
+async def _publish_bus_from_tasks(count: int, payload: bytes) -> float:
+    left = iter(range(count))
+
+    async def publish(client: t2bus.Client) -> None:
+        for _ in left:
+            await client.publish_bytes(SERVICE, payload)
+
+    async with (
+        t2bus.open_bus(limits=ROOMY) as bus,
+        bus.open_client() as publisher,
+        bus.open_client(limits=ROOMY) as subscriber,
+        subscriber.subscribe_bytes(SERVICE) as messages,
+        trio.open_nursery() as nursery,
+    ):
+        started = time.perf_counter()
+        for _ in range(_TASKS):
+            nursery.start_soon(publish, publisher)
+        await _drain_bus(messages, count, len(payload))
+        return time.perf_counter() - started
 
 
 async def _publish_bus(count: int, payload: bytes, subscribers: int) -> float:
@@ -112,6 +150,11 @@ async def _main(system: str, what: str, count: int, size: int) -> dict[str, floa
     payload = random.Random(size).randbytes(size)
     if what == "ask":
         return await (_ask_bus if system == "t2bus" else _ask_bare)(count, payload)
+    if what == "turn":
+        in_turn = _publish_bus_in_turn if system == "t2bus" else _publish_bare_in_turn
+        return {"seconds": await in_turn(count, payload)}
+    if what == "tasks" and system == "t2bus":
+        return {"seconds": await _publish_bus_from_tasks(count, payload)}
     publish = _publish_bus if system == "t2bus" else _publish_bare
     return {"seconds": await publish(count, payload, _FAN if what == "fan" else 1)}
 

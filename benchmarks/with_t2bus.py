@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 RUN = trio.run
 
 _GIB: Final = 1 << 30
-_ROOMY: Final = t2bus.Limits(
+ROOMY: Final = t2bus.Limits(
     subscription_messages=1_000_000, subscription_bytes=_GIB, outbox_bytes=_GIB, total_bytes=2 * _GIB
 )
 _OTHER_FILES: Final = 100
@@ -62,7 +62,7 @@ async def open_client(address: str, limits: t2bus.Limits | None = None) -> Async
 async def serve(address: str, work: Work) -> None:
     """Serve; a crowd of ``work.connections`` gets a bus that lets so many in, and windows of the default."""
     address, _, folder = address.partition("#")
-    limits = _ROOMY
+    limits = ROOMY
     if work.connections > 1:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -138,20 +138,38 @@ async def subscribe(address: str, work: Work) -> None:
 
 
 async def _take(address: str, work: Work, meter: Meter, task_status: trio.TaskStatus[None]) -> None:
-    async with open_client(address, _ROOMY if work.tasks else None) as client:
+    async with open_client(address, ROOMY if work.tasks else None) as client:
         if work.kind == "typed":
             async with client.subscribe(Reading, work.topic.partition("/")[2]) as readings:
                 task_status.started()
                 for _ in range(work.count):
-                    body = (await readings.receive()).body
+                    _, body = await readings.receive()
                     meter.take(work.size if body.sensor == READING.sensor else 0)
                 meter.stop()
         else:
             async with client.subscribe_bytes(work.topic) as messages:
                 task_status.started()
                 for _ in range(work.count):
-                    meter.take(len((await messages.receive()).body))
+                    _, payload = await messages.receive()
+                    meter.take(len(payload))
                 meter.stop()
+
+
+async def turn(address: str, work: Work) -> None:
+    """Publish and receive in turn, one message at a time, over two connections of one program."""
+    async with open_client(address) as publisher, open_client(address) as subscriber:
+        ready()
+        say({"seconds": await take_turns(publisher, subscriber, work.count, work.payload)})
+
+
+async def take_turns(publisher: t2bus.Client, subscriber: t2bus.Client, count: int, payload: bytes) -> float:
+    """Return the seconds that it takes to publish a message and then to receive it, that often."""
+    async with subscriber.subscribe_bytes(SERVICE) as messages:
+        started = time.perf_counter()
+        for _ in range(count):
+            await publisher.publish_bytes(SERVICE, payload)
+            assert len((await messages.receive()).body) == len(payload)
+        return time.perf_counter() - started
 
 
 async def answer(address: str, _work: Work) -> None:

@@ -38,7 +38,7 @@ _WINDOW: Final = 1024
 _WINDOW_BYTES: Final = 8 << 20
 _TASKS: Final = 256
 _RATE: Final = {"rate": "messages/s"}
-_SIZES: Final = {100: 20_000, 1_000: 20_000, 16_000: 2_000, 256_000: 200}
+_SIZES: Final = {100: 100_000, 1_000: 60_000, 16_000: 10_000, 256_000: 2_000}
 """Sizes of payloads, and the messages of one measurement."""
 
 
@@ -92,14 +92,14 @@ def one_to_one() -> Iterator[Case]:
 
 def fan_out() -> Iterator[Case]:
     """One publisher to fifty subscribers, each with a connection of its own, all in one process."""
-    publish, subscribe = _spread(Work(count=1_000, size=100, flight=_WINDOW), 50)
+    publish, subscribe = _spread(Work(count=4_000, size=100, flight=_WINDOW), 50)
     systems = [p.T2BUS, p.NATS, p.REDIS, p.MOSQUITTO, p.RUST]
     yield Case("1:50, 100 B", _RATE, _compare(systems, publish, subscribe))
 
 
 def fan_in() -> Iterator[Case]:
     """Fifty publishers, each with a connection of its own, all in one process, to one subscriber of ``sensor/**``."""
-    subscribe = Work(topic="sensor/**", count=10_000, size=100)
+    subscribe = Work(topic="sensor/**", count=50_000, size=100)
     publish = attrs.evolve(subscribe, connections=50, flight=_WINDOW // 16)
     systems = [p.T2BUS, p.NATS, p.REDIS, p.MOSQUITTO, p.RUST]
     yield Case("50:1, sensor/**, 100 B", _RATE, _compare(systems, publish, subscribe))
@@ -123,7 +123,7 @@ def _answers(asker: Program, work: Work) -> dict[str, float]:
 def requests() -> Iterator[Case]:
     """One requester and one responder: alone, and with 64 requests in flight."""
     systems = [p.T2BUS, p.BARE, p.NATS, p.RUST]
-    alone, many = Work(count=2_000, size=100), Work(count=10_000, size=100, flight=64)
+    alone, many = Work(count=4_000, size=100), Work(count=20_000, size=100, flight=64)
     units = {"p50": "us", "p99": "us"}
     yield Case("request, 100 B", units, {peer.name: partial(request, peer, alone) for peer in systems})
     yield Case("64 in flight, 100 B", {"rate": "requests/s"}, {q.name: partial(request, q, many) for q in systems})
@@ -138,15 +138,37 @@ def _inside(system: str, what: str, count: int, size: int = 100) -> dict[str, fl
 
 
 def in_process() -> Iterator[Case]:
-    """The in-process bus, beside Trio's memory channels."""
-    systems = {"t2bus": "t2bus", "memory channel": "bare"}
+    """The in-process bus, beside Trio's memory channels and the bus at a unix socket."""
+    systems = {"in process": "t2bus", "memory channel": "bare"}
+    by_socket = "unix socket"
     for size, count in _SIZES.items():
-        measures = {name: partial(_inside, system, "one", count, size) for name, system in systems.items()}
-        yield Case(f"in process, 1:1, {size:,} B", _RATE, measures)
-    measures = {name: partial(_inside, system, "fan", 1_000) for name, system in systems.items()}
-    yield Case("in process, 1:50", _RATE, measures)
-    measures = {name: partial(_inside, system, "ask", 2_000) for name, system in systems.items()}
-    yield Case("in process, request", {"p50": "us", "p99": "us"}, measures)
+        measures: dict[str, Measure] = {
+            name: partial(_inside, system, "one", count, size) for name, system in systems.items()
+        }
+        work = Work(count=count, size=size, flight=_window(size))
+        measures[by_socket] = partial(deliver, p.T2BUS, work, work)
+        yield Case(f"in process, 1:1, {size:,} B, pipelined", _RATE, measures)
+    count = _SIZES[100] // 2
+    work = Work(count=count, size=100, flight=_TASKS, tasks=True)
+    measures = {
+        "in process": partial(_inside, "t2bus", "tasks", count),
+        by_socket: partial(deliver, p.T2BUS, work, work),
+    }
+    yield Case(f"in process, 1:1, 100 B, {_TASKS} tasks", _RATE, measures)
+    measures = {name: partial(_inside, system, "turn", 10_000) for name, system in systems.items()}
+    measures[by_socket] = partial(_take_turns, Work(count=10_000, size=100))
+    yield Case("in process, publish then receive, 100 B", _RATE, measures)
+    measures = {name: partial(_inside, system, "fan", 2_000) for name, system in systems.items()}
+    yield Case("in process, 1:50, 100 B", _RATE, measures)
+    measures = {name: partial(_inside, system, "ask", 4_000) for name, system in systems.items()}
+    measures[by_socket] = partial(request, p.T2BUS, Work(count=4_000, size=100))
+    yield Case("in process, request, 100 B", {"p50": "us", "p99": "us"}, measures)
+
+
+def _take_turns(work: Work) -> dict[str, float]:
+    """Publish and receive in turn, through a server of its own."""
+    with p.T2BUS.open() as address, p.T2BUS.start("turn", address, work) as program:
+        return {"rate": work.count / program.result()["seconds"]}
 
 
 def _route(subscriptions: int, kind: str) -> dict[str, float]:
@@ -197,7 +219,7 @@ def idle() -> Iterator[Case]:
 
 def typed() -> Iterator[Case]:
     """Typed messages, and their encoded bytes."""
-    work = Work(topic="reading/one", count=20_000, size=len(ENCODED), flight=_WINDOW)
+    work = Work(topic="reading/one", count=100_000, size=len(ENCODED), flight=_WINDOW)
     measures = {}
     for name, kind in (("raw bytes", "encoded"), ("typed", "typed")):
         one = attrs.evolve(work, kind=kind)
@@ -208,7 +230,7 @@ def typed() -> Iterator[Case]:
 def tls() -> Iterator[Case]:
     """Mutual TLS beside TCP and the unix socket."""
     systems = [p.T2BUS_TCP, p.T2BUS_TLS, p.T2BUS]
-    for size in (100, 16_000):
+    for size in (100, 1_000, 16_000):
         work = Work(count=_SIZES[size], size=size, flight=_window(size))
         yield Case(f"1:1 over TLS, {size:,} B", _RATE, _compare(systems, work, work))
     work = Work(count=2_000, size=100)

@@ -99,6 +99,11 @@ class Outbox:
         return self._waiting + self._taken
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits."""
+        return not (self._messages or self._accepted)
+
+    @property
     def is_calm(self) -> bool:
         """Whether control messages that can wait should not wait: half of what may be kept for them is free."""
         return 2 * self._control <= self.control_limit
@@ -201,10 +206,10 @@ class Outbox:
 
     def rest(self) -> bool:
         """Return whether nothing waits; if so, ``wake`` is called for what is put next."""
-        if self._messages or self._accepted:
-            return False
-        self._awake = False
-        return True
+        if self.is_empty:
+            self._awake = False
+            return True
+        return False
 
     def written(self) -> None:
         """Stop counting what was taken: it is with the network now."""

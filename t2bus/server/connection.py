@@ -222,6 +222,9 @@ class Connection:
                     self.router.written(link, trio.current_time())
                     if link.dialect is m.Dialect.T2:
                         self.router.withhold(link, *self.transport.take_withheld())
+                    if not outbox.is_empty:
+                        # What was written made room for more: a peer that reads fast must not keep others waiting.
+                        await trio.lowlevel.checkpoint()
                 elif self._finishing:
                     return
                 else:
