@@ -25,6 +25,12 @@ def compressed(data: bytes) -> Deflated:
 # --- deflating
 
 
+def test_what_is_compressed_already_is_left_alone() -> None:
+    """A sample from the middle decides: a payload with such a middle is sent as it is, whatever is around it."""
+    payload = b"p" * THRESHOLD + random.Random(0).randbytes(THRESHOLD) + b"p" * THRESHOLD
+    assert deflate(payload) is payload
+
+
 @pytest.mark.parametrize("size", [0, 1, THRESHOLD])
 def test_payloads_up_to_the_threshold_stay_as_they_are(size: int) -> None:
     """A payload of up to the threshold is the same object, however well it would compress."""

@@ -13,17 +13,16 @@ The law of this module: no I/O, no clock, no await. After :meth:`Session.close` 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import TYPE_CHECKING, assert_never, cast
+from typing import TYPE_CHECKING, assert_never
 
 from attrs import define, field
 
 from .. import errors
-from ..topic import is_concrete, validate
 from ..wire import messages as m
 from ..wire import values as v
-from ..wire.compression import ZLIB, deflate
+from ..wire.compression import ZLIB
 from ..wire.native import VERSION
+from .content import check_topic, make_content
 from .flight import Flight
 from .inlet import CallInlet, Inlet, PendingCall
 from .statistics import ClientCounters, ClientStatistics
@@ -38,12 +37,6 @@ __all__ = ["Done", "Outcome", "Session"]
 Outcome = int | m.Response | errors.BusError
 Done = Callable[[int, Outcome], None]
 """Called with the id of the operation and its outcome."""
-
-
-@lru_cache(maxsize=4096)
-def _validate(topic: str, length: int, depth: int) -> None:
-    """Validate a topic; one that comes again and again only once."""
-    validate(topic, length=length, depth=depth)
 
 
 @define(eq=False, repr=False)
@@ -78,33 +71,11 @@ class Session:
 
     def check_topic(self, topic: str, *, concrete: bool = False) -> None:
         """Raise ``InvalidTopic`` unless the bus takes this full topic."""
-        _validate(topic, self.welcome.topic_length, self.welcome.topic_depth)
-        if concrete and not is_concrete(topic):
-            raise errors.InvalidTopic(f"{topic!r} has wildcards: serve and request one topic as it is, without them")
+        check_topic(topic, self.welcome.topic_length, self.welcome.topic_depth, concrete=concrete)
 
     def content(self, topic: str, payload: bytes, headers: Mapping[str, str] | None) -> v.Content:
-        """Return a payload and headers as they travel, and what they count for with the topic.
-
-        Raises:
-          TypeError: the payload is not bytes, or the headers are not text to text.
-          MessageTooLarge: together they are more than the bus takes.
-
-        """
-        if not isinstance(payload, bytes):
-            raise TypeError(f"a payload is bytes, not {type(payload).__name__}")
-        sent: v.Headers = v.NO_HEADERS
-        if headers:
-            sent = dict(headers)
-            for key, value in cast("dict[object, object]", sent).items():
-                if not isinstance(key, str) or not isinstance(value, str):
-                    raise TypeError("headers map text to text")
-        size = v.size_in_frame(topic, payload, sent)
-        if size > self.welcome.frame:
-            raise errors.MessageTooLarge(
-                f"a message of {size} bytes does not fit in a frame of {self.welcome.frame}: send less, or raise "
-                "Limits.frame of the bus"
-            )
-        return deflate(payload) if self.compress else payload, sent, size
+        """Return what :func:`make_content` does for this bus, and raise what it raises."""
+        return make_content(topic, payload, headers, self.welcome.frame, compress=self.compress)
 
     def check_open(self) -> None:
         """Raise the error that the connection ended with, if it did."""

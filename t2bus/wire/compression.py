@@ -27,6 +27,12 @@ THRESHOLD = 5_000
 
 _LEVEL = 1
 
+_SAMPLE: Final = 1024
+"""Bytes from the middle of a payload that show whether compressing all of it is worth the time."""
+
+_WORTH_IT: Final = 0.95
+"""What is left of a sample, at most, if it is."""
+
 _GZIP: Final = zlib.MAX_WBITS | 16
 """How zlib is told that a stream is of gzip."""
 
@@ -38,8 +44,14 @@ _GZIP_TAIL: Final = struct.Struct("<II")
 
 
 def deflate(payload: bytes) -> Payload:
-    """Return the payload compressed, or as it is where that would not make it smaller."""
+    """Return the payload compressed, or as it is where that would not make it much smaller, as far as a sample tells.
+
+    Pictures, sound and what is encrypted cannot be compressed; to find that out at length took most of a sender's time.
+    """
     if len(payload) <= THRESHOLD:
+        return payload
+    middle = len(payload) // 2
+    if len(zlib.compress(payload[middle : middle + _SAMPLE], _LEVEL)) > _WORTH_IT * _SAMPLE:
         return payload
     data = zlib.compress(payload, _LEVEL)
     return Deflated(data) if len(data) < len(payload) else payload

@@ -157,10 +157,7 @@ def _read_quickly(match: re.Match[bytes]) -> Carrier | Answer | None:
     number, kind, topic_head, topic, request, status, data_head, items, flag = match.groups()
     # A byte from 24 on has 0x18 before it. Pairs of two 0x18 are the byte 24, and no other two stand together wrongly:
     # searching from the left, the first is the prefix of an item.
-    if b"\x18\x18" in items:
-        data = b"\x18".join([part.replace(b"\x18", b"") for part in items.split(b"\x18\x18")])
-    else:
-        data = items.replace(b"\x18", b"")
+    data = b"\x18".join([part.replace(b"\x18", b"") for part in items.split(b"\x18\x18")])
     if len(data) != _value(data_head):
         return None
     body = Body(data, flag == b"\xf5")
@@ -321,15 +318,13 @@ def encode_control(number: int, kind: Kind, topic: str = "") -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _carrier_start(number: int, kind: Kind, topic: str) -> bytes:
-    """Return all of a carrier that stands before its payload; deliveries have the number 0 and few topics."""
-    content = b"\xa1" + encode_text(kind.value) + b"\xa2\x65topic" + encode_text(topic)
-    return _start(number, content)
+def _addressed(kind: Kind, topic: str) -> bytes:
+    return b"\xa1" + encode_text(kind.value) + b"\xa2\x65topic" + encode_text(topic)
 
 
 def encode_carrier(number: int, kind: Kind, topic: str, body: Body) -> bytes:
     """Return ``Pub`` or ``Req``, for either direction."""
-    return _frame(_carrier_start(number, kind, topic) + _end(body))
+    return _frame(_start(number, _addressed(kind, topic)) + _end(body))
 
 
 def encode_answer(request: int, status: Status, number: int, body: Body) -> bytes:
@@ -338,15 +333,14 @@ def encode_answer(request: int, status: Status, number: int, body: Body) -> byte
     return _frame(_start(number, fields) + _end(body))
 
 
-_ACK_START: Final = _start(0, b"\xa1\x63Ack\xa3\x66msg_id")
-"""Of a bus's answer to a frame. Its own id says nothing, and is 0."""
+_ACK: Final = _start(0, b"\xa1\x63Ack\xa3\x66msg_id")
 
 
 def encode_ack(operation: int, failure: Failure | None = None, recipients: int | None = None) -> bytes:
-    """Return a bus's answer to a frame."""
+    """Return a bus's answer to a frame. Its own id says nothing, and is 0."""
     count = b"\xf6" if recipients is None else encode_head(0, recipients)
     error = b"\x63err" + _encode_failure(failure)
-    return _frame(b"".join((_ACK_START, encode_head(0, operation), error, b"\x6enum_recipients", count)))
+    return _frame(b"".join((_ACK, encode_head(0, operation), error, b"\x6enum_recipients", count)))
 
 
 def _encode_failure(failure: Failure | None) -> bytes:
