@@ -1,4 +1,5 @@
-"""Measure t2bus beside other systems: `python -m benchmarks [WORKLOAD...] [--rounds N] [--json FILE] [--plot FILE]`.
+"""Measure t2bus beside other systems: `python -m benchmarks [WORKLOAD...] [--rounds N] [--json FILE]
+[--markdown FILE] [--plot FILE]`.
 
 Only the ratios mean anything: this machine and its neighbours are in the absolute figures. Systems that are not there
 are skipped with a line that says so.
@@ -10,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from .measuring import Measurements
-from .report import heading, lines, machine, write_json, write_plot
+from .report import heading, lines, machine, write_json, write_markdown, write_plot
 from .workloads import WORKLOADS
 
 
@@ -26,6 +27,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="how often each system is measured (default 5)")
     parser.add_argument("--quick", action="store_true", help="one round: shows that all works, measures nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the ratios there as a table")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the figures, where matplotlib is installed")
     arguments = parser.parse_args()
     if unknown := set(arguments.workloads) - set(WORKLOADS):
@@ -45,9 +47,11 @@ def main() -> None:
         for case in WORKLOADS[workload]():
             for line in lines(measurements.run(workload, case)):
                 print(line, flush=True)
+            # After each case: whoever stops a long run keeps what was measured.
             if arguments.json:
-                # After each case: whoever stops a long run keeps what was measured.
                 write_json(measurements, arguments.json)
+            if arguments.markdown:
+                write_markdown(measurements, arguments.markdown)
     if arguments.plot and (reason := write_plot(measurements, arguments.plot)):
         print(reason)
 

@@ -65,11 +65,21 @@ def write_json(measurements: Measurements, path: Path) -> None:
     path.write_text(json.dumps(report, indent=1) + "\n")
 
 
+def write_markdown(measurements: Measurements, path: Path) -> None:
+    """Write a table with a row for each figure: the first system's own, and those of the others as multiples of it."""
+    table = ["| case, figure | first system | the others, as multiples of it (least to most) |", "|---|---|---|"]
+    for first, *others in _figures(measurements.rows):
+        value = f"{first.system} {_spread(first.value)} {first.unit}"
+        ratios = ", ".join(f"{row.system} {_spread(row.ratio)}" for row in others if row.ratio is not None)
+        table.append(f"| {first.case}, {first.figure} | {value} | {ratios} |")
+    path.write_text("\n".join(table) + "\n")
+
+
 def write_plot(measurements: Measurements, path: Path) -> str:
     """Draw the ratios, a panel for each figure of a case; return why not, or nothing."""
     if find_spec("matplotlib") is None:
         return "no plot: matplotlib is not installed"
-    panels = list(_panels(measurements.rows))
+    panels = [panel for panel in _figures(measurements.rows) if len(panel) > 1]
     if not panels:
         return "no plot: nothing was compared"
     import matplotlib as mpl  # noqa: PLC0415 -- only where it is there, and asked for
@@ -89,11 +99,12 @@ def write_plot(measurements: Measurements, path: Path) -> str:
     return ""
 
 
-def _panels(rows: Iterable[Row]) -> Iterable[Sequence[Row]]:
-    panels: dict[tuple[str, str], list[Row]] = {}
+def _figures(rows: Iterable[Row]) -> Iterable[Sequence[Row]]:
+    """Give the rows of each figure of each case, the reference first."""
+    figures: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        panels.setdefault((row.case, row.figure), []).append(row)
-    return (panel for panel in panels.values() if len(panel) > 1)
+        figures.setdefault((row.case, row.figure), []).append(row)
+    return figures.values()
 
 
 def _draw(axis: object, rows: Sequence[Row]) -> None:
