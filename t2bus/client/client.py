@@ -123,7 +123,7 @@ class Client:
 
     def _open_publisher(self, topic: str, encode: Callable[[Body], bytes], *, paced: bool) -> Publisher[Body]:
         self._connection.session.check_topic(topic)
-        return Publisher(self._connection, encode, topic, paced)
+        return Publisher(self._connection, encode, topic, bool(paced))
 
     # --- subscribe
 

@@ -132,8 +132,11 @@ class Connection:
             await self._room.park()
             self.check_open()
 
-    def call(self, put: Callable[[], Result]) -> Result:
-        """Let a call put its message in the outbox, and write it at once if nothing else of this client is under way.
+    # An interrupt between two lines of it would leave the writer asleep with something to write.
+    @trio.lowlevel.enable_ki_protection
+    def call(self, put: Callable[[], Result], *, at_once: bool = False) -> Result:
+        """Let a call put its message in the outbox, and write it at once if nothing else of this client is under way,
+        or if it has to be.
 
         A switch to the writer's task takes as long as the rest of a request. It pays where several write together.
         """
@@ -144,11 +147,14 @@ class Connection:
             self._is_calling = False
             if self._is_put:
                 self._is_put = False
-                self._write_now()
+                if at_once or self.session.is_quiet:
+                    self._write_now()
+                else:
+                    self._idle.ring()
 
     def _write_now(self) -> None:
         outbox, transport = self.session.outbox, self.transport
-        if self.session.is_quiet and transport.can_send_now and transport.send_now(outbox.take()):
+        if transport.can_send_now and transport.send_now(outbox.take()):
             outbox.written()
             if self._room:
                 self._room.unpark_all()
@@ -322,7 +328,9 @@ class Connection:
         while self.session.closed is None:
             if self.session.owing:
                 await trio.sleep(PROMPT)
-                self.session.give_back(trio.current_time())
+                # A program that computes for long between two messages lets others run so seldom that credit which
+                # waited for the writer would come too late (Limits.stall).
+                self.call(partial(self.session.give_back, trio.current_time()), at_once=True)
             else:
                 with trio.move_on_after(_TICK):
                     await self._debt.wait()

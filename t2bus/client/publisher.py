@@ -77,17 +77,21 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
           trio.ClosedResourceError: this publisher, or its client, was closed here.
 
         """
-        session = self._connection.session
         payload = self._encode(value)
         if headers is None and type(payload) is bytes and len(payload) <= self._plain_size:
             # The usual case, kept apart: what is left of this function is to be little beside its checkpoint.
             content: Content = payload, NO_HEADERS, self._around + len(payload)
         else:
-            content = session.content(self.topic, payload, headers)
+            content = self._connection.session.content(self.topic, payload, headers)
         await trio.lowlevel.checkpoint()
         if not self._may_send():
             await self._wait_until_may_send()
-        session.stream(self.topic, content, self, self.paced)
+        self._put(content)
+
+    # An interrupt between its lines would leave a publication on its way that is not counted.
+    @trio.lowlevel.enable_ki_protection
+    def _put(self, content: Content) -> None:
+        self._connection.session.stream(self.topic, content, self, self.paced)
         self._in_flight += 1
         self._in_flight_size += content[2]
 

@@ -82,13 +82,17 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
             self._receiving = False
         if self._closed:
             self._check_open()
-        if (part := inlet.take_of_run()) is not None:
+        part = inlet.take_of_run()
+        item = inlet.take() if part is None else None
+        if inlet.is_nearly_spent and inlet.is_due(now := trio.current_time()):
+            self._connection.call(partial(inlet.give_back_promptly, now), at_once=True)
+        if part is not None:
             topic, payload = part
             # Without headers there is nothing to do for Received.__new__, and it would be a tenth of the rest.
             return tuple.__new__(Received, (topic, self._decode(payload)))
-        item = inlet.take()
         if isinstance(item, Lagged):
             raise item
+        assert item is not None
         return self._received(item)
 
     async def _wait_for_item(self) -> None:

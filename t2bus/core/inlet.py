@@ -5,7 +5,8 @@ bus may still send never exceed the window. Credit goes back in bulk, an eighth 
 costs little. A program that takes messages slowly, or over a slow network, must be seen to be alive all the same: what
 it takes goes back soon after :data:`PROMPT` has passed since the last time while the bus is known to have none left,
 and :data:`UNSEEN` otherwise, for of what is on its way nothing is known here. Whoever has an inlet looks at it that
-often while it owes something; to look at a clock for each message would be a tenth of what taking it costs.
+often while it owes something, and at each message only when the window is nearly spent; to look at a clock for every
+message would be a tenth of what taking it costs.
 
 A :class:`CallInlet` is the same for a service, where the answer to a request is what gives its place back.
 
@@ -155,17 +156,29 @@ class Inlet:
 
     @property
     def is_starving(self) -> bool:
-        """Whether the bus may have no credit left and some is owed: :meth:`give_back_promptly` is to be called until it
-        is not so.
+        """Whether some credit is owed, which the bus may need: :meth:`give_back_promptly` is to be called until it is
+        not so.
         """
         return self._owed > 0
 
+    @property
+    def is_nearly_spent(self) -> bool:
+        """Whether the bus has so little credit left that the next look of :attr:`owes` may come too late.
+
+        A program may compute for long between two messages, and nobody else runs meanwhile.
+        """
+        return self._credit < self._bulk_messages or self._credit_size < self._bulk_size
+
     def give_back_promptly(self, now: float) -> None:
         """Give what is owed back if the last time is a while ago."""
-        spent = self._credit <= 0 or self._credit_size <= 0
-        if now - self._granted_at >= (PROMPT if spent else UNSEEN):
+        if self.is_due(now):
             self._granted_at = now
             self._give_back()
+
+    def is_due(self, now: float) -> bool:
+        """Whether something is owed, and the last time is a while ago."""
+        spent = self._credit <= 0 or self._credit_size <= 0
+        return self._owed > 0 and now - self._granted_at >= (PROMPT if spent else UNSEEN)
 
     def _give_back(self) -> None:
         self._credit += self._owed

@@ -33,7 +33,8 @@ _RECEIVE_SIZE: Final = 65_536
 _LONG_RECEIVE_SIZE: Final = 262_144
 """What is read at once when more than the other is known to be missing of a frame."""
 _SEND_SIZE: Final = 262_144
-"""A batch is written in pieces of this size, so that a slow peer that reads is told from one that does not."""
+"""What is not a plain socket is written in pieces of this size, so that a slow peer that reads is told from one that
+does not. A socket says itself how much it has taken."""
 
 
 _PIECE: Final = 512
@@ -83,7 +84,7 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
     async def send(self, messages: Sequence[Outgoing]) -> None:
         """Send all these messages. Cancelled, it may have sent half of one: close the transport then.
 
-        What the other end takes at once is sent without a checkpoint.
+        It may be no checkpoint where the other end takes all of it at once.
 
         Raises:
           trio.BrokenResourceError: the connection broke.

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from . import messages as m
+from .values import NO_HEADERS, size_in_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,8 +22,11 @@ _RUN_SIZE: Final = 65_536
 """Bytes of a run at most. A longer one is no cheaper."""
 
 
-def in_runs(messages: Iterable[m.ClientMessage]) -> Iterator[m.ClientMessage]:
-    """Yield the messages, with neighbours that publish to one topic, plain and without headers, as one."""
+def in_runs(messages: Iterable[m.ClientMessage], frame: int) -> Iterator[m.ClientMessage]:
+    """Yield the messages, with neighbours that publish to one topic, plain and without headers, as one.
+
+    A run fits in a frame of that many bytes, as each of its publications does.
+    """
     run: list[m.Publish] = []
     room = 0
     for message in messages:
@@ -37,19 +41,19 @@ def in_runs(messages: Iterable[m.ClientMessage]) -> Iterator[m.ClientMessage]:
         if size is None:
             yield message
         else:
-            run, room = [cast("m.Publish", message)], _RUN_SIZE - size
+            run, room = [cast("m.Publish", message)], min(_RUN_SIZE, frame) - size
     if run:
         yield _joined(run)
 
 
 def _size(message: m.ClientMessage) -> int | None:
-    """Return the bytes of a publication that may be part of a run, and None for all else."""
+    """Return the bytes of a publication that may be part of a run, as its frame counts them, and None for all else."""
     if not isinstance(message, m.Publish):
         return None
     publication = message.publication
     if publication.headers or not isinstance(publication.payload, bytes):
         return None
-    return len(publication.topic) + len(publication.payload)
+    return size_in_frame(publication.topic, publication.payload, NO_HEADERS)
 
 
 def _goes_on(run: Sequence[m.Publish], message: m.ClientMessage) -> bool:

@@ -138,7 +138,7 @@ class ClientTranslator:
                     messages.append(self._controlled(frame))
                 case _:
                     assert_never(frame)
-        return messages if len(messages) == 1 else list(in_runs(messages))
+        return messages if len(messages) == 1 else list(in_runs(messages, self.frame))
 
     def _begin(self, frame: r.Control | r.Carrier) -> int:
         self._last_operation = number = self._last_operation + 1
