@@ -23,6 +23,8 @@ from t2bus.wire.framing import FrameDecoder
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from t2bus.wire.framing import Frame
+
 Connect = Callable[..., AbstractAsyncContextManager[t2bus.Client]]
 Incoming = TypeVar("Incoming")
 Message = TypeVar("Message")
@@ -124,7 +126,7 @@ class Peer(Generic[Incoming]):
     """One end of a socket, speaking the native wire when asked to and no more."""
 
     stream: trio.abc.Stream
-    decode: Callable[[Sequence[bytes]], list[Incoming]]
+    decode: Callable[[Sequence[Frame]], list[Incoming]]
     decoder: FrameDecoder = field(factory=lambda: FrameDecoder(1 << 24))
     kept: list[Incoming] = field(factory=list)
     """What came together with a message that was expected, and after it."""

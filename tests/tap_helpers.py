@@ -21,6 +21,8 @@ from t2bus.wire.framing import FrameDecoder
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 
+    from t2bus.wire.framing import Frame
+
 Incoming = TypeVar("Incoming")
 Kind = TypeVar("Kind")
 
@@ -55,7 +57,7 @@ class Tap(trio.abc.Instrument, Generic[Incoming]):
     """The far end of a socket. What has come is read without waiting, as long as ``is_open``."""
 
     far: socket.socket
-    decode: Callable[[Sequence[bytes]], list[Incoming]]
+    decode: Callable[[Sequence[Frame]], list[Incoming]]
     closes: bool = False
     """Whether this end says nothing more when it is told goodbye: the other waits for that."""
     is_open: bool = field(default=True, init=False)

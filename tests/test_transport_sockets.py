@@ -154,10 +154,14 @@ async def test_woken_for_nothing_it_waits_again(pair: Pair) -> None:
     """What somebody else has read before the task came to it is not missed: it waits for the next."""
     received: list[bytes] = []
     taken: list[bytes] = []
+    is_taken = trio.Event()
+
+    def take() -> None:
+        taken.append(os.read(pair.near.fileno(), 100))
+        is_taken.set()
 
     async def receive() -> None:
-        task = trio.lowlevel.current_task()
-        trio.lowlevel.add_instrument(BeforeItReads(task, lambda: taken.append(os.read(pair.near.fileno(), 100))))
+        trio.lowlevel.add_instrument(BeforeItReads(trio.lowlevel.current_task(), take))
         received.append(await pair.direct.receive(100))
 
     async with trio.open_nursery() as nursery:
@@ -165,8 +169,7 @@ async def test_woken_for_nothing_it_waits_again(pair: Pair) -> None:
         await trio.testing.wait_all_tasks_blocked()
         pair.far.send(b"one")
         with trio.fail_after(10):
-            while not taken:
-                await trio.lowlevel.checkpoint()
+            await is_taken.wait()
         await trio.testing.wait_all_tasks_blocked()
         assert received == []
         pair.far.send(b"two")
@@ -195,6 +198,7 @@ async def test_a_full_socket_takes_nothing() -> None:
         pair.fill()
         assert pair.direct.send_now([b"one"]) == 0
         assert pair.direct.send_now([b"one", b"two"]) == 0
+        await trio.lowlevel.checkpoint()
 
 
 async def test_a_part_is_written(pair: Pair) -> None:

@@ -26,12 +26,14 @@ from wire_corpus import IDS, VALUES, body_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from t2bus.wire.framing import Frame
+
 LIMIT = 1_000_000
 LARGE = b"payload " * 1000
 PUB = r.Kind.PUB
 HELLO = body_of(m.Hello(1, "t2bus-python", ("zlib",)))
 
-KINDS: dict[str, tuple[list[Any], Callable[[Sequence[bytes]], Sequence[Any]]]] = {
+KINDS: dict[str, tuple[list[Any], Callable[[Sequence[Frame]], Sequence[Any]]]] = {
     "PUBLISH_RUN": ([17, 7, True, "hello"], decode_client_messages),
     "DELIVER_RUN": ([18, [1, 500], "hello"], decode_server_messages),
 }

@@ -122,11 +122,11 @@ def test_a_bus_s_frame_reads_alike_wherever_it_is_split(name: str) -> None:
 
 def _check_splits(recorded: bytes, is_right: Callable[[list[bytes]], bool]) -> None:
     data = frame(recorded)
-    bodies = set()
+    bodies: set[bytes] = set()
     for split in range(len(data)):
         decoder = FrameDecoder(r.FRAME)
         assert decoder.feed(data[:split]) == []
-        bodies.update(decoder.feed(data[split:]))
+        bodies.update(map(bytes, decoder.feed(data[split:])))
     assert len(bodies) == 1
     assert is_right(list(bodies))
 

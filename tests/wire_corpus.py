@@ -24,6 +24,8 @@ from t2bus.wire.native import decode_client_messages, decode_server_messages, en
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from t2bus.wire.framing import Frame
+
 Message: TypeAlias = m.ClientMessage | m.ServerMessage
 
 IDS = (0, 23, 24, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**64 - 1)
@@ -117,7 +119,7 @@ class Direction(NamedTuple):
     sender: str
     messages: Sequence[Message]
     large_messages: Sequence[Message]
-    decode: Callable[[Sequence[bytes]], Sequence[Message]]
+    decode: Callable[[Sequence[Frame]], Sequence[Message]]
 
 
 CLIENT_TO_BUS = Direction("client", CLIENT_MESSAGES, LARGE_CLIENT_MESSAGES, decode_client_messages)

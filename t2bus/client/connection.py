@@ -337,6 +337,7 @@ class Connection:
             now = trio.current_time()
             if self.transport.read_at > liveness.heard_at:
                 liveness.heard(self.transport.read_at)
+            self.transport.look_for_progress()
             writing_since = self.transport.writing_since
             if liveness.is_gone(now):
                 self._lose(f"nothing was heard of the bus for {limits.silence:g} s (Limits.silence)")

@@ -111,8 +111,8 @@ class Flight:
                 left.append(_Range(each.owner, each.first, each.sizes[:low]))
             if low < high:
                 taken.append(_Range(each.owner, each.first + low, each.sizes[low:high]))
-            if max(low, high) < len(each.sizes):
-                left.append(_Range(each.owner, each.first + max(low, high), each.sizes[max(low, high) :]))
+            if high < len(each.sizes):
+                left.append(_Range(each.owner, each.first + high, each.sizes[high:]))
         ranges[place:stop] = left
         self._count -= sum(len(each.sizes) for each in taken)
         return taken

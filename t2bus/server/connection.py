@@ -249,6 +249,7 @@ class Connection:
     def check(self, now: float) -> None:
         """Do what the time asks for: a ping, or the end of a peer that is gone."""
         limits = self.router.limits
+        self.transport.look_for_progress()
         writing_since = self.transport.writing_since
         if writing_since is not None and now - writing_since >= limits.write_stall:
             self.close(f"it took nothing of what was written to it for {limits.write_stall:g} s (Limits.write_stall)")

@@ -8,7 +8,10 @@ third of its time.
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
+import termios
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -21,6 +24,8 @@ __all__ = ["DirectSocket", "drop"]
 
 _MOST_BUFFERS: Final = 1024
 """Of one write: IOV_MAX of Linux and macOS."""
+
+_INT: Final = struct.Struct("i")
 
 
 @frozen
@@ -67,6 +72,14 @@ class DirectSocket:
         """Wait until the socket may take something."""
         self._fileno()
         await trio.lowlevel.wait_writable(self._socket)
+
+    def unsent(self) -> int | None:
+        """Return what the kernel keeps of what was written, until the peer takes it; None where it does not tell."""
+        try:
+            answer: bytes = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(_INT.size))
+        except (OSError, ValueError):
+            return None
+        return int(_INT.unpack(answer)[0])
 
     def _fileno(self) -> int:
         """Return the descriptor now: it may be another's after any wait."""

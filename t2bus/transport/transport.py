@@ -106,6 +106,12 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
         """
         raise NotImplementedError
 
+    def look_for_progress(self) -> None:
+        """Note whether the peer has taken anything of what is being written since the last look.
+
+        A write goes on when a socket has much room again, which takes a slow reader long.
+        """
+
     def raise_limit(self, frame: int, *, can_inflate: bool = True) -> None:
         """Allow frames of this size from the peer, now that the handshake is over, and know what it can read."""
 
@@ -146,6 +152,8 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     """What :meth:`send_now` could not send."""
     _torn: bool = field(default=False, init=False)
     """Whether a send was given up: half a frame may have gone, and nothing may follow it."""
+    _kept: int | None = field(default=None, init=False)
+    """What the kernel kept of what was written at the last look, while something was being written."""
     _withheld: int = field(default=0, init=False)
     _decoder: FrameDecoder = field(init=False)
     _receive_size: int = field(init=False)
@@ -266,6 +274,15 @@ class FramedTransport(Transport[Incoming, Outgoing]):
             for start in range(0, len(data), _SEND_SIZE):
                 self.writing_since = trio.current_time()
                 await self.stream.send_all(view[start : start + _SEND_SIZE])
+
+    def look_for_progress(self) -> None:
+        """Ask the kernel, while a plain socket is full."""
+        if self._socket is None or self.writing_since is None:
+            self._kept = None
+            return
+        before, self._kept = self._kept, self._socket.unsent()
+        if None not in (before, self._kept) and before != self._kept:
+            self.writing_since = trio.current_time()
 
     def raise_limit(self, frame: int, *, can_inflate: bool = True) -> None:
         """Leave the limits of the handshake behind."""

@@ -134,10 +134,8 @@ def codec_for_rust_bus(limits: Limits) -> Codec[m.ServerMessage, m.ClientMessage
 
 def _translated(translator: Any) -> Codec[Any, Any]:
     """Return the codec of another wire: its frames are small, or compressed, and not worth being left in parts."""
-    decode, encode = translator.decode, translator.encode_one
-    return Codec(
-        lambda frames: decode(list(map(bytes, frames))), lambda message: (encode(message),), translator=translator
-    )
+    encode = translator.encode_one
+    return Codec(translator.decode, lambda message: (encode(message),), translator=translator)
 
 
 def _is_deflated(message: m.ClientMessage | m.ServerMessage) -> bool:

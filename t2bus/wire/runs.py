@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["in_runs"]
 
 _RUN_SIZE: Final = 65_536
-"""Bytes of a run at most. A longer one is no cheaper."""
+"""Bytes of a run at most, and so at most ``MOST_IN_RUN`` publications, each of which counts for 64. A longer one is no
+cheaper."""
 
 
 def in_runs(messages: Iterable[m.ClientMessage], frame: int) -> Iterator[m.ClientMessage]:
@@ -63,7 +64,6 @@ def _goes_on(run: Sequence[m.Publish], message: m.ClientMessage) -> bool:
         and message.publication.topic == first.publication.topic
         and message.paced is first.paced
         and message.id == first.id + len(run)
-        and len(run) < m.MOST_IN_RUN
     )
 
 

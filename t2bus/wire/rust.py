@@ -24,6 +24,7 @@ from attrs import frozen
 
 from ..errors import ProtocolViolation
 from .cbor import encode_head, encode_text, make_reader, violation
+from .framing import Frame
 from .framing import frame as _frame
 
 __all__ = [
@@ -158,13 +159,11 @@ def _read_quickly(match: re.Match[bytes]) -> Carrier | Answer | None:
     # A byte from 24 on has 0x18 before it. Pairs of two 0x18 are the byte 24, and no other two stand together wrongly:
     # searching from the left, the first is the prefix of an item.
     data = b"\x18".join([part.replace(b"\x18", b"") for part in items.split(b"\x18\x18")])
-    if len(data) != _value(data_head):
+    if len(data) != _value(data_head) or (kind is not None and len(topic) != _value(topic_head)):
         return None
     body = Body(data, flag == b"\xf5")
     if kind is None:
         return Answer(_value(number), _value(request), Status.OK if status == b"\x62Ok" else Status.TIMEOUT, body)
-    if len(topic) != _value(topic_head):
-        return None
     return Carrier(_value(number), Kind.PUB if kind == b"Pub" else Kind.REQ, topic.decode(), body)
 
 
@@ -289,14 +288,14 @@ def _decode_one(frame: bytes, kinds: Mapping[str, _Row]) -> Any:
         raise violation(str(error), frame) from error
 
 
-def decode_client_frames(frames: Sequence[bytes]) -> list[Control | Carrier | Answer]:
+def decode_client_frames(frames: Sequence[Frame]) -> list[Control | Carrier | Answer]:
     """Return what a client says in these frames; raise ``ProtocolViolation`` if any is not of this wire."""
-    return [_decode_one(frame, _FROM_CLIENT) for frame in frames]
+    return [_decode_one(bytes(frame), _FROM_CLIENT) for frame in frames]
 
 
-def decode_server_frames(frames: Sequence[bytes]) -> list[Carrier | Answer | Ack]:
+def decode_server_frames(frames: Sequence[Frame]) -> list[Carrier | Answer | Ack]:
     """Return what a bus says in these frames; raise as :func:`decode_client_frames`."""
-    return [_decode_one(frame, _FROM_SERVER) for frame in frames]
+    return [_decode_one(bytes(frame), _FROM_SERVER) for frame in frames]
 
 
 # --- encoding, each as one frame with its length in front, byte for byte as the crate does but for the payload
@@ -304,6 +303,9 @@ def decode_server_frames(frames: Sequence[bytes]) -> list[Carrier | Answer | Ack
 
 def _start(number: int, content: bytes) -> bytes:
     return b"\xa2\x62id" + encode_head(0, number) + b"\x67content" + content
+
+
+_ACK: Final = _start(0, b"\xa1\x63Ack\xa3\x66msg_id")
 
 
 def _end(body: Body) -> bytes:
@@ -331,9 +333,6 @@ def encode_answer(request: int, status: Status, number: int, body: Body) -> byte
     """Return ``Rsp``, for either direction."""
     fields = b"\xa1\x63Rsp\xa3\x66req_id" + encode_head(0, request) + b"\x66status" + encode_text(status.value)
     return _frame(_start(number, fields) + _end(body))
-
-
-_ACK: Final = _start(0, b"\xa1\x63Ack\xa3\x66msg_id")
 
 
 def encode_ack(operation: int, failure: Failure | None = None, recipients: int | None = None) -> bytes:

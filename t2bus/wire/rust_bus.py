@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..limits import Limits
+    from .framing import Frame
 
 __all__ = ["BusTranslator"]
 
@@ -254,7 +255,7 @@ class BusTranslator:
 
     # --- the bus speaks
 
-    def decode(self, frames: Sequence[bytes]) -> list[m.ServerMessage]:
+    def decode(self, frames: Sequence[Frame]) -> list[m.ServerMessage]:
         """Return what the bus says in these frames, gaps that can be told first.
 
         Raises:

@@ -35,6 +35,8 @@ from .rust_desk import Desk
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from .framing import Frame
+
 __all__ = ["MOST_DEEP", "ClientTranslator"]
 
 MOST_DEEP: Final = 3
@@ -115,7 +117,7 @@ class ClientTranslator:
 
     # --- the client speaks
 
-    def decode(self, frames: Sequence[bytes]) -> list[m.ClientMessage]:
+    def decode(self, frames: Sequence[Frame]) -> list[m.ClientMessage]:
         """Return what the client says in these frames, after the HELLO that it does not say.
 
         Raises:
