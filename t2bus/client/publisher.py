@@ -55,8 +55,8 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
 
     def __attrs_post_init__(self) -> None:
         """Take the windows from the limits of the client."""
-        limits = self._connection.session.limits
         session = self._connection.session
+        limits = session.limits
         self._outbox = session.outbox
         self._around = size_in_frame(self.topic, b"", NO_HEADERS)
         self._plain_size = min(session.welcome.frame - self._around, THRESHOLD)
