@@ -20,13 +20,12 @@ import trio
 import t2bus
 
 from .with_t2bus import ROOMY, take_turns
-from .work import SERVICE, WARM_UP
+from .work import SERVICE, TASKS, WARM_UP
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 _FAN: Final = 50
-_TASKS: Final = 256
 _BUFFER: Final = 1024
 """Of a memory channel: as many as a publisher of t2bus may have in flight."""
 
@@ -82,7 +81,7 @@ async def _publish_bus_from_tasks(count: int, payload: bytes) -> float:
         trio.open_nursery() as nursery,
     ):
         started = time.perf_counter()
-        for _ in range(_TASKS):
+        for _ in range(TASKS):
             nursery.start_soon(publish, publisher)
         await _drain_bus(messages, count, len(payload))
         ended = time.perf_counter()

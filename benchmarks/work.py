@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SERVICE: Final = "bench/one"
 _SEED: Final = 7
+TASKS: Final = 256
+"""Tasks that publish at once, where each awaits the answer."""
 WARM_UP: Final = 200
 """Requests before the measured ones."""
 

@@ -26,7 +26,7 @@ from . import peers as p
 from .measuring import Case, Measure
 from .programs import Failed, Program, Skipped, python, wait_for
 from .with_t2bus import ENCODED
-from .work import Work
+from .work import TASKS, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 _WINDOW: Final = 1024
 """Publications in flight: the default of t2bus, given to every system that lets it be chosen."""
 _WINDOW_BYTES: Final = 8 << 20
-_TASKS: Final = 256
 _RATE: Final = {"rate": "messages/s"}
 _SIZES: Final = {100: 100_000, 1_000: 60_000, 16_000: 10_000, 256_000: 2_000}
 """Sizes of payloads, and the messages of one measurement."""
@@ -84,10 +83,10 @@ def one_to_one() -> Iterator[Case]:
     for size, count in _SIZES.items():
         work = Work(count=count, size=size, flight=_window(size))
         yield Case(f"1:1, {size:,} B, pipelined", _RATE, _compare(systems, work, work))
-        work = Work(count=count // 2, size=size, flight=_TASKS, tasks=True)
+        work = Work(count=count // 2, size=size, flight=TASKS, tasks=True)
         # Bytes on one stream have one writer.
         several = [peer for peer in systems if peer is not p.BARE]
-        yield Case(f"1:1, {size:,} B, {_TASKS} tasks", _RATE, _compare(several, work, work))
+        yield Case(f"1:1, {size:,} B, {TASKS} tasks", _RATE, _compare(several, work, work))
 
 
 def fan_out() -> Iterator[Case]:
@@ -149,12 +148,12 @@ def in_process() -> Iterator[Case]:
         measures[by_socket] = partial(deliver, p.T2BUS, work, work)
         yield Case(f"in process, 1:1, {size:,} B, pipelined", _RATE, measures)
     count = _SIZES[100] // 2
-    work = Work(count=count, size=100, flight=_TASKS, tasks=True)
+    work = Work(count=count, size=100, flight=TASKS, tasks=True)
     measures = {
         "in process": partial(_inside, "t2bus", "tasks", count),
         by_socket: partial(deliver, p.T2BUS, work, work),
     }
-    yield Case(f"in process, 1:1, 100 B, {_TASKS} tasks", _RATE, measures)
+    yield Case(f"in process, 1:1, 100 B, {TASKS} tasks", _RATE, measures)
     measures = {name: partial(_inside, system, "turn", 10_000) for name, system in systems.items()}
     measures[by_socket] = partial(_take_turns, Work(count=10_000, size=100))
     yield Case("in process, publish then receive, 100 B", _RATE, measures)

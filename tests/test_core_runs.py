@@ -79,7 +79,7 @@ class World:
         with pytest.MonkeyPatch.context() as patch:
             if not self.as_runs:
                 # Nothing goes on with what is released then.
-                patch.setattr(core_subscription, "_RUN_SIZE", 0)
+                patch.setattr(core_subscription, "RUN_SIZE", 0)
             self._do(step)
 
     def _do(self, step: tuple[Any, ...]) -> None:

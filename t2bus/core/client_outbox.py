@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
 
-from ..wire.messages import MOST_IN_RUN, ClientMessage, Credit, Publication, Publish, PublishRun, Run
+from ..wire.messages import MOST_IN_RUN, RUN_SIZE, ClientMessage, Credit, Publication, Publish, PublishRun, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,9 +35,6 @@ _ENOUGH: Final = 256
 _ANSWER: Final = 16
 """What an answer counts for among those that are gathered: somebody does wait for it."""
 
-_RUN_SIZE: Final = 65_536
-"""Bytes of a run at most. A longer one is no cheaper."""
-
 
 @define(eq=False, repr=False)
 class ClientOutbox:
@@ -45,7 +42,7 @@ class ClientOutbox:
 
     limit: int
     wake: Callable[[], None]
-    frame: int = _RUN_SIZE
+    frame: int = RUN_SIZE
     """Bytes of a frame at most, and so of a run."""
     _messages: list[ClientMessage] = field(factory=list, init=False)
     _grants: dict[int, tuple[int, int]] = field(factory=dict, init=False)
@@ -104,7 +101,7 @@ class ClientOutbox:
             self._publish(number, topic, content, paced)
             self._count += 1
             self._waiting += content[2] + 1
-            if not self._awake or self._count == _ENOUGH or self._waiting >= _RUN_SIZE:
+            if not self._awake or self._count == _ENOUGH or self._waiting >= RUN_SIZE:
                 self._rouse_writer(pressing=False)
 
     def _publish(self, number: int, topic: str, content: Content, paced: bool) -> None:  # noqa: FBT001 -- likewise
@@ -120,7 +117,7 @@ class ClientOutbox:
                 self._topic = None
         else:
             self._topic, self._paced, self._next = topic, paced, number + 1
-            self._room = min(self.frame, _RUN_SIZE) - size
+            self._room = min(self.frame, RUN_SIZE) - size
             self._run = [payload]
             self._messages.append(PublishRun(number, paced, Run(topic, self._run)))
 
@@ -131,7 +128,7 @@ class ClientOutbox:
 
     def _rouse_writer(self, *, pressing: bool) -> None:
         """Wake the writer if it rests, or has been waiting for what there is now."""
-        enough = self._count >= _ENOUGH or self._waiting >= _RUN_SIZE
+        enough = self._count >= _ENOUGH or self._waiting >= RUN_SIZE
         if enough is not self._has_enough or not self._awake or (pressing and not self._pressing):
             self._has_enough = enough
             self._pressing |= pressing

@@ -119,7 +119,7 @@ class Session:
         """Publish for a pipelined publisher, which is told of the outcomes of many at once."""
         if self.closed is not None:
             self.check_open()
-        self._last_operation = number = self._last_operation + 1
+        number = self._begin(None)
         self.counters.published += 1
         self._flight.add(number, content[2], owner)
         self.outbox.stream(number, topic, content, paced)

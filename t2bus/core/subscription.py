@@ -24,16 +24,13 @@ from typing import TYPE_CHECKING, Final, cast
 
 from attrs import define, field
 
-from ..wire.messages import MOST_IN_RUN, Deliver, DeliverRun, Dialect, Publication, Run
+from ..wire.messages import MOST_IN_RUN, RUN_SIZE, Deliver, DeliverRun, Dialect, Publication, Run
 
 if TYPE_CHECKING:
     from .link import Link
     from .statistics import Counters
 
 __all__ = ["Subscription", "Ticket"]
-
-_RUN_SIZE: Final = 65_536
-"""Bytes of a run, beyond which it is no cheaper."""
 
 _AROUND: Final = 5
 """Bytes around each of its payloads, at most."""
@@ -205,7 +202,7 @@ class Subscription:
             entry = backlog[0]
             if isinstance(entry, _Missed):
                 break
-            room = min(_RUN_SIZE, self.frame) - size - _AROUND * len(batch)
+            room = min(RUN_SIZE, self.frame) - size - _AROUND * len(batch)
             if batch and (entry.size + _AROUND > room or not entry.publication.goes_on(batch[0].publication)):
                 break
             # What is held counts in the total already.

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING
 
 from attrs import define, frozen
 
-from .publications import MOST_IN_RUN, Publication, Run
+from .publications import MOST_IN_RUN, RUN_SIZE, Publication, Run
 from .values import NO_HEADERS, ErrorCode, Headers, Payload
 
 __all__ = [
     "MOST_IN_RUN",
+    "RUN_SIZE",
     "Accepted",
     "Call",
     "Cancel",

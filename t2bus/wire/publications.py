@@ -16,10 +16,13 @@ from .values import NO_HEADERS, Headers, Payload
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["MOST_IN_RUN", "Publication", "Run"]
+__all__ = ["MOST_IN_RUN", "RUN_SIZE", "Publication", "Run"]
 
 MOST_IN_RUN: Final = 1024
 """Publications of one run, so that nobody else waits long while it is dealt with one by one."""
+
+RUN_SIZE: Final = 65_536
+"""Bytes of a run at most, unless it is of one. A longer one is no cheaper."""
 
 
 @define

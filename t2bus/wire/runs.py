@@ -8,60 +8,49 @@ The law of this module: messages in, messages out, that say the same in the same
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 from . import messages as m
-from .values import NO_HEADERS, size_in_frame
+from .values import size_in_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = ["in_runs"]
 
-_RUN_SIZE: Final = 65_536
-"""Bytes of a run at most, and so at most ``MOST_IN_RUN`` publications, each of which counts for 64. A longer one is no
-cheaper."""
-
 
 def in_runs(messages: Iterable[m.ClientMessage], frame: int) -> Iterator[m.ClientMessage]:
     """Yield the messages, with neighbours that publish to one topic, plain and without headers, as one.
 
-    A run fits in a frame of that many bytes, as each of its publications does.
+    A run fits in a frame of that many bytes, as each of its publications does. Each counts for 64 bytes at least, so
+    that no run has more than ``MOST_IN_RUN``.
     """
     run: list[m.Publish] = []
     room = 0
     for message in messages:
-        size = _size(message)
-        if run and size is not None and size <= room and _goes_on(run, message):
-            run.append(cast("m.Publish", message))
+        if not isinstance(message, m.Publish):
+            if run:
+                yield _joined(run)
+                run = []
+            yield message
+            continue
+        publication = message.publication
+        size = size_in_frame(publication.topic, publication.payload, publication.headers)
+        if run and size <= room and _goes_on(run, message):
+            run.append(message)
             room -= size
             continue
         if run:
             yield _joined(run)
-            run = []
-        if size is None:
-            yield message
-        else:
-            run, room = [cast("m.Publish", message)], min(_RUN_SIZE, frame) - size
+        run, room = [message], min(m.RUN_SIZE, frame) - size
     if run:
         yield _joined(run)
 
 
-def _size(message: m.ClientMessage) -> int | None:
-    """Return the bytes of a publication that may be part of a run, as its frame counts them, and None for all else."""
-    if not isinstance(message, m.Publish):
-        return None
-    publication = message.publication
-    if publication.headers or not isinstance(publication.payload, bytes):
-        return None
-    return size_in_frame(publication.topic, publication.payload, NO_HEADERS)
-
-
-def _goes_on(run: Sequence[m.Publish], message: m.ClientMessage) -> bool:
+def _goes_on(run: Sequence[m.Publish], message: m.Publish) -> bool:
     first = run[0]
     return (
-        isinstance(message, m.Publish)
-        and message.publication.topic == first.publication.topic
+        message.publication.goes_on(first.publication)
         and message.paced is first.paced
         and message.id == first.id + len(run)
     )
