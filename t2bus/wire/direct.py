@@ -1,8 +1,8 @@
 """The frames that carry payloads, read by their bytes.
 
-Most frames are of these kinds, and most of them are written as this library writes them: numbers and lengths in as few
-bytes as they take, a plain payload, no headers. Such a frame is cut up here in half the time that a reader of all CBOR
-takes. Any other is left to that reader, be it of another form or broken.
+Most frames are of these kinds, and most of them are written as this library writes them: ids and times in eight bytes,
+lengths in as few as they take, a plain payload, no headers. Such a frame is cut up here in a third of the time that a
+reader of all CBOR takes. Any other is left to that reader, be it of another form or broken.
 
 The law of this module: bytes in; out comes the message that the general reader reads, or None. Never an error.
 """
@@ -11,9 +11,10 @@ The law of this module: bytes in; out comes the message that the general reader 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import struct
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final, NoReturn
 
 from . import messages as m
 from .framing import Frame
@@ -23,6 +24,16 @@ __all__ = ["FROM_BUS", "FROM_CLIENT", "Readers", "read"]
 Readers = Mapping[bytes, Callable[[Frame], m.ClientMessage | m.ServerMessage]]
 
 _NULL: Final = 0xF6
+_WIDE: Final = 0x1B
+"""How a number of eight bytes begins."""
+
+# What follows the first two bytes of each kind, as far as it is of a fixed length.
+_PUBLISH: Final = struct.Struct(">BQB")
+_REQUEST: Final = struct.Struct(">BQB")
+_RESPOND: Final = struct.Struct(">BQ")
+_DELIVER: Final = struct.Struct(">BBQ")
+_CALL: Final = struct.Struct(">BBQBQB")
+_RESPONSE: Final = struct.Struct(">BBQ")
 
 
 @lru_cache(maxsize=4096)
@@ -31,32 +42,11 @@ def _decode_text(data: bytes) -> str:
     return data.decode()
 
 
-def _number(frame: Frame, at: int) -> tuple[int, int]:
-    """Return the unsigned integer that begins here, and where it ends."""
-    number = frame[at]
-    if number < 24:
-        return number, at + 1
-    if number > 27:
+def _timeout(frame: Frame, mark: int, at: int) -> tuple[int, int]:
+    """Return the time that this byte begins, and where it ends; ``at`` is the place behind that byte."""
+    if mark != _WIDE:
         raise ValueError
-    end = at + 1 + (1 << number - 24)
-    # What is cut short is found at the end of the frame.
-    return int.from_bytes(frame[at + 1 : end], "big"), end
-
-
-def _timeout(frame: Frame, at: int) -> tuple[int | None, int]:
-    return (None, at + 1) if frame[at] == _NULL else _number(frame, at)
-
-
-def _text(frame: Frame, at: int) -> tuple[str, int]:
-    """Return the text that begins here, of at most 255 bytes, and where it ends."""
-    size = frame[at] - 0x60
-    if size == 24:
-        at += 1
-        size = frame[at]
-    elif not 0 <= size < 24:
-        raise ValueError
-    end = at + 1 + size
-    return _decode_text(frame[at + 1 : end]), end
+    return int.from_bytes(frame[at : at + 8], "big"), at + 8
 
 
 def _payload(frame: Frame, at: int) -> bytes:
@@ -80,49 +70,65 @@ def _payload(frame: Frame, at: int) -> bytes:
     return frame[start:]
 
 
-def _publish(frame: Frame) -> m.Publish:
-    number, at = _number(frame, 2)
-    if frame[at] & 0xFE != 0xF4:
+def _topic_and_payload(frame: Frame, at: int) -> tuple[str, bytes]:
+    """Return the text that begins here, of at most 255 bytes, and the bytes behind it."""
+    size = frame[at] - 0x60
+    start = at + 1
+    if size == 24:
+        size = frame[start]
+        start += 1
+    elif not 0 <= size < 24:
         raise ValueError
-    topic, end = _text(frame, at + 1)
-    return m.Publish(number, frame[at] == 0xF5, m.Publication(topic, _payload(frame, end)))
+    end = start + size
+    return _decode_text(frame[start:end]), _payload(frame, end)
+
+
+def _publish(frame: Frame) -> m.Publish:
+    wide, number, paced = _PUBLISH.unpack(frame[2:12])
+    if wide != _WIDE or paced & 0xFE != 0xF4:
+        raise ValueError
+    return m.Publish(number, paced == 0xF5, m.Publication(*_topic_and_payload(frame, 12)))
 
 
 def _request(frame: Frame) -> m.Request:
-    number, at = _number(frame, 2)
-    timeout, at = _timeout(frame, at)
-    topic, at = _text(frame, at)
-    return m.Request(number, timeout, topic, _payload(frame, at))
+    wide, number, mark = _REQUEST.unpack(frame[2:12])
+    if wide != _WIDE:
+        raise ValueError
+    timeout, at = (None, 12) if mark == _NULL else _timeout(frame, mark, 12)
+    return m.Request(number, timeout, *_topic_and_payload(frame, at))
 
 
 def _respond(frame: Frame) -> m.Respond:
-    number, at = _number(frame, 2)
-    return m.Respond(number, _payload(frame, at))
+    wide, number = _RESPOND.unpack(frame[2:11])
+    if wide != _WIDE:
+        raise ValueError
+    return m.Respond(number, _payload(frame, 11))
 
 
 def _deliver(frame: Frame) -> m.Deliver:
-    if frame[2] != 0x81:
+    one, wide, number = _DELIVER.unpack(frame[2:12])
+    if one != 0x81 or wide != _WIDE:
         raise ValueError
-    number, at = _number(frame, 3)
-    topic, at = _text(frame, at)
-    return m.Deliver((number,), m.Publication(topic, _payload(frame, at)))
+    return m.Deliver((number,), m.Publication(*_topic_and_payload(frame, 12)))
 
 
 def _call(frame: Frame) -> m.Call:
-    if frame[2] != 24:
+    kind, wide, number, wide_too, service, mark = _CALL.unpack(frame[2:22])
+    if kind != 24 or not wide == wide_too == _WIDE:
         raise ValueError
-    number, at = _number(frame, 3)
-    service, at = _number(frame, at)
-    timeout, at = _timeout(frame, at)
-    topic, at = _text(frame, at)
-    return m.Call(number, service, timeout, topic, _payload(frame, at))
+    timeout, at = (None, 22) if mark == _NULL else _timeout(frame, mark, 22)
+    return m.Call(number, service, timeout, *_topic_and_payload(frame, at))
 
 
 def _response(frame: Frame) -> m.Response:
-    if frame[2] != 26:
+    kind, wide, number = _RESPONSE.unpack(frame[2:12])
+    if kind != 26 or wide != _WIDE:
         raise ValueError
-    number, at = _number(frame, 3)
-    return m.Response(number, _payload(frame, at))
+    return m.Response(number, _payload(frame, 12))
+
+
+def _leave(_: Frame) -> NoReturn:
+    raise ValueError
 
 
 FROM_CLIENT: Final[Readers] = {
@@ -139,12 +145,15 @@ FROM_BUS: Final[Readers] = {
 }
 
 
-def read(frame: Frame, readers: Readers) -> m.ClientMessage | m.ServerMessage | None:
-    """Return the message of a frame, or None if it is none of those that are read here."""
-    reader = readers.get(frame[:2])
-    if reader is None:
-        return None
-    try:
-        return reader(frame)
-    except (IndexError, ValueError):  # it ends too soon, or is of another form
-        return None
+def read(frames: Sequence[Frame], readers: Readers) -> tuple[list[Any], list[int]]:
+    """Return the message of each frame, and the places of those that are none of those that are read here."""
+    messages: list[m.ClientMessage | m.ServerMessage | None] = []
+    others: list[int] = []
+    for frame in frames:
+        reader = readers.get(frame[:2], _leave)
+        try:
+            messages.append(reader(frame))
+        except (IndexError, ValueError, struct.error):  # it ends too soon, or is of another form
+            others.append(len(messages))
+            messages.append(None)
+    return messages, others

@@ -78,25 +78,21 @@ Frame: TypeAlias = bytes | LargeFrame
 class FrameDecoder:
     """Cuts a stream of bytes into frames of at most ``limit`` bytes, which may be changed between two calls."""
 
-    __slots__ = ("_buffered", "_needed", "_pieces", "limit")
+    __slots__ = ("_needed", "_pieces", "buffered", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit: int = limit
         self._pieces: list[bytes | bytearray | memoryview] = []
         """What came of an incomplete frame, its length in front."""
-        self._buffered = 0
+        self.buffered: int = 0
+        """How many bytes of an incomplete frame are waiting for the rest."""
         self._needed = HEADER_SIZE
         """The bytes of the incomplete frame as far as they are known, or those of its length."""
 
     @property
-    def buffered(self) -> int:
-        """How many bytes of an incomplete frame are waiting for the rest."""
-        return self._buffered
-
-    @property
     def missing(self) -> int:
         """How many bytes are known to be missing of an incomplete frame."""
-        return self._needed - self._buffered if self._buffered else 0
+        return self._needed - self.buffered if self.buffered else 0
 
     def feed(self, data: bytes) -> list[Frame]:
         """Return the bodies of the frames that ``data`` completes, oldest first.
@@ -106,9 +102,13 @@ class FrameDecoder:
             then: close it.
 
         """
-        if not self._buffered:
+        if not self.buffered:
+            size = len(data) - HEADER_SIZE
+            if 0 < size <= self.limit and _LENGTH.unpack_from(data)[0] == size:
+                # What comes alone, kept apart.
+                return [data[HEADER_SIZE:]]
             return self._cut(data)
-        missing = self._needed - self._buffered
+        missing = self._needed - self.buffered
         if len(data) < missing:
             self._keep(data)
             return []
@@ -123,7 +123,7 @@ class FrameDecoder:
 
     def _keep(self, data: bytes) -> None:
         pieces = self._pieces
-        self._buffered += len(data)
+        self.buffered += len(data)
         if len(data) >= _PIECE:
             pieces.append(data)
         elif pieces and isinstance(last := pieces[-1], bytearray):
@@ -133,7 +133,7 @@ class FrameDecoder:
 
     def _take(self) -> bytes:
         pieces, self._pieces = self._pieces, []
-        self._buffered = 0
+        self.buffered = 0
         return b"".join(pieces)
 
     def _complete(self) -> Frame:
@@ -141,7 +141,7 @@ class FrameDecoder:
         pieces, length = self._pieces, self._needed - HEADER_SIZE
         if length < _LARGE or len(pieces[0]) < _PIECE:
             return self._take()[HEADER_SIZE:]
-        self._pieces, self._buffered = [], 0
+        self._pieces, self.buffered = [], 0
         pieces[0] = memoryview(pieces[0])[HEADER_SIZE:]
         return LargeFrame(pieces, length)
 

@@ -222,26 +222,21 @@ def _decode(frames: Sequence[bytes], kinds: Mapping[int, _Check]) -> list[Any]:
     return decoded
 
 
-def _decode_directly(frames: Sequence[Frame], readers: direct.Readers, kinds: Mapping[int, _Check]) -> list[Any]:
-    """Decode what :mod:`.direct` can read, and all others together."""
-    decoded: list[Any] = []
-    others: list[int] = []
-    for place, frame in enumerate(frames):
-        message = direct.read(frame, readers)
-        if message is None:
-            others.append(place)
-        decoded.append(message)
-    if others:
-        for place, message in zip(others, _decode([bytes(frames[place]) for place in others], kinds), strict=True):
-            decoded[place] = message
-    return decoded
+def _decoder(readers: direct.Readers, kinds: Mapping[int, _Check]) -> Callable[[Sequence[Frame]], list[Any]]:
+    """Return what decodes frames: each that :mod:`.direct` can read by itself, and all others together."""
+
+    def decode(frames: Sequence[Frame]) -> list[Any]:
+        decoded, others = direct.read(frames, readers)
+        if others:
+            for place, message in zip(others, _decode([bytes(frames[place]) for place in others], kinds), strict=True):
+                decoded[place] = message
+        return decoded
+
+    return decode
 
 
-def decode_client_messages(frames: Sequence[Frame]) -> list[m.ClientMessage]:
-    """Return what a client says in these frames; raise ``ProtocolViolation`` if any is not of this wire."""
-    return _decode_directly(frames, direct.FROM_CLIENT, _FROM_CLIENT)
+decode_client_messages: Callable[[Sequence[Frame]], list[m.ClientMessage]] = _decoder(direct.FROM_CLIENT, _FROM_CLIENT)
+"""Return what a client says in these frames; raise ``ProtocolViolation`` if any is not of this wire."""
 
-
-def decode_server_messages(frames: Sequence[Frame]) -> list[m.ServerMessage]:
-    """Return what a bus says in these frames; raise ``ProtocolViolation`` if any is not of this wire."""
-    return _decode_directly(frames, direct.FROM_BUS, _FROM_SERVER)
+decode_server_messages: Callable[[Sequence[Frame]], list[m.ServerMessage]] = _decoder(direct.FROM_BUS, _FROM_SERVER)
+"""Return what a bus says in these frames; raise ``ProtocolViolation`` if any is not of this wire."""

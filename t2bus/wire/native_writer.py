@@ -14,7 +14,6 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import cbor2
-from attrs import frozen
 
 from . import messages as m
 from . import values as v
@@ -27,25 +26,24 @@ __all__ = ["encode", "encode_parts"]
 
 _FRAME = struct.Struct(">I")
 _PUBLISH = struct.Struct(">IBBBQB")
+_REQUEST = _RESPOND = struct.Struct(">BBBQ")
+_CALL = struct.Struct(">BHBQBQ")
+_RESPONSE = struct.Struct(">BHBQ")
+"""How a message begins: array, kind, ids."""
+
+_WIDE = 0x1B
+"""How a number of eight bytes begins. Ids and times are written so where a reader should not have to look for the place
+behind them (:mod:`.direct`)."""
+_WIDE_NUMBER = struct.Struct(">BQ")
+_NULL = b"\xf6"
+_ONE_ID = struct.Struct(">BBQ")
 
 
-@frozen
-class _Start:
-    """How the frame of one kind that carries a payload begins: length, array and kind."""
-
-    form: struct.Struct
-    array: int
-    """The head of the array, without headers."""
-    kind: int
-    """The kind as CBOR."""
+@lru_cache(maxsize=1024)
+def _encode_ids(ids: tuple[int, ...]) -> bytes:
+    return _ONE_ID.pack(0x81, _WIDE, *ids) if len(ids) == 1 else cbor2.dumps(ids)
 
 
-_REQUEST = _Start(struct.Struct(">IBB"), 0x85, 8)
-_RESPOND = _Start(struct.Struct(">IBB"), 0x83, 10)
-_CALL = _Start(struct.Struct(">IBH"), 0x86, 0x1818)
-_RESPONSE = _Start(struct.Struct(">IBH"), 0x83, 0x181A)
-
-_encode_ids = lru_cache(maxsize=1024)(cbor2.dumps)
 _payload_head = lru_cache(maxsize=1024)(partial(encode_head, 2))
 
 
@@ -115,37 +113,39 @@ def _encode_run(elements: Sequence[object], run: m.Run) -> Parts:
     return (_FRAME.pack(len(head) + len(tail)) + head + tail,)
 
 
-def _encode_time(timeout: int | None) -> bytes:
-    return b"\xf6" if timeout is None else encode_head(0, timeout)
-
-
-def _carry(start: _Start, elements: bytes, payload: v.Payload, headers: v.Headers) -> Parts:
-    """Return the frame of a message that ends in a payload and perhaps headers, after these encoded elements."""
+def _carry(start: bytes, payload: v.Payload, headers: v.Headers) -> Parts:
+    """Return the frame of a message that begins so and ends in a payload, and headers if there are any."""
+    if type(payload) is bytes and len(payload) <= _KEPT and not headers:
+        # The usual case, kept apart.
+        end = _payload_head(len(payload)) + payload
+        return (_FRAME.pack(len(start) + len(end)) + start + end,)
     head, data = _encode_payload(payload)
     end = cbor2.dumps(dict(headers)) if headers else b""
-    form = start.form
-    size = form.size - _FRAME.size + len(elements) + len(head) + len(data) + len(end)
-    first = form.pack(size, start.array + bool(end), start.kind) + elements + head
+    first = _FRAME.pack(len(start) + len(head) + len(data) + len(end)) + start + head
     return (first + data + end,) if len(data) <= _KEPT else (first, data, end)
 
 
 def _encode_request(message: m.Request) -> Parts:
-    elements = encode_head(0, message.id) + _encode_time(message.timeout) + encode_text(message.topic)
-    return _carry(_REQUEST, elements, message.payload, message.headers)
+    start = _REQUEST.pack(0x86 if message.headers else 0x85, 8, _WIDE, message.id)
+    time = _NULL if message.timeout is None else _WIDE_NUMBER.pack(_WIDE, message.timeout)
+    return _carry(start + time + encode_text(message.topic), message.payload, message.headers)
 
 
 def _encode_respond(message: m.Respond) -> Parts:
-    return _carry(_RESPOND, encode_head(0, message.call), message.payload, message.headers)
+    start = _RESPOND.pack(0x84 if message.headers else 0x83, 10, _WIDE, message.call)
+    return _carry(start, message.payload, message.headers)
 
 
 def _encode_call(message: m.Call) -> Parts:
-    numbers = encode_head(0, message.id) + encode_head(0, message.service)
-    elements = numbers + _encode_time(message.timeout) + encode_text(message.topic)
-    return _carry(_CALL, elements, message.payload, message.headers)
+    array = 0x87 if message.headers else 0x86
+    start = _CALL.pack(array, 0x1818, _WIDE, message.id, _WIDE, message.service)
+    time = _NULL if message.timeout is None else _WIDE_NUMBER.pack(_WIDE, message.timeout)
+    return _carry(start + time + encode_text(message.topic), message.payload, message.headers)
 
 
 def _encode_response(message: m.Response) -> Parts:
-    return _carry(_RESPONSE, encode_head(0, message.request), message.payload, message.headers)
+    start = _RESPONSE.pack(0x84 if message.headers else 0x83, 0x181A, _WIDE, message.request)
+    return _carry(start, message.payload, message.headers)
 
 
 def _flat(kind: int, fields: Callable[[Any], Iterable[object]]) -> Callable[[Any], Parts]:
