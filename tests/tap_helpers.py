@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 import t2bus
 from bus_helpers import WELCOME, settle, wait_until
 from t2bus.client.connect import open_client_over
-from t2bus.transport.transport import FramedTransport
+from t2bus.transport.framed import FramedTransport
 from t2bus.wire import messages as m
 from t2bus.wire import native
 from t2bus.wire.codec import codec_for_bus

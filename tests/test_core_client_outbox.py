@@ -52,6 +52,15 @@ class Owner:
         self.number += 1
         self.outbox.publish(self.number, topic, (payload, headers, size), paced=paced, pressing=pressing)
 
+    def let_through(self, messages: list[m.ClientMessage]) -> None:
+        """Write what goes through to this list."""
+
+        def write(message: m.ClientMessage, _size: int) -> bool:
+            messages.append(message)
+            return True
+
+        self.outbox.through = write
+
     def run_lengths(self) -> list[int]:
         """Take all that waits, and count the publications of each run."""
         return [len(each.run.payloads) for each in of_kind(self.outbox.take(), m.PublishRun)]
@@ -310,3 +319,60 @@ def test_the_end_wakes_a_writer_that_rests() -> None:
     owner = Owner()
     owner.outbox.close()
     assert owner.wakes == 1
+
+
+def test_nothing_follows_what_waits_when_it_is_shut() -> None:
+    """A shut outbox still gives what waited, without the credit, and takes nothing more."""
+    owner = Owner()
+    owner.outbox.grant(7, 1, 1)
+    owner.outbox.put(PING)
+    owner.outbox.shut()
+    owner.outbox.put(m.Cancel(1))
+    owner.outbox.grant(7, 1, 1)
+    owner.publish()
+    assert (owner.outbox.take(), owner.outbox.has_room) == ([PING], False)
+
+
+# --- what comes alone
+
+
+@pytest.mark.parametrize("publishes", [False, True])
+def test_what_presses_alone_need_not_wait(publishes: bool) -> None:
+    """A message that presses while nothing waits goes through, and then counts for nothing and wakes nobody."""
+    owner, through = Owner(), list[m.ClientMessage]()
+    owner.let_through(through)
+    if publishes:
+        owner.publish(b"1", pressing=True)
+    else:
+        owner.outbox.put(PING)
+    assert through == [m.Publish(1, False, m.Publication("a", b"1")) if publishes else PING]
+    assert (owner.outbox.size, owner.outbox.take(), owner.wakes) == (0, [], 0)
+
+
+@pytest.mark.parametrize("publishes", [False, True])
+def test_what_goes_through_in_part_counts_until_it_is_written(publishes: bool) -> None:
+    """A message of which a part is written already wakes the writer for the rest, and counts until that is written."""
+    owner = Owner()
+
+    def write_in_part(_: m.ClientMessage, size: int) -> bool:
+        owner.outbox.leave_rest(size)
+        return True
+
+    owner.outbox.through = write_in_part
+    if publishes:
+        owner.publish(size=7, pressing=True)
+    else:
+        owner.outbox.put(PING, 7)
+    assert (owner.outbox.size, owner.outbox.take(), owner.wakes) == (8, [], 1)
+    owner.outbox.written()
+    assert owner.outbox.size == 0
+
+
+def test_nothing_goes_through_past_what_waits() -> None:
+    """While anything waits, or does not press, nothing goes through: order is kept."""
+    owner, through = Owner(), list[m.ClientMessage]()
+    owner.let_through(through)
+    owner.outbox.put(m.Respond(1, b""), pressing=False)
+    owner.outbox.put(PING)
+    owner.publish(pressing=True)
+    assert (through, len(owner.outbox.take())) == ([], 3)

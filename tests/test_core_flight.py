@@ -84,7 +84,7 @@ class Model:
         return True
 
     def check(self, flight: Flight) -> None:
-        assert len(flight) == len(self.flying)
+        assert flight.count == len(self.flying)
         for place, owner in enumerate(self.owners):
             settled = self.settled[place]
             assert owner.sums == (len(settled), sum(size for size, _ in settled), sum(count for _, count in settled))
@@ -138,7 +138,7 @@ def test_an_answer_counts_for_its_own_operation(owners: list[int], data: st.Data
     for place, owner in enumerate(model.owners):
         own = [number for number, each in enumerate(owners, 1) if each == place]
         assert owner.sums == (len(own), sum(own), 100 * sum(own))
-    assert len(flight) == 0
+    assert flight.count == 0
 
 
 # --- what an answer costs
@@ -149,7 +149,7 @@ def test_a_run_is_settled_with_one_call() -> None:
     flight, owner = in_flight(1, 2, 3)
     assert flight.accept(1, (5, 0, 7)) == 3
     assert owner.settled == [(3, 60, 12)]
-    assert len(flight) == 0
+    assert flight.count == 0
 
 
 def test_a_part_is_settled_with_one_call() -> None:
@@ -157,7 +157,7 @@ def test_a_part_is_settled_with_one_call() -> None:
     flight, owner = in_flight(1, 2, 3, 4, 5)
     assert flight.accept(2, (1, 2, 3)) == 3
     assert owner.settled == [(3, 90, 6)]
-    assert len(flight) == 2
+    assert flight.count == 2
     assert flight.accept(1, (10,)) == flight.accept(5, (20,)) == 1
     assert owner.settled[1:] == [(1, 10, 10), (1, 50, 20)]
 
@@ -195,7 +195,7 @@ def test_an_answer_without_counts_settles_nothing(first: int) -> None:
     """No counts are an answer to nothing, wherever they begin, and all that was there can still be answered."""
     flight, owner = in_flight(1, 2, 3, 5)
     assert flight.accept(first, ()) == 0
-    assert len(flight) == 4
+    assert flight.count == 4
     assert flight.accept(1, (1,) * 5) == 4
     assert owner.sums == (4, 110, 4)
 
@@ -223,7 +223,7 @@ def test_the_end_refuses_all_that_is_left() -> None:
     flight.close(END)
     assert sorted(count for count, _, _ in one.refused) == [1, 1]
     assert (one.sums_refused(END), other.sums_refused(END)) == ((2, 40), (1, 40))
-    assert len(flight) == 0
+    assert flight.count == 0
     assert flight.accept(1, (1,) * 4) == 0
 
 
@@ -246,7 +246,7 @@ class Busy(Publisher):
         self._go_on()
 
     def _go_on(self) -> None:
-        self.lengths.append(len(self.flight))
+        self.lengths.append(self.flight.count)
         self.flight.add(100 + len(self.lengths), 1, self)
 
 
@@ -264,5 +264,5 @@ def test_owners_are_told_when_all_is_in_order(how: str) -> None:
         case _:
             flight.close(END)
     assert owner.lengths == [0]
-    assert len(flight) == 1
+    assert flight.count == 1
     assert flight.refuse(101, REFUSAL)

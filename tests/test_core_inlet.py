@@ -272,7 +272,7 @@ def call(number: int) -> m.Call:
 def open_service(window: int = 3, calls: int = 0) -> tuple[CallInlet, list[int]]:
     """An inlet of requests and how many waited when it woke its program."""
     woken: list[int] = []
-    inlet = CallInlet(1, window, lambda: woken.append(len(inlet)))
+    inlet = CallInlet(1, window, lambda: woken.append(len(inlet.waiting)))
     for number in range(1, calls + 1):
         inlet.put(call(number))
     return inlet, woken
@@ -282,7 +282,7 @@ def test_requests_are_taken_in_order() -> None:
     """The program takes requests as they came; each stays pending until it is ended."""
     inlet, woken = open_service(calls=3)
     assert [inlet.take().call.id for _ in range(3)] == [1, 2, 3]
-    assert (len(inlet), list(inlet.pending), woken) == (0, [1, 2, 3], [1, 2, 3])
+    assert (len(inlet.waiting), list(inlet.pending), woken) == (0, [1, 2, 3], [1, 2, 3])
 
 
 def test_more_requests_than_the_window_break_the_rules() -> None:
@@ -310,7 +310,7 @@ def test_a_request_withdrawn_before_it_is_taken_is_never_seen() -> None:
     inlet, _ = open_service(calls=2)
     assert inlet.withdraw(1)
     assert inlet.take().call.id == 2
-    assert len(inlet) == 0
+    assert len(inlet.waiting) == 0
 
 
 def test_a_request_withdrawn_later_is_told_once() -> None:
@@ -336,5 +336,5 @@ def test_the_end_withdraws_everything() -> None:
     inlet.close(error)
     assert inlet.closed is error
     assert (taken.withdrawn, told) == (True, [1])
-    assert (len(inlet), inlet.pending) == (0, {})
+    assert (len(inlet.waiting), inlet.pending) == (0, {})
     assert woken[-1] == 0

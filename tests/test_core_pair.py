@@ -265,7 +265,7 @@ def test_a_cancelled_request_frees_both_sides(sizes: Iterator[int], taken: bool)
         assert pending.withdrawn
         responder.respond(service, pending)
         settle([requester, responder], sizes)
-    assert len(service) == len(service.pending) == 0
+    assert len(service.waiting) == len(service.pending) == 0
     assert number not in requester.program.outcomes
     statistics = one_bus.router.statistics()
     assert (statistics.requests_pending, statistics.late_responses) == (0, 1)
@@ -423,7 +423,7 @@ class PairMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 9))
     def serve(self, number: int) -> None:
         for wire, service in self.services[number % 3 :]:
-            if service:
+            if service.waiting:
                 self.calls.append((wire, service, service.take()))
 
     @rule(number=st.integers(0, 9))

@@ -398,7 +398,7 @@ def test_a_call_withdrawn_before_it_is_taken_is_ended_here() -> None:
     program.session.feed(m.Withdraw(1))
     (fail,) = program.read()
     assert isinstance(fail, m.Fail)
-    assert (fail.call, list(inlet.pending), len(other)) == (1, [2], 0)
+    assert (fail.call, list(inlet.pending), len(other.waiting)) == (1, [2], 0)
 
 
 def test_more_calls_than_the_window_break_the_rules() -> None:
@@ -607,7 +607,7 @@ class SessionMachine(RuleBasedStateMachine):
         if kind == "call" and service is not None and len(service.pending) < service.window:
             self.calls += 1
             self.session.feed(m.Call(self.calls, service.id, None, "s", b""))
-        elif kind == "take" and service:
+        elif kind == "take" and service is not None and service.waiting:
             pending = service.take()
             self.taken[pending.call.id] = service, pending
         elif kind == "respond" and self.taken:
@@ -634,7 +634,7 @@ class SessionMachine(RuleBasedStateMachine):
         """A call is pending while it waits or the program has it."""
         for service in self.session.services.values():
             held = {number for number, (inlet, _) in self.taken.items() if inlet is service}
-            assert set(service.pending) == held | set(service._waiting)
+            assert set(service.pending) == held | set(service.waiting)
 
 
 TestSession = SessionMachine.TestCase

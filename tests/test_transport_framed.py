@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
@@ -13,11 +14,14 @@ from bus_helpers import HELLO, WELCOME, Bystanders, Peer, Site, open_peer
 from t2bus.errors import ProtocolViolation
 from t2bus.limits import Limits
 from t2bus.transport.dial import accept
-from t2bus.transport.transport import FramedTransport, Transport
+from t2bus.transport.framed import FramedTransport
 from t2bus.wire import messages as m
 from t2bus.wire import native
 from t2bus.wire.codec import codec_for_bus
 from t2bus.wire.values import Deflated
+
+if TYPE_CHECKING:
+    from t2bus.transport.transport import Transport
 
 LIMIT = 4096
 LIMITS = Limits(handshake_bytes=LIMIT)

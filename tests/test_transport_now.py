@@ -19,15 +19,17 @@ from core_helpers import steady
 from rust_corpus import CLIENT_FRAMES
 from t2bus.limits import Limits
 from t2bus.transport.dial import accept
+from t2bus.transport.framed import FramedTransport
 from t2bus.transport.memory import open_memory_pair
-from t2bus.transport.transport import FramedTransport, Transport
 from t2bus.wire import messages as m
 from t2bus.wire import native
 from t2bus.wire.codec import codec_for_bus, codec_for_rust_bus
 from t2bus.wire.framing import FrameDecoder, frame
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import AsyncGenerator, Generator
+
+    from t2bus.transport.transport import Transport
 
 LIMITS: Final = Limits()
 SMALL: Final = 16_384
@@ -108,7 +110,7 @@ def open_pair(kind: str = "unix") -> Generator[Pair, None, None]:
 
 
 @pytest.fixture(params=["unix", "tcp"])
-def pair(request: pytest.FixtureRequest) -> Generator[Pair, None, None]:
+async def pair(request: pytest.FixtureRequest) -> AsyncGenerator[Pair, None]:
     with open_pair(request.param) as pair:
         yield pair
 

@@ -20,7 +20,6 @@ from ..payload import decode, encode, encode_as
 from ..protocol import PublishProtocol, RequestProtocol
 from ..wire.compression import inflate
 from ..wire.messages import Response
-from ..wire.values import NO_HEADERS
 from .connection import Answer, Connection
 from .publisher import Publisher
 from .received import Received
@@ -95,7 +94,7 @@ class Client:
         session.check_topic(topic)
         content = session.content(topic, payload, headers)
         await trio.lowlevel.checkpoint_if_cancelled()
-        if not connection.has_room:
+        if not session.outbox.has_room:
             await connection.wait_for_room()
         return await connection.operate(partial(session.publish, topic, content))
 
@@ -225,16 +224,19 @@ class Client:
         session.check_topic(topic, concrete=True)
         content = session.content(topic, payload, headers)
         await trio.lowlevel.checkpoint_if_cancelled()
-        if not connection.has_room:
+        if not session.outbox.has_room:
             await connection.wait_for_room()
         answer = Answer()
-        operation = connection.call(partial(session.request, topic, content, _milliseconds_left(), answer))
+        operation = connection.call(session.request, topic, content, _milliseconds_left(), answer)
         try:
-            response = await connection.outcome(answer, Response)
+            await connection.reader.wait(answer.is_given, answer.wait)
+            response = connection.result(answer, Response)
         finally:
             session.end_request(operation)
-        response_headers = dict(response.headers) if response.headers else NO_HEADERS
-        return inflate(response.payload, session.welcome.frame), response_headers
+        answered, response_headers = response.payload, response.headers
+        if response_headers:
+            response_headers = dict(response_headers)
+        return answered if type(answered) is bytes else inflate(answered, session.welcome.frame), response_headers
 
     # --- serve
 

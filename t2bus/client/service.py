@@ -82,12 +82,13 @@ class Request(Generic[Body, Result]):
         connection = self._connection
         session = connection.session
         content = session.content("", self._encode(response), headers)
-        self._check_unanswered()
+        if self._answered:
+            self._check_unanswered()
         await trio.lowlevel.checkpoint_if_cancelled()
-        if not connection.has_room:
+        if not session.outbox.has_room:
             await self._wait_for_room()
         self._answered = True
-        connection.call(partial(session.respond, self._inlet, self._pending, content))
+        connection.call(session.respond, self._inlet, self._pending, content)
         # Others run after the answer, not before it.
         await trio.lowlevel.cancel_shielded_checkpoint()
 
@@ -100,9 +101,9 @@ class Request(Generic[Body, Result]):
             raise TypeError(f"a reason is text, not {type(reason).__name__}")
         self._check_unanswered()
         await trio.lowlevel.checkpoint_if_cancelled()
-        if not self._connection.has_room:
+        if not self._connection.session.outbox.has_room:
             await self._wait_for_room()
-        self._connection.call(partial(self._fail, reason))
+        self._connection.call(self._fail, reason)
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def _wait_for_room(self) -> None:
@@ -147,6 +148,8 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
     def __repr__(self) -> str:
         return f"<t2bus.Requests of {self.topic!r}>"
 
+    # An interrupt between two lines of it would leave something open that nobody closes.
+    @trio.lowlevel.enable_ki_protection
     async def open(self) -> None:
         """Claim the topic; whatever goes wrong leaves nothing registered."""
         session = self._connection.session
@@ -163,7 +166,8 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
 
     def _wake(self) -> None:
         if self._inlet.closed is None:
-            self._lot.unpark()
+            if self._lot:
+                self._lot.unpark()
         else:
             self._lot.unpark_all()
 
@@ -177,24 +181,29 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
           trio.ClosedResourceError: the service, or its client, was closed here.
 
         """
-        if self._inlet:
+        inlet = self._inlet
+        if inlet.waiting:
             await trio.lowlevel.checkpoint()
         while True:
-            while not self._inlet:
+            while not inlet.waiting:
                 if self._closed:
                     raise trio.ClosedResourceError("this service was closed")
                 self._connection.check_open()
-                await self._lot.park()
+                await self._connection.reader.wait(self._has_news, self._lot.park)
             request = self._next()
             if request is not None:
                 return request
+
+    def _has_news(self) -> bool:
+        return bool(self._inlet.waiting) or self._inlet.closed is not None
 
     def _next(self) -> Request[Body, Result] | None:
         session, inlet = self._connection.session, self._inlet
         pending = inlet.take()
         call = pending.call
         try:
-            body = self._decode(inflate(call.payload, session.welcome.frame))
+            payload = call.payload
+            body = self._decode(payload if type(payload) is bytes else inflate(payload, session.welcome.frame))
         except MalformedMessage as error:
             session.fail(inlet, pending, ErrorCode.MALFORMED_MESSAGE, _text(str(error), session.welcome.frame))
             return None
@@ -202,6 +211,7 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
         headers = dict(call.headers) if call.headers else NO_HEADERS
         return Request(call.topic, body, headers, deadline, self._connection, inlet, pending, self._encode)
 
+    @trio.lowlevel.enable_ki_protection
     async def aclose(self) -> None:
         """End the service; every requester that still waits gets ``ServiceGone`` at once."""
         if self._closed:
@@ -209,6 +219,7 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
             return
         self._closed = True
         self._inlet.close(Disconnected("this service was closed"))
+        self._connection.reader.rouse()
         await self._connection.end(partial(self._connection.session.unclaim, self._inlet))
 
 

@@ -41,6 +41,8 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
     def __repr__(self) -> str:
         return f"<t2bus.Subscription to {self.topic!r}>"
 
+    # An interrupt between two lines of it would leave something open that nobody closes.
+    @trio.lowlevel.enable_ki_protection
     async def open(self) -> None:
         """Subscribe; whatever goes wrong leaves nothing registered."""
         session = self._connection.session
@@ -84,8 +86,8 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
             self._check_open()
         part = inlet.take_of_run()
         item = inlet.take() if part is None else None
-        if inlet.is_nearly_spent and inlet.is_due(now := trio.current_time()):
-            self._connection.call(partial(inlet.give_back_promptly, now), at_once=True)
+        if inlet.is_nearly_spent and inlet.is_due(trio.current_time()):
+            self._connection.give_back(inlet.give_back_promptly)
         if part is not None:
             topic, payload = part
             # Without headers there is nothing to do for Received.__new__, and it would be a tenth of the rest.
@@ -101,7 +103,10 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
             await trio.lowlevel.checkpoint()
         while not inlet.waiting:
             self._check_open()
-            await self._bell.wait()
+            await self._connection.reader.wait(self._has_news, self._bell.wait)
+
+    def _has_news(self) -> bool:
+        return self._inlet.waiting > 0 or self._closed or self._inlet.closed is not None
 
     def _received(self, item: Publication) -> Received[Body_co]:
         body = self._decode(inflate(item.payload, self._connection.session.welcome.frame))
@@ -112,6 +117,7 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
             raise trio.ClosedResourceError("this subscription was closed")
         self._connection.check_open()
 
+    @trio.lowlevel.enable_ki_protection
     async def aclose(self) -> None:
         """Close the subscription; returns when the bus sends nothing more for it.
 
@@ -123,6 +129,7 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
             return
         self._closed = True
         self._bell.ring()
+        self._connection.reader.rouse()
         await self._connection.end(partial(self._connection.session.unsubscribe, self._inlet))
 
 

@@ -42,6 +42,8 @@ class ClientOutbox:
 
     limit: int
     wake: Callable[[], None]
+    through: Callable[[ClientMessage, int], bool] = field(default=lambda *_: False, kw_only=True)
+    """Writes a message of that size that presses while nothing waits; tells whether it did, or else it is to wait."""
     frame: int = RUN_SIZE
     """Bytes of a frame at most, and so of a run."""
     _messages: list[ClientMessage] = field(factory=list, init=False)
@@ -61,7 +63,8 @@ class ClientOutbox:
     _has_enough: bool = field(default=False, init=False)
     """Whether what waits is enough for one write."""
     _awake: bool = field(default=False, init=False)
-    _pressing: bool = field(default=False, init=False)
+    presses: bool = field(default=False, init=False)
+    """Whether something waits that presses."""
     _closed: bool = field(default=False, init=False)
 
     @property
@@ -80,20 +83,34 @@ class ClientOutbox:
     @property
     def gathered(self) -> int:
         """How many messages wait that are in no hurry; 0 once one is, or enough have come together for one write."""
-        return 0 if self._pressing or self._has_enough else self._count
+        return 0 if self.presses or self._has_enough else self._count
 
     def put(self, message: ClientMessage, size: int = 0, *, pressing: bool = True) -> None:
         """Add a message; after :meth:`close` it is dropped."""
-        if not self._closed:
-            self._messages.append(message)
-            self._topic = None
-            self._count_message(size, pressing=pressing, weight=_ANSWER)
+        if self._closed:
+            return
+        if pressing and not self._awake and self.through(message, size):
+            return
+        self._messages.append(message)
+        self._topic = None
+        self._count_message(size, pressing=pressing, weight=_ANSWER)
+
+    def leave_rest(self, size: int) -> None:
+        """Leave to the writer what was not written of a message that went through."""
+        self._taken += size + 1
+        self._rouse()
 
     def publish(self, number: int, topic: str, content: Content, *, paced: bool, pressing: bool = True) -> None:
         """Add a publication under an operation id, to the run at the end if it goes on with that."""
-        if not self._closed:
-            self._publish(number, topic, content, paced)
-            self._count_message(content[2], pressing=pressing, weight=1)
+        if self._closed:
+            return
+        payload, headers, size = content
+        if pressing and not self._awake:
+            message = Publish(number, paced, Publication(topic, payload, headers))
+            if self.through(message, size):
+                return
+        self._publish(number, topic, content, paced)
+        self._count_message(size, pressing=pressing, weight=1)
 
     def stream(self, number: int, topic: str, content: Content, paced: bool) -> None:  # noqa: FBT001 -- on the hot path
         """Do as :meth:`publish` for a publication that does not press."""
@@ -129,9 +146,9 @@ class ClientOutbox:
     def _rouse_writer(self, *, pressing: bool) -> None:
         """Wake the writer if it rests, or has been waiting for what there is now."""
         enough = self._count >= _ENOUGH or self._waiting >= RUN_SIZE
-        if enough is not self._has_enough or not self._awake or (pressing and not self._pressing):
+        if enough is not self._has_enough or not self._awake or (pressing and not self.presses):
             self._has_enough = enough
-            self._pressing |= pressing
+            self.presses |= pressing
             self._rouse()
 
     def grant(self, number: int, messages: int, size: int) -> None:
@@ -149,7 +166,7 @@ class ClientOutbox:
     def press(self) -> None:
         """Have what waits written now: somebody waits for what comes of it."""
         if self.gathered:
-            self._pressing = True
+            self.presses = True
             self._rouse()
 
     def _rouse(self) -> None:
@@ -166,7 +183,7 @@ class ClientOutbox:
         self._taken += self._waiting
         self._waiting = 0
         self._awake = bool(messages)
-        self._pressing = self._has_enough = False
+        self.presses = self._has_enough = False
         return messages
 
     def rest(self) -> bool:
@@ -181,8 +198,10 @@ class ClientOutbox:
         self._taken = 0
 
     def shut(self) -> None:
-        """Have no room for anything more."""
+        """Take nothing more; what waits is still to be written, but credit, which would come behind the last word."""
+        self._closed = True
         self.limit = 0
+        self._grants.clear()
 
     def close(self) -> None:
         """Drop what waits and take nothing more; the writer has that to do."""

@@ -54,15 +54,12 @@ class Flight:
 
     _ranges: list[_Range] = field(factory=list, init=False)
     """In the order of their ids, none empty, none touching another's ids."""
-    _count: int = field(default=0, init=False)
-
-    def __len__(self) -> int:
-        """Return how many operations are not answered."""
-        return self._count
+    count: int = field(default=0, init=False)
+    """How many operations are not answered."""
 
     def add(self, number: int, size: int, owner: Owner) -> None:
         """Add an operation, whose id is above all others so far."""
-        self._count += 1
+        self.count += 1
         if self._ranges:
             last = self._ranges[-1]
             sizes = last.sizes
@@ -89,7 +86,7 @@ class Flight:
 
     def close(self, error: BusError) -> None:
         """Settle everything with an error."""
-        ranges, self._ranges, self._count = self._ranges, [], 0
+        ranges, self._ranges, self.count = self._ranges, [], 0
         for each in ranges:
             each.owner.refuse(len(each.sizes), sum(each.sizes), error)
 
@@ -98,7 +95,7 @@ class Flight:
         ranges = self._ranges
         if ranges and ranges[0].first == first and ranges[0].end == end:
             # The usual case: a run is answered as a whole, and in turn.
-            self._count -= end - first
+            self.count -= end - first
             return [ranges.pop(0)]
         place = max(0, bisect_right(ranges, first, key=_first) - 1)
         taken: list[_Range] = []
@@ -114,5 +111,5 @@ class Flight:
             if high < len(each.sizes):
                 left.append(_Range(each.owner, each.first + high, each.sizes[high:]))
         ranges[place:stop] = left
-        self._count -= sum(len(each.sizes) for each in taken)
+        self.count -= sum(len(each.sizes) for each in taken)
         return taken

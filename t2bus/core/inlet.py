@@ -212,11 +212,8 @@ class CallInlet:
     closed: BusError | None = field(default=None, init=False)
     pending: dict[int, PendingCall] = field(factory=dict, init=False)
     """Every request of the service that is not ended, by call id."""
-    _waiting: dict[int, PendingCall] = field(factory=dict, init=False)
-
-    def __len__(self) -> int:
-        """Return how many requests wait for the program."""
-        return len(self._waiting)
+    waiting: dict[int, PendingCall] = field(factory=dict, init=False)
+    """Those that wait for the program, oldest first."""
 
     def put(self, call: Call) -> None:
         """Take in a request.
@@ -231,12 +228,12 @@ class CallInlet:
                 raise ProtocolViolation(f"the bus hands over more requests than the window of service {self.id} allows")
             # The bus has given its place away, which it does at the end of a request's lifetime, oldest first.
             del self.pending[oldest]
-        self.pending[call.id] = self._waiting[call.id] = PendingCall(call)
+        self.pending[call.id] = self.waiting[call.id] = PendingCall(call)
         self.wake()
 
     def take(self) -> PendingCall:
         """Return the next request, which must be there."""
-        return self._waiting.pop(next(iter(self._waiting)))
+        return self.waiting.pop(next(iter(self.waiting)))
 
     def withdraw(self, number: int) -> bool:
         """Note that nobody waits for this call; return whether the program has not seen it, and so need not answer."""
@@ -246,12 +243,12 @@ class CallInlet:
         pending.withdrawn = True
         if pending.on_withdraw is not None:
             pending.on_withdraw()
-        return self._waiting.pop(number, None) is not None
+        return self.waiting.pop(number, None) is not None
 
     def close(self, error: BusError) -> None:
         """Say that nothing more will come, and why, and that nobody waits for an answer any more."""
         self.closed = error
-        self._waiting.clear()
+        self.waiting.clear()
         for number in list(self.pending):
             self.withdraw(number)
         self.pending.clear()

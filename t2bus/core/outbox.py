@@ -110,10 +110,13 @@ class Outbox:
 
     def fits(self, size: int, count: int = 1) -> bool:
         """Tell whether a message of that size may be put, or a run of so many."""
+        total = self.total
         return (
             self._waiting + self._taken + size <= self.limit
             and self._count + count <= self._most
-            and self.total.fits(size, count)
+            # The same of the total, which is asked for each message.
+            and total.used + size <= total.limit
+            and total.messages + count <= total.most
         )
 
     def put(self, message: ServerMessage, size: int, count: int = 1) -> None:
@@ -128,7 +131,8 @@ class Outbox:
         self.total.messages += count
         self._messages.append(message)
         if not self._awake:
-            self._rouse()
+            self._awake = True
+            self.wake()
 
     def put_control(self, message: ServerMessage, text: str = "") -> None:
         """Add a message that may not be dropped; ``text`` is what it carries of free length."""

@@ -20,7 +20,7 @@ from attrs import define, field
 from .. import errors
 from ..wire import messages as m
 from ..wire import values as v
-from ..wire.compression import ZLIB
+from ..wire.compression import THRESHOLD, ZLIB
 from ..wire.native import VERSION
 from .content import check_topic, make_content
 from .flight import Flight
@@ -75,6 +75,11 @@ class Session:
 
     def content(self, topic: str, payload: bytes, headers: Mapping[str, str] | None) -> v.Content:
         """Return what :func:`make_content` does for this bus, and raise what it raises."""
+        if headers is None and type(payload) is bytes and (not self.compress or len(payload) <= THRESHOLD):
+            # The usual case, kept apart: it is as it is, unless it is too large.
+            size = v.AROUND + len(topic) + len(payload)
+            if size <= self.welcome.frame:
+                return payload, v.NO_HEADERS, size
         return make_content(topic, payload, headers, self.welcome.frame, compress=self.compress)
 
     def check_open(self) -> None:
@@ -86,12 +91,17 @@ class Session:
     @property
     def unanswered(self) -> int:
         """The number of operations that wait for their answer, sent or not."""
-        return len(self._pending) + len(self._flight)
+        return len(self._pending) + self._flight.count
 
     @property
     def is_quiet(self) -> bool:
         """Whether at most one operation of this client waits for its answer, and no request for that of the program."""
-        return self.unanswered <= 1 and not any(service.pending for service in self.services.values())
+        if len(self._pending) + self._flight.count > 1:
+            return False
+        for service in self.services.values():  # noqa: SIM110 -- it is asked for each message, and any() takes longer
+            if service.pending:
+                return False
+        return True
 
     # --- operations: each returns its id; ``done`` is called with the outcome unless ``forget`` came first. After the
     # end of the connection they raise its error, unless nobody waits for the answer.
@@ -237,7 +247,8 @@ class Session:
             case m.Accepted():
                 self._accept(message)
             case m.Response():
-                self._resolve(message.request, message)
+                if (done := self._pending.pop(message.request, None)) is not None:
+                    done(message.request, message)
             case m.Refused():
                 error = message.code.error(message.text)
                 if not self._flight.refuse(message.id, error):

@@ -15,13 +15,14 @@ from ..wire.codec import codec_for_bus, codec_for_client, codec_for_rust_bus
 from ..wire.messages import ClientMessage, Dialect, ServerMessage
 from . import tcp, tls, unix
 from .address import Address, TcpAddress, TlsAddress, UnixAddress
-from .transport import FramedTransport, Transport
+from .framed import FramedTransport
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator
 
     from ..limits import Limits
+    from .transport import Transport
 
 __all__ = ["Listener", "accept", "connect", "open_listeners"]
 

@@ -18,7 +18,7 @@ import trio
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
 
 __all__ = ["DirectSocket", "drop"]
 
@@ -45,14 +45,30 @@ class DirectSocket:
 
         """
         while True:
-            self._fileno()
-            await trio.lowlevel.wait_readable(self._socket)
-            try:
-                return os.read(self._fileno(), most)
-            except BlockingIOError:
-                pass  # woken for nothing
-            except OSError as error:
-                raise trio.BrokenResourceError(f"the connection broke: {error}") from error
+            await self.wait_until_readable()
+            data = self.receive_now(most)
+            if data is not None:
+                return data
+
+    def wait_until_readable(self) -> Awaitable[None]:
+        """Wait until something has come, or the peer has closed its end, or for nothing.
+
+        Raises: ``trio.ClosedResourceError``, also when it is only to look again (:meth:`rouse`).
+        """
+        # Not a coroutine of its own: each takes time whenever the task goes on.
+        return trio.lowlevel.wait_readable(self._fileno())  # noqa: ASYNC105 -- it is awaited by the caller
+
+    def receive_now(self, most: int) -> bytes | None:
+        """Return what has come, nothing when the peer has closed its end, and None if neither is so.
+
+        Raises: as :meth:`receive`.
+        """
+        try:
+            return os.read(self._socket.fileno(), most)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise self._what_is_wrong(error) from error
 
     def send_now(self, buffers: Sequence[bytes | memoryview]) -> int:
         """Write what the socket takes, and return how many bytes it were, none if it is full.
@@ -61,17 +77,29 @@ class DirectSocket:
         """
         try:
             if len(buffers) == 1:
-                return os.write(self._fileno(), buffers[0])
-            return os.writev(self._fileno(), buffers[:_MOST_BUFFERS])
+                return os.write(self._socket.fileno(), buffers[0])
+            return os.writev(self._socket.fileno(), buffers[:_MOST_BUFFERS])
         except BlockingIOError:
             return 0
         except OSError as error:
-            raise trio.BrokenResourceError(f"the connection broke: {error}") from error
+            raise self._what_is_wrong(error) from error
+
+    def _what_is_wrong(self, error: OSError) -> trio.BrokenResourceError | trio.ClosedResourceError:
+        # A socket that is closed has no number, and nothing can be read from or written to none.
+        if self._socket.fileno() < 0:
+            return trio.ClosedResourceError("the stream was closed")
+        return trio.BrokenResourceError(f"the connection broke: {error}")
 
     async def wait_until_writable(self) -> None:
-        """Wait until the socket may take something."""
-        self._fileno()
-        await trio.lowlevel.wait_writable(self._socket)
+        """Wait until the socket may take something, or for nothing."""
+        try:
+            await trio.lowlevel.wait_writable(self._fileno())
+        except trio.ClosedResourceError:
+            self._fileno()
+
+    def rouse(self) -> None:
+        """Have those that wait for the socket look again."""
+        trio.lowlevel.notify_closing(self._fileno())
 
     def unsent(self) -> int | None:
         """Return what the kernel keeps of what was written, until the peer takes it; None where it does not tell."""
@@ -91,6 +119,8 @@ class DirectSocket:
 
 def drop(buffers: Sequence[bytes | memoryview], count: int) -> list[bytes | memoryview]:
     """Return what is left of the buffers without that many bytes at their beginning. Nothing is copied."""
+    if len(buffers) == 1 and count == len(buffers[0]):
+        return []
     for place, buffer in enumerate(buffers):
         if count < len(buffer):
             return [memoryview(buffer)[count:], *buffers[place + 1 :]] if count else list(buffers[place:])
