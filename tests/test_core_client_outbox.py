@@ -50,7 +50,11 @@ class Owner:
         pressing: bool = False,
     ) -> None:
         self.number += 1
-        self.outbox.publish(self.number, topic, (payload, headers, size), paced=paced, pressing=pressing)
+        content = payload, headers, size
+        if pressing:
+            self.outbox.publish(self.number, topic, content, paced=paced)
+        else:
+            self.outbox.stream(self.number, topic, content, paced)
 
     def let_through(self, messages: list[m.ClientMessage]) -> None:
         """Write what goes through to this list."""

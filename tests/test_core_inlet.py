@@ -150,7 +150,7 @@ def test_more_than_the_window_breaks_the_rules(messages: int, size: int) -> None
         flow.inlet.put(publication("a", b""))
     with pytest.raises(ProtocolViolation, match="window of subscription 1"):
         flow.inlet.put(publication("a", b""))
-    assert len(flow.inlet.items) == 3
+    assert flow.inlet.waiting == 3
 
 
 # --- prompt credit
@@ -215,7 +215,7 @@ def test_what_was_given_back_in_bulk_is_not_given_twice() -> None:
 def open_inlet() -> tuple[Inlet, list[int]]:
     """An inlet and the lengths it had when it woke its program."""
     woken: list[int] = []
-    inlet = Inlet(1, 100, 1000, lambda *_: None, lambda: woken.append(len(inlet.items)))
+    inlet = Inlet(1, 100, 1000, lambda *_: None, lambda: woken.append(inlet.waiting))
     return inlet, woken
 
 
@@ -237,7 +237,7 @@ def test_gaps_side_by_side_are_one() -> None:
     inlet, _ = open_inlet()
     for _ in range(50):
         inlet.put_gap(2)
-    assert len(inlet.items) == 1
+    assert inlet.waiting == 1
     gap = inlet.take()
     assert isinstance(gap, Lagged)
     assert gap.dropped == 100

@@ -120,7 +120,7 @@ def settle(wires: Iterable[Wire], sizes: Iterator[int]) -> None:
 def take_all(inlet: Inlet) -> Heard:
     """Take all that has arrived: payloads, and in their places the lengths of gaps."""
     heard: Heard = []
-    while inlet.items:
+    while inlet.waiting:
         item = inlet.take()
         if isinstance(item, Lagged):
             heard.append(item.dropped)
@@ -445,7 +445,7 @@ class PairMachine(RuleBasedStateMachine):
         while moving:
             settle(self.wires, sizes)
             self.serve(0)
-            moving = bool(self.calls) or any(inlet.items for _, inlet, _ in self.inlets)
+            moving = bool(self.calls) or any(inlet.waiting for _, inlet, _ in self.inlets)
             while self.calls:
                 self.respond(0)
             self.take(0)

@@ -108,24 +108,34 @@ def test_the_outbox_is_bounded() -> None:
     assert room == [True, False, True]
 
 
+class Nobody:
+    """Who has something on its way and wants to hear nothing of it."""
+
+    def settle(self, count: int, size: int, accepted: int) -> None:
+        """Take no note."""
+
+    def refuse(self, count: int, size: int, error: BusError) -> None:
+        """Take no note."""
+
+
 def test_publications_that_press_nobody_are_gathered() -> None:
     """Messages in no hurry are counted until one is, or someone presses, or there are enough for one write."""
     program = Program()
     outbox = program.session.outbox
     gathered = []
     for _ in range(2):
-        program.session.publish(*ONE, program.done, pressing=False)
+        program.session.stream(*ONE, Nobody(), False)
         gathered.append(outbox.gathered)
     outbox.press()
     gathered.append(outbox.gathered)
     outbox.take()
-    program.session.publish(*ONE, program.done, pressing=False)
+    program.session.stream(*ONE, Nobody(), False)
     gathered.append(outbox.gathered)
     program.session.publish(*ONE, program.done)
     gathered.append(outbox.gathered)
     outbox.take()
     for _ in range(256):
-        program.session.publish(*ONE, program.done, pressing=False)
+        program.session.stream(*ONE, Nobody(), False)
     gathered.append(outbox.gathered)
     assert gathered == [1, 2, 0, 1, 0, 0]
 
@@ -136,9 +146,11 @@ def test_the_writer_is_woken_for_what_presses() -> None:
     outbox = program.session.outbox
     outbox.press()
     wakes = [program.wakes]
-    for pressing in (False, False, True):
-        program.session.publish(*ONE, program.done, pressing=pressing)
+    for _ in range(2):
+        program.session.stream(*ONE, Nobody(), False)
         wakes.append(program.wakes)
+    program.session.publish(*ONE, program.done)
+    wakes.append(program.wakes)
     assert wakes == [0, 1, 1, 2]
 
 
@@ -275,7 +287,7 @@ def test_what_follows_the_answer_is_not_missed() -> None:
     program = Program()
     one, other = subscribed(program), subscribed(program)
     program.session.feed(m.Deliver((one.id, other.id), publication()))
-    assert (len(one.items), len(other.items)) == (1, 1)
+    assert (one.waiting, other.waiting) == (1, 1)
     assert one.take() is other.take()
 
 
@@ -287,7 +299,7 @@ def test_what_arrives_for_a_closed_subscription_is_dropped() -> None:
     program.session.unsubscribe(one, None)
     program.session.feed(m.Deliver((one.id, other.id), publication()))
     program.session.feed(m.Gap(one.id, 3))
-    assert (len(one.items), len(other.items)) == (0, 1)
+    assert (one.waiting, other.waiting) == (0, 1)
     assert program.session.statistics().dropped == 0
 
 
@@ -298,7 +310,7 @@ def test_a_gap_reaches_its_subscription() -> None:
     program.session.feed(m.Gap(one.id, 3))
     gap = one.take()
     assert isinstance(gap, Lagged)
-    assert (gap.dropped, len(other.items), program.session.statistics().dropped) == (3, 0, 3)
+    assert (gap.dropped, other.waiting, program.session.statistics().dropped) == (3, 0, 3)
 
 
 def test_subscriptions_and_services_of_a_client_are_bounded() -> None:

@@ -100,17 +100,17 @@ class ClientOutbox:
         self._taken += size + 1
         self._rouse()
 
-    def publish(self, number: int, topic: str, content: Content, *, paced: bool, pressing: bool = True) -> None:
+    def publish(self, number: int, topic: str, content: Content, *, paced: bool) -> None:
         """Add a publication under an operation id, to the run at the end if it goes on with that."""
         if self._closed:
             return
         payload, headers, size = content
-        if pressing and not self._awake:
+        if not self._awake:
             message = Publish(number, paced, Publication(topic, payload, headers))
             if self.through(message, size):
                 return
         self._publish(number, topic, content, paced)
-        self._count_message(size, pressing=pressing, weight=1)
+        self._count_message(size, pressing=True, weight=1)
 
     def stream(self, number: int, topic: str, content: Content, paced: bool) -> None:  # noqa: FBT001 -- on the hot path
         """Do as :meth:`publish` for a publication that does not press."""

@@ -112,14 +112,6 @@ class Inlet:
             self.waiting += 1
         self.wake()
 
-    @property
-    def items(self) -> list[Publication | Lagged]:
-        """What waits, one by one."""
-        items: list[Publication | Lagged] = []
-        for item in self._items:
-            items += item.publications if isinstance(item, Run) else (item,)
-        return items[self._taken_of_run :]
-
     def take(self) -> Publication | Lagged:
         """Return the next item, which must be there, and give credit back if enough has come together."""
         if (part := self.take_of_run()) is not None:

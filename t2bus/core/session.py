@@ -118,11 +118,11 @@ class Session:
         """Stop waiting for an operation that may still be carried out."""
         self._pending.pop(operation, None)
 
-    def publish(self, topic: str, content: v.Content, done: Done, *, paced: bool = False, pressing: bool = True) -> int:
+    def publish(self, topic: str, content: v.Content, done: Done, *, paced: bool = False) -> int:
         """Publish; the outcome is the number of connections."""
         number = self._begin(done)
         self.counters.published += 1
-        self.outbox.publish(number, topic, content, paced=paced, pressing=pressing)
+        self.outbox.publish(number, topic, content, paced=paced)
         return number
 
     def stream(self, topic: str, content: v.Content, owner: Owner, paced: bool) -> None:  # noqa: FBT001 -- a keyword takes time for each message
