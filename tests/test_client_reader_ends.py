@@ -59,7 +59,7 @@ def silent_at_the_end(message: m.ClientMessage) -> Sequence[m.ServerMessage]:
 @pytest.mark.parametrize("answers", [True, False])
 async def test_closing_it_wakes_who_reads(what: str, answers: bool) -> None:
     """Who reads while it receives is told at once that another task closed it, though the bus may not answer."""
-    async with open_watched_client() as (client, bus), trio.open_nursery() as nursery:
+    async with open_watched_client() as (client, bus):
         bus.answer = answer if answers else silent_at_the_end
         is_told = trio.Event()
 
@@ -69,7 +69,7 @@ async def test_closing_it_wakes_who_reads(what: str, answers: bool) -> None:
             is_told.set()
 
         open_it: Any = client.subscribe_bytes if what == "subscription" else client.serve_bytes
-        async with open_it("x") as channel:
+        async with open_it("x") as channel, trio.open_nursery() as nursery:
             nursery.start_soon(run, channel, name=CALLER)
             await bus.until_led()
             nursery.start_soon(channel.aclose)
@@ -81,7 +81,7 @@ async def test_closing_it_wakes_who_reads(what: str, answers: bool) -> None:
 @pytest.mark.parametrize("what", ["subscription", "service"])
 async def test_closing_it_cancelled_wakes_who_reads(what: str) -> None:
     """Closing that is cancelled at once, with a bus that never answers, wakes who reads all the same."""
-    async with open_watched_client() as (client, bus), trio.open_nursery() as nursery:
+    async with open_watched_client() as (client, bus):
         bus.answer = silent_at_the_end
         ends: list[str] = []
 
@@ -91,7 +91,7 @@ async def test_closing_it_cancelled_wakes_who_reads(what: str) -> None:
             ends.append(what)
 
         open_it: Any = client.subscribe_bytes if what == "subscription" else client.serve_bytes
-        async with open_it("x") as channel:
+        async with open_it("x") as channel, trio.open_nursery() as nursery:
             for _ in range(1 if what == "subscription" else 3):
                 nursery.start_soon(run, channel)
             await bus.until_led()

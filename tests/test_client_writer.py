@@ -91,7 +91,7 @@ async def test_what_waits_goes_with_the_last_answer(mock_clock: trio.testing.Moc
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer, name=CALLER)
-        await settle()
+            await settle()
         assert [step.task for step in bus.tap.writes] == [CALLER]
         assert kinds(bus.tap.messages) == ["Respond", "Respond", "Credit"]
         assert client.statistics().outbox_bytes == 0
