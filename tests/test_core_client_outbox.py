@@ -312,6 +312,7 @@ def test_a_closed_outbox_drops_runs() -> None:
     owner.outbox.grant(7, 1, 1)
     owner.outbox.close()
     owner.publish()
+    owner.publish(pressing=True)
     owner.outbox.put(PING)
     owner.outbox.grant(7, 1, 1)
     assert (owner.outbox.gathered, owner.outbox.size, owner.wakes) == (0, 0, 1)
@@ -334,6 +335,7 @@ def test_nothing_follows_what_waits_when_it_is_shut() -> None:
     owner.outbox.put(m.Cancel(1))
     owner.outbox.grant(7, 1, 1)
     owner.publish()
+    owner.publish(pressing=True)
     assert (owner.outbox.take(), owner.outbox.has_room) == ([PING], False)
 
 
