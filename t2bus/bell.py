@@ -16,24 +16,23 @@ __all__ = ["Bell"]
 class Bell:
     """What one task waits for, and others ring. A ring that nobody waits for is not kept."""
 
-    task: trio.lowlevel.Task | None = field(default=None, init=False)
-    """Who waits."""
+    _task: trio.lowlevel.Task | None = field(default=None, init=False)
 
     # An interrupt between the two lines would leave a task here that does not wait.
     @trio.lowlevel.enable_ki_protection
     async def wait(self) -> None:
         """Wait for the next ring; a checkpoint."""
-        self.task = trio.lowlevel.current_task()
+        self._task = trio.lowlevel.current_task()
         await trio.lowlevel.wait_task_rescheduled(self._leave)
 
     def _leave(self, _: object) -> trio.lowlevel.Abort:
-        self.task = None
+        self._task = None
         return trio.lowlevel.Abort.SUCCEEDED
 
     @trio.lowlevel.enable_ki_protection
     def ring(self) -> None:
         """Wake the task that waits, if one does."""
-        task = self.task
+        task = self._task
         if task is not None:
-            self.task = None
+            self._task = None
             trio.lowlevel.reschedule(task)

@@ -71,7 +71,7 @@ class WatchedBus(trio.abc.Instrument):
     @property
     def is_led(self) -> bool:
         """Whether a call reads, and the client's task waits until it has left."""
-        return self.client._connection.reader._vacant.task is not None
+        return self.client._connection.reader._vacant._task is not None
 
     async def until_led(self) -> None:
         await settle()

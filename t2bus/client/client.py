@@ -20,6 +20,7 @@ from ..payload import decode, encode, encode_as
 from ..protocol import PublishProtocol, RequestProtocol
 from ..wire.compression import inflate
 from ..wire.messages import Response
+from ..wire.values import NO_HEADERS
 from .connection import Answer, Connection
 from .publisher import Publisher
 from .received import Received
@@ -233,10 +234,8 @@ class Client:
             response = connection.result(answer, Response)
         finally:
             session.end_request(operation)
-        answered, response_headers = response.payload, response.headers
-        if response_headers:
-            response_headers = dict(response_headers)
-        return answered if type(answered) is bytes else inflate(answered, session.welcome.frame), response_headers
+        response_headers = dict(response.headers) if response.headers else NO_HEADERS
+        return inflate(response.payload, session.welcome.frame), response_headers
 
     # --- serve
 

@@ -50,8 +50,7 @@ class Answer(Bell):
     def __call__(self, _operation: int, outcome: Outcome) -> None:
         """Give the outcome."""
         self.outcome = outcome
-        if self.task is not None:
-            self.ring()
+        self.ring()
 
     def is_given(self) -> bool:
         """Tell whether the outcome is there."""

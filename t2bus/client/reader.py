@@ -10,7 +10,7 @@ Whoever reads feeds all that came to the session, whomever it is for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import trio
 from attrs import define, field
@@ -18,6 +18,7 @@ from attrs import define, field
 from ..bell import Bell
 from ..errors import ProtocolViolation
 from ..wire.messages import Violation
+from .writer import PASSES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from .writer import Writer
 
 __all__ = ["Reader"]
-
-_PASSES: Final = 3
-"""Passes of the scheduler in which the next call is to come: to answer a request and wait for another takes two."""
 
 
 @define(eq=False, repr=False)
@@ -55,21 +53,14 @@ class Reader:
         """Read until the connection is lost; ``messages`` have come already."""
         try:
             self._feed(messages)
-        except ProtocolViolation as error:
-            self._lose(error)
-        self._is_taken = False
-        if self.transport.reads_now:
+            self._is_taken = False
             while self.session.closed is None:
-                await self._read()
-        else:
-            await self._receive()
-
-    async def _receive(self) -> None:
-        while self.session.closed is None:
-            try:
-                self._feed(await self.transport.receive())
-            except (trio.EndOfChannel, trio.BrokenResourceError, ProtocolViolation) as error:
-                self._lose(error)
+                if self.transport.reads_now:
+                    await self._read()
+                else:
+                    self._feed(await self.transport.receive())
+        except (trio.EndOfChannel, trio.BrokenResourceError, ProtocolViolation) as error:
+            self._lose(error)
 
     async def _read(self) -> None:
         while self._is_taken or self._patience:
@@ -87,7 +78,7 @@ class Reader:
             self._is_taken = False
         self._read_now()
         # A single call, which asks or answers one at a time, will soon wait for the next.
-        self._patience = _PASSES if self._parked <= 1 and self.session.is_quiet else 0
+        self._patience = PASSES if self._parked <= 1 and self.session.is_quiet else 0
 
     # An interrupt between two lines of it would leave a socket that nobody reads.
     @trio.lowlevel.enable_ki_protection
@@ -118,7 +109,7 @@ class Reader:
                     pass  # to look again, or for good: reading will tell
                 self._read_now()
                 # Whoever else waits is not to be kept waiting for another call of this one.
-                self._patience = 0 if self._parked + session.unanswered else _PASSES
+                self._patience = 0 if self._parked + session.unanswered else PASSES
             except trio.Cancelled:
                 # Somebody who tries again and again must not keep all others from what has come.
                 self._read_now()

@@ -82,8 +82,7 @@ class Request(Generic[Body, Result]):
         connection = self._connection
         session = connection.session
         content = session.content("", self._encode(response), headers)
-        if self._answered:
-            self._check_unanswered()
+        self._check_unanswered()
         await trio.lowlevel.checkpoint_if_cancelled()
         if not session.outbox.has_room:
             await self._wait_for_room()
@@ -202,8 +201,7 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
         pending = inlet.take()
         call = pending.call
         try:
-            payload = call.payload
-            body = self._decode(payload if type(payload) is bytes else inflate(payload, session.welcome.frame))
+            body = self._decode(inflate(call.payload, session.welcome.frame))
         except MalformedMessage as error:
             session.fail(inlet, pending, ErrorCode.MALFORMED_MESSAGE, _text(str(error), session.welcome.frame))
             return None

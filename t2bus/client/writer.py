@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..transport.transport import Transport
     from ..wire.messages import ClientMessage, ServerMessage
 
-__all__ = ["Writer"]
+__all__ = ["PASSES", "Writer"]
 
 _GATHER_TIME: Final = 0.002
 """Seconds for which publications are gathered."""
@@ -30,8 +30,8 @@ _GATHER_TIME: Final = 0.002
 _BUSY_TIME: Final = 0.02
 """Seconds for which they are gathered at most, if the bus has not answered what it was sent before."""
 
-_PASSES: Final = 3
-"""Passes of the scheduler in which the next one is to come: to answer a request and take the next one takes two."""
+PASSES: Final = 3
+"""Passes of the scheduler in which what often follows is to come: to answer a request and take the next takes two."""
 
 
 @define(eq=False, repr=False)
@@ -122,7 +122,7 @@ class Writer:
         now: until it has answered what it has, more are gathered.
         """
         before = outbox.gathered
-        for _ in range(_PASSES):
+        for _ in range(PASSES):
             await trio.lowlevel.checkpoint()
             if outbox.gathered != before:
                 break

@@ -110,13 +110,10 @@ class Outbox:
 
     def fits(self, size: int, count: int = 1) -> bool:
         """Tell whether a message of that size may be put, or a run of so many."""
-        total = self.total
         return (
             self._waiting + self._taken + size <= self.limit
             and self._count + count <= self._most
-            # The same of the total, which is asked for each message.
-            and total.used + size <= total.limit
-            and total.messages + count <= total.most
+            and self.total.fits(size, count)
         )
 
     def put(self, message: ServerMessage, size: int, count: int = 1) -> None:
@@ -131,8 +128,7 @@ class Outbox:
         self.total.messages += count
         self._messages.append(message)
         if not self._awake:
-            self._awake = True
-            self.wake()
+            self._rouse()
 
     def put_control(self, message: ServerMessage, text: str = "") -> None:
         """Add a message that may not be dropped; ``text`` is what it carries of free length."""

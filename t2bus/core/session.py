@@ -20,7 +20,7 @@ from attrs import define, field
 from .. import errors
 from ..wire import messages as m
 from ..wire import values as v
-from ..wire.compression import THRESHOLD, ZLIB
+from ..wire.compression import ZLIB
 from ..wire.native import VERSION
 from .content import check_topic, make_content
 from .flight import Flight
@@ -75,11 +75,6 @@ class Session:
 
     def content(self, topic: str, payload: bytes, headers: Mapping[str, str] | None) -> v.Content:
         """Return what :func:`make_content` does for this bus, and raise what it raises."""
-        if headers is None and type(payload) is bytes and (not self.compress or len(payload) <= THRESHOLD):
-            # The usual case, kept apart: it is as it is, unless it is too large.
-            size = v.AROUND + len(topic) + len(payload)
-            if size <= self.welcome.frame:
-                return payload, v.NO_HEADERS, size
         return make_content(topic, payload, headers, self.welcome.frame, compress=self.compress)
 
     def check_open(self) -> None:
@@ -96,7 +91,7 @@ class Session:
     @property
     def is_quiet(self) -> bool:
         """Whether at most one operation of this client waits for its answer, and no request for that of the program."""
-        if len(self._pending) + self._flight.count > 1:
+        if self.unanswered > 1:
             return False
         for service in self.services.values():  # noqa: SIM110 -- it is asked for each message, and any() takes longer
             if service.pending:
@@ -247,8 +242,7 @@ class Session:
             case m.Accepted():
                 self._accept(message)
             case m.Response():
-                if (done := self._pending.pop(message.request, None)) is not None:
-                    done(message.request, message)
+                self._resolve(message.request, message)
             case m.Refused():
                 error = message.code.error(message.text)
                 if not self._flight.refuse(message.id, error):

@@ -62,8 +62,8 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     _withheld: int = field(default=0, init=False)
     _decoder: FrameDecoder = field(init=False)
     _receive_size: int = field(init=False)
-    _writes_now: bool = field(init=False)
     _clock: trio.abc.Clock = field(factory=trio.lowlevel.current_clock, init=False)
+    """Asked for each read, without the calls that find it."""
     _socket: DirectSocket | None = field(init=False)
     """The socket of the stream, if it is nothing else."""
 
@@ -72,7 +72,6 @@ class FramedTransport(Transport[Incoming, Outgoing]):
         self._decoder = FrameDecoder(self.limit)
         self._receive_size = self.limit
         self._socket = DirectSocket(self.stream.socket) if isinstance(self.stream, trio.SocketStream) else None
-        self._find_out()
 
     async def receive(self) -> Sequence[Incoming]:
         """Return what one read brought, decoded; read on while that is no complete frame."""
@@ -102,7 +101,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
         """Read from the socket itself."""
         assert self._socket is not None
         try:
-            data = self._socket.receive_now(self._most if self._decoder.buffered else self._receive_size)
+            data = self._socket.receive_now(self._most)
         except trio.ClosedResourceError as error:
             raise trio.BrokenResourceError("the stream was closed") from error
         return () if data is None else self._take_in(data)
@@ -116,7 +115,10 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     @property
     def _most(self) -> int:
         """How many bytes to read."""
-        size, missing = self._receive_size, self._decoder.missing
+        size = self._receive_size
+        if not self._decoder.buffered:
+            return size
+        missing = self._decoder.missing
         return size if missing <= size else min(missing, max(size, _LONG_RECEIVE_SIZE))
 
     def _take_in(self, data: bytes) -> Sequence[Incoming]:
@@ -148,7 +150,6 @@ class FramedTransport(Transport[Incoming, Outgoing]):
         self._head = (self._head + data)[: HEADER_SIZE + 1]
         if len(self._head) > HEADER_SIZE:
             self.codec = self.choose(self._head[HEADER_SIZE:])
-            self._find_out()
             if self.codec.translator is not None:
                 self._decoder.limit = max(self.limit, self.first_frame)
                 self._receive_size = _RECEIVE_SIZE
@@ -172,7 +173,6 @@ class FramedTransport(Transport[Incoming, Outgoing]):
             raise trio.BrokenResourceError("the stream was closed") from error
         except trio.Cancelled:
             self._torn = True
-            self._find_out()
             raise
         finally:
             self.writing_since = None
@@ -180,12 +180,13 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     @property
     def can_send_now(self) -> bool:
         """On a plain socket; not for a peer whose messages may take long to encode."""
-        return self._writes_now and self.writing_since is None
-
-    def _find_out(self) -> None:
-        """Find out whether :meth:`send_now` can ever be called."""
-        codec = self.codec
-        self._writes_now = not (self._socket is None or codec is None or codec.may_inflate or self._torn)
+        return (
+            self._socket is not None
+            and self.writing_since is None
+            and not self._torn
+            and self.codec is not None
+            and not self.codec.may_inflate
+        )
 
     def send_now(self, messages: Sequence[Outgoing]) -> bool:
         """Write to the socket itself."""
@@ -241,7 +242,6 @@ class FramedTransport(Transport[Incoming, Outgoing]):
         self._receive_size = _RECEIVE_SIZE
         if not can_inflate and self.codec is not None:
             self.codec.inflate_limit = frame
-            self._find_out()
 
     async def end(self) -> None:
         """Close the sending side of a stream to a bus of the Rust crate, which knows no goodbye."""

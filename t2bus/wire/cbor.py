@@ -20,7 +20,7 @@ from ..errors import ProtocolViolation
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-__all__ = ["encode_head", "encode_text", "make_reader", "violation"]
+__all__ = ["WIDE", "encode_head", "encode_text", "make_reader", "violation"]
 
 _SHOWN: Final = 4
 """Bytes of a bad frame that its error shows: its kind. What follows may be a payload, which no log may hold."""
@@ -52,6 +52,9 @@ def violation(text: str, frame: bytes) -> ProtocolViolation:
     """Return the error that names a frame by its size and how it begins, which shows its kind."""
     return ProtocolViolation(f"{text} [{len(frame)} bytes: {frame[:_SHOWN].hex(' ')}]")
 
+
+WIDE: Final = 0x1B
+"""How a number of eight bytes begins."""
 
 _INLINE = 24
 """Numbers below this stand in the first byte of a CBOR item; 24 to 27 there say that 1, 2, 4 or 8 bytes follow."""

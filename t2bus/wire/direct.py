@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Any, Final, NoReturn
 
 from . import messages as m
+from .cbor import WIDE
 from .framing import Frame
 
 __all__ = ["FROM_BUS", "FROM_CLIENT", "Readers", "read"]
@@ -24,8 +25,6 @@ __all__ = ["FROM_BUS", "FROM_CLIENT", "Readers", "read"]
 Readers = Mapping[bytes, Callable[[Frame], m.ClientMessage | m.ServerMessage]]
 
 _NULL: Final = 0xF6
-_WIDE: Final = 0x1B
-"""How a number of eight bytes begins."""
 
 # What follows the first two bytes of each kind, as far as it is of a fixed length.
 _PUBLISH: Final = struct.Struct(">BQB")
@@ -44,7 +43,7 @@ def _decode_text(data: bytes) -> str:
 
 def _timeout(frame: Frame, mark: int, at: int) -> tuple[int, int]:
     """Return the time that this byte begins, and where it ends; ``at`` is the place behind that byte."""
-    if mark != _WIDE:
+    if mark != WIDE:
         raise ValueError
     return int.from_bytes(frame[at : at + 8], "big"), at + 8
 
@@ -85,14 +84,14 @@ def _topic_and_payload(frame: Frame, at: int) -> tuple[str, bytes]:
 
 def _publish(frame: Frame) -> m.Publish:
     wide, number, paced = _PUBLISH.unpack(frame[2:12])
-    if wide != _WIDE or paced & 0xFE != 0xF4:
+    if wide != WIDE or paced & 0xFE != 0xF4:
         raise ValueError
     return m.Publish(number, paced == 0xF5, m.Publication(*_topic_and_payload(frame, 12)))
 
 
 def _request(frame: Frame) -> m.Request:
     wide, number, mark = _REQUEST.unpack(frame[2:12])
-    if wide != _WIDE:
+    if wide != WIDE:
         raise ValueError
     timeout, at = (None, 12) if mark == _NULL else _timeout(frame, mark, 12)
     return m.Request(number, timeout, *_topic_and_payload(frame, at))
@@ -100,21 +99,21 @@ def _request(frame: Frame) -> m.Request:
 
 def _respond(frame: Frame) -> m.Respond:
     wide, number = _RESPOND.unpack(frame[2:11])
-    if wide != _WIDE:
+    if wide != WIDE:
         raise ValueError
     return m.Respond(number, _payload(frame, 11))
 
 
 def _deliver(frame: Frame) -> m.Deliver:
     one, wide, number = _DELIVER.unpack(frame[2:12])
-    if one != 0x81 or wide != _WIDE:
+    if one != 0x81 or wide != WIDE:
         raise ValueError
     return m.Deliver((number,), m.Publication(*_topic_and_payload(frame, 12)))
 
 
 def _call(frame: Frame) -> m.Call:
     kind, wide, number, wide_too, service, mark = _CALL.unpack(frame[2:22])
-    if kind != 24 or not wide == wide_too == _WIDE:
+    if kind != 24 or not wide == wide_too == WIDE:
         raise ValueError
     timeout, at = (None, 22) if mark == _NULL else _timeout(frame, mark, 22)
     return m.Call(number, service, timeout, *_topic_and_payload(frame, at))
@@ -122,7 +121,7 @@ def _call(frame: Frame) -> m.Call:
 
 def _response(frame: Frame) -> m.Response:
     kind, wide, number = _RESPONSE.unpack(frame[2:12])
-    if kind != 26 or wide != _WIDE:
+    if kind != 26 or wide != WIDE:
         raise ValueError
     return m.Response(number, _payload(frame, 12))
 

@@ -17,7 +17,7 @@ import cbor2
 
 from . import messages as m
 from . import values as v
-from .cbor import encode_head, encode_text
+from .cbor import WIDE, encode_head, encode_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -31,17 +31,14 @@ _CALL = struct.Struct(">BHBQBQ")
 _RESPONSE = struct.Struct(">BHBQ")
 """How a message begins: array, kind, ids."""
 
-_WIDE = 0x1B
-"""How a number of eight bytes begins. Ids and times are written so where a reader should not have to look for the place
-behind them (:mod:`.direct`)."""
 _WIDE_NUMBER = struct.Struct(">BQ")
-_NULL = b"\xf6"
+"""Ids and times are written so where a reader should not have to look for the place behind them (:mod:`.direct`)."""
 _ONE_ID = struct.Struct(">BBQ")
 
 
 @lru_cache(maxsize=1024)
 def _encode_ids(ids: tuple[int, ...]) -> bytes:
-    return _ONE_ID.pack(0x81, _WIDE, *ids) if len(ids) == 1 else cbor2.dumps(ids)
+    return _ONE_ID.pack(0x81, WIDE, *ids) if len(ids) == 1 else cbor2.dumps(ids)
 
 
 _payload_head = lru_cache(maxsize=1024)(partial(encode_head, 2))
@@ -80,7 +77,7 @@ def _encode_publish(message: m.Publish) -> Parts:
     first, *rest = _tail(message.publication)
     array = 0x86 if message.publication.headers else 0x85
     size = 12 + len(first) + sum(map(len, rest))
-    return _PUBLISH.pack(size, array, 5, 0x1B, message.id, 0xF5 if message.paced else 0xF4) + first, *rest
+    return _PUBLISH.pack(size, array, 5, WIDE, message.id, 0xF5 if message.paced else 0xF4) + first, *rest
 
 
 def _encode_deliver(message: m.Deliver) -> Parts:
@@ -113,6 +110,10 @@ def _encode_run(elements: Sequence[object], run: m.Run) -> Parts:
     return (_FRAME.pack(len(head) + len(tail)) + head + tail,)
 
 
+def _encode_time(timeout: int | None) -> bytes:
+    return b"\xf6" if timeout is None else _WIDE_NUMBER.pack(WIDE, timeout)
+
+
 def _carry(start: bytes, payload: v.Payload, headers: v.Headers) -> Parts:
     """Return the frame of a message that begins so and ends in a payload, and headers if there are any."""
     if type(payload) is bytes and len(payload) <= _KEPT and not headers:
@@ -126,25 +127,23 @@ def _carry(start: bytes, payload: v.Payload, headers: v.Headers) -> Parts:
 
 
 def _encode_request(message: m.Request) -> Parts:
-    start = _REQUEST.pack(0x86 if message.headers else 0x85, 8, _WIDE, message.id)
-    time = _NULL if message.timeout is None else _WIDE_NUMBER.pack(_WIDE, message.timeout)
-    return _carry(start + time + encode_text(message.topic), message.payload, message.headers)
+    start = _REQUEST.pack(0x86 if message.headers else 0x85, 8, WIDE, message.id)
+    return _carry(start + _encode_time(message.timeout) + encode_text(message.topic), message.payload, message.headers)
 
 
 def _encode_respond(message: m.Respond) -> Parts:
-    start = _RESPOND.pack(0x84 if message.headers else 0x83, 10, _WIDE, message.call)
+    start = _RESPOND.pack(0x84 if message.headers else 0x83, 10, WIDE, message.call)
     return _carry(start, message.payload, message.headers)
 
 
 def _encode_call(message: m.Call) -> Parts:
     array = 0x87 if message.headers else 0x86
-    start = _CALL.pack(array, 0x1818, _WIDE, message.id, _WIDE, message.service)
-    time = _NULL if message.timeout is None else _WIDE_NUMBER.pack(_WIDE, message.timeout)
-    return _carry(start + time + encode_text(message.topic), message.payload, message.headers)
+    start = _CALL.pack(array, 0x1818, WIDE, message.id, WIDE, message.service)
+    return _carry(start + _encode_time(message.timeout) + encode_text(message.topic), message.payload, message.headers)
 
 
 def _encode_response(message: m.Response) -> Parts:
-    start = _RESPONSE.pack(0x84 if message.headers else 0x83, 0x181A, _WIDE, message.request)
+    start = _RESPONSE.pack(0x84 if message.headers else 0x83, 0x181A, WIDE, message.request)
     return _carry(start, message.payload, message.headers)
 
 
