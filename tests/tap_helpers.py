@@ -29,8 +29,11 @@ Kind = TypeVar("Kind")
 HELLO = m.Hello(native.VERSION, "a test", ("zlib",))
 """Nothing has to be inflated for this peer, which would be left to the writer."""
 
-READER, WRITER = "_serve_stream", "_write"
-"""How the tasks of a bus's connection are called; the writer of a client has the same name."""
+READER, WRITER = "_read", "_serve_stream"
+"""How the tasks of a bus's connection are called: the one that writes is the one that let the client in."""
+
+CLIENT_WRITER = "_write"
+"""How that of a client is called."""
 
 
 def publication(number: int, size: int = 10) -> m.Publish:

@@ -15,7 +15,7 @@ import t2bus
 from bus_helpers import WELCOME, Site, open_fake_bus, open_site, settle, wait_until
 from t2bus.wire import messages as m
 from t2bus.wire import native
-from tap_helpers import WRITER
+from tap_helpers import CLIENT_WRITER
 from tls_helpers import open_tls_site
 from watched_bus import CALLER, SILENT, TASK, call, delivery, open_watched_client
 
@@ -105,7 +105,7 @@ async def test_the_writer_finishes_what_is_larger_than_the_socket(count: int) ->
             nursery.start_soon(client.publish_bytes, "x", bytes(900_000), name=CALLER)
         await wait_until(lambda: len(bus.tap.of_kind(m.Publish)) == count)
         await settle()
-        assert {step.task for step in bus.tap.writes} == {WRITER}
+        assert {step.task for step in bus.tap.writes} == {CLIENT_WRITER}
         assert client.statistics().outbox_bytes == 0
         assert client._connection.transport.writing_since is None
         bus.tap.steps.clear()

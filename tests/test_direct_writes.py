@@ -13,6 +13,7 @@ import t2bus
 from bus_helpers import open_site, settle, wait_until
 from t2bus.wire import messages as m
 from tap_helpers import (
+    CLIENT_WRITER,
     HELLO,
     READER,
     WRITER,
@@ -207,7 +208,7 @@ async def test_a_client_gathers_what_it_says_together() -> None:
         for _ in range(64):
             nursery.start_soon(request, client, name=CALLER)
         await settle()
-        assert [(step.task, len(step.messages)) for step in tap.writes] == [(CALLER, 1), (WRITER, 63)]
+        assert [(step.task, len(step.messages)) for step in tap.writes] == [(CALLER, 1), (CLIENT_WRITER, 63)]
         nursery.cancel_scope.cancel()
 
 
@@ -268,7 +269,7 @@ async def test_an_answer_does_not_wait_for_others(mock_clock: trio.testing.MockC
     async with open_tapped_client() as (client, tap), open_service(tap, client, 3) as requests:
         await requests[1].respond(b"a")
         await settle()
-        assert [(step.task, step.messages) for step in tap.writes] == [(WRITER, [m.Respond(1, b"a")])]
+        assert [(step.task, step.messages) for step in tap.writes] == [(CLIENT_WRITER, [m.Respond(1, b"a")])]
 
 
 @pytest.mark.parametrize("count", [1, 2])

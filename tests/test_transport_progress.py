@@ -54,6 +54,6 @@ async def test_what_the_peer_has_not_taken_is_known() -> None:
         assert direct.unsent() == 0
         direct.send_now([bytes(WIDE)])
         assert (direct.unsent() or 0) > 0
-        pair.near.close()
+        direct.close()
         assert direct.unsent() is None
     await trio.lowlevel.checkpoint()

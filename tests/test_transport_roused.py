@@ -86,6 +86,7 @@ async def test_rousing_where_nobody_waits(pair: Pair) -> None:
     transport = connect(trio.SocketStream(pair.near))
     await transport.aclose()
     transport.rouse()
+    pair.direct.close()
     with pytest.raises(trio.ClosedResourceError):
         pair.direct.rouse()
 
@@ -111,7 +112,7 @@ CALLS: dict[str, Callable[[DirectSocket], object]] = {
 @pytest.mark.parametrize("name", CALLS)
 async def test_a_closed_socket_is_closed(pair: Pair, name: str) -> None:
     """Reading or writing now on a socket that was closed here says so, and waiting for it as well."""
-    await trio.SocketStream(pair.near).aclose()
+    pair.direct.close()
     with pytest.raises(trio.ClosedResourceError):
         CALLS[name](pair.direct)
     with pytest.raises(trio.ClosedResourceError):

@@ -266,7 +266,7 @@ CALLS: dict[str, Callable[[DirectSocket], Awaitable[object]]] = {
 async def test_a_closed_socket_cannot_be_waited_for(pair: Pair, call: str) -> None:
     """After the stream was closed here waiting says so, whatever had come before."""
     pair.far.send(b"unread")
-    await trio.SocketStream(pair.near).aclose()
+    pair.direct.close()
     with pytest.raises(trio.ClosedResourceError):
         await CALLS[call](pair.direct)
 
@@ -274,7 +274,7 @@ async def test_a_closed_socket_cannot_be_waited_for(pair: Pair, call: str) -> No
 @pytest.mark.parametrize("buffers", [[b"x"], [b"x", b"y"]])
 async def test_a_closed_socket_cannot_be_written(pair: Pair, buffers: list[bytes]) -> None:
     """After the stream was closed here writing says so."""
-    await trio.SocketStream(pair.near).aclose()
+    pair.direct.close()
     with pytest.raises(trio.ClosedResourceError):
         pair.direct.send_now(buffers)
 
@@ -292,7 +292,7 @@ async def test_closing_wakes_who_waits(call: str) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(wait)
             await trio.testing.wait_all_tasks_blocked()
-            await trio.SocketStream(pair.near).aclose()
+            pair.direct.close()
 
 
 async def test_nobody_elses_descriptor_is_read(pair: Pair) -> None:
@@ -300,7 +300,7 @@ async def test_nobody_elses_descriptor_is_read(pair: Pair) -> None:
     number = pair.near.fileno()
 
     def replace() -> None:
-        pair.near.close()
+        pair.direct.close()
         other = os.open("/dev/zero", os.O_RDONLY)
         if other != number:
             os.dup2(other, number)

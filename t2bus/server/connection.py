@@ -131,19 +131,9 @@ class Connection:
         else:
             self._liveness = Liveness(math.inf, _T2_SILENCE, trio.current_time())
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._write, link)
-            try:
-                await self._read(link, rest)
-            except ProtocolViolation as error:
-                self.router.counters.violations += 1
-                self._reason = str(error)
-                link.outbox.put_control(m.Violation(self._reason), self._reason)
-                self.finish()
-                with trio.move_on_after(_LAST_WORDS):
-                    await self._finished.wait()
-            except (trio.BrokenResourceError, trio.EndOfChannel):
-                self._reason = self._reason or "the peer closed it"
-            nursery.cancel_scope.cancel()
+            # A task goes through all its callers whenever it goes on. Reading does so the most often: it has none.
+            nursery.start_soon(self._read, link, rest, nursery.cancel_scope)
+            await self._write(link)
 
     async def _shake_hands(self) -> tuple[Link, Sequence[m.ClientMessage]]:
         """Return the connection's place in the router, and what came with the HELLO: a wire without one has begun."""
@@ -173,18 +163,30 @@ class Connection:
         with trio.move_on_after(_LAST_WORDS):
             await self.transport.send([m.Violation(reason)])
 
-    async def _read(self, link: Link, messages: Sequence[m.ClientMessage]) -> None:
+    async def _read(self, link: Link, messages: Sequence[m.ClientMessage], scope: trio.CancelScope) -> None:
+        """Read until the peer ends the connection, or breaks a rule of the wire, then cancel the scope."""
         receive, feed = self.transport.receive, self.router.feed
-        while True:
-            # Once the goodbye is said nothing that comes can be answered; only the peer's end is awaited.
-            if not self._finishing:
-                now = self.transport.read_at
-                if len(messages) == 1 and not isinstance(messages[0], m.PublishRun):
-                    self._feed_alone(link, messages[0], now)
-                else:
-                    for message in messages:
-                        feed(link, message, now)
-            messages = await receive()
+        try:
+            while True:
+                # Once the goodbye is said nothing that comes can be answered; only the peer's end is awaited.
+                if not self._finishing:
+                    now = self.transport.read_at
+                    if len(messages) == 1 and not isinstance(messages[0], m.PublishRun):
+                        self._feed_alone(link, messages[0], now)
+                    else:
+                        for message in messages:
+                            feed(link, message, now)
+                messages = await receive()
+        except ProtocolViolation as error:
+            self.router.counters.violations += 1
+            self._reason = str(error)
+            link.outbox.put_control(m.Violation(self._reason), self._reason)
+            self.finish()
+            with trio.move_on_after(_LAST_WORDS):
+                await self._finished.wait()
+        except (trio.BrokenResourceError, trio.EndOfChannel):
+            self._reason = self._reason or "the peer closed it"
+        scope.cancel()
 
     def _feed_alone(self, link: Link, message: m.ClientMessage, now: float) -> None:
         """Feed a message and write what comes of it."""

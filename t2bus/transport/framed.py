@@ -101,7 +101,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
         """Read from the socket itself."""
         assert self._socket is not None
         try:
-            data = self._socket.receive_now(self._most)
+            data = self._socket.receive_now(self._most if self._decoder.buffered else self._receive_size)
         except trio.ClosedResourceError as error:
             raise trio.BrokenResourceError("the stream was closed") from error
         return () if data is None else self._take_in(data)
@@ -115,10 +115,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     @property
     def _most(self) -> int:
         """How many bytes to read."""
-        size = self._receive_size
-        if not self._decoder.buffered:
-            return size
-        missing = self._decoder.missing
+        size, missing = self._receive_size, self._decoder.missing
         return size if missing <= size else min(missing, max(size, _LONG_RECEIVE_SIZE))
 
     def _take_in(self, data: bytes) -> Sequence[Incoming]:
@@ -180,12 +177,15 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     @property
     def can_send_now(self) -> bool:
         """On a plain socket; not for a peer whose messages may take long to encode."""
+        codec = self.codec
         return (
-            self._socket is not None
-            and self.writing_since is None
+            self.writing_since is None
+            and self._socket is not None
             and not self._torn
-            and self.codec is not None
-            and not self.codec.may_inflate
+            and codec is not None
+            # Codec.may_inflate, without the call: each takes time for a message that comes alone.
+            and codec.inflate_limit is None
+            and codec.translator is None
         )
 
     def send_now(self, messages: Sequence[Outgoing]) -> bool:
@@ -200,6 +200,9 @@ class FramedTransport(Transport[Incoming, Outgoing]):
             written = self._socket.send_now(buffers) if buffers else 0
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             written = 0  # send will meet it again
+        if len(buffers) == 1 and written == len(buffers[0]):
+            # Nearly always, kept apart.
+            return True
         buffers = drop(buffers, written)
         if not buffers:
             return True
@@ -261,4 +264,6 @@ class FramedTransport(Transport[Incoming, Outgoing]):
 
     async def aclose(self) -> None:
         """Close the stream."""
+        if self._socket is not None:
+            self._socket.close()
         await self.stream.aclose()

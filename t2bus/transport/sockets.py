@@ -15,7 +15,7 @@ import termios
 from typing import TYPE_CHECKING, Final
 
 import trio
-from attrs import frozen
+from attrs import define, field
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -28,11 +28,22 @@ _MOST_BUFFERS: Final = 1024
 _INT: Final = struct.Struct("i")
 
 
-@frozen
+@define(eq=False, repr=False)
 class DirectSocket:
-    """Reads and writes the socket of a stream, which goes on to own it. One task may read while another writes."""
+    """Reads and writes a socket that it owns: :meth:`close` closes it. One task may read while another writes."""
 
     _socket: trio.socket.SocketType
+    _number: int = field(init=False)
+    """The descriptor, -1 once the socket is closed. Asking the socket for it takes two calls for each message."""
+
+    def __attrs_post_init__(self) -> None:
+        """Keep the number."""
+        self._number = self._socket.fileno()
+
+    def close(self) -> None:
+        """Close the socket. Its number may be another's at once, and whoever waits for it is woken."""
+        self._number = -1
+        self._socket.close()
 
     async def receive(self, most: int) -> bytes:
         """Return what has come, or wait for it; nothing when the peer has closed its end. Always a checkpoint.
@@ -64,7 +75,7 @@ class DirectSocket:
         Raises: as :meth:`receive`.
         """
         try:
-            return os.read(self._socket.fileno(), most)
+            return os.read(self._number, most)
         except BlockingIOError:
             return None
         except OSError as error:
@@ -77,8 +88,8 @@ class DirectSocket:
         """
         try:
             if len(buffers) == 1:
-                return os.write(self._socket.fileno(), buffers[0])
-            return os.writev(self._socket.fileno(), buffers[:_MOST_BUFFERS])
+                return os.write(self._number, buffers[0])
+            return os.writev(self._number, buffers[:_MOST_BUFFERS])
         except BlockingIOError:
             return 0
         except OSError as error:
@@ -86,7 +97,7 @@ class DirectSocket:
 
     def _what_is_wrong(self, error: OSError) -> trio.BrokenResourceError | trio.ClosedResourceError:
         # A socket that is closed has no number, and nothing can be read from or written to none.
-        if self._socket.fileno() < 0:
+        if self._number < 0:
             return trio.ClosedResourceError("the stream was closed")
         return trio.BrokenResourceError(f"the connection broke: {error}")
 
@@ -104,23 +115,20 @@ class DirectSocket:
     def unsent(self) -> int | None:
         """Return what the kernel keeps of what was written, until the peer takes it; None where it does not tell."""
         try:
-            answer: bytes = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(_INT.size))
+            answer: bytes = fcntl.ioctl(self._number, termios.TIOCOUTQ, bytes(_INT.size))
         except (OSError, ValueError):
             return None
         return int(_INT.unpack(answer)[0])
 
     def _fileno(self) -> int:
         """Return the descriptor now: it may be another's after any wait."""
-        number = self._socket.fileno()
-        if number < 0:
+        if self._number < 0:
             raise trio.ClosedResourceError("the stream was closed")
-        return number
+        return self._number
 
 
 def drop(buffers: Sequence[bytes | memoryview], count: int) -> list[bytes | memoryview]:
     """Return what is left of the buffers without that many bytes at their beginning. Nothing is copied."""
-    if len(buffers) == 1 and count == len(buffers[0]):
-        return []
     for place, buffer in enumerate(buffers):
         if count < len(buffer):
             return [memoryview(buffer)[count:], *buffers[place + 1 :]] if count else list(buffers[place:])

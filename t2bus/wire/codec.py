@@ -71,11 +71,11 @@ class Codec(Generic[Incoming, Outgoing]):
         Each piece is for one write, small ones as one part, large ones in several. A message that has to be inflated
         ends a piece: what waits is bounded as it is, and may be a thousand times as much. So does one that is large.
         """
-        may_inflate = self.may_inflate
+        may_inflate, encode = self.may_inflate, self._encoder()
         piece: list[bytes] = []
         count = size = 0
         for message in messages:
-            parts = self._encode_one(message)
+            parts = encode(message)
             piece += parts
             count += len(message.run.payloads) if type(message) in _RUNS else 1  # type: ignore[union-attr]
             size += len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
@@ -92,14 +92,17 @@ class Codec(Generic[Incoming, Outgoing]):
 
     def encode_parts(self, messages: Sequence[Outgoing]) -> Sequence[bytes]:
         """Return the parts that :meth:`encode` joins."""
+        encode = self._encoder()
         if len(messages) == 1:
-            return self._encode_one(messages[0])
-        return [part for message in messages for part in self._encode_one(message)]
+            return encode(messages[0])
+        return [part for message in messages for part in encode(message)]
 
-    def _encode_one(self, message: Outgoing) -> Sequence[bytes]:
-        if self.inflate_limit is not None and self.translator is None:
-            message = _inflated(message, self.inflate_limit)
-        return self.encode_one(message)
+    def _encoder(self) -> Callable[[Outgoing], Sequence[bytes]]:
+        """Return what encodes a message for this peer as it is known now."""
+        encode, limit = self.encode_one, self.inflate_limit
+        if limit is None or self.translator is not None:
+            return encode
+        return lambda message: encode(_inflated(message, limit))
 
 
 def codec_for_client(first_frame: bytes, frame: int = FRAME) -> Codec[m.ClientMessage, m.ServerMessage]:
