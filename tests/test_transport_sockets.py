@@ -277,6 +277,7 @@ async def test_a_closed_socket_cannot_be_written(pair: Pair, buffers: list[bytes
     pair.direct.close()
     with pytest.raises(trio.ClosedResourceError):
         pair.direct.send_now(buffers)
+    await trio.lowlevel.checkpoint()
 
 
 @pytest.mark.parametrize("call", CALLS)
