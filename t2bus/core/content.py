@@ -37,11 +37,6 @@ def make_content(
       MessageTooLarge: together they are more than ``most`` bytes of a frame.
 
     """
-    if type(payload) is bytes and not headers and not compress:
-        # The usual case, kept apart.
-        size = v.AROUND + len(topic) + len(payload)
-        if size <= most:
-            return payload, v.NO_HEADERS, size
     if not isinstance(payload, bytes):
         raise TypeError(f"a payload is bytes, not {type(payload).__name__}")
     sent: v.Headers = v.NO_HEADERS

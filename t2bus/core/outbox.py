@@ -110,13 +110,10 @@ class Outbox:
 
     def fits(self, size: int, count: int = 1) -> bool:
         """Tell whether a message of that size may be put, or a run of so many."""
-        total = self.total
-        # With Budget.fits spelled out: it is asked for every message.
         return (
             self._waiting + self._taken + size <= self.limit
             and self._count + count <= self._most
-            and total.used + size <= total.limit
-            and total.messages + count <= total.most
+            and self.total.fits(size, count)
         )
 
     def put(self, message: ServerMessage, size: int, count: int = 1) -> None:

@@ -91,7 +91,7 @@ class Session:
     @property
     def is_quiet(self) -> bool:
         """Whether at most one operation of this client waits for its answer, and no request for that of the program."""
-        if len(self._pending) + self._flight.count > 1:
+        if self.unanswered > 1:
             return False
         for service in self.services.values():  # noqa: SIM110 -- it is asked for each message, and any() takes longer
             if service.pending:

@@ -165,18 +165,10 @@ class Connection:
 
     async def _read(self, link: Link, messages: Sequence[m.ClientMessage], scope: trio.CancelScope) -> None:
         """Read until the peer ends the connection, or breaks a rule of the wire, then cancel the scope."""
-        receive, feed = self.transport.receive, self.router.feed
         try:
             while True:
-                # Once the goodbye is said nothing that comes can be answered; only the peer's end is awaited.
-                if not self._finishing:
-                    now = self.transport.read_at
-                    if len(messages) == 1 and not isinstance(messages[0], m.PublishRun):
-                        self._feed_alone(link, messages[0], now)
-                    else:
-                        for message in messages:
-                            feed(link, message, now)
-                messages = await receive()
+                self._feed(link, messages)
+                messages = await self.transport.receive()
         except ProtocolViolation as error:
             self.router.counters.violations += 1
             self._reason = str(error)
@@ -188,11 +180,19 @@ class Connection:
             self._reason = self._reason or "the peer closed it"
         scope.cancel()
 
-    def _feed_alone(self, link: Link, message: m.ClientMessage, now: float) -> None:
-        """Feed a message and write what comes of it."""
+    def _feed(self, link: Link, messages: Sequence[m.ClientMessage]) -> None:
+        """Feed what one read brought; what comes of a message that came alone is written too."""
+        if self._finishing:
+            # Once the goodbye is said nothing that comes can be answered; only the peer's end is awaited.
+            return
+        now = self.transport.read_at
+        if len(messages) != 1 or isinstance(messages[0], m.PublishRun):
+            for message in messages:
+                self.router.feed(link, message, now)
+            return
         self.round.is_open = True
         try:
-            self.router.feed(link, message, now)
+            self.router.feed(link, messages[0], now)
         finally:
             self.round.is_open = False
             woken, self.round.woken = self.round.woken, []

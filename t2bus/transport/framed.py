@@ -177,15 +177,12 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     @property
     def can_send_now(self) -> bool:
         """On a plain socket; not for a peer whose messages may take long to encode."""
-        codec = self.codec
         return (
-            self.writing_since is None
-            and self._socket is not None
+            self._socket is not None
+            and self.writing_since is None
             and not self._torn
-            and codec is not None
-            # Codec.may_inflate, without the call: each takes time for a message that comes alone.
-            and codec.inflate_limit is None
-            and codec.translator is None
+            and self.codec is not None
+            and not self.codec.may_inflate
         )
 
     def send_now(self, messages: Sequence[Outgoing]) -> bool:

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from .. import errors
 
-__all__ = ["AROUND", "NO_HEADERS", "Content", "Deflated", "ErrorCode", "Headers", "Payload", "size_in_frame", "size_of"]
+__all__ = ["NO_HEADERS", "Content", "Deflated", "ErrorCode", "Headers", "Payload", "size_in_frame", "size_of"]
 
 Headers = Mapping[str, str]
 NO_HEADERS: Headers = MappingProxyType({})
@@ -74,7 +74,7 @@ Payload = bytes | Deflated
 Content = tuple[Payload, Headers, int]
 """A payload and headers as they travel, and what they count for."""
 
-AROUND = 64
+_AROUND = 64
 """Bytes of a frame around topic, payload and headers, at most."""
 
 _AROUND_HEADER = 10
@@ -93,4 +93,4 @@ def size_of(topic: str, payload: Payload, headers: Headers) -> int:
 
 def size_in_frame(topic: str, payload: Payload, headers: Headers) -> int:
     """Return the bytes that a message's frame takes at most, the subscription ids of a delivery aside."""
-    return AROUND + size_of(topic, payload, headers) + _AROUND_HEADER * len(headers)
+    return _AROUND + size_of(topic, payload, headers) + _AROUND_HEADER * len(headers)
