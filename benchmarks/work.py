@@ -60,7 +60,10 @@ class Work:
 
 @attrs.define(eq=False)
 class Meter:
-    """Looks at each received message, and keeps when the first and the last of them came."""
+    """Looks at each received message, and keeps when the first and the last of them came.
+
+    The times are seconds of the wall clock, which is the one that all processes have in common.
+    """
 
     size: int
     taken: int = 0
@@ -72,15 +75,15 @@ class Meter:
         if size != self.size:
             raise AssertionError(f"a message of {size} bytes, not {self.size}")
         if not self.taken:
-            self._first = time.perf_counter()
+            self._first = time.time()
         self.taken += 1
 
     def stop(self) -> None:
         """Say that one subscriber has all it waits for."""
-        self._last = time.perf_counter()
+        self._last = time.time()
 
     def report(self) -> None:
-        say({"seconds": self._last - self._first, "taken": self.taken})
+        say({"first": self._first, "last": self._last, "taken": self.taken})
 
 
 def ready(address: str = "") -> None:

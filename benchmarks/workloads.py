@@ -41,35 +41,35 @@ _SIZES: Final = {100: 100_000, 1_000: 60_000, 16_000: 10_000, 256_000: 2_000}
 """Sizes of payloads, and the messages of one measurement."""
 
 
-def _spread(work: Work, subscribers: int = 1) -> tuple[Work, Work]:
-    """Split the work between publishers and subscribers."""
-    return work, attrs.evolve(work, connections=subscribers)
+def deliver(peer: p.Peer, publish: Work, subscribe: Work, processes: int = 1) -> dict[str, float]:
+    """Publish once, and return the deliveries per second, from the first to the last that was taken.
 
-
-def deliver(peer: p.Peer, publish: Work, subscribe: Work) -> dict[str, float]:
-    """Publish once, and return the deliveries per second, from the first to the last that was taken."""
+    Each of the subscribing processes does the work of ``subscribe``.
+    """
     with peer.open() as address, ExitStack() as stack:
-        subscriber = stack.enter_context(peer.start("subscribe", address, subscribe))
-        subscriber.wait_until_ready()
+        subscribers = [stack.enter_context(peer.start("subscribe", address, subscribe)) for _ in range(processes)]
+        for subscriber in subscribers:
+            subscriber.wait_until_ready()
         publisher = stack.enter_context(peer.start("publish", address, publish))
         try:
-            taken = subscriber.result()
+            results = [subscriber.result() for subscriber in subscribers]
         except Failed:
             # A publisher that failed explains a subscriber that waits.
             publisher.check()
             raise
-        wanted = subscribe.count * subscribe.connections
-        accepted = publisher.result().get("accepted", wanted)
-        if accepted != wanted or taken["taken"] != wanted:
-            raise Failed(f"accepted {accepted} and taken {taken['taken']} of {wanted}")
-        return {"rate": (wanted - 1) / taken["seconds"]}
+        wanted = subscribe.count * subscribe.connections * processes
+        accepted, taken = publisher.result().get("accepted", wanted), sum(result["taken"] for result in results)
+        if accepted != wanted or taken != wanted:
+            raise Failed(f"accepted {accepted} and taken {taken} of {wanted}")
+        seconds = max(result["last"] for result in results) - min(result["first"] for result in results)
+        return {"rate": (wanted - 1) / seconds}
 
 
-def _compare(peers: Sequence[p.Peer], publish: Work, subscribe: Work) -> Mapping[str, Measure]:
+def _compare(peers: Sequence[p.Peer], publish: Work, subscribe: Work, processes: int = 1) -> Mapping[str, Measure]:
     measures = {}
     for peer in peers:
         suited = peer.suit(publish)
-        measures[peer.name] = partial(deliver, peer, suited, attrs.evolve(subscribe, count=suited.count))
+        measures[peer.name] = partial(deliver, peer, suited, attrs.evolve(subscribe, count=suited.count), processes)
     return measures
 
 
@@ -90,10 +90,12 @@ def one_to_one() -> Iterator[Case]:
 
 
 def fan_out() -> Iterator[Case]:
-    """One publisher to fifty subscribers, each with a connection of its own, all in one process."""
-    publish, subscribe = _spread(Work(count=4_000, size=100, flight=_WINDOW), 50)
+    """One publisher to fifty subscribers, each with a connection of its own, in one process and in two."""
     systems = [p.T2BUS, p.NATS, p.REDIS, p.MOSQUITTO, p.RUST]
-    yield Case("1:50, 100 B", _RATE, _compare(systems, publish, subscribe))
+    publish = Work(count=4_000, size=100, flight=_WINDOW)
+    for processes, named in ((1, ""), (2, ", two processes")):
+        subscribe = attrs.evolve(publish, connections=50 // processes)
+        yield Case(f"1:50, 100 B{named}", _RATE, _compare(systems, publish, subscribe, processes))
 
 
 def fan_in() -> Iterator[Case]:

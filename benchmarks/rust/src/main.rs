@@ -6,7 +6,7 @@
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::{env, io::Write as _, path::PathBuf, sync::Arc, sync::Mutex, time::Instant};
+use std::{env, io::Write as _, path::PathBuf, sync::Arc, sync::Mutex, time::Instant, time::SystemTime};
 use t2_bus::prelude::{BusResult, Client, RequestProtocol};
 
 const SERVICE: &str = "one";
@@ -81,10 +81,15 @@ async fn main() -> BusResult<()> {
     }
 }
 
+/// Seconds of the wall clock, which is the one that all processes have in common.
+fn now() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("the clock is set").as_secs_f64()
+}
+
 /// The times of the first message and the last one that any of the subscribers took.
 async fn subscribe(address: &str, work: Work) -> BusResult<()> {
     let clients = connect_all(address, work.connections).await?;
-    let span: Arc<Mutex<Option<(Instant, Instant)>>> = Arc::default();
+    let span: Arc<Mutex<Option<(f64, f64)>>> = Arc::default();
     let mut tasks = Vec::new();
     for client in &clients {
         let mut messages = client.subscribe_bytes(&work.topic).await?;
@@ -95,7 +100,7 @@ async fn subscribe(address: &str, work: Work) -> BusResult<()> {
                 let data: Vec<u8> = message.payload.into();
                 assert_eq!(data.len(), work.size);
                 if taken == 0 || taken + 1 == work.count {
-                    let now = Instant::now();
+                    let now = now();
                     let mut span = span.lock().expect("no task panics");
                     *span = Some((span.map_or(now, |(first, _)| first), now))
                 }
@@ -107,7 +112,7 @@ async fn subscribe(address: &str, work: Work) -> BusResult<()> {
         task.await.expect("what was published arrives")
     }
     let (first, last) = span.lock().expect("no task panics").expect("something was counted");
-    line(&json!({"seconds": (last - first).as_secs_f64(), "taken": work.count * clients.len()}).to_string());
+    line(&json!({"first": first, "last": last, "taken": work.count * clients.len()}).to_string());
     Ok(())
 }
 
