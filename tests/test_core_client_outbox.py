@@ -231,11 +231,11 @@ def test_enough_publications_for_one_write_are_in_a_hurry() -> None:
 
 
 def test_enough_bytes_for_one_write_are_in_a_hurry() -> None:
-    """When 65,536 bytes wait the writer is woken a second time, however few publications they are."""
+    """When 262,144 bytes wait the writer is woken a second time, however few publications they are."""
     owner = Owner()
     told = []
     for _ in range(5):
-        owner.publish(size=16_383)
+        owner.publish(size=65_535)
         told.append((owner.wakes, owner.outbox.gathered))
     assert told == [(1, 1), (1, 2), (1, 3), (2, 0), (2, 0)]
 

@@ -30,9 +30,9 @@ class CountingDecoder(FrameDecoder):
 
     looked_at = 0
 
-    def _cut(self, data: bytes) -> list[Frame]:
-        self.looked_at += len(data)
-        return super()._cut(data)
+    def _cut(self, data: bytes, start: int = 0) -> list[Frame]:
+        self.looked_at += len(data) - start
+        return super()._cut(data, start)
 
 
 # --- any pieces, the same frames

@@ -32,6 +32,9 @@ __all__ = ["ClientOutbox"]
 _ENOUGH: Final = 256
 """Messages for one write. More make it no cheaper for each, and make the first wait."""
 
+_ENOUGH_SIZE: Final = 262_144
+"""Bytes for one write; likewise."""
+
 _ANSWER: Final = 16
 """What an answer counts for among those that are gathered: somebody does wait for it."""
 
@@ -118,7 +121,7 @@ class ClientOutbox:
             self._publish(number, topic, content, paced)
             self._count += 1
             self._waiting += content[2] + 1
-            if not self._awake or self._count == _ENOUGH or self._waiting >= RUN_SIZE:
+            if not self._awake or self._count == _ENOUGH or self._waiting >= _ENOUGH_SIZE:
                 self._rouse_writer(pressing=False)
 
     def _publish(self, number: int, topic: str, content: Content, paced: bool) -> None:  # noqa: FBT001 -- likewise
@@ -145,7 +148,7 @@ class ClientOutbox:
 
     def _rouse_writer(self, *, pressing: bool) -> None:
         """Wake the writer if it rests, or has been waiting for what there is now."""
-        enough = self._count >= _ENOUGH or self._waiting >= RUN_SIZE
+        enough = self._count >= _ENOUGH or self._waiting >= _ENOUGH_SIZE
         if enough is not self._has_enough or not self._awake or (pressing and not self.presses):
             self._has_enough = enough
             self.presses |= pressing

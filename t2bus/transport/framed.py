@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 from attrs import define, field
 
-from ..wire.framing import HEADER_SIZE, FrameDecoder
+from ..wire.framing import HEADER_SIZE, FrameDecoder, LargeFrame
 from ..wire.rust_client import ClientTranslator
 from .sockets import DirectSocket, drop
 from .transport import Incoming, Outgoing, Transport
@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from ..wire.codec import Codec
+    from ..wire.framing import Frame
 
 __all__ = ["FramedTransport"]
 
 _RECEIVE_SIZE: Final = 65_536
 _LONG_RECEIVE_SIZE: Final = 262_144
-"""What is read at once when more than the other is known to be missing of a frame."""
+"""What is read at once when more than the other is known to be missing of a frame, or of a peer that sends in bulk."""
+_BULK: Final = 4096
+"""Bytes of a frame, on average, from which a peer that fills a read sends in bulk. What is read at once is dealt with
+before anybody else is served, so it must not be many frames; but a read that brings only a few costs more than they."""
 _SEND_SIZE: Final = 262_144
 """What is not a plain socket is written in pieces of this size, so that a slow peer that reads is told from one that
 does not. A socket says itself how much it has taken."""
@@ -62,6 +66,8 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     _withheld: int = field(default=0, init=False)
     _decoder: FrameDecoder = field(init=False)
     _receive_size: int = field(init=False)
+    _is_in_bulk: bool = field(default=False, init=False)
+    """Whether the last read was full, of frames that are neither small nor large."""
     _clock: trio.abc.Clock = field(factory=trio.lowlevel.current_clock, init=False)
     """Asked for each read, without the calls that find it."""
     _socket: DirectSocket | None = field(init=False)
@@ -100,11 +106,19 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     def receive_now(self) -> Sequence[Incoming]:
         """Read from the socket itself."""
         assert self._socket is not None
+        is_plain = not self._decoder.buffered and not self._is_in_bulk
         try:
-            data = self._socket.receive_now(self._most if self._decoder.buffered else self._receive_size)
+            data = self._socket.receive_now(self._receive_size if is_plain else self._most)
+            if data is None:
+                return ()
+            messages = self._take_in(data)
+            if not messages and len(data) == self._receive_size:
+                # A large frame has begun. The rest of it is mostly there, and to read again costs less than to wait.
+                data = self._socket.receive_now(self._most)
+                return () if data is None else self._take_in(data)
         except trio.ClosedResourceError as error:
             raise trio.BrokenResourceError("the stream was closed") from error
-        return () if data is None else self._take_in(data)
+        return messages
 
     def rouse(self) -> None:
         """Wake whoever waits for the socket."""
@@ -116,7 +130,10 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     def _most(self) -> int:
         """How many bytes to read."""
         size, missing = self._receive_size, self._decoder.missing
-        return size if missing <= size else min(missing, max(size, _LONG_RECEIVE_SIZE))
+        if missing > size:
+            # A large frame: no more than what is missing, so that the next one too comes in pieces of its own.
+            return min(missing, max(size, _LONG_RECEIVE_SIZE))
+        return _LONG_RECEIVE_SIZE if self._is_in_bulk else size
 
     def _take_in(self, data: bytes) -> Sequence[Incoming]:
         """Return the messages that this completes; no checkpoint parts them from the reading."""
@@ -126,10 +143,15 @@ class FramedTransport(Transport[Incoming, Outgoing]):
         if self.codec is None:
             self._choose(data)
         frames = self._decoder.feed(data)
+        self._is_in_bulk = len(data) >= _RECEIVE_SIZE and self._is_bulk(data, frames)
         if not frames:
             return ()
         assert self.codec is not None
         return self.codec.decode(frames)
+
+    @staticmethod
+    def _is_bulk(data: bytes, frames: Sequence[Frame]) -> bool:
+        return 0 < _BULK * len(frames) <= len(data) and not isinstance(frames[-1], LargeFrame)
 
     async def hear(self) -> None:
         """Read until the first byte of the first frame is there."""

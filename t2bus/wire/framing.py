@@ -117,9 +117,8 @@ class FrameDecoder:
         if len(data) == missing:
             self._keep(data)
             return [self._complete()]
-        with memoryview(data) as view:
-            self._keep(view[:missing].tobytes())
-        return [self._complete(), *self._cut(data[missing:])]
+        self._keep(data[:missing])
+        return [self._complete(), *self._cut(data, missing)]
 
     def _keep(self, data: bytes) -> None:
         pieces = self._pieces
@@ -139,15 +138,14 @@ class FrameDecoder:
     def _complete(self) -> Frame:
         """Return the body of the frame that is complete, and forget it."""
         pieces, length = self._pieces, self._needed - HEADER_SIZE
-        if length < _LARGE or len(pieces[0]) < _PIECE:
-            return self._take()[HEADER_SIZE:]
         self._pieces, self.buffered = [], 0
+        is_large = length >= _LARGE and len(pieces[0]) >= _PIECE
         pieces[0] = memoryview(pieces[0])[HEADER_SIZE:]
-        return LargeFrame(pieces, length)
+        return LargeFrame(pieces, length) if is_large else b"".join(pieces)
 
-    def _cut(self, data: bytes) -> list[Frame]:
+    def _cut(self, data: bytes, start: int = 0) -> list[Frame]:
         frames: list[Frame] = []
-        start, end, limit = 0, len(data), self.limit
+        end, limit = len(data), self.limit
         self._needed = HEADER_SIZE
         unpack = _LENGTH.unpack_from
         while end - start >= HEADER_SIZE:

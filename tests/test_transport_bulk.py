@@ -1,0 +1,109 @@
+"""How much is read at once: from a peer that sends in bulk more than from others, and a large frame as a whole."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Final
+
+import pytest
+import trio
+
+from t2bus.wire import messages as m
+from t2bus.wire import native
+from test_transport_now import ClientEnd, connect
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+READ: Final = 65_536
+"""What is read at once, as a rule."""
+
+
+class Peer:
+    """A client's transport that reads what a test has written to its socket."""
+
+    def __init__(self, transport: ClientEnd, far: socket.socket) -> None:
+        self.transport = transport
+        self.far = far
+        self.frames = b""
+
+    def write(self, size: int) -> None:
+        """Write so many bytes of the frames."""
+        assert self.far.send(self.frames[:size]) == min(size, len(self.frames))
+        self.frames = self.frames[size:]
+
+    async def read(self) -> int:
+        """Return how many messages are there after one wait, and at once."""
+        await self.transport.wait_until_readable()
+        return len(self.transport.receive_now())
+
+
+@pytest.fixture
+async def peer() -> AsyncGenerator[Peer, None]:
+    await trio.lowlevel.checkpoint()
+    near, far = socket.socketpair()
+    with near, far:
+        far.setblocking(False)
+        with trio.socket.from_stdlib_socket(near) as ours:
+            transport = connect(trio.SocketStream(ours))
+            transport.raise_limit(1 << 20)
+            yield Peer(transport, far)
+
+
+def frames(size: int, count: int) -> bytes:
+    """So many frames of that size."""
+    around = len(native.encode(m.Response(1, bytes(size)))) - size
+    data = native.encode(m.Response(1, bytes(size - around)))
+    assert len(data) == size
+    return data * count
+
+
+@pytest.mark.parametrize(
+    ("size", "read"),
+    [(500, READ), (3000, READ), (4097, 120_000), (16_000, 120_000), (60_000, 120_000)],
+)
+async def test_bulk_is_read_at_length(peer: Peer, size: int, read: int) -> None:
+    """Who fills a read with few frames is read at length the next time; who sends small ones is not."""
+    peer.frames = frames(size, 200_000 // size)
+    peer.write(READ)
+    first = await peer.read()
+    assert first == READ // size
+    peer.write(120_000)
+    assert first + await peer.read() == (READ + read) // size
+
+
+async def test_who_sends_less_is_read_as_before(peer: Peer) -> None:
+    """One read that is not full ends the reading at length."""
+    peer.frames = frames(16_000, 20)
+    for size in (READ, 1000):
+        peer.write(size)
+        await peer.read()
+    peer.write(120_000)
+    assert await peer.read() == (READ + 1000 + READ) // 16_000 - (READ + 1000) // 16_000
+
+
+@pytest.mark.parametrize("size", [70_000, 100_000, 150_000])
+async def test_a_large_frame_that_is_there_is_read_as_a_whole(peer: Peer, size: int) -> None:
+    """A frame that one read does not bring, and a second one does, needs no wait between them."""
+    peer.frames = frames(size, 1)
+    peer.write(size)
+    assert await peer.read() == 1
+
+
+async def test_a_large_frame_that_is_not_there_is_waited_for(peer: Peer) -> None:
+    """What is missing of a large frame after the first read may come later, in any parts."""
+    peer.frames = frames(150_000, 1)
+    for size in (READ, 10_000, READ):
+        peer.write(size)
+        assert await peer.read() == 0
+    peer.write(150_000)
+    assert await peer.read() == 1
+
+
+async def test_the_end_behind_half_a_large_frame(peer: Peer) -> None:
+    """A peer that goes away in the middle of a large frame has ended the stream, and is not waited for."""
+    peer.frames = frames(150_000, 1)
+    peer.write(READ)
+    peer.far.close()
+    with pytest.raises(trio.EndOfChannel):
+        await peer.read()
