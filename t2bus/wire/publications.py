@@ -59,8 +59,8 @@ class Run:
     topic: str
     payloads: Sequence[bytes]
     """One at least, and :data:`MOST_IN_RUN` at most."""
-    tail: bytes | None = field(default=None, init=False, eq=False, repr=False)
-    """As in a :class:`Publication`."""
+    tail: Sequence[bytes] | None = field(default=None, init=False, eq=False, repr=False)
+    """As in a :class:`Publication`, in parts."""
     _publications: list[Publication] | None = field(default=None, init=False, eq=False, repr=False)
 
     @property
