@@ -97,7 +97,8 @@ class Limits:
     """What waits to be written of acknowledgements, refusals, gaps and cancellations. A connection that
     needs more is closed, since these cannot be dropped."""
     total_bytes: int = _count(256 * _MIB)
-    """What waits for all connections together, counted once for each receiver."""
+    """What waits for all connections together, counted once for each receiver; what is held for paced publishers counts
+    once, and half of the bytes are for that."""
     routes: int = _count(4096)
     """Topics whose receivers are remembered from one publication to the next."""
     matching_steps: int = _count(50_000)

@@ -199,16 +199,16 @@ def refused(messages: Iterable[object]) -> dict[int, ErrorCode]:
 
 
 def waiting_and_held(router: Router) -> int:
-    """The bytes that wait in all outboxes or are held by all subscriptions, counted one by one."""
+    """The bytes that wait in all outboxes, counted one by one, and of what is held, for whomever it is."""
     links = router._links.values()
-    held = [
-        entry.size
+    held = {
+        entry.ticket: entry.size
         for link in links
         for subscription in link.subscriptions.values()
         for entry in subscription.backlog
         if isinstance(entry, _Held)
-    ]
-    return sum(held) + sum(link.outbox.size for link in links)
+    }
+    return sum(held.values()) + sum(link.outbox.size for link in links)
 
 
 def assert_empty(router: Router) -> None:

@@ -363,6 +363,31 @@ async def test_promise_06_a_paced_publisher_loses_nothing(clock: trio.testing.Mo
     assert trio.current_time() >= 19.9
 
 
+async def test_promise_06_a_paced_publisher_reaches_many(clock: trio.testing.MockClock) -> None:
+    """Where the windows of all subscribers are more than ``Limits.total_bytes`` those that take lose nothing."""
+    received: list[int] = []
+
+    async def subscribe(task_status: trio.TaskStatus[None]) -> None:
+        async with bus.open_client() as subscriber, subscriber.subscribe_bytes("x") as messages:
+            task_status.started()
+            for number in range(200):
+                if number % 50 == 0:
+                    await trio.sleep(0.1)
+                received.append((await messages.receive()).body[0])
+
+    async with (
+        t2bus.open_bus(limits=t2bus.Limits(total_bytes=100_000)) as bus,
+        bus.open_client(limits=t2bus.Limits(publisher_bytes=20_000)) as client,
+        trio.open_nursery() as nursery,
+    ):
+        for _ in range(20):
+            await nursery.start(subscribe)
+        async with client.open_bytes_publisher("x") as publisher:
+            for number in range(200):
+                await publisher.send(bytes([number]) * 2000)
+    assert sorted(received) == sorted([*range(200)] * 20)
+
+
 async def test_promise_06_a_stalled_subscriber_holds_nobody(clock: trio.testing.MockClock) -> None:
     """A subscriber that takes nothing for a second is not waited for any more, until it has caught up."""
     async with (

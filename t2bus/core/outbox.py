@@ -39,26 +39,56 @@ _LEAST_SIZE = 64
 _LEAST_MESSAGES = 1024
 """Messages that even a very small limit allows, if their bytes fit."""
 
+_SHARES = 4096
+"""Outboxes whose shares together are all of the total: four times as many as connections by default."""
+
 _ACCEPTED_SIZE = 8
 """What one more acknowledgement in a run counts for: a reference in a list of small integers."""
 
 
 @define(eq=False)
 class Budget:
-    """A number of bytes that several holders share, and of messages."""
+    """A number of bytes that several outboxes share, and of messages.
+
+    Publications that are *held* until there is room in the outboxes of their receivers are within it. Each counts once
+    for however many receivers, but as a message for each of them. Half of the bytes are for these: what could be held
+    instead goes into outboxes only as far as it leaves them that half, or a quarter if little waits in that outbox. So
+    a paced publisher is made to wait before there is no room to hold what it publishes.
+    """
 
     limit: int
     used: int = 0
+    held: int = 0
+    """The part of it that is held."""
     messages: int = 0
     most: int = field(init=False)
+    share: int = field(init=False)
+    """The bytes of an outbox that are little: 64 KiB of the default."""
+    is_short: bool = False
+    """Whether somebody whose outbox is empty waits for what others leave."""
 
     def __attrs_post_init__(self) -> None:
         """Allow so many messages as well."""
         self.most = _most(self.limit)
+        self.share = self.limit // _SHARES
 
     def fits(self, size: int, count: int) -> bool:
         """Tell whether so many bytes and messages more are within the limit."""
         return self.used + size <= self.limit and self.messages + count <= self.most
+
+    def leaves_room(self, size: int, *, is_little: bool = False) -> bool:
+        """Tell whether so many bytes more, in an outbox, leave the room that is for what is held."""
+        after = self.used + size
+        return 2 * (after - self.held) <= self.limit or (is_little and 4 * after <= 3 * self.limit)
+
+    def may_hold(self, size: int) -> bool:
+        """Tell whether a message more may be held, and so many bytes."""
+        return 2 * (self.held + size) <= self.limit and self.fits(size, 1)
+
+    def hold(self, size: int) -> None:
+        """Count bytes that are held, or not any more if they are negative."""
+        self.used += size
+        self.held += size
 
 
 def _most(limit: int) -> int:
@@ -114,6 +144,16 @@ class Outbox:
             self._waiting + self._taken + size <= self.limit
             and self._count + count <= self._most
             and self.total.fits(size, count)
+        )
+
+    def suits(self, size: int, count: int = 1) -> bool:
+        """Tell whether a message of a paced publisher, or a run of so many, should be put now and not be held."""
+        total, after = self.total, self.size + size
+        is_alone = count == 1 and after == size
+        return self.fits(size, count) and (
+            total.leaves_room(size, is_little=is_alone or after <= total.share)
+            # One that is too large to be held would be missed.
+            or (count == 1 and 2 * size > total.limit)
         )
 
     def put(self, message: ServerMessage, size: int, count: int = 1) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from ..limits import Limits
     from .link import Link
+    from .outbox import Budget
     from .statistics import Counters
 
 __all__ = ["Broker"]
@@ -53,6 +54,8 @@ class Broker:
     counters: Counters
     alarm: Callable[[], None]
     """Called when the first subscription begins to hold something, and so may stall."""
+    total: Budget
+    """Shared by the outboxes of all connections."""
     _tree: TopicTree[Subscription] = field(init=False)
     _routes: dict[str, _Route] = field(factory=dict, init=False)
     _remembered: int = field(default=0, init=False)
@@ -108,6 +111,7 @@ class Broker:
         subscription = link.subscriptions.pop(message.subscription, None)
         if subscription is not None:
             self._remove(subscription)
+            self.share_room()
         link.outbox.accept(message.id, 0)
 
     def _remove(self, subscription: Subscription) -> None:
@@ -120,6 +124,7 @@ class Broker:
         """Close all subscriptions of a connection that has ended."""
         while link.subscriptions:
             self._remove(link.subscriptions.popitem()[1])
+        self.share_room()
 
     def publish(self, link: Link, message: Publish, now: float) -> None:
         """Deliver a publication to all that it reaches, and acknowledge it, at once or when it is held nowhere any
@@ -141,7 +146,8 @@ class Broker:
         count, size = len(run.payloads), run.size
         route = self._route(run.topic)
         # Where not all could take all of it, they share what room there is as they would one by one.
-        is_room = link.outbox.total.fits(size * len(route), count * len(route))
+        total, whole = self.total, size * len(route)
+        is_room = total.fits(whole, count * len(route)) and (not message.paced or total.leaves_room(whole))
         taken: list[int] = []
         late: _Route = []
         for receiver in route:
@@ -163,9 +169,10 @@ class Broker:
         publication = message.publication
         size = size_of(publication.topic, publication.payload, publication.headers)
         counted = set(taken)
-        ticket = Ticket(link, message.id, counted=counted) if message.paced else None
+        ticket = Ticket(link, message.id, size, counted=counted) if message.paced else None
         for target, subscriptions, ids in route:
-            if len(ids) == 1 and subscriptions[0].admit(size):  # the common case, kept apart: it is on the hot path
+            # The common case, kept apart: it is on the hot path.
+            if len(ids) == 1 and subscriptions[0].admit(size, paced=message.paced):
                 target.outbox.put(Deliver(ids, publication), size)
             elif not self._offer(subscriptions, publication, size, ticket, now):
                 continue
@@ -189,7 +196,7 @@ class Broker:
         """
         takers, late = [], []
         for subscription in subscriptions:
-            if subscription.admit(size):
+            if subscription.admit(size, paced=ticket is not None):
                 takers.append(subscription.id)
             else:
                 late.append(subscription)
@@ -197,7 +204,7 @@ class Broker:
             subscriptions[0].link.outbox.put(Deliver(tuple(takers), publication), size)
         # Only now, because what is held takes of the room that the delivery was promised.
         for subscription in late:
-            if ticket is not None and self._may_hold(subscription, ticket.publisher, size):
+            if ticket is not None and self._may_hold(subscription, ticket):
                 subscription.hold(publication, size, ticket, now)
                 if not self._holding:
                     self.alarm()
@@ -206,13 +213,13 @@ class Broker:
                 subscription.miss()
         return bool(takers)
 
-    def _may_hold(self, subscription: Subscription, publisher: Link, size: int) -> bool:
+    def _may_hold(self, subscription: Subscription, ticket: Ticket) -> bool:
         outbox = subscription.link.outbox
         return (
             not subscription.lagging
-            and publisher.held < self.limits.held_messages
-            and size <= outbox.limit  # else it would wait for room that there never is
-            and outbox.total.used + size <= outbox.total.limit
+            and ticket.publisher.held < self.limits.held_messages
+            and ticket.size <= outbox.limit  # else it would wait for room that there never is
+            and self.total.may_hold(0 if ticket.waiting else ticket.size)
         )
 
     def _route(self, topic: str) -> _Route:
@@ -266,6 +273,19 @@ class Broker:
             # Whoever went first goes last the next time, else one that is behind could take all the room for ever.
             behind[first] = behind.pop(first)
 
+    def share_room(self) -> None:
+        """Deliver what waits for room that others have left, to one subscription after the other."""
+        if not self.total.is_short:
+            return
+        self.total.is_short = False
+        for subscription in list(self._holding):
+            if not subscription.link.outbox.size:
+                subscription.release()
+                if self.total.is_short:
+                    return
+                # Whoever went first goes last the next time.
+                self._holding[subscription] = self._holding.pop(subscription)
+
     def expire(self, now: float) -> None:
         """Stop holding publications for subscribers that took nothing for the stall time."""
         for subscription in list(self._holding):
@@ -273,6 +293,7 @@ class Broker:
                 subscription.give_up()
             if not subscription.held:
                 del self._holding[subscription]
+        self.share_room()
 
     def next_deadline(self) -> float | None:
         """Return when the next subscriber stalls, if any can."""

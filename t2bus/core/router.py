@@ -72,7 +72,7 @@ class Router:
     def __attrs_post_init__(self) -> None:
         """Make the parts, which share one set of limits and counters."""
         self._total = Budget(self.limits.total_bytes)
-        self._broker = Broker(self.limits, self.counters, self.alarm)
+        self._broker = Broker(self.limits, self.counters, self.alarm, self._total)
         self._services = ServiceTable(self.limits, self.counters)
 
     def connect(
@@ -258,6 +258,8 @@ class Router:
             self._broker.written(link, now)
         if link.untold:
             self._services.written(link)
+        if self._total.is_short:
+            self._broker.share_room()
 
     def withhold(self, link: Link, count: int, calls: Sequence[int]) -> None:
         """Note that so many messages were not sent to a client that could not have borne them, requests among them."""

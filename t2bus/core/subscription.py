@@ -42,17 +42,33 @@ class Ticket:
 
     publisher: Link
     operation: int
+    size: int
     count: int = 0
     waiting: int = 0
     counted: set[int] = field(factory=set)
     """The connections that took it, by id: each counts once."""
 
+    def hold(self) -> None:
+        """Note that one subscription more holds it."""
+        total = self.publisher.outbox.total
+        if not self.waiting:
+            total.hold(self.size)
+        total.messages += 1
+        self.waiting += 1
+
+    def let_go(self) -> None:
+        """Note that one of them holds it no more."""
+        total = self.publisher.outbox.total
+        self.waiting -= 1
+        total.messages -= 1
+        if not self.waiting:
+            total.hold(-self.size)
+
     def settle(self, accepted_by: Link | None) -> None:
-        """Note that one subscription took it, or missed it; acknowledge the publication when it was the last."""
+        """Note that a subscription that has let it go took it, or missed it; acknowledge it when it was the last."""
         if accepted_by is not None and accepted_by.id not in self.counted:
             self.counted.add(accepted_by.id)
             self.count += 1
-        self.waiting -= 1
         if not self.waiting:
             self.publisher.held -= 1
             self.publisher.outbox.accept(self.operation, self.count)
@@ -99,14 +115,17 @@ class Subscription:
         """Whether a delivery may be made."""
         return self.messages > 0 and self.size > 0
 
-    def admit(self, size: int) -> bool:
+    def admit(self, size: int, *, paced: bool) -> bool:
         """Use credit for a delivery now, or return False: there is none, the outbox has no room, or something waits.
 
         The caller puts the delivery in the outbox, one for all subscriptions of the connection that admit it.
         """
         if self.backlog:
             self.release()
-        if self.backlog or self.messages <= 0 or self.size <= 0 or not self.link.outbox.fits(size):
+        if self.backlog or self.messages <= 0 or self.size <= 0:
+            return False
+        outbox = self.link.outbox
+        if not (outbox.suits(size) if paced else outbox.fits(size)):
             return False
         self.messages -= 1
         self.size -= size
@@ -129,8 +148,8 @@ class Subscription:
         if not self.held:
             self.stalls_at = now + self.stall
         self.held += 1
-        self.link.outbox.total.used += size
-        ticket.waiting += 1
+        ticket.hold()
+        self._note_shortage()
         self._put_behind(_Held(publication, size, ticket))
 
     def miss(self) -> None:
@@ -179,6 +198,7 @@ class Subscription:
                 continue
             batch, size = self._take_batch()
             if not batch:
+                self._note_shortage()
                 return
             self.messages -= len(batch)
             self.size -= size
@@ -193,6 +213,11 @@ class Subscription:
             for entry in batch:
                 entry.ticket.settle(self.link)
 
+    def _note_shortage(self) -> None:
+        """Note that room in the outbox is not what is missing: what is written to others will make some."""
+        if not self.link.outbox.size and self.has_credit:
+            self.link.outbox.total.is_short = True
+
     def _take_batch(self) -> tuple[list[_Held], int]:
         """Take from the front of the backlog what may be delivered now, if it is several then as one run."""
         outbox, backlog = self.link.outbox, self.backlog
@@ -205,10 +230,10 @@ class Subscription:
             room = min(RUN_SIZE, self.frame) - size - _AROUND * len(batch)
             if batch and (entry.size + _AROUND > room or not entry.publication.goes_on(batch[0].publication)):
                 break
-            # What is held counts in the total already.
-            outbox.total.used -= entry.size
-            if not outbox.fits(size + entry.size, len(batch) + 1):
-                outbox.total.used += entry.size
+            # What is held by nobody else counts already.
+            entry.ticket.let_go()
+            if not outbox.suits(size + entry.size, len(batch) + 1):
+                entry.ticket.hold()
                 break
             size += entry.size
             self._unhold()
@@ -236,8 +261,8 @@ class Subscription:
         self.link.behind.pop(self.id, None)
 
     def _forget(self, entry: _Held) -> None:
-        self.link.outbox.total.used -= entry.size
         self._unhold()
+        entry.ticket.let_go()
         entry.ticket.settle(None)
 
     def _unhold(self) -> None:
