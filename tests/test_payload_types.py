@@ -320,6 +320,19 @@ def test_an_int_becomes_the_float_that_is_asked_for() -> None:
     assert repr(decode(encode_as([1], list[float]), list[float])) == "[1.0]"
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_element_of_another_class_is_told_from_the_rest(place: int) -> None:
+    """Among elements that travel as they are, one that does not is converted, or refused at its place."""
+    numbers: list[Any] = [0.5, 1.5, 2.5]
+    numbers[place] = 7
+    assert repr(decode(encode_as(numbers, list[float]), list[float])) == repr([float(number) for number in numbers])
+    assert repr(decode(cbor2.dumps(numbers), tuple[float, ...])) == repr(tuple(map(float, numbers)))
+    numbers[place] = True
+    for refused in (lambda: encode_as(numbers, list[float]), lambda: decode(cbor2.dumps(numbers), list[float])):
+        with pytest.raises(MalformedMessage, match=rf"\[{place}\]: expected float, got bool"):
+            refused()
+
+
 def test_foreign_ints_are_floats_where_floats_are_asked_for() -> None:
     """An int that another program sent for a float is taken for one."""
     assert repr(decode(cbor2.dumps([1, None]), list[float | None])) == "[1.0, None]"

@@ -106,8 +106,8 @@ def record(type_: Any, known: dict[Any, Form], compile_: _Compile) -> Form:
 
     check_shape(cls)
     hints = fields_of(type_)
-    kinds, *functions = _SHAPES[shape_of(cls)](name, [field.name for field, _ in hints], lower, lift)
-    known[type_] = Form(frozenset([cls]), kinds, math.inf, *functions)
+    kinds, shaped, unshaped = _SHAPES[shape_of(cls)](name, [field.name for field, _ in hints], lower, lift)
+    known[type_] = Form(frozenset([cls]), kinds, math.inf, shaped, unshaped)
     parts = [(field, _compile_field(name, field, hint, compile_)) for field, hint in hints]
     fields = [_with_functions(field, form) for field, form in parts]
     arguments = {parameter.__name__: Any for parameter in getattr(cls, "__parameters__", ())}

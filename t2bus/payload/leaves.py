@@ -63,8 +63,16 @@ def _text(value: object) -> str:
 
 def _leaf(kind: type, lower: Function | None = None, lift: Function | None = None) -> Form:
     """Build the form of a class whose values are plain items already."""
-    check = _exactly(kind)
-    return Form(frozenset([kind]), frozenset([kind]), 0, lower or check, lift or check)
+    check, itself = _exactly(kind), frozenset([kind])
+    return Form(
+        classes=itself,
+        kinds=itself,
+        depth=0,
+        lower=lower or check,
+        lift=lift or check,
+        lowers_as_is=itself if lower in (None, _real) else frozenset(),
+        lifts_as_is=itself,
+    )
 
 
 STR: Final = _leaf(str, _text)
