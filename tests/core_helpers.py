@@ -202,7 +202,7 @@ def waiting_and_held(router: Router) -> int:
     """The bytes that wait in all outboxes, counted one by one, and of what is held, for whomever it is."""
     links = router._links.values()
     held = {
-        entry.ticket: entry.size
+        entry.ticket: entry.ticket.size
         for link in links
         for subscription in link.subscriptions.values()
         for entry in subscription.backlog

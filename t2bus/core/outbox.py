@@ -86,9 +86,16 @@ class Budget:
         return 2 * (self.held + size) <= self.limit and self.fits(size, 1)
 
     def hold(self, size: int) -> None:
-        """Count bytes that are held, or not any more if they are negative."""
+        """Count a message more that is held, and so many bytes."""
         self.used += size
         self.held += size
+        self.messages += 1
+
+    def let_go(self, size: int) -> None:
+        """Count a message less that is held, and so many bytes."""
+        self.used -= size
+        self.held -= size
+        self.messages -= 1
 
 
 def _most(limit: int) -> int:
@@ -148,13 +155,9 @@ class Outbox:
 
     def suits(self, size: int, count: int = 1) -> bool:
         """Tell whether a message of a paced publisher, or a run of so many, should be put now and not be held."""
-        total, after = self.total, self.size + size
-        is_alone = count == 1 and after == size
-        return self.fits(size, count) and (
-            total.leaves_room(size, is_little=is_alone or after <= total.share)
-            # One that is too large to be held would be missed.
-            or (count == 1 and 2 * size > total.limit)
-        )
+        after = self.size + size
+        is_little = after <= self.total.share or (count == 1 and after == size)
+        return self.fits(size, count) and self.total.leaves_room(size, is_little=is_little)
 
     def put(self, message: ServerMessage, size: int, count: int = 1) -> None:
         """Add a message, or a run of so many, that :meth:`fits`."""

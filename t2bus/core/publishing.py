@@ -169,10 +169,12 @@ class Broker:
         publication = message.publication
         size = size_of(publication.topic, publication.payload, publication.headers)
         counted = set(taken)
-        ticket = Ticket(link, message.id, size, counted=counted) if message.paced else None
+        # One that is too large to be held is not waited for.
+        paced = message.paced and 2 * size <= self.total.limit
+        ticket = Ticket(link, message.id, size, counted=counted) if paced else None
         for target, subscriptions, ids in route:
             # The common case, kept apart: it is on the hot path.
-            if len(ids) == 1 and subscriptions[0].admit(size, paced=message.paced):
+            if len(ids) == 1 and subscriptions[0].admit(size, paced=paced):
                 target.outbox.put(Deliver(ids, publication), size)
             elif not self._offer(subscriptions, publication, size, ticket, now):
                 continue
@@ -205,7 +207,7 @@ class Broker:
         # Only now, because what is held takes of the room that the delivery was promised.
         for subscription in late:
             if ticket is not None and self._may_hold(subscription, ticket):
-                subscription.hold(publication, size, ticket, now)
+                subscription.hold(publication, ticket, now)
                 if not self._holding:
                     self.alarm()
                 self._holding[subscription] = None
@@ -219,7 +221,7 @@ class Broker:
             not subscription.lagging
             and ticket.publisher.held < self.limits.held_messages
             and ticket.size <= outbox.limit  # else it would wait for room that there never is
-            and self.total.may_hold(0 if ticket.waiting else ticket.size)
+            and self.total.may_hold(ticket.adds)
         )
 
     def _route(self, topic: str) -> _Route:

@@ -48,21 +48,20 @@ class Ticket:
     counted: set[int] = field(factory=set)
     """The connections that took it, by id: each counts once."""
 
+    @property
+    def adds(self) -> int:
+        """The bytes that count if one subscription more holds it: those of the first one alone."""
+        return 0 if self.waiting else self.size
+
     def hold(self) -> None:
         """Note that one subscription more holds it."""
-        total = self.publisher.outbox.total
-        if not self.waiting:
-            total.hold(self.size)
-        total.messages += 1
+        self.publisher.outbox.total.hold(self.adds)
         self.waiting += 1
 
     def let_go(self) -> None:
         """Note that one of them holds it no more."""
-        total = self.publisher.outbox.total
         self.waiting -= 1
-        total.messages -= 1
-        if not self.waiting:
-            total.hold(-self.size)
+        self.publisher.outbox.total.let_go(self.adds)
 
     def settle(self, accepted_by: Link | None) -> None:
         """Note that a subscription that has let it go took it, or missed it; acknowledge it when it was the last."""
@@ -77,7 +76,6 @@ class Ticket:
 @define(eq=False)
 class _Held:
     publication: Publication
-    size: int
     ticket: Ticket
 
 
@@ -143,14 +141,14 @@ class Subscription:
         self.counters.delivered += count
         return True
 
-    def hold(self, publication: Publication, size: int, ticket: Ticket, now: float) -> None:
+    def hold(self, publication: Publication, ticket: Ticket, now: float) -> None:
         """Keep a paced publication until there is credit."""
         if not self.held:
             self.stalls_at = now + self.stall
         self.held += 1
         ticket.hold()
         self._note_shortage()
-        self._put_behind(_Held(publication, size, ticket))
+        self._put_behind(_Held(publication, ticket))
 
     def miss(self) -> None:
         """Count a publication as dropped at this place of the stream; who cannot be told so is disconnected."""
@@ -227,15 +225,16 @@ class Subscription:
             entry = backlog[0]
             if isinstance(entry, _Missed):
                 break
+            ticket, more = entry.ticket, entry.ticket.size
             room = min(RUN_SIZE, self.frame) - size - _AROUND * len(batch)
-            if batch and (entry.size + _AROUND > room or not entry.publication.goes_on(batch[0].publication)):
+            if batch and (more + _AROUND > room or not entry.publication.goes_on(batch[0].publication)):
                 break
             # What is held by nobody else counts already.
-            entry.ticket.let_go()
-            if not outbox.suits(size + entry.size, len(batch) + 1):
-                entry.ticket.hold()
+            ticket.let_go()
+            if not outbox.suits(size + more, len(batch) + 1):
+                ticket.hold()
                 break
-            size += entry.size
+            size += more
             self._unhold()
             batch.append(entry)
             backlog.popleft()
