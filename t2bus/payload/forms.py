@@ -105,22 +105,21 @@ def array(kind: type[Any], part: Form) -> Form:
     A set travels in the order in which it happens to be iterated over: equal sets may have different bytes.
     """
 
+    def each(function: Function, as_is: frozenset[type], values: Any) -> list[Any]:
+        if as_is and as_is.issuperset(map(type, values)):
+            return list(values)
+        source = iter(values)
+        return _collect(map(function, source), source, len(values))
+
     def lower(value: Any) -> object:
         if type(value) is not kind:
             raise mismatch(name_of(kind), value)
-        if part.lowers_as_is and part.lowers_as_is.issuperset(map(type, value)):
-            return list(value)
-        source = iter(value)
-        return _collect(map(part.lower, source), source, len(value))
+        return each(part.lower, part.lowers_as_is, value)
 
     def lift(plain: Any) -> object:
         if type(plain) is not list:
             raise mismatch("list" if kind is list else f"{name_of(kind)} as list", plain)
-        if part.lifts_as_is and part.lifts_as_is.issuperset(map(type, plain)):
-            value = kind(plain)
-        else:
-            source = iter(plain)
-            value = kind(_collect(map(part.lift, source), source, len(plain)))
+        value = kind(each(part.lift, part.lifts_as_is, plain))
         if len(value) != len(plain):
             raise Refusal("an element occurs twice")
         return value

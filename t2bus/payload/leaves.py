@@ -61,8 +61,8 @@ def _text(value: object) -> str:
     return value
 
 
-def _leaf(kind: type, lower: Function | None = None, lift: Function | None = None) -> Form:
-    """Build the form of a class whose values are plain items already."""
+def _leaf(kind: type, lower: Function | None = None, lift: Function | None = None, *, all_travel: bool = True) -> Form:
+    """Build the form of a class whose values are plain items already; ``lower`` refuses some if not all travel."""
     check, itself = _exactly(kind), frozenset([kind])
     return Form(
         classes=itself,
@@ -70,13 +70,13 @@ def _leaf(kind: type, lower: Function | None = None, lift: Function | None = Non
         depth=0,
         lower=lower or check,
         lift=lift or check,
-        lowers_as_is=itself if lower in (None, _real) else frozenset(),
+        lowers_as_is=itself if all_travel else frozenset(),
         lifts_as_is=itself,
     )
 
 
-STR: Final = _leaf(str, _text)
-INT: Final = _leaf(int, _whole)
+STR: Final = _leaf(str, _text, all_travel=False)
+INT: Final = _leaf(int, _whole, all_travel=False)
 PLAIN: Final = (_leaf(NoneType), _leaf(bool), INT, _leaf(float, _real, _real), STR, _leaf(bytes))
 
 

@@ -83,11 +83,11 @@ class Codec(Generic[Incoming, Outgoing]):
             count += len(message.run.payloads) if type(message) in _RUNS else 1  # type: ignore[union-attr]
             size += len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
             if count >= most or size >= _PIECE or (may_inflate and _is_deflated(message)):
-                yield piece if size >= _PART * len(piece) else [b"".join(piece)]
+                yield _for_one_write(piece, size)
                 piece = []
                 count = size = 0
         if piece:
-            yield piece if size >= _PART * len(piece) else [b"".join(piece)]
+            yield _for_one_write(piece, size)
 
     def encode(self, messages: Sequence[Outgoing]) -> bytes:
         """Return the messages as the bytes of their frames, in order."""
@@ -106,6 +106,11 @@ class Codec(Generic[Incoming, Outgoing]):
         if limit is None or self.translator is not None:
             return encode
         return lambda message: encode(_inflated(message, limit))
+
+
+def _for_one_write(parts: list[bytes], size: int) -> list[bytes]:
+    """Put parts of so many bytes together if they are small."""
+    return parts if size >= _PART * len(parts) else [b"".join(parts)]
 
 
 def codec_for_client(first_frame: bytes, frame: int = FRAME) -> Codec[m.ClientMessage, m.ServerMessage]:

@@ -110,7 +110,7 @@ def _encode_run(elements: Sequence[object], run: m.Run) -> Parts:
     return _FRAME.pack(len(head) + len(first) + sum(map(len, rest))) + head + first, *rest
 
 
-def _run_tail(run: m.Run) -> Sequence[bytes]:
+def _run_tail(run: m.Run) -> Parts:
     """Return the end of the frame of a run, in parts."""
     if run.tail is None:
         topic, payloads = encode_text(run.topic), run.payloads

@@ -59,7 +59,7 @@ class Run:
     topic: str
     payloads: Sequence[bytes]
     """One at least, and :data:`MOST_IN_RUN` at most."""
-    tail: Sequence[bytes] | None = field(default=None, init=False, eq=False, repr=False)
+    tail: tuple[bytes, ...] | None = field(default=None, init=False, eq=False, repr=False)
     """As in a :class:`Publication`, in parts."""
     _publications: list[Publication] | None = field(default=None, init=False, eq=False, repr=False)
 
