@@ -14,15 +14,15 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from t2bus import Limits
-from t2bus.core.identity import LOCAL
-from t2bus.core.router import Router
+from t2bus.broker.identity import LOCAL
+from t2bus.broker.router import Router
 from t2bus.wire import messages as m
 from t2bus.wire.native import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from t2bus.core.link import Link
+    from t2bus.broker.peer import Peer
 
 _PUBLICATIONS: Final = 20_000
 _BATCH: Final = 500
@@ -37,13 +37,13 @@ def _ignore(*_: object) -> None:
     """Leave out what the server does around the router."""
 
 
-def _connect(router: Router) -> Link:
+def _connect(router: Router) -> Peer:
     link = router.connect(m.Hello(VERSION, "benchmark"), LOCAL, wake=_ignore, close=_ignore, expel=_ignore)
     _drain(link)
     return link
 
 
-def _drain(link: Link) -> int:
+def _drain(link: Peer) -> int:
     """Write what waits; return how many deliveries it were."""
     count = sum(isinstance(message, m.Deliver) for message in link.outbox.take())
     link.outbox.written()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from . import testing as testing
     from . import tls as tls
     from . import topic as topic
+    from .broker.statistics import BusStatistics as BusStatistics
     from .client.client import Client as Client
     from .client.connect import open_client as open_client
     from .client.publisher import Publisher as Publisher
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from .client.service import Request as Request
     from .client.service import Requests as Requests
     from .client.subscription import Subscription as Subscription
-    from .core.statistics import BusStatistics as BusStatistics
-    from .core.statistics import ClientStatistics as ClientStatistics
     from .errors import BindFailed as BindFailed
     from .errors import BusError as BusError
     from .errors import ConnectFailed as ConnectFailed
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from .server.bus import Bus as Bus
     from .server.bus import open_bus as open_bus
     from .server.bus import serve as serve
+    from .session.counters import ClientStatistics as ClientStatistics
     from .transport.address import default_address as default_address
 
 __all__ = [
@@ -105,10 +105,10 @@ _ERRORS = (
 )
 
 _HOMES: dict[str, str] = {
-    "BusStatistics": "core.statistics",
+    "BusStatistics": "broker.statistics",
     "Bus": "server.bus",
     "Client": "client.client",
-    "ClientStatistics": "core.statistics",
+    "ClientStatistics": "session.counters",
     "Limits": "limits",
     "Publisher": "client.publisher",
     "PublishProtocol": "protocol",

@@ -14,7 +14,7 @@ import trio.testing
 from attrs import define, field, frozen
 
 import t2bus
-from core_helpers import one_by_one
+from pure_helpers import one_by_one
 from t2bus.transport.address import TcpAddress, parse
 from t2bus.wire import messages as m
 from t2bus.wire import native
@@ -122,7 +122,7 @@ def names(folder: Path) -> list[str]:
 
 
 @define(eq=False)
-class Peer(Generic[Incoming]):
+class RawPeer(Generic[Incoming]):
     """One end of a socket, speaking the native wire when asked to and no more."""
 
     stream: trio.abc.Stream
@@ -168,27 +168,27 @@ class Peer(Generic[Incoming]):
             received += messages
         return received
 
-    async def shake_hands(self: Peer[m.ServerMessage]) -> m.Welcome:
+    async def shake_hands(self: RawPeer[m.ServerMessage]) -> m.Welcome:
         """Say HELLO, as a client, and return the WELCOME."""
         await self.send(HELLO)
         return await self.expect(m.Welcome)
 
 
 @asynccontextmanager
-async def open_peer(bus: t2bus.Bus) -> AsyncGenerator[Peer[m.ServerMessage], None]:
+async def open_peer(bus: t2bus.Bus) -> AsyncGenerator[RawPeer[m.ServerMessage], None]:
     """Connect to a bus over TCP and say nothing yet."""
     address = parse(bus.addresses[0])
     assert isinstance(address, TcpAddress)
     async with await trio.open_tcp_stream(address.host, address.port) as stream:
-        yield Peer(stream, native.decode_server_messages)
+        yield RawPeer(stream, native.decode_server_messages)
 
 
 @asynccontextmanager
-async def open_fake_bus(handler: Callable[[Peer[m.ClientMessage]], Awaitable[None]]) -> AsyncGenerator[str, None]:
+async def open_fake_bus(handler: Callable[[RawPeer[m.ClientMessage]], Awaitable[None]]) -> AsyncGenerator[str, None]:
     """Listen at a port of TCP, and let the handler do what it likes with each connection; give the address."""
 
     async def handle(stream: trio.abc.Stream) -> None:
-        await handler(Peer(stream, native.decode_client_messages))
+        await handler(RawPeer(stream, native.decode_client_messages))
 
     async with trio.open_nursery() as nursery:
         serve = partial(trio.serve_tcp, handle, 0, host="127.0.0.1")
@@ -197,7 +197,7 @@ async def open_fake_bus(handler: Callable[[Peer[m.ClientMessage]], Awaitable[Non
         nursery.cancel_scope.cancel()
 
 
-async def welcome(peer: Peer[m.ClientMessage]) -> None:
+async def welcome(peer: RawPeer[m.ClientMessage]) -> None:
     """Answer a HELLO, as a bus."""
     await peer.expect(m.Hello)
     await peer.send(WELCOME)

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 import cbor2
 from hypothesis import strategies as st
 
+from t2bus.rust import frames as r
+from t2bus.rust.client_translator import ClientTranslator
+from t2bus.rust.codec import codec_for_client
 from t2bus.wire import messages as m
-from t2bus.wire import rust as r
-from t2bus.wire.codec import Codec, codec_for_client
 from t2bus.wire.framing import HEADER_SIZE, FrameDecoder
-from t2bus.wire.rust_client import ClientTranslator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from t2bus.wire.codec import Codec
 
 REQ = r.Kind.REQ
 
@@ -276,7 +278,7 @@ class Link:
 
     def ask(self, number: int = 9) -> int:
         *_, request = self.says(carrier(number, REQ))
-        assert isinstance(request, m.Request)
+        assert isinstance(request, m.Ask)
         return request.id
 
 

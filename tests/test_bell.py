@@ -11,7 +11,7 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_helpers import steady
+from pure_helpers import steady
 from t2bus.bell import Bell
 
 

@@ -13,7 +13,7 @@ import pytest
 import t2bus
 from t2bus.cli import main
 from t2bus.cli.arguments import Parser, Verb
-from t2bus.cli.certs import add_certs
+from t2bus.cli.authority import add_certs
 
 if TYPE_CHECKING:
     import argparse
@@ -180,7 +180,7 @@ class TestWithoutCryptography:
 
     def test_help_needs_nothing(self) -> None:
         """The grammar of the verb imports neither Trio nor cryptography."""
-        code = "import sys, t2bus.cli.certs; print([m for m in ('trio', 'cryptography') if m in sys.modules])"
+        code = "import sys, t2bus.cli.authority; print([m for m in ('trio', 'cryptography') if m in sys.modules])"
         root = Path(t2bus.__file__).parents[1]
         done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
         assert done.stdout == "[]\n"

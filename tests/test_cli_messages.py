@@ -14,7 +14,7 @@ import trio
 from attrs import frozen
 
 import t2bus
-from bus_helpers import Peer, open_fake_bus, welcome
+from bus_helpers import RawPeer, open_fake_bus, welcome
 from cli_helpers import bus_in_a_thread, command, run
 from t2bus.cli import main, stdin
 from t2bus.wire import messages as m
@@ -126,7 +126,7 @@ class TestSub:
     async def test_loss_is_told(self) -> None:
         """Messages that are missing or cannot be read are told on standard error, and it goes on."""
 
-        async def bus(peer: Peer[m.ClientMessage]) -> None:
+        async def bus(peer: RawPeer[m.ClientMessage]) -> None:
             await welcome(peer)
             subscription = (await peer.expect(m.Subscribe)).id
             await peer.send(m.Accepted(subscription, (0,)))

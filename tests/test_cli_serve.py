@@ -10,7 +10,7 @@ import pytest
 import trio
 
 import t2bus
-from bus_helpers import Peer, names
+from bus_helpers import RawPeer, names
 from cli_helpers import bus_in_a_thread, command, run
 from t2bus.cli import main
 from t2bus.wire import messages as m
@@ -80,7 +80,7 @@ class TestEnd:
         async with command("serve", f"unix:{folder}/bus") as serve:
             await serve.stderr.until("serving at")
             async with await trio.open_unix_socket(f"{folder}/bus") as stream:
-                peer = Peer(stream, native.decode_server_messages)
+                peer = RawPeer(stream, native.decode_server_messages)
                 await peer.shake_hands()
                 await peer.send(m.Subscribe(1, "**", 1000, 1 << 23))
                 await peer.expect(m.Accepted)

@@ -12,15 +12,15 @@ from attrs import define, field
 
 import t2bus
 from bus_helpers import Count, Site
-from core_helpers import Program, of_kind, publication
-from t2bus.core.inlet import PROMPT, UNSEEN
+from pure_helpers import Program, of_kind, publication
+from t2bus.session.windows import PROMPT, UNSEEN
 from t2bus.wire import messages as m
 from tap_helpers import Tap, open_tapped_client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from t2bus.core.inlet import Inlet
+    from t2bus.session.windows import ReceiveWindow
 
 WINDOW = 16
 """Messages. What goes back at once, in bulk, is two of them."""
@@ -233,7 +233,7 @@ class Debtor:
         session = self.program.session
         session.owes = lambda: self.debts.append(list(session.owing))
 
-    def subscribe(self) -> Inlet:
+    def subscribe(self) -> ReceiveWindow:
         inlet = self.program.session.subscribe("a", self.program.wake_inlet, self.program.done)
         self.program.read()
         return inlet
@@ -247,7 +247,7 @@ class Debtor:
         return list(self.program.session.owing)
 
 
-def take(*inlets: Inlet) -> None:
+def take(*inlets: ReceiveWindow) -> None:
     """Have each receive a message that its program takes."""
     for inlet in inlets:
         inlet.put(publication())

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus_helpers import settle, wait_until
-from core_helpers import steady
+from pure_helpers import steady
 from t2bus.wire import messages as m
 from t2bus.wire import native
 from watched_bus import CALLER, SILENT, TASK, WatchedBus, answer, call, delivery, open_watched_client
@@ -174,7 +174,7 @@ async def test_a_response_comes_byte_by_byte() -> None:
         nursery.start_soon(ask, name=CALLER)
         await bus.until_led()
         bus.reads.clear()
-        response = native.encode(m.Response(bus.tap.of_kind(m.Request)[-1].id, b"answer"))
+        response = native.encode(m.Response(bus.tap.of_kind(m.Ask)[-1].id, b"answer"))
         for byte in response:
             assert answers == []
             bus.tap.far.sendall(bytes([byte]))
@@ -301,7 +301,7 @@ async def test_a_cancelled_request_leaves_the_others_theirs(passes: int) -> None
             for _ in range(passes):
                 await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
-        asked = [each.id for each in bus.tap.of_kind(m.Request) if each.topic == SILENT]
+        asked = [each.id for each in bus.tap.of_kind(m.Ask) if each.topic == SILENT]
         assert bus.tap.of_kind(m.Cancel) == [m.Cancel(number) for number in asked]
         assert await client.request_bytes("x", b"next") == b"next"
         assert client.statistics().requests_pending == 0
@@ -359,7 +359,7 @@ async def test_others_do_not_wait_for_the_next_call_of_one_that_has_left() -> No
             await bus.until_led()
             nursery.start_soon(messages.receive)
             await settle()
-            (asked,) = (each.id for each in bus.tap.of_kind(m.Request) if each.topic == SILENT)
+            (asked,) = (each.id for each in bus.tap.of_kind(m.Ask) if each.topic == SILENT)
             bus.tap.say(m.Response(asked, b"a"))
             for _ in range(3):
                 await trio.lowlevel.checkpoint()

@@ -138,7 +138,7 @@ def break_in_a_frame(bus: WatchedBus) -> None:
 
 ENDS: dict[str, tuple[Callable[[WatchedBus], None], str, bool]] = {
     "goodbye": (lambda bus: bus.tap.say(m.Goodbye("for today")), "the bus said goodbye: for today", False),
-    "violation": (lambda bus: bus.tap.say(m.Violation("shame")), "the bus closed this connection: shame", False),
+    "violation": (lambda bus: bus.tap.say(m.Error("shame")), "the bus closed this connection: shame", False),
     "end": (lambda bus: bus.tap.far.close(), "the bus closed the connection", False),
     "end in a frame": (break_in_a_frame, "the bus closed the connection", False),
     "broken rules": (violate, "the bus broke the rules of the wire: WELCOME is said once", True),
@@ -162,7 +162,7 @@ async def test_the_end_wakes_who_reads(call: Callable[[t2bus.Client], Awaitable[
         act(bus)
         await wait_until(lambda: not nursery.child_tasks)
         await settle()
-        assert len(bus.tap.of_kind(m.Violation)) == is_told
+        assert len(bus.tap.of_kind(m.Error)) == is_told
         with pytest.raises(t2bus.Disconnected, match=reason):
             await client.publish_bytes("x", b"")
 

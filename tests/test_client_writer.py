@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
-    from bus_helpers import Peer
+    from bus_helpers import RawPeer
 
 SMALL = 4096
 """Bytes of a socket's buffer that is full soon."""
@@ -47,7 +47,7 @@ async def test_each_operation_that_comes_alone_is_written_by_its_caller() -> Non
     async with open_watched_client() as (client, bus), trio.open_nursery() as nursery:
         nursery.start_soon(operate, name=CALLER)
         await bus.tap.expect(m.Unsubscribe)
-        expected = ["Subscribe", "Claim", "Publish", "Request", "Unclaim", "Unsubscribe"]
+        expected = ["Subscribe", "Claim", "Publish", "Ask", "Unclaim", "Unsubscribe"]
         assert [(step.task, kinds(step.messages)) for step in bus.tap.writes] == [(CALLER, [each]) for each in expected]
 
 
@@ -191,19 +191,19 @@ async def ask_and_close(*, at_once: bool) -> list[str]:
         else:
             nursery.start_soon(cancel)
         nursery.start_soon(ask)
-        await bus.tap.expect(m.Request)
+        await bus.tap.expect(m.Ask)
     return kinds(bus.tap.messages)
 
 
 async def test_a_request_cancelled_after_the_goodbye_says_nothing(clock: trio.testing.MockClock) -> None:
     """A request that is cancelled while its client waits for the bus to close writes nothing after the goodbye."""
-    assert await ask_and_close(at_once=False) == ["Request", "Goodbye"]
+    assert await ask_and_close(at_once=False) == ["Ask", "Goodbye"]
 
 
 async def test_a_request_cancelled_with_the_goodbye_says_nothing(clock: trio.testing.MockClock) -> None:
     """A request that is cancelled just when its client says goodbye writes nothing after that, whoever runs first."""
     for _ in range(20):
-        assert await ask_and_close(at_once=True) == ["Request", "Goodbye"]
+        assert await ask_and_close(at_once=True) == ["Ask", "Goodbye"]
 
 
 @pytest.mark.parametrize("what", ["ping", "cancel", "unsubscribe"])
@@ -249,7 +249,7 @@ async def test_a_violation_that_comes_with_the_welcome() -> None:
     """A bus that breaks the rules in the same write as its WELCOME is told so, and calls raise ``Disconnected``."""
     told: list[m.ClientMessage] = []
 
-    async def handler(peer: Peer[m.ClientMessage]) -> None:
+    async def handler(peer: RawPeer[m.ClientMessage]) -> None:
         await peer.expect(m.Hello)
         await peer.send(WELCOME, WELCOME)
         told.extend(await peer.read_to_end())
@@ -259,14 +259,14 @@ async def test_a_violation_that_comes_with_the_welcome() -> None:
         with pytest.raises(t2bus.Disconnected, match="broke the rules"):
             await client.publish_bytes("x", b"")
         await wait_until(lambda: told != [])
-    assert kinds(told) == ["Violation"]
+    assert kinds(told) == ["Error"]
 
 
 @pytest.mark.parametrize("_turn", range(16))
 async def test_a_goodbye_that_comes_with_the_welcome(_turn: int) -> None:
     """What came with the WELCOME is heard before anything else, whatever a first call reads by itself."""
 
-    async def handler(peer: Peer[m.ClientMessage]) -> None:
+    async def handler(peer: RawPeer[m.ClientMessage]) -> None:
         await peer.expect(m.Hello)
         assert isinstance(peer.stream, trio.SocketStream)
         near = peer.stream.socket

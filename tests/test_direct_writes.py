@@ -49,7 +49,7 @@ async def test_a_bus_writes_on_what_comes_alone(bus: t2bus.Bus) -> None:
         open_tapped_peer(bus) as one,
         open_tapped_peer(bus, m.Claim(1, "x", 10, WIDE), m.Subscribe(2, "x", 10, WIDE)) as other,
     ):
-        one.say(m.Request(1, None, "x", b"q"))
+        one.say(m.Ask(1, None, "x", b"q"))
         call = await other.expect(m.Call)
         other.say(m.Respond(call.id, b"a"))
         assert await one.expect(m.Response) == m.Response(1, b"a")
@@ -61,7 +61,7 @@ async def test_a_bus_writes_on_what_comes_alone(bus: t2bus.Bus) -> None:
 async def test_a_bus_gathers_what_comes_together(bus: t2bus.Bus) -> None:
     """What comes in one read is left to the writers: one write for each connection that it concerns."""
     async with open_tapped_peer(bus) as one, open_tapped_peer(bus, m.Claim(1, "x", 10, WIDE)) as other:
-        one.say(*(m.Request(number, None, "x", b"q") for number in range(1, 11)))
+        one.say(*(m.Ask(number, None, "x", b"q") for number in range(1, 11)))
         await other.expect(m.Call, 10)
         other.say(*(m.Respond(call.id, b"a") for call in other.of_kind(m.Call)))
         await one.expect(m.Response, 10)
@@ -137,7 +137,7 @@ async def test_nothing_follows_the_goodbye_of_a_bus(bus: t2bus.Bus, clock: trio.
 async def test_nothing_is_written_to_who_is_finished_with(bus: t2bus.Bus) -> None:
     """A connection that is being closed gets what waited for it and nothing that comes alone afterwards."""
     async with open_tapped_peer(bus, m.Subscribe(1, "x", 10, WIDE)) as tap, open_tapped_peer(bus) as publisher:
-        connection, _ = bus._reception.connections
+        connection, _ = bus._admission.connections
         connection.finish()
         await settle()
         publisher.say(publication(1))
@@ -162,7 +162,7 @@ async def test_a_message_against_the_rules_stops_nobody(bus: t2bus.Bus) -> None:
     async with open_tapped_peer(bus, m.Subscribe(1, "x", 10, WIDE)) as tap, open_tapped_peer(bus) as publisher:
         async with open_tapped_peer(bus) as bad:
             bad.say(HELLO)
-            await bad.expect(m.Violation)
+            await bad.expect(m.Error)
         publisher.say(publication(1))
         await tap.expect(m.Deliver)
         assert [step.task for step in tap.writes] == [READER]
@@ -190,7 +190,7 @@ async def request(client: t2bus.Client) -> None:
 async def test_a_client_says_at_once_what_it_says_alone() -> None:
     """A call that is the only one is on the wire before any other task runs."""
     async with open_tapped_client() as (client, tap):
-        for call, kind in ((client.publish_bytes, m.Publish), (client.request_bytes, m.Request)):
+        for call, kind in ((client.publish_bytes, m.Publish), (client.request_bytes, m.Ask)):
             tap.steps.clear()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(call, "x", b"payload", name=CALLER)
@@ -222,8 +222,8 @@ async def test_the_rest_of_a_large_message_goes_first() -> None:
         await settle()
         assert client.statistics().outbox_bytes > 1_000_000
         tap.is_open = True
-        await tap.expect(m.Request)
-        assert [type(message) for message in tap.messages] == [m.Publish, m.Request]
+        await tap.expect(m.Ask)
+        assert [type(message) for message in tap.messages] == [m.Publish, m.Ask]
         await wait_until(lambda: client.statistics().outbox_bytes == 0)
         nursery.cancel_scope.cancel()
 
@@ -314,7 +314,7 @@ async def test_large_payloads_pass_both_ways_through_small_sockets(kind: str, fo
     payloads = [bytes([number]) * size for number, size in enumerate((1, 5_000, 60_000, 70_000, 300_000))]
     async with open_site(kind, folder) as site, site.connect() as one, site.connect() as other:
         transports: list[Any] = [one._connection.transport, other._connection.transport]
-        for transport in (*transports, *(each.transport for each in site.bus._reception.connections)):
+        for transport in (*transports, *(each.transport for each in site.bus._admission.connections)):
             transport.stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
 
         async def ask(payload: bytes) -> None:

@@ -26,7 +26,7 @@ from bus_helpers import (
     Bystanders,
     Count,
     Note,
-    Peer,
+    RawPeer,
     Site,
     Sum,
     open_fake_bus,
@@ -309,7 +309,7 @@ async def test_garbage_after_the_handshake(tcp: Site, bystanders: Bystanders, na
         await peer.shake_hands()
         await peer.send_bytes(GARBAGE[name])
         last = (await peer.read_to_end())[-1]
-    assert isinstance(last, m.Violation)
+    assert isinstance(last, m.Error)
     assert last.text
     await bystanders.try_out()
     assert tcp.bus.statistics().connections == 2
@@ -320,7 +320,7 @@ async def test_garbage_instead_of_a_handshake(tcp: Site, bystanders: Bystanders,
     """What begins with anything but HELLO is closed; it is told why if it speaks this wire at all."""
     async with open_peer(tcp.bus) as peer:
         await peer.send_bytes(GARBAGE[name])
-        assert all(isinstance(message, m.Violation) for message in await peer.read_to_end())
+        assert all(isinstance(message, m.Error) for message in await peer.read_to_end())
     assert tcp.bus.statistics().violations == 1
 
 
@@ -329,7 +329,7 @@ async def test_an_unknown_version(tcp: Site, bystanders: Bystanders) -> None:
     async with open_peer(tcp.bus) as peer:
         await peer.send(m.Hello(2, "from the future", ()))
         assert await peer.read_to_end() == [
-            m.Violation("version 2 of the wire is not spoken here, only 1"),
+            m.Error("version 2 of the wire is not spoken here, only 1"),
         ]
 
 
@@ -338,7 +338,7 @@ async def test_a_hello_with_more_behind_it(tcp: Site, bystanders: Bystanders) ->
     async with open_peer(tcp.bus) as peer:
         await peer.send_bytes(HELLO_FRAME + native.encode(m.Ping(0)))
         (violation,) = await peer.read_to_end()
-    assert isinstance(violation, m.Violation)
+    assert isinstance(violation, m.Error)
     assert "waits for WELCOME" in violation.text
 
 
@@ -478,7 +478,7 @@ async def test_sending_waits_for_room(clock: trio.testing.MockClock) -> None:
     release = trio.Event()
     received: list[m.ClientMessage] = []
 
-    async def serve(peer: Peer[m.ClientMessage]) -> None:
+    async def serve(peer: RawPeer[m.ClientMessage]) -> None:
         await welcome(peer)
         await release.wait()
         while len([message for message in received if isinstance(message, m.Publish)]) < 8:
@@ -542,19 +542,19 @@ async def test_a_path_that_is_a_regular_file(folder: Path) -> None:
     assert path.read_text() == "precious"
 
 
-async def say_nothing(_peer: Peer[m.ClientMessage]) -> None:
+async def say_nothing(_peer: RawPeer[m.ClientMessage]) -> None:
     await trio.sleep_forever()
 
 
-async def hang_up(peer: Peer[m.ClientMessage]) -> None:
+async def hang_up(peer: RawPeer[m.ClientMessage]) -> None:
     await peer.receive()
 
 
-BAD_BUSES: dict[str, tuple[str, Callable[[Peer[m.ClientMessage]], Awaitable[None]]]] = {
+BAD_BUSES: dict[str, tuple[str, Callable[[RawPeer[m.ClientMessage]], Awaitable[None]]]] = {
     "says nothing": ("no bus answered within 5 s", say_nothing),
     "hangs up": ("closed before a bus answered", hang_up),
     "speaks another protocol": ("does not speak the wire", lambda peer: peer.send_bytes(b"SSH-2.0-OpenSSH\r\n")),
-    "refuses": ("did not let this client in: go away", lambda peer: peer.send(m.Violation("go away"))),
+    "refuses": ("did not let this client in: go away", lambda peer: peer.send(m.Error("go away"))),
     "begins elsewhere": ("something else than a WELCOME", lambda peer: peer.send(m.Ping(0))),
     "is of another version": ("of this version", lambda peer: peer.send(evolve(WELCOME, version=2))),
 }
@@ -582,7 +582,7 @@ async def test_a_bus_that_breaks_the_rules_is_told(clock: trio.testing.MockClock
     """A client tells a bus that breaks the rules which, closes, and its calls raise ``Disconnected`` with the same."""
     last: list[m.ClientMessage] = []
 
-    async def serve(peer: Peer[m.ClientMessage]) -> None:
+    async def serve(peer: RawPeer[m.ClientMessage]) -> None:
         await welcome(peer)
         await peer.expect(m.Subscribe)
         await peer.send(m.Accepted(1, (0,)))
@@ -598,15 +598,15 @@ async def test_a_bus_that_breaks_the_rules_is_told(clock: trio.testing.MockClock
             async with client.subscribe_bytes("x"), client.serve_bytes("raw"):
                 await client.publish_bytes("y", b"")
         await wait_until(lambda: bool(last))
-    assert isinstance(last[-1], m.Violation)
+    assert isinstance(last[-1], m.Error)
 
 
 async def test_an_answer_of_the_wrong_kind(clock: trio.testing.MockClock) -> None:
     """A bus that answers a request like a publication makes that call raise, and no other."""
 
-    async def serve(peer: Peer[m.ClientMessage]) -> None:
+    async def serve(peer: RawPeer[m.ClientMessage]) -> None:
         await welcome(peer)
-        await peer.expect(m.Request)
+        await peer.expect(m.Ask)
         await peer.send(m.Accepted(1, (1,)), m.Ping(0))
         await peer.expect(m.Publish)
         await peer.send(m.Accepted(2, (7,)))
@@ -621,9 +621,9 @@ async def test_an_answer_of_the_wrong_kind(clock: trio.testing.MockClock) -> Non
 async def test_a_bus_says_why_it_closes(clock: trio.testing.MockClock) -> None:
     """The reason that a bus gives for closing a connection is in the error of every call."""
 
-    async def serve(peer: Peer[m.ClientMessage]) -> None:
+    async def serve(peer: RawPeer[m.ClientMessage]) -> None:
         await welcome(peer)
-        await peer.send(m.Violation("I do not like you"))
+        await peer.send(m.Error("I do not like you"))
         await peer.read_to_end()
 
     async with open_fake_bus(serve) as address, t2bus.open_client(address) as client:
@@ -635,10 +635,10 @@ async def test_a_bus_says_why_it_closes(clock: trio.testing.MockClock) -> None:
 async def test_a_bus_that_hangs_up_mid_write_is_heard_out(clock: trio.testing.MockClock) -> None:
     """The reason that a bus gives is not lost because writing to it fails first."""
 
-    async def serve(peer: Peer[m.ClientMessage]) -> None:
+    async def serve(peer: RawPeer[m.ClientMessage]) -> None:
         await welcome(peer)
         await peer.expect(m.Publish)
-        await peer.send(m.Violation("enough"))
+        await peer.send(m.Error("enough"))
 
     async with open_fake_bus(serve) as address, t2bus.open_client(address) as client:
         with pytest.raises(t2bus.Disconnected, match="enough"):
@@ -663,7 +663,7 @@ async def test_a_client_that_is_broken_one_way(clock: trio.testing.MockClock) ->
     """A client that takes nothing any more but leaves the other direction open is soon closed."""
     async with t2bus.open_bus() as bus, bus.open_client() as client:
         client_end, bus_end = open_memory_pair()
-        bus._nursery.start_soon(bus._reception.serve_local, bus_end)
+        bus._nursery.start_soon(bus._admission.serve_local, bus_end)
         await client_end.send([HELLO])
         await client_end.receive()
         await client_end.send([m.Subscribe(1, "x", 10, 1000)])
@@ -681,7 +681,7 @@ async def test_an_error_inside_the_bus_costs_one_connection(
     async with open_peer(tcp.bus) as peer:
         await peer.shake_hands()
         with monkeypatch.context() as patch:
-            patch.setattr("t2bus.core.publishing.Broker.credit", None)
+            patch.setattr("t2bus.broker.pubsub.PubSub.credit", None)
             await peer.send(m.Credit(((1, 1, 1),)))
             assert await peer.read_to_end() == []
     assert "internal error" in caplog.text

@@ -21,7 +21,7 @@ from t2bus.wire import native
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from bus_helpers import Connect, Peer
+    from bus_helpers import Connect, RawPeer
 
 HERE = Path(__file__).stem
 
@@ -30,7 +30,7 @@ CROSSED: dict[str, tuple[str, str]] = {
     "connections_per_identity": (HERE, "test_connections_of_one_identity"),
     "accepts": (HERE, "test_accepts_in_a_second"),
     "handshakes": ("test_faults", "test_more_silent_peers_than_allowed"),
-    "tls_handshakes": ("test_server_crowd", "test_peers_that_stop_in_the_middle_lose_their_place_to_others"),
+    "tls_handshakes": ("test_server_slots", "test_peers_that_stop_in_the_middle_lose_their_place_to_others"),
     "handshake_bytes": (HERE, "test_bytes_of_a_handshake"),
     "handshake_time": ("test_faults", "test_a_peer_that_says_nothing"),
     "frame": ("test_conformance_publishing", "test_the_largest_message"),
@@ -45,12 +45,12 @@ CROSSED: dict[str, tuple[str, str]] = {
     "service_bytes": (HERE, "test_bytes_of_a_service"),
     "publisher_messages": ("test_promises", "test_promise_05_a_publisher_is_bounded"),
     "publisher_bytes": ("test_promises", "test_promise_05_a_publisher_is_bounded"),
-    "held_messages": ("test_core_publishing", "test_publications_held_for_one_connection_are_bounded"),
+    "held_messages": ("test_broker_pubsub", "test_publications_held_for_one_connection_are_bounded"),
     "stall": ("test_promises", "test_promise_06_a_stalled_subscriber_holds_nobody"),
     "outbox_bytes": ("test_promises", "test_promise_05_what_waits_for_a_connection_is_bounded"),
     "control_bytes": ("test_promises", "test_promise_06_a_peer_that_takes_no_control_frames_is_closed"),
     "total_bytes": ("test_promises", "test_promise_05_what_waits_for_all_connections_is_bounded"),
-    "routes": ("test_core_publishing", "test_routes_are_bounded_in_number"),
+    "routes": ("test_broker_pubsub", "test_routes_are_bounded_in_number"),
     "matching_steps": ("test_promises", "test_promise_05_matching_is_bounded"),
     "request_lifetime": ("test_original_faults", "test_a_request_that_times_out_raises"),
     "ping_interval": (HERE, "test_the_time_until_a_ping"),
@@ -144,7 +144,7 @@ async def test_accepts_in_a_second(clock: trio.testing.MockClock) -> None:
     rate, crowd = 5, 14
     welcomed: list[float] = []
 
-    async def come(peer: Peer[m.ServerMessage]) -> None:
+    async def come(peer: RawPeer[m.ServerMessage]) -> None:
         await peer.shake_hands()
         welcomed.append(trio.current_time() - start)
 
@@ -181,7 +181,7 @@ async def test_bytes_of_a_handshake(clock: trio.testing.MockClock, extra: int) -
     ):
         await peer.send(hello)
         if extra:
-            assert all(isinstance(message, m.Violation) for message in await peer.read_to_end())
+            assert all(isinstance(message, m.Error) for message in await peer.read_to_end())
             assert bus.statistics().violations == 1
         else:
             await peer.expect(m.Welcome)

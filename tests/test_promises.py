@@ -585,7 +585,7 @@ async def test_promise_10_a_malformed_frame_costs_its_sender_alone(
         await peer.send(m.Subscribe(1, "note/bystander/*", 100, 10_000))
         await peer.expect(m.Accepted)
         await peer.send_bytes(len(frame).to_bytes(4, "big") + frame)
-        assert isinstance((await peer.read_to_end())[-1], m.Violation)
+        assert isinstance((await peer.read_to_end())[-1], m.Error)
     await bystanders.try_out()
     assert tcp.bus.statistics().violations == 1
 

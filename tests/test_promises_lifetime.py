@@ -19,7 +19,7 @@ from bus_helpers import (
     Bystanders,
     Count,
     Note,
-    Peer,
+    RawPeer,
     Site,
     Sum,
     add,
@@ -109,7 +109,7 @@ async def test_promise_11_requesters_of_a_silent_responder_know_within_25_s(
 async def test_promise_11_a_client_finds_a_silent_bus(clock: trio.testing.MockClock) -> None:
     """A bus that says nothing after WELCOME is gone within 25 s, and every call ends."""
 
-    async def fall_silent(peer: Peer[m.ClientMessage]) -> None:
+    async def fall_silent(peer: RawPeer[m.ClientMessage]) -> None:
         await welcome(peer)
         await trio.sleep_forever()
 
@@ -123,7 +123,7 @@ async def test_promise_11_a_client_finds_a_silent_bus(clock: trio.testing.MockCl
 async def test_promise_11_a_client_finds_a_bus_that_reads_nothing(clock: trio.testing.MockClock) -> None:
     """A bus that pings but reads nothing is given up when writing makes no progress, and says so."""
 
-    async def ping(peer: Peer[m.ClientMessage]) -> None:
+    async def ping(peer: RawPeer[m.ClientMessage]) -> None:
         await welcome(peer)
         while True:
             await peer.send(m.Ping(0))
@@ -148,12 +148,12 @@ async def test_promise_11_silence_alone_is_no_end(clock: trio.testing.MockClock,
 async def test_promise_11_a_slow_frame_is_a_sign_of_life(clock: trio.testing.MockClock, slow: str) -> None:
     """A peer whose frame takes half a minute to arrive is heard all the while."""
 
-    async def dawdle(peer: Peer[Any], data: bytes) -> None:
+    async def dawdle(peer: RawPeer[Any], data: bytes) -> None:
         for start in range(0, len(data), 10):
             await peer.send_bytes(data[start : start + 10])
             await trio.sleep(5)
 
-    async def serve(peer: Peer[m.ClientMessage]) -> None:
+    async def serve(peer: RawPeer[m.ClientMessage]) -> None:
         await welcome(peer)
         await peer.expect(m.Subscribe)
         await peer.send(m.Accepted(1, (0,)))
@@ -300,7 +300,7 @@ class Closing:
     """A bus that has megabytes for a peer that has not read them yet, about to shut down."""
 
     bus: t2bus.Bus
-    peer: Peer[m.ServerMessage]
+    peer: RawPeer[m.ServerMessage]
     stop: trio.Event
     scope: trio.CancelScope
     ended: trio.Event
@@ -387,7 +387,7 @@ async def test_promise_12_who_came_at_the_last_moment_is_told() -> None:
     """A connection that came in just before the bus stopped accepting is turned away with the reason."""
     async with t2bus.open_bus() as bus:
         client_end, bus_end = open_memory_pair()
-        bus._nursery.start_soon(bus._reception.serve_local, bus_end)
+        bus._nursery.start_soon(bus._admission.serve_local, bus_end)
         bus.stop_accepting()
         with pytest.raises(t2bus.ConnectFailed, match="the bus is shutting down"):
             async with open_client_over(client_end, bus.limits):

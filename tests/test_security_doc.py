@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli_helpers import command
+from t2bus.broker.access import Verb
+from t2bus.broker.access_file import parse
+from t2bus.broker.identity import Identity
 from t2bus.cli import main
 from t2bus.cli.parser import make_parser
 from t2bus.cli.serving import _require_protection
 from t2bus.cli.settings import read_settings
-from t2bus.core.access import Verb
-from t2bus.core.access_file import parse
-from t2bus.core.identity import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

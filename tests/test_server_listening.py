@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import t2bus
-from bus_helpers import HELLO, Note, Peer, names, open_bystanders, settle
-from core_helpers import steady
+from bus_helpers import HELLO, Note, RawPeer, names, open_bystanders, settle
 from program_helpers import open_program
-from t2bus.server.listening import Pace, listen
+from pure_helpers import steady
+from t2bus.server.listening import RateLimiter, listen
 from t2bus.transport.address import TcpAddress
 from t2bus.transport.dial import Listener
 from t2bus.wire import messages as m
@@ -74,7 +74,7 @@ def listener_of(accepting: Accepting) -> Listener:
 async def try_all(*tries: int | trio.SocketStream, handle: Handle = ignore) -> Accepting:
     """Accept until all tries are used up."""
     accepting = Accepting(iter(tries))
-    await listen(listener_of(accepting), handle, Pace(EAGER))
+    await listen(listener_of(accepting), handle, RateLimiter(EAGER))
     return accepting
 
 
@@ -112,7 +112,7 @@ async def test_accepting_goes_on(clock: trio.testing.MockClock, stream: trio.Soc
         handled.append(what)
         await trio.sleep(7)
 
-    await listen(listener, handle, Pace(EAGER))
+    await listen(listener, handle, RateLimiter(EAGER))
     assert handled == [(listener, stream)]
     assert accepting.pauses() == [0.01, 7]
 
@@ -140,7 +140,7 @@ async def test_a_closed_listener_ends_it() -> None:
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(listen, Listener(listener, HERE), ignore, Pace(EAGER))
+            nursery.start_soon(listen, Listener(listener, HERE), ignore, RateLimiter(EAGER))
             await settle()
             await listener.aclose()
 
@@ -160,7 +160,9 @@ OUT_OF_FILES = """
 """
 
 
-async def is_welcomed(peer: Peer[m.ServerMessage], welcomed: trio.MemorySendChannel[Peer[m.ServerMessage]]) -> None:
+async def is_welcomed(
+    peer: RawPeer[m.ServerMessage], welcomed: trio.MemorySendChannel[RawPeer[m.ServerMessage]]
+) -> None:
     await peer.expect(m.Welcome)
     await welcomed.send(peer)
 
@@ -172,11 +174,11 @@ async def test_a_bus_that_is_out_of_files_goes_on() -> None:
         address = await program.stdout.next()
         host, _, port = address.removeprefix("tcp:").rpartition(":")
         bystanders = await stack.enter_async_context(open_bystanders(partial(t2bus.open_client, address)))
-        send, receive = trio.open_memory_channel[Peer[m.ServerMessage]](crowd)
+        send, receive = trio.open_memory_channel[RawPeer[m.ServerMessage]](crowd)
         nursery = await stack.enter_async_context(trio.open_nursery())
         for _ in range(crowd):
             stream = await stack.enter_async_context(await trio.open_tcp_stream(host, int(port)))
-            peer = Peer(stream, native.decode_server_messages)
+            peer = RawPeer(stream, native.decode_server_messages)
             await peer.send(HELLO)
             nursery.start_soon(is_welcomed, peer, send)
         assert os.strerror(errno.EMFILE) in await program.stderr.until("cannot accept connections")
@@ -237,7 +239,7 @@ def let_in(rate: int, comings: Sequence[Sequence[float]]) -> list[float]:
     """Let peers come to several listeners, each so long after the one before it; return when each was let in."""
     times: list[float] = []
 
-    async def come(pauses: Sequence[float], pace: Pace, start: float) -> None:
+    async def come(pauses: Sequence[float], pace: RateLimiter, start: float) -> None:
         now = start
         for pause in pauses:
             now += pause
@@ -246,7 +248,7 @@ def let_in(rate: int, comings: Sequence[Sequence[float]]) -> list[float]:
             await pace.wait()
 
     async def main() -> None:
-        pace = Pace(rate)
+        pace = RateLimiter(rate)
         async with trio.open_nursery() as nursery:
             for pauses in comings:
                 nursery.start_soon(come, pauses, pace, trio.current_time())

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from t2bus.core.access import Verb
-from t2bus.core.access_file import LARGEST
-from t2bus.core.identity import ANONYMOUS
+from t2bus.broker.access import Verb
+from t2bus.broker.access_file import LARGEST
+from t2bus.broker.identity import ANONYMOUS
 from t2bus.errors import InvalidAccess, PermissionDenied
 from t2bus.server.rules import read_access
 

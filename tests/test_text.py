@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import t2bus
 from bus_helpers import Note, open_peer, wait_until
-from core_helpers import steady
+from pure_helpers import steady
 from t2bus.text import printable
 from t2bus.wire import messages as m
 from t2bus.wire import native
@@ -106,7 +106,7 @@ async def open_and_say(bus: t2bus.Bus, *last: bytes, shakes_hands: bool = True) 
 @pytest.mark.parametrize(
     "last",
     [
-        native.encode(m.Violation(NASTY)),
+        native.encode(m.Error(NASTY)),
         native.encode(m.Goodbye(NASTY)),
         native.encode(m.Subscribe(1, NASTY, 1, 1)) + native.encode(m.Goodbye("")),
         frame(b"\x82\x18\xff" + b"\x7a" + len(NASTY.encode()).to_bytes(4, "big") + NASTY.encode()),
@@ -126,7 +126,7 @@ async def test_text_of_peers_is_one_short_line_of_the_log(
 
 async def test_the_reason_of_a_peer_is_quoted(tcp: Site, log: pytest.LogCaptureFixture) -> None:
     """What a peer says is wrong stands in the log, its beginning at least, with its controls written out."""
-    await open_and_say(tcp.bus, native.encode(m.Violation(NASTY)))
+    await open_and_say(tcp.bus, native.encode(m.Error(NASTY)))
     await wait_until(lambda: bool(log.messages))
     (text,) = log.messages
     assert text.startswith(

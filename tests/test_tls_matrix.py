@@ -218,10 +218,10 @@ async def test_wrong_buses(
 ) -> None:
     """A bus with a wrong certificate is refused with ``TlsFailed`` and the cause, and its log says so too."""
     async with open_watched_site(tmp_path) as site:
-        right, site.bus._reception.context = site.bus._reception.context, write(tmp_path, "wrong", row.leaf).server()
+        right, site.bus._admission.context = site.bus._admission.context, write(tmp_path, "wrong", row.leaf).server()
         with pytest.raises(t2bus.TlsFailed) as caught:
             async with t2bus.open_client(f"tls:{row.host}:{site.address.port}", tls=of(client_leaf())(tmp_path)):
                 pass
         assert str(caught.value).startswith(f"the peer's certificate {row.raised}")
         await check_refusal(site, caplog, "the peer refused this end: ", row.logged)
-        site.bus._reception.context = right
+        site.bus._admission.context = right

@@ -58,7 +58,7 @@ async def test_bus_writes_behind_half_a_frame(folder: Any) -> None:
             open_tapped_peer(site.bus) as publisher,
         ):
             slow.is_open = False
-            (connection, _) = site.bus._reception.connections
+            (connection, _) = site.bus._admission.connections
             stream: Any = connection.transport.stream  # type: ignore[attr-defined]
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 12_000)
             publisher.say(publication(1, 30_000))

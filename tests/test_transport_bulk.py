@@ -19,7 +19,7 @@ READ: Final = 65_536
 """What is read at once, as a rule."""
 
 
-class Peer:
+class RawPeer:
     """A client's transport that reads what a test has written to its socket."""
 
     def __init__(self, transport: ClientEnd, far: socket.socket) -> None:
@@ -39,15 +39,15 @@ class Peer:
 
 
 @pytest.fixture
-async def peer() -> AsyncGenerator[Peer, None]:
+async def peer() -> AsyncGenerator[RawPeer, None]:
     await trio.lowlevel.checkpoint()
     near, far = socket.socketpair()
     with near, far:
         far.setblocking(False)
         with trio.socket.from_stdlib_socket(near) as ours:
             transport = connect(trio.SocketStream(ours))
-            transport.raise_limit(1 << 20)
-            yield Peer(transport, far)
+            transport.set_frame_limit(1 << 20)
+            yield RawPeer(transport, far)
 
 
 def frames(size: int, count: int) -> bytes:
@@ -62,7 +62,7 @@ def frames(size: int, count: int) -> bytes:
     ("size", "read"),
     [(500, READ), (3000, READ), (4097, 120_000), (16_000, 120_000), (60_000, 120_000)],
 )
-async def test_bulk_is_read_at_length(peer: Peer, size: int, read: int) -> None:
+async def test_bulk_is_read_at_length(peer: RawPeer, size: int, read: int) -> None:
     """Who fills a read with few frames is read at length the next time; who sends small ones is not."""
     peer.frames = frames(size, 200_000 // size)
     peer.write(READ)
@@ -72,7 +72,7 @@ async def test_bulk_is_read_at_length(peer: Peer, size: int, read: int) -> None:
     assert first + await peer.read() == (READ + read) // size
 
 
-async def test_who_sends_less_is_read_as_before(peer: Peer) -> None:
+async def test_who_sends_less_is_read_as_before(peer: RawPeer) -> None:
     """One read that is not full ends the reading at length."""
     peer.frames = frames(16_000, 20)
     for size in (READ, 1000):
@@ -83,14 +83,14 @@ async def test_who_sends_less_is_read_as_before(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("size", [70_000, 100_000, 150_000])
-async def test_a_large_frame_that_is_there_is_read_as_a_whole(peer: Peer, size: int) -> None:
+async def test_a_large_frame_that_is_there_is_read_as_a_whole(peer: RawPeer, size: int) -> None:
     """A frame that one read does not bring, and a second one does, needs no wait between them."""
     peer.frames = frames(size, 1)
     peer.write(size)
     assert await peer.read() == 1
 
 
-async def test_a_large_frame_that_is_not_there_is_waited_for(peer: Peer) -> None:
+async def test_a_large_frame_that_is_not_there_is_waited_for(peer: RawPeer) -> None:
     """What is missing of a large frame after the first read may come later, in any parts."""
     peer.frames = frames(150_000, 1)
     for size in (READ, 10_000, READ):
@@ -100,7 +100,7 @@ async def test_a_large_frame_that_is_not_there_is_waited_for(peer: Peer) -> None
     assert await peer.read() == 1
 
 
-async def test_the_end_behind_half_a_large_frame(peer: Peer) -> None:
+async def test_the_end_behind_half_a_large_frame(peer: RawPeer) -> None:
     """A peer that goes away in the middle of a large frame has ended the stream, and is not waited for."""
     peer.frames = frames(150_000, 1)
     peer.write(READ)

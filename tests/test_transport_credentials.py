@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from t2bus.core.identity import Identity
+from t2bus.broker.identity import Identity
 from t2bus.transport.credentials import check_peers, from_bsd, from_linux, identity_of, is_ours
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_helpers import steady
-from t2bus.transport.sockets import drop
+from pure_helpers import steady
+from t2bus.transport.socket_stream import drop
 
 Buffer = bytes | memoryview
 

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 import t2bus
-from bus_helpers import HELLO, WELCOME, Bystanders, Peer, Site, open_peer
+from bus_helpers import HELLO, WELCOME, Bystanders, RawPeer, Site, open_peer
 from t2bus.errors import ProtocolViolation
 from t2bus.limits import Limits
 from t2bus.transport.dial import accept
@@ -120,7 +120,7 @@ async def test_the_limit_of_the_handshake_is_raised_after_it() -> None:
         await bus.receive()
         await peer.send_all(native.encode(large))
         if raised:
-            bus.raise_limit(2 * LIMIT)
+            bus.set_frame_limit(2 * LIMIT)
             assert await bus.receive() == [large]
         else:
             with pytest.raises(ProtocolViolation):
@@ -161,7 +161,7 @@ async def test_reading_a_part_of_a_frame_shows() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def subscribe(peer: Peer[m.ServerMessage], compressions: tuple[str, ...]) -> None:
+async def subscribe(peer: RawPeer[m.ServerMessage], compressions: tuple[str, ...]) -> None:
     await peer.send(m.Hello(1, "a test", compressions))
     await peer.expect(m.Welcome)
     await peer.send(m.Subscribe(1, "**", 1000, 1 << 30), m.Claim(2, "raw", 10, 1 << 30))

@@ -19,7 +19,7 @@ async def test_batches_are_handed_over() -> None:
     assert await bus.receive() == [HELLO, m.Ping(1)]
     await bus.send([WELCOME])
     assert await client.receive() == [WELCOME]
-    client.raise_limit(10)
+    client.set_frame_limit(10)
 
 
 async def test_a_writer_waits_for_the_reader(autojump_clock: trio.testing.MockClock) -> None:

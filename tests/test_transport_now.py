@@ -15,15 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus_helpers import HELLO, WELCOME
-from core_helpers import steady
+from pure_helpers import steady
 from rust_corpus import CLIENT_FRAMES
 from t2bus.limits import Limits
+from t2bus.rust.codec import codec_for_rust_bus
 from t2bus.transport.dial import accept
 from t2bus.transport.framed import FramedTransport
 from t2bus.transport.memory import open_memory_pair
 from t2bus.wire import messages as m
 from t2bus.wire import native
-from t2bus.wire.codec import codec_for_bus, codec_for_rust_bus
+from t2bus.wire.codec import codec_for_bus
 from t2bus.wire.framing import FrameDecoder, frame
 
 if TYPE_CHECKING:
@@ -286,7 +287,7 @@ async def test_the_bus_sends_now_when_it_knows_the_wire(pair: Pair) -> None:
 async def test_not_where_payloads_may_have_to_be_inflated(pair: Pair) -> None:
     """Inflating takes long, so what is said to a peer without zlib is left to its writer."""
     for can_inflate in (True, False):
-        pair.transport.raise_limit(LIMITS.frame, can_inflate=can_inflate)
+        pair.transport.set_frame_limit(LIMITS.frame, can_inflate=can_inflate)
         assert pair.transport.can_send_now is can_inflate
     await pair.transport.aclose()
 

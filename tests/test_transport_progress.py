@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from t2bus.transport.memory import open_memory_pair
-from t2bus.transport.sockets import DirectSocket
+from t2bus.transport.socket_stream import DirectSocket
 from test_transport_now import connect, open_pair, publication
 
 WIDE: Final = 1 << 19

@@ -13,12 +13,12 @@ from t2bus.wire import messages as m
 from t2bus.wire import native
 from test_transport_now import connect, tcp_pair
 from test_transport_now import open_pair as open_transport_pair
-from test_transport_sockets import Pair, open_pair, reset
+from test_transport_socket_stream import Pair, open_pair, reset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from t2bus.transport.sockets import DirectSocket
+    from t2bus.transport.socket_stream import DirectSocket
 
 
 @pytest.fixture(params=["unix", "tcp"])

@@ -6,13 +6,14 @@ import cbor2
 import pytest
 
 from t2bus.errors import ProtocolViolation
+from t2bus.rust.codec import codec_for_client
+from t2bus.rust.frames import encode_ack
 from t2bus.wire import messages as m
 from t2bus.wire import values as v
-from t2bus.wire.codec import codec_for_bus, codec_for_client
+from t2bus.wire.codec import codec_for_bus
 from t2bus.wire.compression import deflate
 from t2bus.wire.framing import FrameDecoder
 from t2bus.wire.native import encode
-from t2bus.wire.rust import encode_ack
 from wire_corpus import CLIENT_MESSAGES, SERVER_MESSAGES, body_of
 
 HELLO = body_of(m.Hello(1, "t2bus-python", ("zlib",)))

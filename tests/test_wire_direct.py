@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from core_helpers import steady
+from pure_helpers import steady
 from t2bus.errors import ProtocolViolation
 from t2bus.wire import direct, native
 from t2bus.wire import messages as m
@@ -77,7 +77,7 @@ def carriers(
     return [
         (BUS, m.Publish(number, False, m.Publication(topic, payload))),
         (BUS, m.Publish(number, True, m.Publication(topic, payload))),
-        (BUS, m.Request(number, timeout, topic, payload)),
+        (BUS, m.Ask(number, timeout, topic, payload)),
         (BUS, m.Respond(number, payload)),
         (CLIENT, m.Deliver((number,), m.Publication(topic, payload))),
         (CLIENT, m.Call(number, number, timeout, topic, payload)),
@@ -97,7 +97,7 @@ USUAL = [
 def unusual(topic: str, payload: bytes | Deflated, headers: dict[str, str]) -> list[tuple[End, Message]]:
     return [
         (BUS, m.Publish(7, True, m.Publication(topic, payload, headers))),
-        (BUS, m.Request(7, None, topic, payload, headers)),
+        (BUS, m.Ask(7, None, topic, payload, headers)),
         (BUS, m.Respond(7, payload, headers)),
         (CLIENT, m.Deliver((7,), m.Publication(topic, payload, headers))),
         (CLIENT, m.Call(7, 8, None, topic, payload, headers)),
@@ -204,7 +204,7 @@ def test_broken_frames_are_left_and_refused(what: str) -> None:
 # --- what is read here
 
 
-@pytest.mark.parametrize("kind", [m.Publish, m.Request, m.Respond, m.Deliver, m.Call, m.Response])
+@pytest.mark.parametrize("kind", [m.Publish, m.Ask, m.Respond, m.Deliver, m.Call, m.Response])
 def test_usual_frames_are_read_here(kind: type[Message]) -> None:
     """Frames with a plain payload are read by their bytes, at every step of CBOR's numbers and lengths."""
     messages = [(end, message) for end, message in USUAL if isinstance(message, kind)]
@@ -236,7 +236,7 @@ def test_numbers_longer_than_they_need_are_read_alike() -> None:
             for topic in (b"\x61a", b"\x78\x01a", b"\x79\0\x01a"):
                 frame = b"\x85\x08" + number + number + topic + payload
                 BUS.assert_alike(frame)
-                assert native.decode_client_messages([frame]) == [m.Request(7, 7, "a", b"p")]
+                assert native.decode_client_messages([frame]) == [m.Ask(7, 7, "a", b"p")]
 
 
 def test_only_short_topics_are_remembered() -> None:

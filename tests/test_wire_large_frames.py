@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_helpers import steady
+from pure_helpers import steady
 from t2bus.errors import ProtocolViolation
 from t2bus.wire import direct
 from t2bus.wire import messages as m
@@ -187,7 +187,7 @@ publications = st.builds(m.Publication, topics, payloads)
 
 from_client = (
     st.builds(m.Publish, numbers, st.booleans(), publications)
-    | st.builds(m.Request, numbers, timeouts, topics, payloads)
+    | st.builds(m.Ask, numbers, timeouts, topics, payloads)
     | st.builds(m.Respond, numbers, payloads)
 )
 from_bus = (
@@ -237,7 +237,7 @@ PUBLICATIONS = {
 SAID: dict[str, m.ClientMessage] = {
     "run": m.PublishRun(1, True, RUN),
     **{name: m.Publish(1, False, each) for name, each in PUBLICATIONS.items()},
-    "request with headers": m.Request(1, 1, "hello", PAYLOAD, {"k": "v"}),
+    "request with headers": m.Ask(1, 1, "hello", PAYLOAD, {"k": "v"}),
     "compressed answer": m.Respond(1, v.Deflated(PAYLOAD)),
     "goodbye": m.Goodbye("t" * 100_000),
 }

@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_helpers import one_by_one
+from pure_helpers import one_by_one
 from rust_corpus import Link, ack, carrier, written
 from t2bus.errors import ProtocolViolation
 from t2bus.limits import Limits
+from t2bus.rust import frames as r
+from t2bus.rust.codec import codec_for_client, codec_for_rust_bus
 from t2bus.wire import messages as m
-from t2bus.wire import rust as r
 from t2bus.wire import values as v
-from t2bus.wire.codec import codec_for_bus, codec_for_client, codec_for_rust_bus
+from t2bus.wire.codec import codec_for_bus
 from t2bus.wire.compression import deflate
 from t2bus.wire.framing import HEADER_SIZE, FrameDecoder
 from t2bus.wire.native import decode_client_messages, decode_server_messages, encode, encode_parts

@@ -75,7 +75,7 @@ def bound_of(message: m.ClientMessage | m.ServerMessage) -> int | None:
     match message:
         case m.Publish(publication=content) | m.Deliver(publication=content):
             return size_in_frame(content.topic, content.payload, content.headers)
-        case m.Request(topic=topic) | m.Call(topic=topic):
+        case m.Ask(topic=topic) | m.Call(topic=topic):
             return size_in_frame(topic, message.payload, message.headers)
         case m.Respond() | m.Response():
             return size_in_frame("", message.payload, message.headers)

@@ -28,7 +28,7 @@ SILENT = "silent"
 def answer(message: m.ClientMessage) -> Sequence[m.ServerMessage]:
     """What a bus says to this."""
     match message:
-        case m.Request(id=number, topic=topic, payload=payload) if topic != SILENT:
+        case m.Ask(id=number, topic=topic, payload=payload) if topic != SILENT:
             return (m.Response(number, payload),)
         case m.Publish(id=number, publication=m.Publication(topic=topic)) if topic != SILENT:
             return (m.Accepted(number, (1,)),)

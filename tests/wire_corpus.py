@@ -45,11 +45,11 @@ RUNS = (
     m.Run("x" * 256, [b"%d" % n for n in range(m.MOST_IN_RUN)]),
 )
 
-BOTH: list[m.Ping | m.Pong | m.Goodbye | m.Violation] = [
+BOTH: list[m.Ping | m.Pong | m.Goodbye | m.Error] = [
     *(m.Ping(number) for number in IDS),
     *(m.Pong(number) for number in IDS),
     *(m.Goodbye(text) for text in TEXTS),
-    *(m.Violation(text) for text in TEXTS),
+    *(m.Error(text) for text in TEXTS),
 ]
 CLIENT_MESSAGES: list[m.ClientMessage] = [
     m.Hello(1, "t2bus-python", ("zlib",)),
@@ -65,8 +65,8 @@ CLIENT_MESSAGES: list[m.ClientMessage] = [
     *(m.PublishRun(7, True, run) for run in RUNS),
     *(m.Claim(number, "hello/*", number, number) for number in IDS),
     *(m.Unclaim(number, number) for number in IDS),
-    *(m.Request(number, number, "hello", b"") for number in IDS),
-    *(m.Request(7, None, "hello", *content) for content in CONTENTS),
+    *(m.Ask(number, number, "hello", b"") for number in IDS),
+    *(m.Ask(7, None, "hello", *content) for content in CONTENTS),
     *(m.Cancel(number) for number in IDS),
     *(m.Respond(number, b"") for number in IDS),
     *(m.Respond(7, *content) for content in CONTENTS),
@@ -102,7 +102,7 @@ SERVER_MESSAGES: list[m.ServerMessage] = [
 LARGE_CLIENT_MESSAGES: list[m.ClientMessage] = [
     *(m.Publish(1, True, m.Publication("hello", payload)) for payload in LARGE_PAYLOADS),
     m.PublishRun(1, True, m.Run("hello", [b"p" * 70_000] * 10)),
-    *(m.Request(1, None, "hello", payload, {"k": "v" * 70_000}) for payload in LARGE_PAYLOADS),
+    *(m.Ask(1, None, "hello", payload, {"k": "v" * 70_000}) for payload in LARGE_PAYLOADS),
     *(m.Respond(1, payload, MANY_HEADERS) for payload in LARGE_PAYLOADS),
 ]
 LARGE_SERVER_MESSAGES: list[m.ServerMessage] = [

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 
-from ..core.identity import is_reserved
+from ..broker.identity import is_reserved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

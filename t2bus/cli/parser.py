@@ -8,9 +8,9 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from . import arguments
-from .access import add_access
+from .access_check import add_access
 from .arguments import Parser, Verb, add_verb
-from .certs import add_certs
+from .authority import add_certs
 
 if TYPE_CHECKING:
     from .arguments import Verbs

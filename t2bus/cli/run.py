@@ -31,9 +31,9 @@ def _run(arguments: argparse.Namespace) -> int:
     import trio
 
     from ..errors import BusError
+    from .bodies import BadValue
     from .console import say
     from .settings import BadSetting
-    from .values import BadValue
 
     try:
         return trio.run(_verb(arguments.verb), arguments)
@@ -49,24 +49,24 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _verb(name: str) -> Callable[[argparse.Namespace], Awaitable[int]]:
     """Import a verb."""
-    from . import access, certs, messages, requests, serving
+    from . import access_check, authority, services, serving, topics
 
     verbs = {
         "serve": serving.serve,
-        "sub": messages.sub,
-        "pub": messages.pub,
-        "request": requests.request,
-        "reply": requests.reply,
-        "access": access.access,
-        "certs": certs.certs,
+        "sub": topics.sub,
+        "pub": topics.pub,
+        "request": services.request,
+        "reply": services.reply,
+        "access": access_check.access,
+        "certs": authority.certs,
     }
     return verbs[name]
 
 
 def _exit_code(error: Exception) -> int:
     from .. import errors
+    from .bodies import BadValue
     from .settings import BadSetting
-    from .values import BadValue
 
     match error:
         case errors.InvalidTopic() | errors.InvalidAddress() | BadSetting() | BadValue():

@@ -21,15 +21,15 @@ from ..protocol import PublishProtocol, RequestProtocol
 from ..wire.compression import inflate
 from ..wire.messages import Response
 from ..wire.values import NO_HEADERS
-from .connection import Answer, Connection
+from .connection import Connection, PendingAnswer
 from .publisher import Publisher
 from .received import Received
 from .service import Requests, handle
 from .subscription import Subscription, forward
 
 if TYPE_CHECKING:
-    from ..core.statistics import ClientStatistics
     from ..errors import BusError
+    from ..session.counters import ClientStatistics
 
 __all__ = ["Client"]
 
@@ -93,11 +93,11 @@ class Client:
         connection = self._connection
         session = connection.session
         session.check_topic(topic)
-        content = session.content(topic, payload, headers)
+        encoded = session.encode_body(topic, payload, headers)
         await trio.lowlevel.checkpoint_if_cancelled()
         if not session.outbox.has_room:
             await connection.wait_for_room()
-        return await connection.operate(partial(session.publish, topic, content))
+        return await connection.operate(partial(session.publish, topic, encoded))
 
     def open_publisher(self, protocol: type[Published], topic: str, *, paced: bool = True) -> Publisher[Published]:
         """Return a channel for publishing many messages to one topic, to be used as ``async with``.
@@ -223,12 +223,12 @@ class Client:
         connection = self._connection
         session = connection.session
         session.check_topic(topic, concrete=True)
-        content = session.content(topic, payload, headers)
+        encoded = session.encode_body(topic, payload, headers)
         await trio.lowlevel.checkpoint_if_cancelled()
         if not session.outbox.has_room:
             await connection.wait_for_room()
-        answer = Answer()
-        operation = connection.call(session.request, topic, content, _milliseconds_left(), answer)
+        answer = PendingAnswer()
+        operation = connection.call(session.request, topic, encoded, _milliseconds_left(), answer)
         try:
             await connection.reader.wait(answer.is_given, answer.wait)
             response = connection.result(answer, Response)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Final, Literal
 import trio
 
 from ..background import open_background_nursery
-from ..core.client_outbox import ClientOutbox
-from ..core.session import Session
 from ..errors import ConnectFailed, ProtocolViolation
 from ..limits import Limits
+from ..session.outbox import ClientOutbox
+from ..session.session import Session
 from ..tls import prepare
 from ..transport.address import parse
 from ..transport.credentials import check_peers
 from ..transport.dial import connect
-from ..transport.tls import failure
-from ..wire.messages import ClientMessage, Dialect, ServerMessage, Violation, Welcome
+from ..transport.handshake import failure
+from ..wire.messages import ClientMessage, Dialect, Error, ServerMessage, Welcome
 from ..wire.native import VERSION
 from .client import Client
 from .connection import Connection
@@ -120,9 +120,9 @@ async def _shake_hands(
     if scope.cancelled_caught:
         raise ConnectFailed(f"no bus answered within {limits.handshake_time:g} s: {_WHO_LISTENS}")
     first, *rest = messages
-    if isinstance(first, Violation):
+    if isinstance(first, Error):
         raise ConnectFailed(f"the bus did not let this client in: {first.text}")
     if not isinstance(first, Welcome) or first.version != VERSION:
         raise ConnectFailed("the bus answered something else than a WELCOME of this version of the wire")
-    transport.raise_limit(first.delivery)
+    transport.set_frame_limit(first.delivery)
     return first, rest

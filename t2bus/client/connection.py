@@ -15,9 +15,9 @@ import trio
 from attrs import define, field
 
 from ..bell import Bell
-from ..core.inlet import PROMPT
-from ..core.liveness import Liveness
 from ..errors import BusError, Disconnected, ProtocolViolation
+from ..liveness import Liveness
+from ..session.windows import PROMPT
 from ..wire import messages as m
 from .reader import Reader
 from .writer import Writer
@@ -25,10 +25,10 @@ from .writer import Writer
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..core.session import Outcome, Session
+    from ..session.session import Outcome, Session
     from ..transport.transport import Transport
 
-__all__ = ["Answer", "Connection"]
+__all__ = ["Connection", "PendingAnswer"]
 
 Expected = TypeVar("Expected", int, m.Response)
 Result = TypeVar("Result")
@@ -42,7 +42,7 @@ _LAST_WORDS: Final = 1.0
 
 
 @define(eq=False, repr=False)
-class Answer(Bell):
+class PendingAnswer(Bell):
     """The one outcome of an operation, for the task that waits for it; see :meth:`Connection.outcome`."""
 
     outcome: Outcome | None = field(default=None, init=False)
@@ -72,7 +72,7 @@ class Connection:
     _room: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
     _ended: trio.Event = field(factory=trio.Event, init=False)
     _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
-    _last_words: m.Violation | None = field(default=None, init=False)
+    _last_words: m.Error | None = field(default=None, init=False)
     _liveness: Liveness = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -135,22 +135,22 @@ class Connection:
         give(trio.current_time())
         self._writer.write_now()
 
-    async def operate(self, begin: Callable[[Answer], int]) -> int:
+    async def operate(self, begin: Callable[[PendingAnswer], int]) -> int:
         """Begin an operation and return its count. Cancelled, it may or may not have been carried out."""
         self.check_open()
-        answer = Answer()
+        answer = PendingAnswer()
         operation = self.call(begin, answer)
         try:
             return await self.outcome(answer, int)
         finally:
             self.session.forget(operation)
 
-    async def outcome(self, answer: Answer, expected: type[Expected]) -> Expected:
+    async def outcome(self, answer: PendingAnswer, expected: type[Expected]) -> Expected:
         """Wait for the outcome of an operation, and return it as :meth:`result` does."""
         await self.reader.wait(answer.is_given, answer.wait)
         return self.result(answer, expected)
 
-    def result(self, answer: Answer, expected: type[Expected]) -> Expected:
+    def result(self, answer: PendingAnswer, expected: type[Expected]) -> Expected:
         """Return the outcome of an operation.
 
         Raises:
@@ -168,7 +168,7 @@ class Connection:
         # A new object each time: one loss of the connection is the outcome of many calls.
         raise type(outcome)(*outcome.args)
 
-    async def end(self, begin: Callable[[Answer | None], int]) -> None:
+    async def end(self, begin: Callable[[PendingAnswer | None], int]) -> None:
         """Carry out the end of a subscription or a service; with its connection it has ended already.
 
         Cancelled, it is carried out all the same.
@@ -222,7 +222,7 @@ class Connection:
             self._ended.set()
             await self.transport.aclose()
 
-    def _lose(self, reason: str, last_words: m.Violation | None = None) -> None:
+    def _lose(self, reason: str, last_words: m.Error | None = None) -> None:
         """End the connection; the first reason stands."""
         self.session.close(Disconnected(reason))
         self._room.unpark_all()

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
-    from ..core.client_outbox import ClientOutbox
-    from ..wire.values import Content
+    from ..session.outbox import ClientOutbox
+    from ..wire.values import EncodedBody
     from .connection import Connection
 
 __all__ = ["Publisher"]
@@ -80,20 +80,20 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
         payload = self._encode(value)
         if headers is None and type(payload) is bytes and len(payload) <= self._plain_size:
             # The usual case, kept apart: what is left of this function is to be little beside its checkpoint.
-            content: Content = payload, NO_HEADERS, self._around + len(payload)
+            encoded: EncodedBody = payload, NO_HEADERS, self._around + len(payload)
         else:
-            content = self._connection.session.content(self.topic, payload, headers)
+            encoded = self._connection.session.encode_body(self.topic, payload, headers)
         await trio.lowlevel.checkpoint()
         if not self._may_send():
             await self._wait_until_may_send()
-        self._put(content)
+        self._put(encoded)
 
     # An interrupt between its lines would leave a publication on its way that is not counted.
     @trio.lowlevel.enable_ki_protection
-    def _put(self, content: Content) -> None:
-        self._connection.session.stream(self.topic, content, self, self.paced)
+    def _put(self, encoded: EncodedBody) -> None:
+        self._connection.session.stream(self.topic, encoded, self, self.paced)
         self._in_flight += 1
-        self._in_flight_size += content[2]
+        self._in_flight_size += encoded[2]
 
     def _may_send(self) -> bool:
         return (

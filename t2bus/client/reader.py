@@ -17,13 +17,13 @@ from attrs import define, field
 
 from ..bell import Bell
 from ..errors import ProtocolViolation
-from ..wire.messages import Violation
+from ..wire.messages import Error
 from .writer import PASSES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from ..core.session import Session
+    from ..session.session import Session
     from ..transport.transport import Transport
     from ..wire.messages import ClientMessage, ServerMessage
     from .writer import Writer
@@ -38,7 +38,7 @@ class Reader:
     transport: Transport[ServerMessage, ClientMessage]
     session: Session
     writer: Writer
-    lose: Callable[[str, Violation | None], None]
+    lose: Callable[[str, Error | None], None]
     """Called when nothing more can be read, with the reason and what is to be said to the bus about it."""
     _is_taken: bool = field(default=True, init=False)
     """Whether somebody reads, or waits for something to read, or what came first is still to be fed."""
@@ -142,6 +142,6 @@ class Reader:
 
     def _lose(self, error: Exception) -> None:
         if isinstance(error, ProtocolViolation):
-            self.lose(f"the bus broke the rules of the wire: {error}", Violation(str(error)))
+            self.lose(f"the bus broke the rules of the wire: {error}", Error(str(error)))
         else:
             self.lose("the bus closed the connection, or the connection to it broke", None)

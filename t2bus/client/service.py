@@ -13,12 +13,12 @@ from attrs import define, field
 from ..errors import Disconnected, MalformedMessage, RemoteError
 from ..wire.compression import inflate
 from ..wire.values import NO_HEADERS, ErrorCode
-from .connection import Answer, Connection
+from .connection import Connection, PendingAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from ..core.inlet import CallInlet, PendingCall
+    from ..session.windows import CallWindow, PendingCall
 
 __all__ = ["Request", "Requests"]
 
@@ -50,7 +50,7 @@ class Request(Generic[Body, Result]):
     deadline: float
     """When the requester stops waiting, on this process's ``trio.current_time()``; ``math.inf`` if it named no time."""
     _connection: Connection
-    _inlet: CallInlet
+    _window: CallWindow
     _pending: PendingCall
     _encode: Callable[[Result], bytes]
     _answered: bool = field(default=False, init=False)
@@ -69,7 +69,7 @@ class Request(Generic[Body, Result]):
         return self._connection.is_open
 
     async def respond(self, response: Result, *, headers: Mapping[str, str] | None = None) -> None:
-        """Answer; returns when the answer is on its way. One that comes too late is dropped, and counted in the
+        """PendingAnswer; returns when the answer is on its way. One that comes too late is dropped, and counted in the
         statistics.
 
         Raises:
@@ -81,13 +81,13 @@ class Request(Generic[Body, Result]):
         """
         connection = self._connection
         session = connection.session
-        content = session.content("", self._encode(response), headers)
+        encoded = session.encode_body("", self._encode(response), headers)
         self._check_unanswered()
         await trio.lowlevel.checkpoint_if_cancelled()
         if not session.outbox.has_room:
             await self._wait_for_room()
         self._answered = True
-        connection.call(session.respond, self._inlet, self._pending, content)
+        connection.call(session.respond, self._window, self._pending, encoded)
         # Others run after the answer, not before it.
         await trio.lowlevel.cancel_shielded_checkpoint()
 
@@ -116,7 +116,7 @@ class Request(Generic[Body, Result]):
     def _fail(self, reason: str) -> None:
         self._answered = True
         session = self._connection.session
-        session.fail(self._inlet, self._pending, ErrorCode.REMOTE_ERROR, _text(reason, session.welcome.frame))
+        session.fail(self._window, self._pending, ErrorCode.REMOTE_ERROR, _text(reason, session.welcome.frame))
 
     def give_up(self, reason: str) -> None:
         """Fail without waiting for room: its place is freed, and if someone waits after all they are told."""
@@ -140,7 +140,7 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
     _encode: Callable[[Result], bytes]
     topic: str
     """The full topic of the service."""
-    _inlet: CallInlet = field(init=False)
+    _window: CallWindow = field(init=False)
     _lot: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
     _closed: bool = field(default=False, init=False)
 
@@ -152,19 +152,19 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
     async def open(self) -> None:
         """Claim the topic; whatever goes wrong leaves nothing registered."""
         session = self._connection.session
-        answer = Answer()
-        self._inlet = session.claim(self.topic, self._wake, answer)
+        answer = PendingAnswer()
+        self._window = session.claim(self.topic, self._wake, answer)
         try:
             await self._connection.outcome(answer, int)
         except BaseException:
             self._closed = True
-            session.unclaim(self._inlet, None)
+            session.unclaim(self._window, None)
             raise
         finally:
-            session.forget(self._inlet.id)
+            session.forget(self._window.id)
 
     def _wake(self) -> None:
-        if self._inlet.closed is None:
+        if self._window.closed is None:
             if self._lot:
                 self._lot.unpark()
         else:
@@ -180,11 +180,11 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
           trio.ClosedResourceError: the service, or its client, was closed here.
 
         """
-        inlet = self._inlet
-        if inlet.waiting:
+        window = self._window
+        if window.waiting:
             await trio.lowlevel.checkpoint()
         while True:
-            while not inlet.waiting:
+            while not window.waiting:
                 if self._closed:
                     raise trio.ClosedResourceError("this service was closed")
                 self._connection.check_open()
@@ -194,20 +194,20 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
                 return request
 
     def _has_news(self) -> bool:
-        return bool(self._inlet.waiting) or self._inlet.closed is not None
+        return bool(self._window.waiting) or self._window.closed is not None
 
     def _next(self) -> Request[Body, Result] | None:
-        session, inlet = self._connection.session, self._inlet
-        pending = inlet.take()
+        session, window = self._connection.session, self._window
+        pending = window.take()
         call = pending.call
         try:
             body = self._decode(inflate(call.payload, session.welcome.frame))
         except MalformedMessage as error:
-            session.fail(inlet, pending, ErrorCode.MALFORMED_MESSAGE, _text(str(error), session.welcome.frame))
+            session.fail(window, pending, ErrorCode.MALFORMED_MESSAGE, _text(str(error), session.welcome.frame))
             return None
         deadline = math.inf if call.timeout is None else trio.current_time() + call.timeout / 1000
         headers = dict(call.headers) if call.headers else NO_HEADERS
-        return Request(call.topic, body, headers, deadline, self._connection, inlet, pending, self._encode)
+        return Request(call.topic, body, headers, deadline, self._connection, window, pending, self._encode)
 
     @trio.lowlevel.enable_ki_protection
     async def aclose(self) -> None:
@@ -216,13 +216,13 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
             await trio.lowlevel.checkpoint()
             return
         self._closed = True
-        self._inlet.close(Disconnected("this service was closed"))
+        self._window.close(Disconnected("this service was closed"))
         self._connection.reader.rouse()
-        await self._connection.end(partial(self._connection.session.unclaim, self._inlet))
+        await self._connection.end(partial(self._connection.session.unclaim, self._window))
 
 
 async def handle(request: Request[Body, Result], handler: Callable[[Body], Awaitable[Result]]) -> None:
-    """Answer one request with what a handler returns, and stop it when nobody waits for that any more."""
+    """PendingAnswer one request with what a handler returns, and stop it when nobody waits for that any more."""
     failure = "the requester stopped waiting"
     with trio.CancelScope(deadline=request.deadline) as scope:
         request.on_withdraw(scope.cancel)

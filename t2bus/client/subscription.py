@@ -11,13 +11,13 @@ from attrs import define, field
 from ..bell import Bell
 from ..errors import BusError, Disconnected, Lagged
 from ..wire.compression import inflate
-from .connection import Answer, Connection
+from .connection import Connection, PendingAnswer
 from .received import Received
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..core.inlet import Inlet
+    from ..session.windows import ReceiveWindow
     from ..wire.messages import Publication
 
 __all__ = ["Subscription", "forward"]
@@ -33,7 +33,7 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
     _decode: Callable[[bytes], Body_co]
     topic: str
     """The full topic of the subscription."""
-    _inlet: Inlet = field(init=False)
+    _window: ReceiveWindow = field(init=False)
     _bell: Bell = field(factory=Bell, init=False)
     _receiving: bool = field(default=False, init=False)
     _closed: bool = field(default=False, init=False)
@@ -46,16 +46,16 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
     async def open(self) -> None:
         """Subscribe; whatever goes wrong leaves nothing registered."""
         session = self._connection.session
-        answer = Answer()
-        self._inlet = session.subscribe(self.topic, self._bell.ring, answer)
+        answer = PendingAnswer()
+        self._window = session.subscribe(self.topic, self._bell.ring, answer)
         try:
             await self._connection.outcome(answer, int)
         except BaseException:
             self._closed = True
-            session.unsubscribe(self._inlet, None)
+            session.unsubscribe(self._window, None)
             raise
         finally:
-            session.forget(self._inlet.id)
+            session.forget(self._window.id)
 
     async def receive(self) -> Received[Body_co]:
         """Return the next message.
@@ -72,11 +72,11 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
         """
         if self._receiving:
             raise trio.BusyResourceError("another task is receiving from this subscription")
-        inlet = self._inlet
+        window = self._window
         self._receiving = True
         try:
             # Whether it waits or not, this is one checkpoint, and what is taken is taken after it.
-            if inlet.waiting:
+            if window.waiting:
                 await trio.lowlevel.checkpoint()
             else:
                 await self._wait_for_item()
@@ -84,10 +84,10 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
             self._receiving = False
         if self._closed:
             self._check_open()
-        part = inlet.take_of_run()
-        item = inlet.take() if part is None else None
-        if inlet.is_nearly_spent and inlet.is_due(trio.current_time()):
-            self._connection.give_back(inlet.give_back_promptly)
+        part = window.take_of_run()
+        item = window.take() if part is None else None
+        if window.is_nearly_spent and window.is_due(trio.current_time()):
+            self._connection.give_back(window.give_back_promptly)
         if part is not None:
             topic, payload = part
             # Without headers there is nothing to do for Received.__new__, and it would be a tenth of the rest.
@@ -98,15 +98,15 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
         return self._received(item)
 
     async def _wait_for_item(self) -> None:
-        inlet = self._inlet
-        if self._closed or inlet.closed is not None:
+        window = self._window
+        if self._closed or window.closed is not None:
             await trio.lowlevel.checkpoint()
-        while not inlet.waiting:
+        while not window.waiting:
             self._check_open()
             await self._connection.reader.wait(self._has_news, self._bell.wait)
 
     def _has_news(self) -> bool:
-        return self._inlet.waiting > 0 or self._closed or self._inlet.closed is not None
+        return self._window.waiting > 0 or self._closed or self._window.closed is not None
 
     def _received(self, item: Publication) -> Received[Body_co]:
         body = self._decode(inflate(item.payload, self._connection.session.welcome.frame))
@@ -130,7 +130,7 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
         self._closed = True
         self._bell.ring()
         self._connection.reader.rouse()
-        await self._connection.end(partial(self._connection.session.unsubscribe, self._inlet))
+        await self._connection.end(partial(self._connection.session.unsubscribe, self._window))
 
 
 async def forward(

@@ -17,8 +17,8 @@ from ..bell import Bell
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..core.client_outbox import ClientOutbox
-    from ..core.session import Session
+    from ..session.outbox import ClientOutbox
+    from ..session.session import Session
     from ..transport.transport import Transport
     from ..wire.messages import ClientMessage, ServerMessage
 

@@ -12,8 +12,8 @@ from attrs import define, field
 
 from .. import tls as contexts
 from ..background import open_background_nursery
+from ..broker.router import Router
 from ..client.connect import open_client_over
-from ..core.router import Router
 from ..errors import LimitExceeded
 from ..limits import Limits
 from ..text import printable
@@ -21,10 +21,10 @@ from ..transport.address import TlsAddress, parse
 from ..transport.credentials import check_peers
 from ..transport.dial import open_listeners, require_context
 from ..transport.memory import open_memory_pair
-from .listening import Pace, listen
-from .reception import Reception
+from .admission import Admission
+from .limiters import LogLimiter
+from .listening import RateLimiter, listen
 from .rules import read_access
-from .throttle import Throttle
 from .warnings import warn_of_expiry, warn_of_exposure
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, Collection, Sequence
 
+    from ..broker.identity import Identity
+    from ..broker.statistics import BusStatistics
     from ..client.client import Client
-    from ..core.identity import Identity
-    from ..core.statistics import BusStatistics
     from ..transport.address import Address
     from ..transport.dial import Listener
 
@@ -73,19 +73,19 @@ class Bus:
     _access: str | os.PathLike[str] | None = None
     _peers: frozenset[str] = frozenset()
     _router: Router = field(init=False)
-    _reception: Reception = field(init=False)
+    _admission: Admission = field(init=False)
     _alarm: trio.Event = field(factory=trio.Event, init=False)
     _accepting: trio.CancelScope = field(factory=trio.CancelScope, init=False)
-    _denials: Throttle = field(factory=lambda: Throttle(_DENIALS), init=False)
+    _denials: LogLimiter = field(factory=lambda: LogLimiter(_DENIALS), init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Make the router and the reception."""
+        """Make the router and the admission."""
         access = None if self._access is None else read_access(self._access)
         self._router = Router(self.limits, self._set_alarm, self._report, access)
-        self._reception = Reception(self._router, self._context, self._peers)
+        self._admission = Admission(self._router, self._context, self._peers)
 
     def __repr__(self) -> str:
-        count = len(self._reception.connections)
+        count = len(self._admission.connections)
         return f"<t2bus.Bus at {' '.join(self.addresses) or 'no address'}: {count} connections>"
 
     @asynccontextmanager
@@ -102,10 +102,10 @@ class Bus:
           trio.ClosedResourceError: the bus was closed.
 
         """
-        if self._reception.closed:
+        if self._admission.closed:
             raise trio.ClosedResourceError("this bus was closed")
         client_end, bus_end = open_memory_pair()
-        self._nursery.start_soon(self._reception.serve_local, bus_end)
+        self._nursery.start_soon(self._admission.serve_local, bus_end)
         async with open_client_over(client_end, limits or self.limits) as client:
             yield client
 
@@ -124,11 +124,11 @@ class Bus:
           InvalidAccess: the access rules cannot be used.
 
         """
-        context = self._reception.context
+        context = self._admission.context
         fresh = None if context is None else contexts.reread(context)
         access = None if self._access is None else read_access(self._access)
         if fresh is not None:
-            self._reception.context = fresh
+            self._admission.context = fresh
             warn_of_expiry(fresh)
         if access is not None:
             self._router.set_access(access)
@@ -137,20 +137,20 @@ class Bus:
 
     async def accept(self, listeners: Sequence[Listener]) -> None:
         """Let connections in until :meth:`stop_accepting`; those that are in stay."""
-        pace = Pace(self.limits.accepts)
+        limiter = RateLimiter(self.limits.accepts)
 
         async def handle(listener: Listener, stream: trio.SocketStream) -> None:
-            await self._reception.receive(listener, stream, self._nursery)
+            await self._admission.receive(listener, stream, self._nursery)
 
         with self._accepting:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._reception.keep_moving)
+                nursery.start_soon(self._admission.keep_moving)
                 for listener in listeners:
-                    nursery.start_soon(listen, listener, handle, pace)
+                    nursery.start_soon(listen, listener, handle, limiter)
 
     def stop_accepting(self) -> None:
         """Let nobody in any more."""
-        self._reception.closed = True
+        self._admission.closed = True
         self._accepting.cancel()
 
     def _report(self, identity: Identity, text: str) -> None:
@@ -175,11 +175,11 @@ class Bus:
             self._router.expire(now)
             if now >= next_look:
                 next_look = now + _TICK
-                for connection in self._reception.connections:
+                for connection in self._admission.connections:
                     connection.check(now)
             if now >= next_day:
                 next_day = now + _DAY
-                warn_of_expiry(self._reception.context)
+                warn_of_expiry(self._admission.context)
 
     # --- the end
 
@@ -190,7 +190,7 @@ class Bus:
         """
         self.stop_accepting()
         self._router.say_goodbye("the bus is shutting down")
-        connections = list(self._reception.connections)
+        connections = list(self._admission.connections)
         for connection in connections:
             connection.finish()
         with trio.move_on_after(self.limits.drain):

@@ -16,17 +16,17 @@ import trio
 from attrs import define, field
 
 from ..bell import Bell
-from ..core.liveness import Liveness
 from ..errors import ProtocolViolation
+from ..liveness import Liveness
 from ..text import printable
 from ..wire import messages as m
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..core.identity import Identity
-    from ..core.link import Link
-    from ..core.router import Router
+    from ..broker.identity import Identity
+    from ..broker.peer import Peer
+    from ..broker.router import Router
     from ..transport.transport import Transport
 
 __all__ = ["Connection", "Round"]
@@ -72,7 +72,7 @@ class Connection:
     """Called when the peer has said HELLO and is let in."""
     round: Round
     """Shared by all connections of the bus."""
-    _link: Link | None = field(default=None, init=False)
+    _peer: Peer | None = field(default=None, init=False)
     _liveness: Liveness | None = field(default=None, init=False)
     _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _idle: Bell = field(factory=Bell, init=False)
@@ -111,8 +111,8 @@ class Connection:
             # A bug in here must cost one connection, not the bus.
             _logger.exception("connection of %s: internal error", self.label)
         finally:
-            if self._link is not None:
-                self.router.disconnect(self._link)
+            if self._peer is not None:
+                self.router.disconnect(self._peer)
             self.ended.set()
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WORDS):
                 await self.transport.aclose()
@@ -121,21 +121,21 @@ class Connection:
 
     async def _converse(self) -> None:
         try:
-            link, rest = await self._shake_hands()
+            peer, rest = await self._shake_hands()
         except ProtocolViolation as error:
             await self._reject(str(error))
             return
         limits = self.router.limits
-        if link.dialect is m.Dialect.NATIVE:
+        if peer.dialect is m.Dialect.NATIVE:
             self._liveness = Liveness(limits.ping_interval, limits.silence, trio.current_time())
         else:
             self._liveness = Liveness(math.inf, _T2_SILENCE, trio.current_time())
         async with trio.open_nursery() as nursery:
             # A task goes through all its callers whenever it goes on. Reading does so the most often: it has none.
-            nursery.start_soon(self._read, link, rest, nursery.cancel_scope)
-            await self._write(link)
+            nursery.start_soon(self._read, peer, rest, nursery.cancel_scope)
+            await self._write(peer)
 
-    async def _shake_hands(self) -> tuple[Link, Sequence[m.ClientMessage]]:
+    async def _shake_hands(self) -> tuple[Peer, Sequence[m.ClientMessage]]:
         """Return the connection's place in the router, and what came with the HELLO: a wire without one has begun."""
         limits = self.router.limits
         messages: Sequence[m.ClientMessage] = []
@@ -149,30 +149,30 @@ class Connection:
             if rest and hello.dialect is m.Dialect.NATIVE:
                 raise ProtocolViolation("HELLO is sent alone: the client waits for WELCOME")
             can_inflate = hello.dialect is not m.Dialect.NATIVE or "zlib" in hello.compressions
-        link = self._link = self.router.connect(
+        peer = self._peer = self.router.connect(
             hello, self.identity, wake=self._wake, close=self.close, expel=self.expel
         )
-        self.transport.raise_limit(limits.frame, can_inflate=can_inflate)
+        self.transport.set_frame_limit(limits.frame, can_inflate=can_inflate)
         self.on_welcome()
-        return link, rest
+        return peer, rest
 
     async def _reject(self, reason: str) -> None:
         """Say why the connection is not to be, as far as the peer listens."""
         self.router.counters.violations += 1
         self._reason = reason
         with trio.move_on_after(_LAST_WORDS):
-            await self.transport.send([m.Violation(reason)])
+            await self.transport.send([m.Error(reason)])
 
-    async def _read(self, link: Link, messages: Sequence[m.ClientMessage], scope: trio.CancelScope) -> None:
+    async def _read(self, peer: Peer, messages: Sequence[m.ClientMessage], scope: trio.CancelScope) -> None:
         """Read until the peer ends the connection, or breaks a rule of the wire, then cancel the scope."""
         try:
             while True:
-                self._feed(link, messages)
+                self._feed(peer, messages)
                 messages = await self.transport.receive()
         except ProtocolViolation as error:
             self.router.counters.violations += 1
             self._reason = str(error)
-            link.outbox.put_control(m.Violation(self._reason), self._reason)
+            peer.outbox.put_control(m.Error(self._reason), self._reason)
             self.finish()
             with trio.move_on_after(_LAST_WORDS):
                 await self._finished.wait()
@@ -180,7 +180,7 @@ class Connection:
             self._reason = self._reason or "the peer closed it"
         scope.cancel()
 
-    def _feed(self, link: Link, messages: Sequence[m.ClientMessage]) -> None:
+    def _feed(self, peer: Peer, messages: Sequence[m.ClientMessage]) -> None:
         """Feed what one read brought; what comes of a message that came alone is written too."""
         if self._finishing:
             # Once the goodbye is said nothing that comes can be answered; only the peer's end is awaited.
@@ -188,11 +188,11 @@ class Connection:
         now = self.transport.read_at
         if len(messages) != 1 or isinstance(messages[0], m.PublishRun):
             for message in messages:
-                self.router.feed(link, message, now)
+                self.router.feed(peer, message, now)
             return
         self.round.is_open = True
         try:
-            self.router.feed(link, messages[0], now)
+            self.router.feed(peer, messages[0], now)
         finally:
             self.round.is_open = False
             woken, self.round.woken = self.round.woken, []
@@ -201,29 +201,29 @@ class Connection:
 
     def write_now(self, now: float) -> None:
         """Write what waits, or wake the writer if that may take a while."""
-        link, transport = self._link, self.transport
+        peer, transport = self._peer, self.transport
         if (
-            link is not None
-            and link.outbox.size <= _AT_ONCE
+            peer is not None
+            and peer.outbox.size <= _AT_ONCE
             and transport.can_send_now
             and not self._finishing
-            and transport.send_now(link.outbox.take())
+            and transport.send_now(peer.outbox.take())
         ):
-            self.router.written(link, now)
-            if link.outbox.rest():
+            self.router.written(peer, now)
+            if peer.outbox.rest():
                 return
         self._idle.ring()
 
-    async def _write(self, link: Link) -> None:
-        outbox, send = link.outbox, self.transport.send
+    async def _write(self, peer: Peer) -> None:
+        outbox, send = peer.outbox, self.transport.send
         try:
             while True:
                 messages = outbox.take()
                 if messages or self.transport.writing_since is not None:
                     await send(messages)
-                    self.router.written(link, trio.current_time())
-                    if link.dialect is m.Dialect.T2:
-                        self.router.withhold(link, *self.transport.take_withheld())
+                    self.router.written(peer, trio.current_time())
+                    if peer.dialect is m.Dialect.T2:
+                        self.router.withhold(peer, *self.transport.take_withheld())
                     if not outbox.is_empty:
                         # What was written made room for more: a peer that reads fast must not keep others waiting.
                         await trio.lowlevel.checkpoint()
@@ -243,7 +243,7 @@ class Connection:
 
         The peer goes first because a socket that is closed with bytes unread takes back what it has not sent yet.
         """
-        if self._link is None:
+        if self._peer is None:
             self.close("the bus is shutting down")
         self._finishing = True
         self._idle.ring()
@@ -255,10 +255,10 @@ class Connection:
         writing_since = self.transport.writing_since
         if writing_since is not None and now - writing_since >= limits.write_stall:
             self.close(f"it took nothing of what was written to it for {limits.write_stall:g} s (Limits.write_stall)")
-        elif self._liveness is not None and self._link is not None:
+        elif self._liveness is not None and self._peer is not None:
             if self.transport.read_at > self._liveness.heard_at:
                 self._liveness.heard(self.transport.read_at)
             if self._liveness.is_gone(now):
                 self.close(f"nothing was heard of it for {limits.silence:g} s (Limits.silence)")
             elif self._liveness.ping_is_due(now):
-                self._link.outbox.put_control(m.Ping(0))
+                self._peer.outbox.put_control(m.Ping(0))

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final
 import trio
 from attrs import define, field
 
-from .throttle import Throttle
+from .limiters import LogLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ..transport.dial import Listener
 
-__all__ = ["Pace", "listen"]
+__all__ = ["RateLimiter", "listen"]
 
 _logger = logging.getLogger("t2bus.server")
 
@@ -32,13 +32,13 @@ _GONE_ALREADY: Final = {errno.ECONNABORTED, errno.EPROTO}
 
 
 @define(eq=False)
-class Pace:
+class RateLimiter:
     """Lets as many through as a rate allows, in bursts of at most a second's worth."""
 
     rate: int
     """In one second."""
     _next: float = field(default=0.0, init=False)
-    """When the next one would go through if all came at an even pace."""
+    """When the next one would go through if all came at an even limiter."""
 
     async def wait(self) -> None:
         """Wait for as long as the rate asks for."""
@@ -49,7 +49,7 @@ class Pace:
 
 
 async def listen(
-    listener: Listener, handle: Callable[[Listener, trio.SocketStream], Awaitable[None]], pace: Pace
+    listener: Listener, handle: Callable[[Listener, trio.SocketStream], Awaitable[None]], limiter: RateLimiter
 ) -> None:
     """Accept connections and hand each to ``handle``, until cancelled or the listener is closed.
 
@@ -57,7 +57,7 @@ async def listen(
     10 ms at first and 1 s at last.
     """
     pause = _SHORTEST_PAUSE
-    log = Throttle(_LOG_INTERVAL)
+    log = LogLimiter(_LOG_INTERVAL)
     while True:
         try:
             stream = await listener.listener.accept()
@@ -73,4 +73,4 @@ async def listen(
             continue
         pause = _SHORTEST_PAUSE
         await handle(listener, stream)
-        await pace.wait()
+        await limiter.wait()

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.access_file import LARGEST, parse
+from ..broker.access_file import LARGEST, parse
 from ..errors import InvalidAccess
 
 if TYPE_CHECKING:
-    from ..core.access import Access
+    from ..broker.access import Access
 
 __all__ = ["read_access"]
 

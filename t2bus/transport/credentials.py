@@ -13,7 +13,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING, Final
 
-from ..core.identity import Identity
+from ..broker.identity import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Collection

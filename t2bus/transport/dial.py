@@ -11,9 +11,10 @@ import trio
 from attrs import frozen
 
 from ..errors import ConnectFailed, InvalidAddress
-from ..wire.codec import codec_for_bus, codec_for_client, codec_for_rust_bus
+from ..rust.codec import codec_for_client, codec_for_rust_bus
+from ..wire.codec import codec_for_bus
 from ..wire.messages import ClientMessage, Dialect, ServerMessage
-from . import tcp, tls, unix
+from . import handshake, tcp, unix
 from .address import Address, TcpAddress, TlsAddress, UnixAddress
 from .framed import FramedTransport
 
@@ -57,7 +58,7 @@ async def connect(
                 stream = await tcp.connect(address)
             case TlsAddress():
                 secret = require_context(address, context, "client")
-                stream = await tls.connect(address, secret, limits.handshake_time)
+                stream = await handshake.connect(address, secret, limits.handshake_time)
             case _:
                 assert_never(address)
     except OSError as error:

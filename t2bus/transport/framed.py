@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 import trio
 from attrs import define, field
 
+from ..rust.client_translator import ClientTranslator
 from ..wire.framing import HEADER_SIZE, FrameDecoder, LargeFrame
-from ..wire.rust_client import ClientTranslator
-from .sockets import DirectSocket, drop
+from .socket_stream import DirectSocket, drop
 from .transport import Incoming, Outgoing, Transport
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
         if None not in (before, self._kept) and before != self._kept:
             self.writing_since = trio.current_time()
 
-    def raise_limit(self, frame: int, *, can_inflate: bool = True) -> None:
+    def set_frame_limit(self, frame: int, *, can_inflate: bool = True) -> None:
         """Leave the limits of the handshake behind."""
         self._decoder.limit = frame
         self._receive_size = _RECEIVE_SIZE

@@ -117,7 +117,7 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
         A write goes on when a socket has much room again, which takes a slow reader long.
         """
 
-    def raise_limit(self, frame: int, *, can_inflate: bool = True) -> None:
+    def set_frame_limit(self, frame: int, *, can_inflate: bool = True) -> None:
         """Allow frames of this size from the peer, now that the handshake is over, and know what it can read."""
 
     async def end(self) -> None:

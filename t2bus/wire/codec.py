@@ -13,22 +13,18 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import attrs
 from attrs import define
 
-from ..errors import MalformedMessage, ProtocolViolation
+from ..errors import MalformedMessage
 from . import messages as m
 from . import native
 from . import values as v
 from .compression import inflate
-from .rust import FRAME
-from .rust_bus import BusTranslator
-from .rust_client import ClientTranslator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from ..limits import Limits
     from .framing import Frame
 
-__all__ = ["Codec", "codec_for_bus", "codec_for_client", "codec_for_rust_bus"]
+__all__ = ["Codec", "codec_for_bus", "native_codec_for_client"]
 
 Incoming = TypeVar("Incoming")
 Outgoing = TypeVar("Outgoing", bound=m.ClientMessage | m.ServerMessage)
@@ -40,10 +36,6 @@ _PART = 256
 """Bytes of a part, on average, from which it costs no more to write each as it is than to copy them together."""
 
 _RUNS = frozenset((m.PublishRun, m.DeliverRun))
-
-_ARRAY = 4
-_MAP = 5
-"""The CBOR major types of an array and a map, in the top three bits of their first byte."""
 
 
 @define(eq=False)
@@ -61,7 +53,7 @@ class Codec(Generic[Incoming, Outgoing]):
     encode_one: Callable[[Outgoing], Sequence[bytes]]
     """Returns the frame of a message in parts, so that a large payload need not be copied."""
     inflate_limit: int | None = None
-    translator: ClientTranslator | BusTranslator | None = None
+    translator: Any = None
 
     @property
     def may_inflate(self) -> bool:
@@ -113,40 +105,14 @@ def _for_one_write(parts: list[bytes], size: int) -> list[bytes]:
     return parts if size >= _PART * len(parts) else [b"".join(parts)]
 
 
-def codec_for_client(first_frame: bytes, frame: int = FRAME) -> Codec[m.ClientMessage, m.ServerMessage]:
-    """Return the bus's codec for the client whose first frame this is.
-
-    A Rust client is not told how large a payload may be: ``frame`` bounds what its payloads are inflated to until the
-    WELCOME says it.
-
-    Raises:
-      ProtocolViolation: the frame opens no wire that the bus speaks.
-
-    """
-    major = first_frame[0] >> 5
-    if major == _ARRAY:
-        return Codec(native.decode_client_messages, native.encode_parts)
-    if major == _MAP:
-        translator = ClientTranslator(frame)
-        return _translated(translator)
-    raise ProtocolViolation("the first frame is not a t2bus/1 HELLO: nor of the Rust crate t2_bus")
+def native_codec_for_client() -> Codec[m.ClientMessage, m.ServerMessage]:
+    """Return a bus's codec."""
+    return Codec(native.decode_client_messages, native.encode_parts)
 
 
 def codec_for_bus() -> Codec[m.ServerMessage, m.ClientMessage]:
     """Return a client's codec."""
     return Codec(native.decode_server_messages, native.encode_parts)
-
-
-def codec_for_rust_bus(limits: Limits) -> Codec[m.ServerMessage, m.ClientMessage]:
-    """Return a client's codec for a bus of the Rust crate; ``limits`` are the client's own."""
-    translator = BusTranslator(limits)
-    return _translated(translator)
-
-
-def _translated(translator: Any) -> Codec[Any, Any]:
-    """Return the codec of another wire: its frames are small, or compressed, and not worth being left in parts."""
-    encode = translator.encode_one
-    return Codec(translator.decode, lambda message: (encode(message),), translator=translator)
 
 
 def _is_deflated(message: m.ClientMessage | m.ServerMessage) -> bool:

@@ -3,21 +3,18 @@
 The bus passes a compressed payload on as it is, so compression costs a message one deflate and one inflate however many
 connections it crosses. Inflating never makes more than the cap: a few kilobytes can declare gigabytes.
 
-The wire of the Rust crate has gzip instead: the same compressed data between another head and another checksum.
-
 The law of this module: bytes in, bytes out.
 """
 
 from __future__ import annotations
 
-import struct
 import zlib
 from typing import Final
 
 from ..errors import MalformedMessage
 from .values import Deflated, Payload
 
-__all__ = ["THRESHOLD", "ZLIB", "deflate", "gunzip", "gzip", "inflate", "zlib_to_gzip"]
+__all__ = ["LEVEL", "THRESHOLD", "ZLIB", "deflate", "inflate", "inflate_stream"]
 
 ZLIB = "zlib"
 """The name of the one compression there is, as HELLO and WELCOME give it."""
@@ -25,22 +22,13 @@ ZLIB = "zlib"
 THRESHOLD = 5_000
 """Payloads of up to this many bytes are sent as they are: below it a packet is saved at most, and the time is not."""
 
-_LEVEL = 1
+LEVEL = 1
 
 _SAMPLE: Final = 1024
 """Bytes from the middle of a payload that show whether compressing all of it is worth the time."""
 
 _WORTH_IT: Final = 0.95
 """What is left of a sample, at most, if it is."""
-
-_GZIP: Final = zlib.MAX_WBITS | 16
-"""How zlib is told that a stream is of gzip."""
-
-_GZIP_HEAD: Final = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
-"""Compressed with deflate; no name, no time, by no system in particular."""
-
-_GZIP_TAIL: Final = struct.Struct("<II")
-"""The CRC-32 and the size of what is compressed."""
 
 
 def deflate(payload: bytes) -> Payload:
@@ -51,9 +39,9 @@ def deflate(payload: bytes) -> Payload:
     if len(payload) <= THRESHOLD:
         return payload
     middle = len(payload) // 2
-    if len(zlib.compress(payload[middle : middle + _SAMPLE], _LEVEL)) > _WORTH_IT * _SAMPLE:
+    if len(zlib.compress(payload[middle : middle + _SAMPLE], LEVEL)) > _WORTH_IT * _SAMPLE:
         return payload
-    data = zlib.compress(payload, _LEVEL)
+    data = zlib.compress(payload, LEVEL)
     return Deflated(data) if len(data) < len(payload) else payload
 
 
@@ -66,38 +54,11 @@ def inflate(payload: Payload, limit: int) -> bytes:
     """
     if isinstance(payload, bytes):
         return payload
-    return _inflate(payload.data, limit, zlib.MAX_WBITS)
+    return inflate_stream(payload.data, limit, zlib.MAX_WBITS)
 
 
-def gzip(payload: bytes) -> bytes:
-    """Return the payload as one gzip member."""
-    deflater = zlib.compressobj(_LEVEL, wbits=_GZIP)
-    return deflater.compress(payload) + deflater.flush()
-
-
-def gunzip(data: bytes, limit: int) -> bytes:
-    """Return what one gzip member holds.
-
-    Raises:
-      MalformedMessage: the bytes are not exactly one gzip member, or it holds more than ``limit`` bytes.
-
-    """
-    return _inflate(data, limit, _GZIP)
-
-
-def zlib_to_gzip(payload: Deflated, limit: int) -> bytes:
-    """Return a compressed payload as one gzip member, without compressing anything.
-
-    Raises:
-      MalformedMessage: as :func:`inflate`; whoever cannot bear a broken payload never sees one.
-
-    """
-    data = inflate(payload, limit)
-    # A zlib stream is two bytes, the compressed data, and four bytes of checksum; one with a dictionary has failed.
-    return _GZIP_HEAD + payload.data[2:-4] + _GZIP_TAIL.pack(zlib.crc32(data), len(data) & 0xFFFFFFFF)
-
-
-def _inflate(compressed: bytes, limit: int, wbits: int) -> bytes:
+def inflate_stream(compressed: bytes, limit: int, wbits: int) -> bytes:
+    """Return what one stream of this kind (``wbits`` of :mod:`zlib`) holds; raises as :func:`inflate`."""
     inflater = zlib.decompressobj(wbits)
     try:
         data = inflater.decompress(compressed, limit + 1)

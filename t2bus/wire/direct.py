@@ -89,12 +89,12 @@ def _publish(frame: Frame) -> m.Publish:
     return m.Publish(number, paced == 0xF5, m.Publication(*_topic_and_payload(frame, 12)))
 
 
-def _request(frame: Frame) -> m.Request:
+def _request(frame: Frame) -> m.Ask:
     wide, number, mark = _REQUEST.unpack(frame[2:12])
     if wide != WIDE:
         raise ValueError
     timeout, at = (None, 12) if mark == _NULL else _timeout(frame, mark, 12)
-    return m.Request(number, timeout, *_topic_and_payload(frame, at))
+    return m.Ask(number, timeout, *_topic_and_payload(frame, at))
 
 
 def _respond(frame: Frame) -> m.Respond:

@@ -1,7 +1,7 @@
 """What two ends of a connection can say to each other: two closed unions of frozen classes.
 
 :data:`ClientMessage` is what a client says and :data:`ServerMessage` what a bus says; :class:`Ping`, :class:`Pong`,
-:class:`Goodbye` and :class:`Violation` belong to both. The classes know nothing of bytes: a codec turns them into
+:class:`Goodbye` and :class:`Error` belong to both. The classes know nothing of bytes: a codec turns them into
 frames and back, and the in-process transport hands them over as they are. ``docs/wire.md`` specifies each.
 
 Two numbers run through them. An *operation id* is chosen by the client, counts up from 1 and is never reused on its
@@ -26,6 +26,7 @@ __all__ = [
     "MOST_IN_RUN",
     "RUN_SIZE",
     "Accepted",
+    "Ask",
     "Call",
     "Cancel",
     "Claim",
@@ -34,6 +35,7 @@ __all__ = [
     "Deliver",
     "DeliverRun",
     "Dialect",
+    "Error",
     "Fail",
     "Gap",
     "Goodbye",
@@ -44,7 +46,6 @@ __all__ = [
     "Publish",
     "PublishRun",
     "Refused",
-    "Request",
     "Respond",
     "Response",
     "Run",
@@ -52,7 +53,6 @@ __all__ = [
     "Subscribe",
     "Unclaim",
     "Unsubscribe",
-    "Violation",
     "Welcome",
     "Withdraw",
 ]
@@ -98,7 +98,7 @@ class Goodbye:
 
 
 @frozen
-class Violation:
+class Error:
     """The sender closes the connection because the receiver broke a rule or reached a bound; ``text`` says which."""
 
     text: str
@@ -175,7 +175,7 @@ class Unclaim:
 
 
 @carrier
-class Request:
+class Ask:
     """Ask the service of a topic; ``timeout`` is the caller's deadline in milliseconds from now, if it has one."""
 
     id: int
@@ -320,7 +320,7 @@ ClientMessage = (
     | PublishRun
     | Claim
     | Unclaim
-    | Request
+    | Ask
     | Cancel
     | Respond
     | Fail
@@ -328,7 +328,7 @@ ClientMessage = (
     | Ping
     | Pong
     | Goodbye
-    | Violation
+    | Error
 )
 ServerMessage = (
     Welcome
@@ -343,5 +343,5 @@ ServerMessage = (
     | Ping
     | Pong
     | Goodbye
-    | Violation
+    | Error
 )

@@ -180,7 +180,7 @@ _BOTH: dict[int, _Check] = {
     13: _fixed(m.Ping, _uint),
     14: _fixed(m.Pong, _uint),
     15: _fixed(m.Goodbye, _text),
-    16: _fixed(m.Violation, _text),
+    16: _fixed(m.Error, _text),
 }
 _FROM_CLIENT: dict[int, _Check] = _BOTH | {
     1: _fixed(m.Hello, _uint, _text, _texts),
@@ -189,7 +189,7 @@ _FROM_CLIENT: dict[int, _Check] = _BOTH | {
     5: _with_headers(_publish, _uint, _bool, _text, _payload),
     6: _fixed(m.Claim, _uint, _text, _uint, _uint),
     7: _fixed(m.Unclaim, _uint, _uint),
-    8: _with_headers(m.Request, _uint, _timeout, _text, _payload),
+    8: _with_headers(m.Ask, _uint, _timeout, _text, _payload),
     9: _fixed(m.Cancel, _uint),
     10: _with_headers(m.Respond, _uint, _payload),
     11: _fixed(m.Fail, _uint, _code, _text),

@@ -140,7 +140,7 @@ def _carry(start: bytes, payload: v.Payload, headers: v.Headers) -> Parts:
     return (first + data + end,) if len(data) <= _KEPT else (first, data, end)
 
 
-def _encode_request(message: m.Request) -> Parts:
+def _encode_request(message: m.Ask) -> Parts:
     start = _REQUEST.pack(0x86 if message.headers else 0x85, 8, WIDE, message.id)
     return _carry(start + _encode_time(message.timeout) + encode_text(message.topic), message.payload, message.headers)
 
@@ -174,7 +174,7 @@ _ENCODERS: dict[type, Callable[[Any], Parts]] = {
     m.Deliver: _encode_deliver,
     m.PublishRun: _encode_publish_run,
     m.DeliverRun: _encode_deliver_run,
-    m.Request: _encode_request,
+    m.Ask: _encode_request,
     m.Respond: _encode_respond,
     m.Call: _encode_call,
     m.Response: _encode_response,
@@ -197,7 +197,7 @@ _ENCODERS: dict[type, Callable[[Any], Parts]] = {
     m.Ping: _flat(13, lambda x: (x.token,)),
     m.Pong: _flat(14, lambda x: (x.token,)),
     m.Goodbye: _flat(15, lambda x: (x.text,)),
-    m.Violation: _flat(16, lambda x: (x.text,)),
+    m.Error: _flat(16, lambda x: (x.text,)),
     m.Accepted: _flat(20, lambda x: (x.first, *x.counts)),
     m.Refused: _flat(21, lambda x: (x.id, x.code, x.text)),
     m.Gap: _flat(23, lambda x: (x.subscription, x.dropped)),

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from .. import errors
 
-__all__ = ["NO_HEADERS", "Content", "Deflated", "ErrorCode", "Headers", "Payload", "size_in_frame", "size_of"]
+__all__ = ["NO_HEADERS", "Deflated", "EncodedBody", "ErrorCode", "Headers", "Payload", "size_in_frame", "size_of"]
 
 Headers = Mapping[str, str]
 NO_HEADERS: Headers = MappingProxyType({})
@@ -71,7 +71,7 @@ class Deflated:
 
 Payload = bytes | Deflated
 
-Content = tuple[Payload, Headers, int]
+EncodedBody = tuple[Payload, Headers, int]
 """A payload and headers as they travel, and what they count for."""
 
 _AROUND = 64

@@ -1,0 +1,270 @@
+"""A subscription as the bus sees it: a credit window, and what waits behind a spent one.
+
+Each delivery uses credit up, in messages and bytes; the client gives it back as its program takes messages. So the
+window bounds the client's buffer, the network and the outbox together, and the bus never waits for a subscriber: a
+publication that finds no credit is *missed*, and counted where it is missing, or, if its publisher is paced, *held*.
+
+The backlog keeps held publications and counts of missed ones in the order of publication, so that what is delivered
+later stands where it belongs and every gap is told at its place. While anything is in the backlog nothing overtakes
+it.
+
+A subscriber that gives no credit for the stall time holds nobody any more: what was held for it becomes missed, and it
+*lags* until half its window is free again. (Half, because a client gives credit back in bulk: all of it free is a
+moment that may never come.)
+
+The law of this module: it decides for one subscription alone; no other subscription, nor its connection's others, is
+read or changed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Final, cast
+
+from attrs import define, field
+
+from ..wire.messages import MOST_IN_RUN, RUN_SIZE, Deliver, DeliverRun, Dialect, Publication, Run
+
+if TYPE_CHECKING:
+    from .peer import Peer
+    from .statistics import Counters
+
+__all__ = ["HeldPublication", "SendWindow"]
+
+_AROUND: Final = 5
+"""Bytes around each of its payloads, at most."""
+
+
+@define(eq=False, repr=False)
+class HeldPublication:
+    """A paced publication that waits for room somewhere, and whom to tell when it waits no more."""
+
+    publisher: Peer
+    operation: int
+    size: int
+    count: int = 0
+    waiting: int = 0
+    counted: set[int] = field(factory=set)
+    """The connections that took it, by id: each counts once."""
+
+    @property
+    def adds(self) -> int:
+        """The bytes that count if one subscription more holds it: those of the first one alone."""
+        return 0 if self.waiting else self.size
+
+    def hold(self) -> None:
+        """Note that one subscription more holds it."""
+        self.publisher.outbox.total.hold(self.adds)
+        self.waiting += 1
+
+    def let_go(self) -> None:
+        """Note that one of them holds it no more."""
+        self.waiting -= 1
+        self.publisher.outbox.total.let_go(self.adds)
+
+    def settle(self, accepted_by: Peer | None) -> None:
+        """Note that a subscription that has let it go took it, or missed it; acknowledge it when it was the last."""
+        if accepted_by is not None and accepted_by.id not in self.counted:
+            self.counted.add(accepted_by.id)
+            self.count += 1
+        if not self.waiting:
+            self.publisher.held -= 1
+            self.publisher.outbox.acknowledge(self.operation, self.count)
+
+
+@define(eq=False)
+class _Held:
+    publication: Publication
+    ticket: HeldPublication
+
+
+@define(eq=False)
+class _Missed:
+    count: int
+
+
+@define(eq=False, repr=False)
+class SendWindow:
+    """One subscription of one connection."""
+
+    id: int
+    topic: str
+    peer: Peer
+    window_messages: int
+    window_size: int
+    stall: float
+    frame: int
+    counters: Counters
+    messages: int = field(init=False)
+    size: int = field(init=False)
+    held: int = field(default=0, init=False)
+    lagging: bool = field(default=False, init=False)
+    stalls_at: float = field(default=math.inf, init=False)
+    backlog: deque[_Held | _Missed] = field(factory=deque, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Start with the whole window as credit."""
+        self.messages = self.window_messages
+        self.size = self.window_size
+
+    @property
+    def has_credit(self) -> bool:
+        """Whether a delivery may be made."""
+        return self.messages > 0 and self.size > 0
+
+    def admit(self, size: int, *, paced: bool) -> bool:
+        """Use credit for a delivery now, or return False: there is none, the outbox has no room, or something waits.
+
+        The caller puts the delivery in the outbox, one for all subscriptions of the connection that admit it.
+        """
+        if self.backlog:
+            self.release()
+        if self.backlog or self.messages <= 0 or self.size <= 0:
+            return False
+        outbox = self.peer.outbox
+        if not (outbox.suits(size) if paced else outbox.fits(size)):
+            return False
+        self.messages -= 1
+        self.size -= size
+        self.counters.delivered += 1
+        return True
+
+    def admit_run(self, count: int, size: int) -> bool:
+        """Use credit for the deliveries of a whole run now, or return False, as :meth:`admit` does."""
+        if self.backlog:
+            self.release()
+        if self.backlog or self.messages < count or self.size < size or not self.peer.outbox.fits(size, count):
+            return False
+        self.messages -= count
+        self.size -= size
+        self.counters.delivered += count
+        return True
+
+    def hold(self, publication: Publication, ticket: HeldPublication, now: float) -> None:
+        """Keep a paced publication until there is credit."""
+        if not self.held:
+            self.stalls_at = now + self.stall
+        self.held += 1
+        ticket.hold()
+        self._note_shortage()
+        self._put_behind(_Held(publication, ticket))
+
+    def miss(self) -> None:
+        """Count a publication as dropped at this place of the stream; who cannot be told so is disconnected."""
+        self.counters.dropped += 1
+        if self.peer.dialect is Dialect.T2:
+            self.peer.close("it lags, and its wire has no word for that: it does not read as fast as others publish")
+        self._mark_missed(1)
+
+    def _mark_missed(self, count: int) -> None:
+        if self.backlog and isinstance(last := self.backlog[-1], _Missed):
+            last.count += count
+        else:
+            self._put_behind(_Missed(count))
+
+    def _put_behind(self, entry: _Held | _Missed) -> None:
+        self.backlog.append(entry)
+        self.peer.behind[self.id] = self
+
+    def grant(self, messages: int, size: int, now: float) -> None:
+        """Take credit back from the client and deliver what waits for it.
+
+        Credit beyond the window is none: it does not show that the program takes messages.
+        """
+        before = self.messages
+        self.messages = min(before + messages, self.window_messages)
+        self.size = min(self.size + size, self.window_size)
+        if self.held and self.messages > before:
+            self.stalls_at = now + self.stall
+        if 2 * self.messages >= self.window_messages and 2 * self.size >= self.window_size:
+            self.lagging = False
+        self.release()
+
+    def release(self) -> None:
+        """Deliver from the backlog, in order, as far as credit and the outbox go."""
+        self._release()
+        if not self.backlog:
+            self.peer.behind.pop(self.id, None)
+
+    def _release(self) -> None:
+        outbox = self.peer.outbox
+        while self.backlog and self.has_credit:
+            if isinstance(head := self.backlog[0], _Missed):
+                self.backlog.popleft()
+                outbox.put_gap(self.id, head.count)
+                continue
+            batch, size = self._take_batch()
+            if not batch:
+                self._note_shortage()
+                return
+            self.messages -= len(batch)
+            self.size -= size
+            self.counters.delivered += len(batch)
+            publication = batch[0].publication
+            if len(batch) == 1:
+                outbox.put(Deliver((self.id,), publication), size)
+            else:
+                payloads = [entry.publication.payload for entry in batch]
+                run = Run(publication.topic, cast("list[bytes]", payloads))
+                outbox.put(DeliverRun((self.id,), run), size, len(batch))
+            for entry in batch:
+                entry.ticket.settle(self.peer)
+
+    def _note_shortage(self) -> None:
+        """Note that room in the outbox is not what is missing: what is written to others will make some."""
+        if not self.peer.outbox.size and self.has_credit:
+            self.peer.outbox.total.is_short = True
+
+    def _take_batch(self) -> tuple[list[_Held], int]:
+        """Take from the front of the backlog what may be delivered now, if it is several then as one run."""
+        outbox, backlog = self.peer.outbox, self.backlog
+        batch: list[_Held] = []
+        size = 0
+        while backlog and len(batch) < min(self.messages, MOST_IN_RUN) and size < self.size:
+            entry = backlog[0]
+            if isinstance(entry, _Missed):
+                break
+            ticket, more = entry.ticket, entry.ticket.size
+            room = min(RUN_SIZE, self.frame) - size - _AROUND * len(batch)
+            if batch and (more + _AROUND > room or not entry.publication.goes_on(batch[0].publication)):
+                break
+            # What is held by nobody else counts already.
+            ticket.let_go()
+            if not outbox.suits(size + more, len(batch) + 1):
+                ticket.hold()
+                break
+            size += more
+            self._unhold()
+            batch.append(entry)
+            backlog.popleft()
+        return batch, size
+
+    def give_up(self) -> None:
+        """Turn all that is held into missed, and lag: the subscriber took nothing for the stall time."""
+        self.lagging = True
+        backlog, self.backlog = self.backlog, deque()
+        for entry in backlog:
+            if isinstance(entry, _Missed):
+                self._mark_missed(entry.count)
+            else:
+                self.miss()
+                self._forget(entry)
+
+    def close(self) -> None:
+        """Let go of everything held: the subscription is gone."""
+        for entry in self.backlog:
+            if isinstance(entry, _Held):
+                self._forget(entry)
+        self.backlog.clear()
+        self.peer.behind.pop(self.id, None)
+
+    def _forget(self, entry: _Held) -> None:
+        self._unhold()
+        entry.ticket.let_go()
+        entry.ticket.settle(None)
+
+    def _unhold(self) -> None:
+        self.held -= 1
+        if not self.held:
+            self.stalls_at = math.inf

@@ -1,0 +1,273 @@
+"""What waits to be written to one connection, bounded.
+
+Whoever puts a message here never waits for the peer; whoever writes takes all that waits and reports when it is
+written. Two bounds hold: deliveries, calls and responses count their bytes against the outbox's own limit and against
+the total of all connections, and a caller asks :meth:`Outbox.fits` first, because only the caller knows what to do
+with what does not fit. A message takes memory beside its bytes, so both limits also allow no more messages than they
+would of 64 bytes each. Everything else is control: it is small, it cannot be dropped, and a connection that does not
+even take that is given up.
+
+Acknowledgements wait as runs of consecutive ids, so that a thousand of them are one message.
+
+The law of this module: synchronous; the one effect outside is the ``wake`` callback, called when the outbox stops
+being empty.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from ..wire.messages import Accepted, Gap, ServerMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Budget", "Outbox"]
+
+_CONTROL_SIZE = 64
+"""What a control message counts for: an upper bound of its fixed part, in memory terms."""
+
+_RUN_SIZE = 32
+"""What a run of acknowledgements counts for. Those of paced publications come when their subscribers please and may all
+be runs of one: all that a connection may have held (``Limits.held_messages``) take half of ``Limits.control_bytes``."""
+
+_LEAST_SIZE = 64
+"""Bytes for which a limit allows one message, however small it is."""
+
+_LEAST_MESSAGES = 1024
+"""Messages that even a very small limit allows, if their bytes fit."""
+
+_SHARES = 4096
+"""Outboxes whose shares together are all of the total: four times as many as connections by default."""
+
+_ACCEPTED_SIZE = 8
+"""What one more acknowledgement in a run counts for: a reference in a list of small integers."""
+
+
+@define(eq=False)
+class Budget:
+    """A number of bytes that several outboxes share, and of messages.
+
+    Publications that are *held* until there is room in the outboxes of their receivers are within it. Each counts once
+    for however many receivers, but as a message for each of them. Half of the bytes are for these: what could be held
+    instead goes into outboxes only as far as it leaves them that half, or a quarter if little waits in that outbox. So
+    a paced publisher is made to wait before there is no room to hold what it publishes.
+    """
+
+    limit: int
+    used: int = 0
+    held: int = 0
+    """The part of it that is held."""
+    messages: int = 0
+    most: int = field(init=False)
+    share: int = field(init=False)
+    """The bytes of an outbox that are little: 64 KiB of the default."""
+    is_short: bool = False
+    """Whether somebody whose outbox is empty waits for what others leave."""
+
+    def __attrs_post_init__(self) -> None:
+        """Allow so many messages as well."""
+        self.most = _most(self.limit)
+        self.share = self.limit // _SHARES
+
+    def fits(self, size: int, count: int) -> bool:
+        """Tell whether so many bytes and messages more are within the limit."""
+        return self.used + size <= self.limit and self.messages + count <= self.most
+
+    def leaves_room(self, size: int, *, is_little: bool = False) -> bool:
+        """Tell whether so many bytes more, in an outbox, leave the room that is for what is held."""
+        after = self.used + size
+        return 2 * (after - self.held) <= self.limit or (is_little and 4 * after <= 3 * self.limit)
+
+    def may_hold(self, size: int) -> bool:
+        """Tell whether a message more may be held, and so many bytes."""
+        return 2 * (self.held + size) <= self.limit and self.fits(size, 1)
+
+    def hold(self, size: int) -> None:
+        """Count a message more that is held, and so many bytes."""
+        self.used += size
+        self.held += size
+        self.messages += 1
+
+    def let_go(self, size: int) -> None:
+        """Count a message less that is held, and so many bytes."""
+        self.used -= size
+        self.held -= size
+        self.messages -= 1
+
+
+def _most(limit: int) -> int:
+    return max(_LEAST_MESSAGES, limit // _LEAST_SIZE)
+
+
+@define(eq=False, repr=False)
+class Outbox:
+    """The messages that wait for one connection's writer."""
+
+    limit: int
+    control_limit: int
+    total: Budget
+    wake: Callable[[], None]
+    overflow: Callable[[], None]
+    """Called once, when control messages do not fit any more."""
+    _messages: list[ServerMessage] = field(factory=list, init=False)
+    _accepted: list[tuple[int, list[int]]] = field(factory=list, init=False)
+    _gaps: dict[int, int] = field(factory=dict, init=False)
+    """Where the last news of a gap stands among the messages, by subscription, while nothing can stand behind it."""
+    _most: int = field(init=False)
+    _waiting: int = field(default=0, init=False)
+    _count: int = field(default=0, init=False)
+    """The messages that wait or are being written, control aside."""
+    _count_taken: int = field(default=0, init=False)
+    _control: int = field(default=0, init=False)
+    _taken: int = field(default=0, init=False)
+    _awake: bool = field(default=False, init=False)
+    _closed: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Allow a number of messages too."""
+        self._most = _most(self.limit)
+
+    @property
+    def size(self) -> int:
+        """The bytes that wait or are being written, control aside."""
+        return self._waiting + self._taken
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits."""
+        return not (self._messages or self._accepted)
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether control messages that can wait should not wait: half of what may be kept for them is free."""
+        return 2 * self._control <= self.control_limit
+
+    def fits(self, size: int, count: int = 1) -> bool:
+        """Tell whether a message of that size may be put, or a run of so many."""
+        return (
+            self._waiting + self._taken + size <= self.limit
+            and self._count + count <= self._most
+            and self.total.fits(size, count)
+        )
+
+    def suits(self, size: int, count: int = 1) -> bool:
+        """Tell whether a message of a paced publisher, or a run of so many, should be put now and not be held."""
+        after = self.size + size
+        is_little = after <= self.total.share or (count == 1 and after == size)
+        return self.fits(size, count) and self.total.leaves_room(size, is_little=is_little)
+
+    def put(self, message: ServerMessage, size: int, count: int = 1) -> None:
+        """Add a message, or a run of so many, that :meth:`fits`."""
+        if self._closed:
+            return
+        if self._gaps:
+            self._gaps.clear()
+        self._waiting += size
+        self._count += count
+        self.total.used += size
+        self.total.messages += count
+        self._messages.append(message)
+        if not self._awake:
+            self._rouse()
+
+    def put_control(self, message: ServerMessage, text: str = "") -> None:
+        """Add a message that may not be dropped; ``text`` is what it carries of free length."""
+        if self._closed:
+            return
+        self._messages.append(message)
+        self._count_control(_CONTROL_SIZE + len(text))
+
+    def put_gap(self, subscription: int, dropped: int) -> None:
+        """Add the news that a subscription misses so many, to the last such news if nothing was delivered since.
+
+        Where nothing fits any more, everything that is published is missed: that must not fill the control messages.
+        """
+        place = self._gaps.get(subscription)
+        if place is not None:
+            before = self._messages[place]
+            assert isinstance(before, Gap)
+            self._messages[place] = Gap(subscription, before.dropped + dropped)
+        elif not self._closed:
+            self._gaps[subscription] = len(self._messages)
+            self.put_control(Gap(subscription, dropped))
+
+    def acknowledge(self, operation: int, count: int) -> None:
+        """Acknowledge an operation with its number of receivers."""
+        if self._closed:
+            return
+        if self._accepted:
+            first, counts = self._accepted[-1]
+            if first + len(counts) == operation:
+                counts.append(count)
+                self._count_control(_ACCEPTED_SIZE)
+                return
+        self._accepted.append((operation, [count]))
+        self._count_control(_RUN_SIZE)
+
+    def acknowledge_run(self, first: int, counts: list[int]) -> None:
+        """Acknowledge consecutive operations, each with its number of receivers."""
+        if self._closed:
+            return
+        if self._accepted and self._accepted[-1][0] + len(self._accepted[-1][1]) == first:
+            self._accepted[-1][1].extend(counts)
+            self._count_control(_ACCEPTED_SIZE * len(counts))
+        else:
+            self._accepted.append((first, counts))
+            self._count_control(_RUN_SIZE + _ACCEPTED_SIZE * (len(counts) - 1))
+
+    def _count_control(self, size: int) -> None:
+        self._control += size
+        if self._control > self.control_limit:
+            self.close()
+            self.overflow()
+        elif not self._awake:
+            self._rouse()
+
+    def _rouse(self) -> None:
+        self._awake = True
+        self.wake()
+
+    def take(self) -> list[ServerMessage]:
+        """Return all that waits, acknowledgements first, and empty the outbox; nothing if it is empty.
+
+        The bytes go on counting until :meth:`written`.
+        """
+        messages = self._messages
+        if self._accepted:
+            messages = [Accepted(first, tuple(counts)) for first, counts in self._accepted] + messages
+            self._accepted = []
+        self._messages = []
+        self._gaps.clear()
+        self._taken += self._waiting
+        self._count_taken = self._count
+        self._waiting = self._control = 0
+        self._awake = bool(messages)
+        return messages
+
+    def rest(self) -> bool:
+        """Return whether nothing waits; if so, ``wake`` is called for what is put next."""
+        if self.is_empty:
+            self._awake = False
+            return True
+        return False
+
+    def written(self) -> None:
+        """Stop counting what was taken: it is with the network now."""
+        self.total.used -= self._taken
+        self.total.messages -= self._count_taken
+        self._count -= self._count_taken
+        self._taken = self._count_taken = 0
+
+    def close(self) -> None:
+        """Drop what waits and take nothing more."""
+        self._closed = True
+        self._messages = []
+        self._accepted = []
+        self._gaps.clear()
+        self.total.used -= self._waiting + self._taken
+        self.total.messages -= self._count
+        self._count = self._count_taken = 0
+        self._waiting = self._taken = self._control = 0

@@ -1,0 +1,269 @@
+"""Request and response: who serves which topic, and what is pending between whom.
+
+A topic is served by one connection at a time. A request becomes an *pending*: it stands in the requester's table
+under the id of its operation and in the responder's under a call id of the bus's own, and leaves each when that side
+is done with it. The requester is done when it is answered, gives up or disconnects; the responder when it responds or
+fails, or when its service ends. So whoever leaves first, the other side hears of it at once, and nothing is left
+behind.
+
+A request that was given up may still be worked on, so its place in the service's window is freed by the responder's
+end only, or with the request's lifetime: a responder that forgets a request has not lost the place for ever.
+
+The law of this module: every way out of an pending is ``pop``; none is an error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from ..errors import (
+    BusError,
+    InvalidTopic,
+    LimitExceeded,
+    ProtocolViolation,
+    RequestTimeout,
+    ServiceBusy,
+    ServiceGone,
+    ServiceNotFound,
+    TopicClaimed,
+)
+from ..topic import is_concrete, validate
+from ..wire.messages import Ask, Call, Claim, Fail, Refused, Respond, Response, Unclaim, Withdraw
+from ..wire.values import ErrorCode, size_of
+
+if TYPE_CHECKING:
+    from ..limits import Limits
+    from .peer import Peer
+    from .statistics import Counters
+
+__all__ = ["PendingRequest", "Service", "ServiceTable"]
+
+
+@define(eq=False, repr=False)
+class Service:
+    """The claim of one topic by one connection."""
+
+    id: int
+    topic: str
+    peer: Peer
+    window_requests: int
+    window_size: int
+    pending: dict[int, PendingRequest] = field(factory=dict)
+    """What was handed to the responder and not ended by it, by call id."""
+    size: int = 0
+
+
+@define(eq=False, repr=False)
+class PendingRequest:
+    """One request on its way from its requester to its responder and back."""
+
+    call: int
+    service: Service
+    size: int
+    expires_at: float
+    request: int
+    requester: Peer | None
+    """None when nobody waits for the answer any more; else its table has this pending."""
+
+
+@define(eq=False, repr=False)
+class ServiceTable:
+    """All services of a bus and all that is pending."""
+
+    limits: Limits
+    counters: Counters
+    _services: dict[str, Service] = field(factory=dict, init=False)
+    _pending: dict[int, PendingRequest] = field(factory=dict, init=False)
+    """All pending requests that a responder has not ended, oldest first, so that the first expires first."""
+    _last_call: int = field(default=0, init=False)
+
+    def __len__(self) -> int:
+        """Return the number of services."""
+        return len(self._services)
+
+    @property
+    def pending(self) -> int:
+        """The number of requests that responders have not ended."""
+        return len(self._pending)
+
+    # --- claims
+
+    def claim(self, peer: Peer, message: Claim) -> None:
+        """Make a connection the server of a topic; its window is what it asks for or the bus's own, if that is less."""
+        limits = self.limits
+        self._require_concrete(message.topic, "served")
+        if message.topic in self._services:
+            raise TopicClaimed(f"{message.topic!r} is served already: serve another topic or end that service first")
+        if len(peer.services) >= limits.services:
+            raise LimitExceeded(
+                f"this connection serves {limits.services} topics, all that Limits.services of the bus allows"
+            )
+        if not message.requests or not message.size:
+            raise ProtocolViolation("a service needs a window of at least one request and one byte")
+        service = Service(
+            message.id,
+            message.topic,
+            peer,
+            min(message.requests, limits.service_requests),
+            min(message.size, limits.service_bytes),
+        )
+        peer.services[message.id] = self._services[message.topic] = service
+        peer.outbox.acknowledge(message.id, 0)
+
+    def unclaim(self, peer: Peer, message: Unclaim) -> None:
+        """End a service and tell all that wait for it; one that is not there has ended already."""
+        service = peer.services.pop(message.service, None)
+        if service is not None:
+            self._end(service)
+        peer.outbox.acknowledge(message.id, 0)
+
+    def _end(self, service: Service) -> None:
+        del self._services[service.topic]
+        for pending in service.pending.copy().values():
+            self._end_call(pending)
+            self._refuse(pending, ServiceGone(f"the service of {service.topic!r} left with the request pending"))
+
+    def _require_concrete(self, topic: str, verb: str) -> None:
+        validate(topic, length=self.limits.topic_length, depth=self.limits.topic_depth)
+        if not is_concrete(topic):
+            raise InvalidTopic(f"{topic!r} has wildcards: a topic is {verb} as it is, without them")
+
+    # --- requests
+
+    def request(self, peer: Peer, message: Ask, now: float) -> None:
+        """Hand a request to its service."""
+        service = self._services.get(message.topic)
+        if service is None:
+            # A topic that is served has been looked at already.
+            self._require_concrete(message.topic, "asked")
+        if len(peer.requests) >= self.limits.requests:
+            raise LimitExceeded(
+                f"this connection has {self.limits.requests} requests pending, all that Limits.requests allows"
+            )
+        if service is None:
+            raise ServiceNotFound(f"nobody serves {message.topic!r}: start its service, or check the topic")
+        size = size_of(message.topic, message.payload, message.headers)
+        responder = service.peer
+        spent = len(service.pending) >= service.window_requests or service.size >= service.window_size
+        if spent or not responder.outbox.fits(size):
+            self.counters.busy += 1
+            raise ServiceBusy(f"the service of {message.topic!r} has all the requests pending that it takes: try later")
+        self._last_call = call = self._last_call + 1
+        expires_at = now + self.limits.request_lifetime
+        pending = PendingRequest(call, service, size, expires_at, message.id, peer)
+        peer.requests[message.id] = pending
+        self._pending[call] = service.pending[call] = responder.calls[call] = pending
+        service.size += size
+        self.counters.requests += 1
+        outgoing = Call(call, service.id, message.timeout, message.topic, message.payload, message.headers)
+        responder.outbox.put(outgoing, size)
+
+    def cancel(self, peer: Peer, request: int) -> None:
+        """Give a request up; one that has just been answered is not there any more."""
+        pending = peer.requests.pop(request, None)
+        if pending is not None:
+            self._abandon(pending)
+
+    def respond(self, peer: Peer, message: Respond) -> None:
+        """Pass an answer to the requester, if it still waits."""
+        pending = self._finish(peer, message.call)
+        if pending is not None:
+            size = size_of("", message.payload, message.headers)
+            self._answer(pending, Response(pending.request, message.payload, message.headers), size)
+
+    def fail(self, peer: Peer, message: Fail) -> None:
+        """Pass a failure to the requester, if it still waits."""
+        if message.code not in (ErrorCode.REMOTE_ERROR, ErrorCode.MALFORMED_MESSAGE):
+            raise ProtocolViolation(f"a call cannot fail with {message.code.name}")
+        pending = self._finish(peer, message.call)
+        if pending is not None:
+            # Its text may be as long as a response, and counts as one: as control it could close the requester.
+            self._answer(pending, Refused(pending.request, message.code, message.text), len(message.text))
+
+    def _finish(self, responder: Peer, call: int) -> PendingRequest | None:
+        """End a call; return its pending if someone waits for the answer, and count a late one otherwise."""
+        pending = responder.calls.get(call)
+        if pending is not None:
+            self._end_call(pending)
+        if pending is None or pending.requester is None:
+            self.counters.late_responses += 1
+            return None
+        return pending
+
+    def _answer(self, pending: PendingRequest, message: Response | Refused, size: int) -> None:
+        requester = pending.requester
+        assert requester is not None
+        if requester.outbox.fits(size):
+            requester.requests.pop(pending.request, None)
+            requester.outbox.put(message, size)
+        else:
+            text = "the answer does not fit: the requester's Limits.outbox_bytes are waiting"
+            self._refuse(pending, LimitExceeded(text))
+
+    def _end_call(self, pending: PendingRequest) -> None:
+        """Take an pending off the responder's side."""
+        service = pending.service
+        service.size -= pending.size
+        del service.pending[pending.call]
+        del service.peer.calls[pending.call]
+        del self._pending[pending.call]
+
+    def _refuse(self, pending: PendingRequest, error: BusError) -> None:
+        """Answer the requester with an error, if it still waits."""
+        requester, pending.requester = pending.requester, None
+        if requester is not None:
+            requester.requests.pop(pending.request, None)
+            requester.refuse(pending.request, error)
+
+    def _abandon(self, pending: PendingRequest) -> None:
+        """Tell the responder that nobody waits any more."""
+        pending.requester = None
+        self._withdraw(pending)
+
+    def _withdraw(self, pending: PendingRequest) -> None:
+        """Tell a responder that nobody waits any more, at once or when it has read what waits.
+
+        Others decide how often they give up, so what a responder does not read of that must not cost its connection.
+        """
+        responder = pending.service.peer
+        if responder.outbox.is_calm:
+            responder.outbox.put_control(Withdraw(pending.call))
+        else:
+            responder.untold.append(pending.call)
+
+    def written(self, peer: Peer) -> None:
+        """Tell a responder what it was not told before."""
+        while peer.untold and peer.outbox.is_calm:
+            call = peer.untold.popleft()
+            if call in peer.calls:
+                peer.outbox.put_control(Withdraw(call))
+
+    # --- ends
+
+    def disconnect(self, peer: Peer) -> None:
+        """End the services and give up the requests of a connection that has ended."""
+        while peer.services:
+            self._end(peer.services.popitem()[1])
+        while peer.requests:
+            self._abandon(peer.requests.popitem()[1])
+
+    def expire(self, now: float) -> None:
+        """Answer the requests whose lifetime is over, and free their places."""
+        while self._pending:
+            pending = next(iter(self._pending.values()))
+            if pending.expires_at > now:
+                return
+            if pending.requester is not None:
+                # Whoever has not read for a lifetime is past being spared.
+                pending.service.peer.outbox.put_control(Withdraw(pending.call))
+            self._end_call(pending)
+            lifetime = self.limits.request_lifetime
+            self._refuse(
+                pending, RequestTimeout(f"the request was pending for {lifetime:g} s (Limits.request_lifetime)")
+            )
+
+    def next_deadline(self) -> float | None:
+        """Return when the oldest request's lifetime is over, if there is one."""
+        return next(iter(self._pending.values())).expires_at if self._pending else None

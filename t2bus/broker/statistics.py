@@ -1,0 +1,62 @@
+"""What a bus counts, and the picture of it that its owner is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import define, frozen
+
+__all__ = ["BusStatistics", "Counters"]
+
+
+@define(eq=False)
+class Counters:
+    """What only ever goes up, from the opening of the bus."""
+
+    published: int = 0
+    delivered: int = 0
+    dropped: int = 0
+    requests: int = 0
+    busy: int = 0
+    late_responses: int = 0
+    violations: int = 0
+    refused: int = 0
+    denied: int = 0
+    withheld: int = 0
+
+
+@frozen
+class BusStatistics:
+    """One moment of a bus. Counts since it opened come last."""
+
+    connections: int
+    identities: Mapping[str, int]
+    """How many connections each identity has."""
+    subscriptions: int
+    services: int
+    requests_pending: int
+    """Requests that a responder has and has not ended."""
+    deliveries_held: int
+    """Paced deliveries that wait for a subscriber."""
+    buffered_bytes: int
+    """What waits to be written, or is held, over all connections."""
+    published: int
+    """Publications accepted."""
+    delivered: int
+    """Deliveries made, one for each subscription."""
+    dropped: int
+    """Deliveries dropped because the subscription's window was spent; each is told to it by ``Lagged``."""
+    requests: int
+    """Requests handed to a service."""
+    requests_busy: int
+    """Requests answered ``ServiceBusy``."""
+    late_responses: int
+    """Responses that nobody waited for any more."""
+    violations: int
+    """Connections closed because of what their peer sent."""
+    refused: int
+    """Peers that were not let in: a handshake of TLS that failed, no room, or nobody who may connect."""
+    denied: int
+    """Operations that the access rules refused."""
+    withheld: int
+    """Messages that Rust clients were not sent because they could not have borne them."""

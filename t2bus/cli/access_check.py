@@ -1,0 +1,103 @@
+"""``t2bus access``: whether a file of access rules is valid, and what it means for one identity and topic."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Final
+
+from ..text import printable
+from . import arguments as types
+from .arguments import add_group, add_verb
+from .console import Output, counted, say
+from .exits import Exit
+
+if TYPE_CHECKING:
+    from ..broker.access import Access
+    from .arguments import Verbs
+
+__all__ = ["access", "add_access"]
+
+_VERBS: Final = ("publish", "subscribe", "serve", "request")
+
+
+def add_access(verbs: Verbs) -> None:
+    """Add ``check`` and ``explain``."""
+    group = add_group(verbs, "access", "check access rules and explain them", "No bus is needed for it.")
+    more = "An invalid file is exit code 1, its first error on standard error."
+    check = add_verb(group, "check", "check a file of access rules", more, "access.toml")
+    _add_file(check)
+    more = "Exit code 0 says that it is allowed, 1 that it is denied, 2 that the file or the topic is invalid."
+    example = "access.toml uid:1000 subscribe 'public/**' --group gid:100"
+    explain = add_verb(group, "explain", "say whether an identity may use a topic, and why", more, example)
+    _add_file(explain)
+    name = "the name of who asks: uid:1000, local, anonymous, or one from a certificate"
+    explain.add_argument("identity", type=types.text, metavar="IDENTITY", help=name)
+    explain.add_argument("right", choices=_VERBS, metavar="VERB", help=f"one of {', '.join(_VERBS)}")
+    explain.add_argument("topic", type=types.topic, metavar="TOPIC", help="what is asked for; may have wildcards")
+    groups = "a group that it is in, such as gid:100; may be given several times"
+    explain.add_argument("--group", action="append", type=types.text, default=[], metavar="NAME", help=groups)
+
+
+def _add_file(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("file", metavar="FILE", help="the rules, in TOML")
+
+
+async def access(arguments: argparse.Namespace) -> int:
+    """Do what the action says; only ``explain`` tells an error from a denial."""
+    if arguments.action == "check":
+        return await _check(arguments)
+    return await _explain(arguments)
+
+
+async def _check(arguments: argparse.Namespace) -> int:
+    rules = await _load(arguments.file)
+    if rules is None:
+        return Exit.ERROR
+    number = len(rules.everyone) + sum(map(len, rules.identities.values()))
+    identities = counted(len(rules.identities), "identity", "identities")
+    await _print(f"{arguments.file}: {identities}, {counted(number, 'rule', 'rules')}")
+    return Exit.OK
+
+
+async def _explain(arguments: argparse.Namespace) -> int:
+    from ..broker.access import Verb
+    from ..broker.identity import Identity
+    from ..topic import DEPTH, LENGTH
+
+    if arguments.right in {"serve", "request"}:  # nothing allows wildcards there: the bus itself refuses them
+        try:
+            types.concrete_topic(arguments.topic)
+        except argparse.ArgumentTypeError as error:
+            say(str(error))
+            return Exit.USAGE
+    rules = await _load(arguments.file)
+    if rules is None:
+        return Exit.USAGE
+    # A bus may have raised its bounds, which are not known here.
+    length, depth = max(LENGTH, len(arguments.topic)), max(DEPTH, arguments.topic.count("/") + 1)
+    identity = Identity(arguments.identity, tuple(arguments.group))
+    permissions = rules.permissions(identity, length=length, depth=depth)
+    explanation = permissions.explain(Verb(arguments.right), arguments.topic)
+    await _print(f"{'allowed' if explanation.allowed else 'denied'}: {explanation.text}")
+    return Exit.OK if explanation.allowed else Exit.ERROR
+
+
+async def _load(file: str) -> Access | None:
+    """Return the rules of a file, or tell the user why there are none."""
+    import trio
+
+    from ..errors import InvalidAccess
+    from ..server.rules import read_access
+
+    try:
+        # In a thread: a pipe is a file too, and a signal must end the wait for it.
+        return await trio.to_thread.run_sync(read_access, file, abandon_on_cancel=True)
+    except InvalidAccess as error:
+        say(str(error))
+    return None
+
+
+async def _print(line: str) -> None:
+    output = Output()
+    line = printable(line)
+    await output.write(line.encode("ascii", "backslashreplace").decode() if output.ascii else line)

@@ -1,0 +1,77 @@
+"""``t2bus sub`` and ``t2bus pub``: messages to and from a terminal or a pipe."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ..errors import Lagged, MalformedMessage
+from .bodies import encode_value, show_message
+from .connecting import address_of, open_client_of
+from .console import Output, counted, say
+from .exits import Exit
+from .signals import run_until_signal
+from .stdin import LineReader, is_terminal
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ..client.client import Client
+
+__all__ = ["pub", "sub"]
+
+
+async def sub(arguments: argparse.Namespace) -> int:
+    """Print what is published, until a signal or as many messages as were asked for."""
+    await run_until_signal(partial(_subscribe, arguments))
+    return Exit.OK
+
+
+async def _subscribe(arguments: argparse.Namespace) -> int:
+    address = address_of(arguments)
+    output = Output()
+    async with open_client_of(arguments) as client, client.subscribe_bytes(arguments.topic) as messages:
+        say(f"subscribed to {arguments.topic} at {address}")
+        left = arguments.count
+        while left > 0:
+            try:
+                message = await messages.receive()
+            except Lagged as error:
+                dropped = counted(error.dropped, "message was", "messages were")
+                say(f"{dropped} dropped here: the output is taken too slowly")
+            except MalformedMessage as error:
+                say(f"a message cannot be read: {error}")
+            else:
+                await output.write(show_message(message, headers=arguments.headers, ascii_only=output.ascii))
+                left -= 1
+    return Exit.OK
+
+
+async def pub(arguments: argparse.Namespace) -> int:
+    """Publish one value, or each line of standard input."""
+    return await run_until_signal(partial(_publish, arguments))
+
+
+async def _publish(arguments: argparse.Namespace) -> int:
+    if arguments.value is None or arguments.value == "-":
+        async with open_client_of(arguments) as client:
+            await _publish_lines(client, arguments)
+        return Exit.OK
+    payload = encode_value(arguments.value, text=arguments.text)
+    async with open_client_of(arguments) as client:
+        count = await client.publish_bytes(arguments.topic, payload, headers=dict(arguments.header))
+    unheard = "" if count else f": nobody subscribes to {arguments.topic}"
+    say(f"accepted for {counted(count, 'connection', 'connections')}{unheard}")
+    return Exit.OK
+
+
+async def _publish_lines(client: Client, arguments: argparse.Namespace) -> None:
+    if is_terminal():
+        say("each line is published as one message; Ctrl-D ends")
+    reader, published = LineReader(), 0
+    async with client.open_bytes_publisher(arguments.topic) as publisher:
+        while (line := await reader.read()) is not None:
+            await publisher.send(encode_value(line, text=arguments.text), headers=dict(arguments.header))
+            published += 1
+    deliveries = counted(publisher.accepted, "delivery", "deliveries")
+    say(f"{counted(published, 'message', 'messages')} published, {deliveries} accepted")

@@ -1,0 +1,349 @@
+"""A bus of the Rust crate, as its client sees it: native messages to the crate's frames and back.
+
+The crate's bus acknowledges every frame by its 32-bit id, knows a subscription and a service by their topic, and has
+no credit. The translator of one connection plays the native bus to its client. It remembers what each acknowledgement
+means until it comes; a message that has nothing to say to that bus goes out as a ``KeepAlive``, and is answered when
+that is acknowledged, in its turn. It matches what is delivered to the client's subscriptions, and keeps their windows:
+what finds none is dropped for that subscription alone, and a GAP says so.
+
+That bus writes payloads as arrays of numbers, up to twice as long as they came, and its clients take no frame above
+1 MiB. What would not fit then is refused here.
+
+The law of this module: bytes in, messages out; messages in, bytes out. Every entry of every table leaves with an
+answer, or with the end of its subscription or service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Final, assert_never
+
+from attrs import define, field
+
+from ..errors import InvalidTopic, MalformedMessage
+from ..wire import messages as m
+from ..wire import values as v
+from ..wire.compression import THRESHOLD
+from ..wire.framing import HEADER_SIZE
+from ..wire.native import VERSION
+from . import frames as r
+from .credit import Windows
+from .gzip import gunzip, gzip, zlib_to_gzip
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..limits import Limits
+    from ..wire.framing import Frame
+
+__all__ = ["BusTranslator"]
+
+_AROUND: Final = 64
+"""Bytes of the crate's frames around topic and payload beyond what ``values.size_in_frame`` counts, at most."""
+
+_ID_GROWTH: Final = 4
+"""Bytes that the id of a frame grows by at most, when that bus gives it one of its own."""
+
+_U32: Final = 2**32 - 1
+_INLINE: Final = bytes(range(24))
+"""The bytes that take one byte each in an array of numbers; the others take two."""
+
+_Then = Callable[[r.Ack], m.ServerMessage | None]
+"""What an acknowledgement means to the client."""
+
+_CODES: Final = {
+    "InvalidTopicString": v.ErrorCode.INVALID_TOPIC,
+    "ClaimWildcardNotSupported": v.ErrorCode.INVALID_TOPIC,
+    "TopicAlreadyClaimed": v.ErrorCode.TOPIC_CLAIMED,
+    "ServiceNotFound": v.ErrorCode.SERVICE_NOT_FOUND,
+    "DeliveryFailed": v.ErrorCode.SERVICE_GONE,
+    "UnknownClient": v.ErrorCode.SERVICE_GONE,
+    "RequestFailedTimeout": v.ErrorCode.REQUEST_TIMEOUT,
+    "MalformedMessage": v.ErrorCode.MALFORMED_MESSAGE,
+}
+"""The codes nearest to the crate's errors; of the others nothing is known but what they say."""
+
+
+@define(eq=False, repr=False)
+class _Service:
+    id: int
+    topic: str
+    window: int
+    calls: dict[int, int] = field(factory=dict)
+    """The ids of the requests on that bus, by call id."""
+
+
+@define(eq=False, repr=False)
+class BusTranslator:
+    """The client's end of one connection to a bus of the Rust crate."""
+
+    limits: Limits
+    """The client's own; that bus has none to tell."""
+    ignored: int = field(default=0, init=False)
+    """Publications and requests that could not be handed to the program: the topic or the payload is out of bounds, or
+    the window of the service is spent. That bus fails such a request after 30 s."""
+    _last_frame: int = field(default=0, init=False)
+    _pending: dict[int, _Then] = field(factory=dict, init=False)
+    """What is not acknowledged, by the id of its frame."""
+    _requests: dict[int, int] = field(factory=dict, init=False)
+    """Requests that have no response, by the id of their frame."""
+    _frames: dict[int, int] = field(factory=dict, init=False)
+    """Those ids, by operation."""
+    _windows: Windows = field(init=False)
+    _services: dict[str, _Service] = field(factory=dict, init=False)
+    _calls: dict[int, _Service] = field(factory=dict, init=False)
+    _last_call: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Start without subscriptions."""
+        limits = self.limits
+        self._windows = Windows(limits.subscriptions, limits.topic_length, limits.topic_depth)
+
+    # --- the client speaks
+
+    def encode_one(self, message: m.ClientMessage) -> bytes:
+        """Return the message as a frame that the bus knows, or nothing."""
+        match message:
+            case m.Hello():
+                return self._send(r.Kind.KEEP_ALIVE, "", lambda _: self._welcome())
+            case m.Subscribe():
+                return self._subscribe(message)
+            case m.Unsubscribe():
+                return self._unsubscribe(message)
+            case m.Publish():
+                return self._publish(message.id, message.publication)
+            case m.PublishRun():
+                return b"".join(map(self._publish, count(message.id), message.run.publications))
+            case m.Claim():
+                return self._claim(message)
+            case m.Unclaim():
+                return self._unclaim(message)
+            case m.Ask():
+                return self._request(message)
+            case m.Cancel():
+                self._forget_request(message.request)
+            case m.Respond():
+                return self._respond(message.call, r.Status.OK, message.payload)
+            case m.Fail():
+                return self._respond(message.call, r.Status.TIMEOUT, b"")
+            case m.Credit():
+                self._windows.credit(message)
+            case m.Ping():
+                return self._send(r.Kind.KEEP_ALIVE, "", lambda _: m.Pong(message.token))
+            case m.Pong() | m.Goodbye() | m.Error():
+                pass
+            case _:
+                assert_never(message)
+        return b""
+
+    def _number(self) -> int:
+        """Return an id for the next frame."""
+        number = self._last_frame + 1 & _U32
+        while number in self._pending or number in self._requests:
+            number = number + 1 & _U32
+        self._last_frame = number
+        return number
+
+    def _send(self, kind: r.Kind, topic: str, then: _Then) -> bytes:
+        number = self._number()
+        self._pending[number] = then
+        return r.encode_control(number, kind, topic)
+
+    def _answer_later(self, message: m.ServerMessage) -> bytes:
+        """Answer the client when the bus has acknowledged all that came before."""
+        return self._send(r.Kind.KEEP_ALIVE, "", lambda _: message)
+
+    def _subscribe(self, message: m.Subscribe) -> bytes:
+        # Every one is sent, though that bus counts a topic once: so each is answered for itself.
+        self._windows.open(message)
+
+        def subscribed(ack: r.Ack) -> m.ServerMessage:
+            if ack.failure is not None:
+                self._windows.close(message.id)
+            return _done(message.id, ack)
+
+        return self._send(r.Kind.SUB, message.topic, subscribed)
+
+    def _unsubscribe(self, message: m.Unsubscribe) -> bytes:
+        topic = self._windows.close(message.subscription)
+        if topic is None:
+            return self._answer_later(m.Accepted(message.id, (0,)))
+        return self._send(r.Kind.UNSUB, topic, partial(_done, message.id))
+
+    def _claim(self, message: m.Claim) -> bytes:
+        topic = message.topic
+        if topic in self._services:
+            text = f"this client serves {topic!r} already"
+            return self._answer_later(m.Refused(message.id, v.ErrorCode.TOPIC_CLAIMED, text))
+        self._services[topic] = service = _Service(message.id, topic, message.requests)
+
+        def claimed(ack: r.Ack) -> m.ServerMessage:
+            if ack.failure is not None:
+                self._drop_service(service)
+            return _done(message.id, ack)
+
+        return self._send(r.Kind.SRV, topic, claimed)
+
+    def _unclaim(self, message: m.Unclaim) -> bytes:
+        service = next((each for each in self._services.values() if each.id == message.service), None)
+        if service is None:
+            return self._answer_later(m.Accepted(message.id, (0,)))
+        self._drop_service(service)
+        return self._send(r.Kind.UNSRV, service.topic, partial(_done, message.id))
+
+    def _drop_service(self, service: _Service) -> None:
+        if self._services.get(service.topic) is service:
+            del self._services[service.topic]
+        for call in service.calls:
+            del self._calls[call]
+        service.calls.clear()
+
+    def _publish(self, operation: int, publication: m.Publication) -> bytes:
+        number = self._number()
+        encoded = self._fit(partial(r.encode_carrier, number, r.Kind.PUB, publication.topic), publication.payload)
+        if not encoded:
+            return self._answer_later(_too_large(operation))
+        self._pending[number] = partial(_done, operation)
+        return encoded
+
+    def _request(self, message: m.Ask) -> bytes:
+        number = self._number()
+        encoded = self._fit(partial(r.encode_carrier, number, r.Kind.REQ, message.topic), message.payload)
+        if not encoded:
+            return self._answer_later(_too_large(message.id))
+
+        def asked(ack: r.Ack) -> m.ServerMessage | None:
+            if ack.failure is None:
+                return None  # the response is still to come
+            self._forget_request(message.id)
+            return _refused(message.id, ack.failure)
+
+        self._pending[number] = asked
+        self._requests[number] = message.id
+        self._frames[message.id] = number
+        return encoded
+
+    def _forget_request(self, operation: int) -> None:
+        self._requests.pop(self._frames.pop(operation, -1), None)
+
+    def _respond(self, call: int, status: r.Status, payload: v.Payload) -> bytes:
+        service = self._calls.pop(call, None)
+        if service is None:
+            return b""
+        request, number = service.calls.pop(call), self._number()
+        encoded = self._fit(partial(r.encode_answer, request, status, number), payload)
+        # One that does not fit fails: its requester waits.
+        return encoded or r.encode_answer(request, r.Status.TIMEOUT, number, r.Body(b""))
+
+    def _fit(self, encode: Callable[[r.Body], bytes], payload: v.Payload) -> bytes:
+        """Return the frame with this payload, compressed as the crate does it; nothing if it would grow too long."""
+        try:
+            body = self._body(payload)
+        except MalformedMessage:
+            return b""
+        encoded = encode(body)
+        grown = len(encoded) - HEADER_SIZE + _ID_GROWTH + len(body.data.translate(None, _INLINE))
+        return encoded if grown <= r.FRAME else b""
+
+    def _body(self, payload: v.Payload) -> r.Body:
+        if isinstance(payload, v.Deflated):
+            return r.Body(zlib_to_gzip(payload, self.limits.frame), is_compressed=True)
+        if len(payload) > THRESHOLD and len(packed := gzip(payload)) < len(payload):
+            return r.Body(packed, is_compressed=True)
+        return r.Body(payload)
+
+    # --- the bus speaks
+
+    def decode(self, frames: Sequence[Frame]) -> list[m.ServerMessage]:
+        """Return what the bus says in these frames, gaps that can be told first.
+
+        Raises:
+          ProtocolViolation: a frame is not of this wire.
+
+        """
+        messages: list[m.ServerMessage] = []
+        decoded = r.decode_server_frames(frames)
+        messages += self._windows.gaps()
+        for frame in decoded:
+            match frame:
+                case r.Ack():
+                    then = self._pending.pop(frame.operation, None)
+                    said = None if then is None else then(frame)
+                    messages += [] if said is None else [said]
+                case r.Answer():
+                    messages += self._answered(frame)
+                case r.Carrier(kind=r.Kind.PUB):
+                    messages += self._delivered(frame)
+                case r.Carrier():
+                    messages += self._called(frame)
+                case _:
+                    assert_never(frame)
+        return messages
+
+    def _delivered(self, frame: r.Carrier) -> Sequence[m.ServerMessage]:
+        try:
+            return self._windows.deliver(frame.topic, self._plain(frame.body))
+        except InvalidTopic:
+            self.ignored += 1
+            return []
+
+    def _called(self, frame: r.Carrier) -> list[m.ServerMessage]:
+        service = self._services.get(frame.topic)
+        payload = self._plain(frame.body)
+        if service is None or payload is None or len(service.calls) >= service.window:
+            self.ignored += 1
+            return []
+        self._last_call = call = self._last_call + 1
+        service.calls[call] = frame.id
+        self._calls[call] = service
+        return [m.Call(call, service.id, None, frame.topic, payload)]
+
+    def _answered(self, frame: r.Answer) -> list[m.ServerMessage]:
+        operation = self._requests.pop(frame.request, None)
+        if operation is None:
+            return []
+        del self._frames[operation]
+        if frame.status is r.Status.TIMEOUT:
+            text = "the responder did not answer within 30 s, or failed: a Rust bus does not say which"
+            return [m.Refused(operation, v.ErrorCode.REQUEST_TIMEOUT, text)]
+        payload = self._plain(frame.body)
+        if payload is None:
+            text = f"the response is no gzip member, or holds more than {self.limits.frame} bytes (Limits.frame)"
+            return [m.Refused(operation, v.ErrorCode.MALFORMED_MESSAGE, text)]
+        return [m.Response(operation, payload)]
+
+    def _plain(self, body: r.Body) -> bytes | None:
+        """Return a payload as its program gave it, or None if it cannot be inflated or becomes too big."""
+        try:
+            return gunzip(body.data, self.limits.frame) if body.is_compressed else body.data
+        except MalformedMessage:
+            return None
+
+    def _welcome(self) -> m.Welcome:
+        """Say for the bus what it never says; its clients keep within what this one is used to."""
+        limits = self.limits
+        return m.Welcome(
+            *(VERSION, m.Dialect.T2.value, (), 1, r.FRAME - _AROUND, r.FRAME, limits.topic_length, limits.topic_depth),
+            *(limits.requests, limits.subscriptions, limits.services),
+            *(limits.subscription_messages, limits.subscription_bytes),
+        )
+
+
+def _done(operation: int, ack: r.Ack) -> m.ServerMessage:
+    """Return the answer to an operation that an acknowledgement ends."""
+    if ack.failure is not None:
+        return _refused(operation, ack.failure)
+    return m.Accepted(operation, (ack.recipients or 0,))
+
+
+def _refused(operation: int, failure: r.Failure) -> m.Refused:
+    code = _CODES.get(failure.name, v.ErrorCode.REMOTE_ERROR)
+    text = ": ".join((failure.name, *map(str, failure.details)))
+    return m.Refused(operation, code, f"the Rust bus refused it: {text}")
+
+
+def _too_large(operation: int) -> m.Refused:
+    text = "a Rust bus makes an array of numbers of a payload, and this frame is then over 1 MiB: send less"
+    return m.Refused(operation, v.ErrorCode.MESSAGE_TOO_LARGE, text)

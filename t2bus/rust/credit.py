@@ -1,0 +1,107 @@
+"""The credit windows of a client's subscriptions on a Rust bus, which knows none.
+
+That bus sends a publication once to each client whose topics match, whatever has been taken. Here it is matched to the
+client's subscriptions, and handed to those whose window has room: one message and some bytes, as the native bus counts
+them. What finds no room is dropped for that subscription alone and counted, and a GAP tells it before the next
+delivery to it, or as soon as there is credit again and anything else comes from the bus.
+
+The law of this module: a subscription's window is never overrun, and its stream has no gap without notice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from ..topic import TopicTree
+from ..wire import messages as m
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Windows"]
+
+
+@define(eq=False, repr=False)
+class _Window:
+    topic: str
+    messages: int
+    size: int
+
+    def has_room(self) -> bool:
+        return self.messages > 0 and self.size > 0
+
+
+@define(eq=False, repr=False)
+class Windows:
+    """All subscriptions of one connection; the arguments bound how many there are and their topics."""
+
+    subscriptions: int
+    topic_length: int
+    topic_depth: int
+    _windows: dict[int, _Window] = field(factory=dict, init=False)
+    _topics: dict[str, int] = field(factory=dict, init=False)
+    """How many subscriptions each topic has."""
+    _behind: dict[int, int] = field(factory=dict, init=False)
+    """How many messages each lacks since its last delivery or gap."""
+    _tree: TopicTree[int] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Make a tree that finds no topic too broad: it has few fragments, all of the client's own choosing."""
+        steps = self.subscriptions * self.topic_depth
+        self._tree = TopicTree(steps=steps, length=self.topic_length, depth=self.topic_depth)
+
+    def open(self, message: m.Subscribe) -> None:
+        """Open a subscription."""
+        self._tree.add(message.topic, message.id)
+        self._windows[message.id] = _Window(message.topic, message.messages, message.size)
+        self._topics[message.topic] = self._topics.get(message.topic, 0) + 1
+
+    def close(self, number: int) -> str | None:
+        """Close a subscription if it is there; return its topic if it was the last of it."""
+        window = self._windows.pop(number, None)
+        if window is None:
+            return None
+        topic = window.topic
+        self._tree.discard(topic, number)
+        self._behind.pop(number, None)
+        self._topics[topic] -= 1
+        if self._topics[topic]:
+            return None
+        del self._topics[topic]
+        return topic
+
+    def credit(self, message: m.Credit) -> None:
+        """Give windows back what the program took."""
+        for number, messages, size in message.grants:
+            if (window := self._windows.get(number)) is not None:
+                window.messages += messages
+                window.size += size
+
+    def gaps(self) -> list[m.Gap]:
+        """Return what is missing in the subscriptions that have credit."""
+        numbers = [number for number in self._behind if self._windows[number].has_room()]
+        return [m.Gap(number, self._behind.pop(number)) for number in numbers]
+
+    def deliver(self, topic: str, payload: bytes | None) -> Sequence[m.Gap | m.Deliver]:
+        """Return what a publication is to the client; one without a payload that can be read is missing everywhere.
+
+        Raises:
+          InvalidTopic: no subscription of this client could have this topic.
+
+        """
+        gaps, taking = [], []
+        for number in sorted(self._tree.match_cached(topic)):
+            window = self._windows[number]
+            if payload is None or not window.has_room():
+                self._behind[number] = self._behind.get(number, 0) + 1
+                continue
+            if dropped := self._behind.pop(number, 0):
+                gaps.append(m.Gap(number, dropped))
+            window.messages -= 1
+            window.size -= len(topic) + len(payload)
+            taking.append(number)
+        if payload is None or not taking:
+            return gaps
+        return [*gaps, m.Deliver(tuple(taking), m.Publication(topic, payload))]

@@ -1,0 +1,54 @@
+"""Compressed payloads as the Rust crate has them: gzip, which is zlib's data between another head and another checksum.
+
+The law of this module: bytes in, bytes out.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import TYPE_CHECKING, Final
+
+from ..wire.compression import LEVEL, inflate, inflate_stream
+
+if TYPE_CHECKING:
+    from ..wire.values import Deflated
+
+__all__ = ["gunzip", "gzip", "zlib_to_gzip"]
+
+_GZIP: Final = zlib.MAX_WBITS | 16
+"""How zlib is told that a stream is of gzip."""
+
+_GZIP_HEAD: Final = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+"""Compressed with deflate; no name, no time, by no system in particular."""
+
+_GZIP_TAIL: Final = struct.Struct("<II")
+"""The CRC-32 and the size of what is compressed."""
+
+
+def gzip(payload: bytes) -> bytes:
+    """Return the payload as one gzip member."""
+    deflater = zlib.compressobj(LEVEL, wbits=_GZIP)
+    return deflater.compress(payload) + deflater.flush()
+
+
+def gunzip(data: bytes, limit: int) -> bytes:
+    """Return what one gzip member holds.
+
+    Raises:
+      MalformedMessage: the bytes are not exactly one gzip member, or it holds more than ``limit`` bytes.
+
+    """
+    return inflate_stream(data, limit, _GZIP)
+
+
+def zlib_to_gzip(payload: Deflated, limit: int) -> bytes:
+    """Return a compressed payload as one gzip member, without compressing anything.
+
+    Raises:
+      MalformedMessage: as :func:`inflate`; whoever cannot bear a broken payload never sees one.
+
+    """
+    data = inflate(payload, limit)
+    # A zlib stream is two bytes, the compressed data, and four bytes of checksum; one with a dictionary has failed.
+    return _GZIP_HEAD + payload.data[2:-4] + _GZIP_TAIL.pack(zlib.crc32(data), len(data) & 0xFFFFFFFF)

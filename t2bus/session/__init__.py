@@ -1,0 +1,1 @@
+"""A client as a pure state machine: what its program has asked for, and what has arrived for it."""

@@ -1,0 +1,44 @@
+"""What a client counts, and the picture of it that its owner is shown."""
+
+from __future__ import annotations
+
+from attrs import define, frozen
+
+__all__ = ["ClientCounters", "ClientStatistics"]
+
+
+@define(eq=False)
+class ClientCounters:
+    """What only ever goes up, from the opening of a client."""
+
+    published: int = 0
+    received: int = 0
+    dropped: int = 0
+    requested: int = 0
+    late_responses: int = 0
+
+
+@frozen
+class ClientStatistics:
+    """One moment of a client. Counts since it opened come last."""
+
+    subscriptions: int
+    services: int
+    requests_pending: int
+    """Own requests that are not answered yet."""
+    calls_pending: int
+    """Requests of others that this client has not answered yet."""
+    messages_waiting: int
+    """Messages that have arrived and that the program has not taken."""
+    outbox_bytes: int
+    """What waits to be written."""
+    published: int
+    """Publications sent."""
+    received: int
+    """Messages that arrived, one for each subscription."""
+    dropped: int
+    """Messages that the bus dropped because a window of this client was spent; each is told by ``Lagged``."""
+    requested: int
+    """Requests sent."""
+    late_responses: int
+    """Answers given to requests that nobody waited for any more."""

@@ -1,0 +1,217 @@
+"""What waits to be written from a client to its bus, bounded.
+
+Whoever puts a message here never waits; whoever writes takes all that waits and reports when it is written. Credit of
+all subscriptions goes out as one message behind everything else.
+
+Most messages press: somebody waits for what comes of them. The publications of a publisher do not, as it goes on
+without waiting, nor the answers of a service that has more to answer. So the writer may gather some before it writes;
+:attr:`ClientOutbox.gathered` says how many there are.
+
+Publications to one topic that come one after the other are put together to a run, which costs the wire, the bus and the
+subscribers hardly more than one of them.
+
+The law of this module: synchronous; the one effect outside is the ``wake`` callback, called when the writer has
+something new to do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from attrs import define, field
+
+from ..wire.messages import MOST_IN_RUN, RUN_SIZE, ClientMessage, Credit, Publication, Publish, PublishRun, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..wire.values import EncodedBody
+
+__all__ = ["ClientOutbox"]
+
+_ENOUGH: Final = 256
+"""Messages for one write. More make it no cheaper for each, and make the first wait."""
+
+_ENOUGH_SIZE: Final = 262_144
+"""Bytes for one write; likewise."""
+
+_ANSWER: Final = 16
+"""What an answer counts for among those that are gathered: somebody does wait for it."""
+
+
+@define(eq=False, repr=False)
+class ClientOutbox:
+    """The messages that wait for the writer of a client."""
+
+    limit: int
+    wake: Callable[[], None]
+    through: Callable[[ClientMessage, int], bool] = field(default=lambda *_: False, kw_only=True)
+    """Writes a message of that size that presses while nothing waits; tells whether it did, or else it is to wait."""
+    frame: int = RUN_SIZE
+    """Bytes of a frame at most, and so of a run."""
+    _messages: list[ClientMessage] = field(factory=list, init=False)
+    _grants: dict[int, tuple[int, int]] = field(factory=dict, init=False)
+    _topic: str | None = field(default=None, init=False)
+    """That of the run at the end; None if nothing can be added to it any more."""
+    _paced: bool = field(default=False, init=False)
+    _next: int = field(default=0, init=False)
+    """The operation id that goes on with it."""
+    _room: int = field(default=0, init=False)
+    """The bytes that may still come to it."""
+    _run: list[bytes] = field(factory=list, init=False)
+    _count: int = field(default=0, init=False)
+    """How many messages wait, each publication of a run counted, and answers as :data:`_ANSWER`."""
+    _waiting: int = field(default=0, init=False)
+    _taken: int = field(default=0, init=False)
+    _has_enough: bool = field(default=False, init=False)
+    """Whether what waits is enough for one write."""
+    _awake: bool = field(default=False, init=False)
+    presses: bool = field(default=False, init=False)
+    """Whether something waits that presses."""
+    _closed: bool = field(default=False, init=False)
+
+    @property
+    def size(self) -> int:
+        """The bytes that wait or are being written."""
+        return self._waiting + self._taken
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a publication, request or response may be put now.
+
+        Otherwise wait until some of it is written, unless it is shut.
+        """
+        return self._waiting + self._taken < self.limit
+
+    @property
+    def gathered(self) -> int:
+        """How many messages wait that are in no hurry; 0 once one is, or enough have come together for one write."""
+        return 0 if self.presses or self._has_enough else self._count
+
+    def put(self, message: ClientMessage, size: int = 0, *, pressing: bool = True) -> None:
+        """Add a message; after :meth:`close` it is dropped."""
+        if self._closed:
+            return
+        if pressing and not self._awake and self.through(message, size):
+            return
+        self._messages.append(message)
+        self._topic = None
+        self._count_message(size, pressing=pressing, weight=_ANSWER)
+
+    def leave_rest(self, size: int) -> None:
+        """Leave to the writer what was not written of a message that went through."""
+        self._taken += size + 1
+        self._rouse()
+
+    def publish(self, number: int, topic: str, encoded: EncodedBody, *, paced: bool) -> None:
+        """Add a publication under an operation id, to the run at the end if it goes on with that."""
+        if self._closed:
+            return
+        payload, headers, size = encoded
+        if not self._awake:
+            message = Publish(number, paced, Publication(topic, payload, headers))
+            if self.through(message, size):
+                return
+        self._publish(number, topic, encoded, paced)
+        self._count_message(size, pressing=True, weight=1)
+
+    def stream(self, number: int, topic: str, encoded: EncodedBody, paced: bool) -> None:  # noqa: FBT001 -- on the hot path
+        """Do as :meth:`publish` for a publication that does not press."""
+        if not self._closed:
+            self._publish(number, topic, encoded, paced)
+            self._count += 1
+            self._waiting += encoded[2] + 1
+            if not self._awake or self._count == _ENOUGH or self._waiting >= _ENOUGH_SIZE:
+                self._rouse_writer(pressing=False)
+
+    def _publish(self, number: int, topic: str, encoded: EncodedBody, paced: bool) -> None:  # noqa: FBT001 -- likewise
+        payload, headers, size = encoded
+        if headers or not isinstance(payload, bytes):
+            self._topic = None
+            self._messages.append(Publish(number, paced, Publication(topic, payload, headers)))
+        elif topic == self._topic and number == self._next and paced is self._paced and size <= self._room:
+            self._run.append(payload)
+            self._next = number + 1
+            self._room -= size
+            if len(self._run) == MOST_IN_RUN:
+                self._topic = None
+        else:
+            self._topic, self._paced, self._next = topic, paced, number + 1
+            self._room = min(self.frame, RUN_SIZE) - size
+            self._run = [payload]
+            self._messages.append(PublishRun(number, paced, Run(topic, self._run)))
+
+    def _count_message(self, size: int, *, pressing: bool, weight: int) -> None:
+        self._count += weight
+        self._waiting += size + 1
+        self._rouse_writer(pressing=pressing)
+
+    def _rouse_writer(self, *, pressing: bool) -> None:
+        """Wake the writer if it rests, or has been waiting for what there is now."""
+        enough = self._count >= _ENOUGH or self._waiting >= _ENOUGH_SIZE
+        if enough is not self._has_enough or not self._awake or (pressing and not self.presses):
+            self._has_enough = enough
+            self.presses |= pressing
+            self._rouse()
+
+    def grant(self, number: int, messages: int, size: int) -> None:
+        """Give credit back for a subscription."""
+        if not self._closed:
+            before_messages, before_size = self._grants.get(number, (0, 0))
+            self._grants[number] = (before_messages + messages, before_size + size)
+            if not self._awake:
+                self._rouse()
+
+    def forget(self, number: int) -> None:
+        """Keep the credit of a subscription that is closed."""
+        self._grants.pop(number, None)
+
+    def press(self) -> None:
+        """Have what waits written now: somebody waits for what comes of it."""
+        if self.gathered:
+            self.presses = True
+            self._rouse()
+
+    def _rouse(self) -> None:
+        self._awake = True
+        self.wake()
+
+    def take(self) -> list[ClientMessage]:
+        """Return all that waits to be written and empty the outbox; its bytes count until :meth:`written`."""
+        messages, self._messages = self._messages, []
+        self._topic, self._count = None, 0
+        if self._grants:
+            messages.append(Credit(tuple((number, *grant) for number, grant in self._grants.items())))
+            self._grants.clear()
+        self._taken += self._waiting
+        self._waiting = 0
+        self._awake = bool(messages)
+        self.presses = self._has_enough = False
+        return messages
+
+    def rest(self) -> bool:
+        """Return whether nothing waits; if so, ``wake`` is called for what is put next."""
+        if self._messages or self._grants:
+            return False
+        self._awake = False
+        return True
+
+    def written(self) -> None:
+        """Stop counting what was taken."""
+        self._taken = 0
+
+    def shut(self) -> None:
+        """Take nothing more; what waits is still to be written, but credit, which would come behind the last word."""
+        self._closed = True
+        self.limit = 0
+        self._grants.clear()
+
+    def close(self) -> None:
+        """Drop what waits and take nothing more; the writer has that to do."""
+        self._closed = True
+        self.limit = 0
+        self._messages, self._waiting, self._count, self._topic = [], 0, 0, None
+        self._has_enough = False
+        self._grants.clear()
+        if not self._awake:
+            self._rouse()

@@ -1,0 +1,338 @@
+"""The session: what a client has asked the bus for and what has become of it.
+
+It mirrors the router. The program's calls put messages in the session's outbox and register who waits for the answer;
+the bus's messages are fed to it, and it calls whoever waits. An answer is awaited under the id of its operation and is
+called at most once: with a count, a response, or the error that the caller is to raise. A caller that stops waiting
+takes its entry away, and a late answer finds nobody and is dropped.
+
+Arguments are checked here before anything is put in the outbox, against what the bus said of itself in its WELCOME.
+
+The law of this module: no I/O, no clock, no await. After :meth:`Session.close` nothing waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, assert_never
+
+from attrs import define, field
+
+from .. import errors
+from ..wire import messages as m
+from ..wire import values as v
+from ..wire.compression import ZLIB
+from ..wire.native import VERSION
+from .body import check_topic, encode_body
+from .counters import ClientCounters, ClientStatistics
+from .unacknowledged import Unacknowledged
+from .windows import CallWindow, PendingCall, ReceiveWindow
+
+if TYPE_CHECKING:
+    from ..limits import Limits
+    from .outbox import ClientOutbox
+    from .unacknowledged import Owner
+
+__all__ = ["Done", "Outcome", "Session"]
+
+Outcome = int | m.Response | errors.BusError
+Done = Callable[[int, Outcome], None]
+"""Called with the id of the operation and its outcome."""
+
+
+@define(eq=False, repr=False)
+class Session:
+    """The state of one client's connection."""
+
+    limits: Limits
+    welcome: m.Welcome
+    outbox: ClientOutbox
+    compress: bool = False
+    """Whether large payloads are worth compressing on this connection."""
+    owes: Callable[[], None] = field(default=lambda: None)
+    """Called when :attr:`owing` stops being empty."""
+    closed: errors.BusError | None = field(default=None, init=False)
+    counters: ClientCounters = field(factory=ClientCounters, init=False)
+    subscriptions: dict[int, ReceiveWindow] = field(factory=dict, init=False)
+    owing: dict[int, ReceiveWindow] = field(factory=dict, init=False)
+    """The subscriptions that owe credit; :meth:`give_back` is to be called every now and then while there are any."""
+    services: dict[int, CallWindow] = field(factory=dict, init=False)
+    requests: int = field(default=0, init=False)
+    _pending: dict[int, Done] = field(factory=dict, init=False)
+    _unacknowledged: Unacknowledged = field(factory=Unacknowledged, init=False)
+    """What no single caller waits for."""
+    _last_operation: int = field(default=0, init=False)
+
+    @staticmethod
+    def hello() -> m.Hello:
+        """Return what a client says first."""
+        return m.Hello(VERSION, "t2bus-python", (ZLIB,))
+
+    # --- checks, before anything is sent
+
+    def check_topic(self, topic: str, *, concrete: bool = False) -> None:
+        """Raise ``InvalidTopic`` unless the bus takes this full topic."""
+        check_topic(topic, self.welcome.topic_length, self.welcome.topic_depth, concrete=concrete)
+
+    def encode_body(self, topic: str, payload: bytes, headers: Mapping[str, str] | None) -> v.EncodedBody:
+        """Return what :func:`encode_body` does for this bus, and raise what it raises."""
+        return encode_body(topic, payload, headers, self.welcome.frame, compress=self.compress)
+
+    def check_open(self) -> None:
+        """Raise the error that the connection ended with, if it did."""
+        if self.closed is not None:
+            # A new object each time: a raised exception gathers the traceback of whoever raises it.
+            raise type(self.closed)(*self.closed.args)
+
+    @property
+    def unanswered(self) -> int:
+        """The number of operations that wait for their answer, sent or not."""
+        return len(self._pending) + self._unacknowledged.count
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether at most one operation of this client waits for its answer, and no request for that of the program."""
+        if self.unanswered > 1:
+            return False
+        for service in self.services.values():  # noqa: SIM110 -- it is asked for each message, and any() takes longer
+            if service.pending:
+                return False
+        return True
+
+    # --- operations: each returns its id; ``done`` is called with the outcome unless ``forget`` came first. After the
+    # end of the connection they raise its error, unless nobody waits for the answer.
+
+    def _begin(self, done: Done | None) -> int:
+        self._last_operation = number = self._last_operation + 1
+        if done is not None:
+            if self.closed is not None:
+                self.check_open()
+            self._pending[number] = done
+        return number
+
+    def forget(self, operation: int) -> None:
+        """Stop waiting for an operation that may still be carried out."""
+        self._pending.pop(operation, None)
+
+    def publish(self, topic: str, encoded: v.EncodedBody, done: Done, *, paced: bool = False) -> int:
+        """Publish; the outcome is the number of connections."""
+        number = self._begin(done)
+        self.counters.published += 1
+        self.outbox.publish(number, topic, encoded, paced=paced)
+        return number
+
+    def stream(self, topic: str, encoded: v.EncodedBody, owner: Owner, paced: bool) -> None:  # noqa: FBT001 -- a keyword takes time for each message
+        """Publish for a pipelined publisher, which is told of the outcomes of many at once."""
+        if self.closed is not None:
+            self.check_open()
+        number = self._begin(None)
+        self.counters.published += 1
+        self._unacknowledged.add(number, encoded[2], owner)
+        self.outbox.stream(number, topic, encoded, paced)
+
+    def subscribe(self, topic: str, wake: Callable[[], None], done: Done) -> ReceiveWindow:
+        """Subscribe; the window is ready before the bus has answered, so nothing that follows the answer is missed."""
+        self._require_place(self.subscriptions, self.welcome.subscriptions, "subscriptions")
+        number = self._begin(done)
+        own, bus = self.limits, self.welcome
+        messages = min(own.subscription_messages, bus.subscription_messages)
+        size = min(own.subscription_bytes, bus.subscription_bytes)
+        window = ReceiveWindow(number, messages, size, self.outbox.grant, wake, self._note_debt)
+        self.subscriptions[number] = window
+        self.outbox.put(m.Subscribe(number, topic, window.window_messages, window.window_size))
+        return window
+
+    def _note_debt(self, window: ReceiveWindow) -> None:
+        self.owing[window.id] = window
+        if len(self.owing) == 1:
+            self.owes()
+
+    def give_back(self, now: float) -> None:
+        """Give back the credit that is owed for long enough."""
+        for window in list(self.owing.values()):
+            window.give_back_promptly(now)
+            if not window.owes_credit:
+                del self.owing[window.id]
+
+    def unsubscribe(self, window: ReceiveWindow, done: Done | None) -> int:
+        """Close a subscription on both sides; what still arrives for it is dropped. Nobody need wait for the answer."""
+        self.subscriptions.pop(window.id, None)
+        self.owing.pop(window.id, None)
+        self.outbox.forget(window.id)
+        number = self._begin(done)
+        self.outbox.put(m.Unsubscribe(number, window.id))
+        return number
+
+    def claim(self, topic: str, wake: Callable[[], None], done: Done) -> CallWindow:
+        """Serve a topic; the window is ready before the bus has answered."""
+        self._require_place(self.services, self.welcome.services, "services")
+        number = self._begin(done)
+        limits = self.limits
+        window = CallWindow(number, limits.service_requests, wake)
+        self.services[number] = window
+        self.outbox.put(m.Claim(number, topic, window.window, limits.service_bytes))
+        return window
+
+    def unclaim(self, window: CallWindow, done: Done | None) -> int:
+        """Stop serving on both sides; the bus tells all requesters that wait. Nobody need wait for the answer."""
+        self.services.pop(window.id, None)
+        number = self._begin(done)
+        self.outbox.put(m.Unclaim(number, window.id))
+        return number
+
+    def _require_place(self, taken: Mapping[int, object], most: int, what: str) -> None:
+        if len(taken) >= most:
+            raise errors.LimitExceeded(
+                f"this connection has {most} {what}, all that Limits.{what} of the bus allows: open a second connection"
+            )
+
+    def request(self, topic: str, encoded: v.EncodedBody, timeout: int | None, done: Done) -> int:
+        """Ask the service of a topic; the outcome is a response. End it with :meth:`end_request` whatever comes.
+
+        Raises:
+          LimitExceeded: as many requests of this connection are pending as the bus allows.
+
+        """
+        if self.requests >= self.welcome.requests:
+            raise errors.LimitExceeded(
+                f"{self.requests} requests of this connection are pending, all that Limits.requests of the bus allows: "
+                "wait for some, or open a second connection"
+            )
+        number = self._begin(done)
+        self.requests += 1
+        self.counters.requested += 1
+        payload, headers, size = encoded
+        self.outbox.put(m.Ask(number, timeout, topic, payload, headers), size)
+        return number
+
+    def end_request(self, operation: int) -> None:
+        """Leave a request; if it has no outcome yet the bus and the responder are told."""
+        self.requests -= 1
+        if self._pending.pop(operation, None) is not None:
+            self.outbox.put(m.Cancel(operation))
+
+    def respond(self, window: CallWindow, pending: PendingCall, encoded: v.EncodedBody) -> None:
+        """Answer a request; if nobody waits any more this only frees its place."""
+        payload, headers, size = encoded
+        self._end_call(window, pending, m.Respond(pending.call.id, payload, headers), size)
+
+    def fail(self, window: CallWindow, pending: PendingCall, code: v.ErrorCode, text: str) -> None:
+        """End a request without an answer."""
+        self._end_call(window, pending, m.Fail(pending.call.id, code, text), len(text))
+
+    def _end_call(self, window: CallWindow, pending: PendingCall, message: m.Respond | m.Fail, size: int) -> None:
+        self.counters.late_responses += pending.withdrawn
+        if window.pending.pop(pending.call.id, None) is not None:
+            # Whoever has more to answer is about to say more.
+            self.outbox.put(message, size, pressing=not window.pending)
+
+    # --- what the bus says
+
+    def feed(self, message: m.ServerMessage) -> None:
+        """Take one message of the bus in.
+
+        Raises:
+          ProtocolViolation: the bus breaks the rules of the wire; close the connection.
+
+        """
+        match message:
+            case m.Deliver():
+                self._deliver(message)
+            case m.DeliverRun():
+                self._deliver_run(message)
+            case m.Accepted():
+                self._accept(message)
+            case m.Response():
+                self._resolve(message.request, message)
+            case m.Refused():
+                error = message.code.error(message.text)
+                if not self._unacknowledged.refuse(message.id, error):
+                    self._resolve(message.id, error)
+            case m.Call():
+                if (service := self.services.get(message.service)) is not None:
+                    service.put(message)
+            case m.Withdraw():
+                self._withdraw(message.call)
+            case m.Gap():
+                if (window := self.subscriptions.get(message.subscription)) is not None:
+                    self.counters.dropped += message.dropped
+                    window.put_gap(message.dropped)
+            case m.Ping():
+                self.outbox.put(m.Pong(message.token))
+            case m.Pong():
+                pass
+            case m.Goodbye():
+                self.close(errors.Disconnected(f"the bus said goodbye: {message.text}"))
+            case m.Error():
+                self.close(errors.Disconnected(f"the bus closed this connection: {message.text}"))
+            case m.Welcome():
+                raise errors.ProtocolViolation("WELCOME is said once")
+            case _:
+                assert_never(message)
+
+    def _deliver(self, message: m.Deliver) -> None:
+        for number in message.subscriptions:
+            window = self.subscriptions.get(number)
+            if window is not None:
+                self.counters.received += 1
+                window.put(message.publication)
+
+    def _deliver_run(self, message: m.DeliverRun) -> None:
+        for number in message.subscriptions:
+            window = self.subscriptions.get(number)
+            if window is not None:
+                self.counters.received += len(message.run.payloads)
+                window.put_run(message.run)
+
+    def _accept(self, message: m.Accepted) -> None:
+        if self._unacknowledged.acknowledge(message.first, message.counts) < len(message.counts):
+            take = self._pending.pop
+            for number, count in enumerate(message.counts, message.first):
+                if (done := take(number, None)) is not None:
+                    done(number, count)
+
+    def _resolve(self, operation: int, outcome: Outcome) -> None:
+        done = self._pending.pop(operation, None)
+        if done is not None:
+            done(operation, outcome)
+
+    def _withdraw(self, number: int) -> None:
+        for service in self.services.values():
+            if number in service.pending:
+                pending = service.pending[number]
+                if service.withdraw(number):
+                    self.fail(service, pending, v.ErrorCode.REMOTE_ERROR, "withdrawn before it was taken")
+                return
+
+    def close(self, error: errors.BusError) -> None:
+        """End everything that waits with this error. The first reason stands."""
+        if self.closed is not None:
+            return
+        self.closed = error
+        self.outbox.close()
+        pending, self._pending = self._pending, {}
+        self._unacknowledged.close(error)
+        for operation, done in pending.items():
+            done(operation, error)
+        self.owing.clear()
+        for window in self.subscriptions.values():
+            window.close(error)
+        for service in self.services.values():
+            service.close(error)
+
+    def statistics(self) -> ClientStatistics:
+        """Return what the connection looks like now."""
+        counters = self.counters
+        windows = self.subscriptions.values()
+        return ClientStatistics(
+            subscriptions=len(self.subscriptions),
+            services=len(self.services),
+            requests_pending=self.requests,
+            calls_pending=sum(len(service.pending) for service in self.services.values()),
+            messages_waiting=sum(window.waiting for window in windows),
+            outbox_bytes=self.outbox.size,
+            published=counters.published,
+            received=counters.received,
+            dropped=counters.dropped,
+            requested=counters.requested,
+            late_responses=counters.late_responses,
+        )

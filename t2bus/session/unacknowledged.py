@@ -1,0 +1,115 @@
+"""What pipelined publishers have on their way: the publications that the bus has not answered yet.
+
+Each is an operation with an id of its own, but they are sent, and mostly answered, by the hundred. So they are kept as
+*ranges* of consecutive ids, and an answer to a whole range costs what an answer to one does. An answer to a part of one
+takes the range apart; whatever is answered is not there any more, so that a second answer to it finds nobody.
+
+The law of this module: synchronous; the effects outside are the calls to the owners, which it makes when its own state
+is in order.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..errors import BusError
+
+__all__ = ["Owner", "Unacknowledged"]
+
+
+class Owner(Protocol):
+    """Who has something on its way."""
+
+    def settle(self, count: int, size: int, accepted: int) -> None:
+        """Take note of that many answers, to publications of that many bytes, and of their receivers together."""
+
+    def refuse(self, count: int, size: int, error: BusError) -> None:
+        """Take note of that many refusals."""
+
+
+@define(eq=False)
+class _Range:
+    owner: Owner
+    first: int
+    sizes: list[int]
+
+    @property
+    def end(self) -> int:
+        return self.first + len(self.sizes)
+
+
+def _first(each: _Range) -> int:
+    return each.first
+
+
+@define(eq=False, repr=False)
+class Unacknowledged:
+    """The operations of all pipelined publishers of one connection."""
+
+    _ranges: list[_Range] = field(factory=list, init=False)
+    """In the order of their ids, none empty, none touching another's ids."""
+    count: int = field(default=0, init=False)
+    """How many operations are not answered."""
+
+    def add(self, number: int, size: int, owner: Owner) -> None:
+        """Add an operation, whose id is above all others so far."""
+        self.count += 1
+        if self._ranges:
+            last = self._ranges[-1]
+            sizes = last.sizes
+            if last.owner is owner and last.first + len(sizes) == number:
+                sizes.append(size)
+                return
+        self._ranges.append(_Range(owner, number, [size]))
+
+    def acknowledge(self, first: int, counts: Sequence[int]) -> int:
+        """Settle the operations ``first``, ``first + 1`` and so on that are here, and return how many they are."""
+        end, settled = first + len(counts), 0
+        for taken in self._take(first, end):
+            start, count = taken.first - first, len(taken.sizes)
+            settled += count
+            taken.owner.settle(count, sum(taken.sizes), sum(counts[start : start + count]))
+        return settled
+
+    def refuse(self, number: int, error: BusError) -> bool:
+        """Settle an operation with an error; return whether it is here."""
+        taken = self._take(number, number + 1)
+        for each in taken:
+            each.owner.refuse(1, each.sizes[0], error)
+        return bool(taken)
+
+    def close(self, error: BusError) -> None:
+        """Settle everything with an error."""
+        ranges, self._ranges, self.count = self._ranges, [], 0
+        for each in ranges:
+            each.owner.refuse(len(each.sizes), sum(each.sizes), error)
+
+    def _take(self, first: int, end: int) -> list[_Range]:
+        """Take out what has ids from ``first`` to before ``end``."""
+        ranges = self._ranges
+        if ranges and ranges[0].first == first and ranges[0].end == end:
+            # The usual case: a run is answered as a whole, and in turn.
+            self.count -= end - first
+            return [ranges.pop(0)]
+        place = max(0, bisect_right(ranges, first, key=_first) - 1)
+        taken: list[_Range] = []
+        left: list[_Range] = []
+        stop = place
+        while stop < len(ranges) and (each := ranges[stop]).first < end:
+            stop += 1
+            low, high = max(first - each.first, 0), min(end, each.end) - each.first
+            if low:
+                left.append(_Range(each.owner, each.first, each.sizes[:low]))
+            if low < high:
+                taken.append(_Range(each.owner, each.first + low, each.sizes[low:high]))
+            if high < len(each.sizes):
+                left.append(_Range(each.owner, each.first + high, each.sizes[high:]))
+        ranges[place:stop] = left
+        self.count -= sum(len(each.sizes) for each in taken)
+        return taken

@@ -1,0 +1,247 @@
+"""Where a client keeps what has arrived and the program has not taken yet.
+
+A :class:`ReceiveWindow` is the client's end of a subscription's credit window: what is in it, what is on its way and
+what the bus may still send never exceed the window. Credit goes back in bulk, an eighth of the window at a time, so
+that it costs little. A program that takes messages slowly, or over a slow network, must be seen to be alive all the same: what
+it takes goes back soon after :data:`PROMPT` has passed since the last time while the bus is known to have none left,
+and :data:`UNSEEN` otherwise, for of what is on its way nothing is known here. Whoever has an window looks at it that
+often while it owes something, and at each message only when the window is nearly spent; to look at a clock for every
+message would be a tenth of what taking it costs.
+
+A :class:`CallWindow` is the same for a service, where the answer to a request is what gives its place back.
+
+The law of this module: synchronous; the effects outside are the callbacks it was given.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from attrs import define, field
+
+from ..errors import BusError, Lagged, ProtocolViolation
+from ..wire.messages import Call, Publication, Run
+from ..wire.values import size_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["PROMPT", "UNSEEN", "CallWindow", "PendingCall", "ReceiveWindow"]
+
+PROMPT: Final = 0.05
+"""Seconds; well within the stall time after which a bus takes a subscriber for dead (``Limits.stall``, 1 s)."""
+
+UNSEEN: Final = 0.25
+"""Seconds; within the stall time still. A window of 8 MiB that is all on its way over 1 MB/s comes with more than a
+second between two eighths."""
+
+_BULK = 8
+
+
+@define(eq=False, repr=False)
+class ReceiveWindow:
+    """The messages of one subscription that wait for the program."""
+
+    id: int
+    window_messages: int
+    window_size: int
+    grant: Callable[[int, int, int], None]
+    """Called with this window's id, messages and bytes when credit is to go back."""
+    wake: Callable[[], None]
+    """Called when there is something new to take, or the end."""
+    owes: Callable[[ReceiveWindow], None] = field(default=lambda _: None)
+    """Called when :attr:`owes_credit` begins to be true."""
+    closed: BusError | None = field(default=None, init=False)
+    """Why nothing more will come, once that is so."""
+    waiting: int = field(default=0, init=False)
+    """How many items wait: read by others, changed here."""
+    _items: deque[Publication | Run | Lagged] = field(factory=deque, init=False)
+    _taken_of_run: int = field(default=0, init=False)
+    """How many publications of the run at the front were taken. It is taken apart one by one: what waits may be many
+    thousands, and each would be an object."""
+    _credit: int = field(init=False)
+    _credit_size: int = field(init=False)
+    _bulk_messages: int = field(init=False)
+    _bulk_size: int = field(init=False)
+    """What goes back at once."""
+    _owed: int = field(default=0, init=False)
+    _owed_size: int = field(default=0, init=False)
+    _granted_at: float = field(default=0.0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Start with the whole window on the bus's side."""
+        self._credit = self.window_messages
+        self._credit_size = self.window_size
+        self._bulk_messages = -(-self.window_messages // _BULK)
+        self._bulk_size = -(-self.window_size // _BULK)
+
+    def put(self, publication: Publication) -> None:
+        """Take in a delivery.
+
+        Raises:
+          ProtocolViolation: the bus sends more than it has credit for.
+
+        """
+        if self._credit <= 0 or self._credit_size <= 0:
+            raise ProtocolViolation(f"the bus sends more than the window of subscription {self.id} allows")
+        self._credit -= 1
+        self._credit_size -= size_of(publication.topic, publication.payload, publication.headers)
+        self._items.append(publication)
+        self.waiting += 1
+        self.wake()
+
+    def put_run(self, run: Run) -> None:
+        """Take in deliveries, as :meth:`put` does one after the other."""
+        count, size = len(run.payloads), run.size
+        before_last = size - len(run.topic) - len(run.payloads[-1])
+        if self._credit < count or self._credit_size <= before_last:
+            raise ProtocolViolation(f"the bus sends more than the window of subscription {self.id} allows")
+        self._credit -= count
+        self._credit_size -= size
+        self._items.append(run)
+        self.waiting += count
+        self.wake()
+
+    def put_gap(self, dropped: int) -> None:
+        """Take in the news that messages are missing here; gaps side by side are one, so their number is bounded."""
+        if self._items and isinstance(last := self._items[-1], Lagged):
+            self._items[-1] = Lagged(last.dropped + dropped)
+        else:
+            self._items.append(Lagged(dropped))
+            self.waiting += 1
+        self.wake()
+
+    def take(self) -> Publication | Lagged:
+        """Return the next item, which must be there, and give credit back if enough has come together."""
+        if (part := self.take_of_run()) is not None:
+            return Publication(*part)
+        item = self._items.popleft()
+        assert not isinstance(item, Run)
+        self.waiting -= 1
+        if isinstance(item, Publication):
+            self._owe(size_of(item.topic, item.payload, item.headers))
+        return item
+
+    def take_of_run(self) -> tuple[str, bytes] | None:
+        """Do as :meth:`take` if the next item is one of a run, and return its topic and payload; None otherwise."""
+        run = self._items[0]
+        if type(run) is not Run:
+            return None
+        place = self._taken_of_run
+        topic, payload = run.topic, run.payloads[place]
+        self._taken_of_run = place = place + 1
+        if place == len(run.payloads):
+            self._items.popleft()
+            self._taken_of_run = 0
+        self.waiting -= 1
+        self._owe(len(topic) + len(payload))
+        return topic, payload
+
+    def _owe(self, size: int) -> None:
+        self._owed += 1
+        self._owed_size += size
+        if self._owed >= self._bulk_messages or self._owed_size >= self._bulk_size:
+            self._give_back()
+        elif self._owed == 1:
+            self.owes(self)
+
+    @property
+    def owes_credit(self) -> bool:
+        """Whether some credit is owed, which the bus may need: :meth:`give_back_promptly` is to be called until it is
+        not so.
+        """
+        return self._owed > 0
+
+    @property
+    def is_nearly_spent(self) -> bool:
+        """Whether the bus has so little credit left that the next look of :attr:`owes` may come too late.
+
+        A program may compute for long between two messages, and nobody else runs meanwhile.
+        """
+        return self._credit < self._bulk_messages or self._credit_size < self._bulk_size
+
+    def give_back_promptly(self, now: float) -> None:
+        """Give what is owed back if the last time is a while ago."""
+        if self.is_due(now):
+            self._granted_at = now
+            self._give_back()
+
+    def is_due(self, now: float) -> bool:
+        """Whether something is owed, and the last time is a while ago."""
+        spent = self._credit <= 0 or self._credit_size <= 0
+        return self._owed > 0 and now - self._granted_at >= (PROMPT if spent else UNSEEN)
+
+    def _give_back(self) -> None:
+        self._credit += self._owed
+        self._credit_size += self._owed_size
+        self.grant(self.id, self._owed, self._owed_size)
+        self._owed = self._owed_size = 0
+
+    def close(self, error: BusError) -> None:
+        """Say that nothing more will come, and why; what is here can still be taken."""
+        self.closed = error
+        self.wake()
+
+
+@define(eq=False)
+class PendingCall:
+    """A request that this client has to answer, from its arrival until it is ended."""
+
+    call: Call
+    on_withdraw: Callable[[], None] | None = None
+    """Called when nobody waits for the answer any more."""
+    withdrawn: bool = False
+
+
+@define(eq=False, repr=False)
+class CallWindow:
+    """The requests of one service that wait for the program."""
+
+    id: int
+    window: int
+    wake: Callable[[], None]
+    closed: BusError | None = field(default=None, init=False)
+    pending: dict[int, PendingCall] = field(factory=dict, init=False)
+    """Every request of the service that is not ended, by call id."""
+    waiting: dict[int, PendingCall] = field(factory=dict, init=False)
+    """Those that wait for the program, oldest first."""
+
+    def put(self, call: Call) -> None:
+        """Take in a request.
+
+        Raises:
+          ProtocolViolation: the bus hands over more than the window allows.
+
+        """
+        if len(self.pending) >= self.window:
+            oldest, pending = next(iter(self.pending.items()))
+            if not pending.withdrawn:
+                raise ProtocolViolation(f"the bus hands over more requests than the window of service {self.id} allows")
+            # The bus has given its place away, which it does at the end of a request's lifetime, oldest first.
+            del self.pending[oldest]
+        self.pending[call.id] = self.waiting[call.id] = PendingCall(call)
+        self.wake()
+
+    def take(self) -> PendingCall:
+        """Return the next request, which must be there."""
+        return self.waiting.pop(next(iter(self.waiting)))
+
+    def withdraw(self, number: int) -> bool:
+        """Note that nobody waits for this call; return whether the program has not seen it, and so need not answer."""
+        pending = self.pending.get(number)
+        if pending is None or pending.withdrawn:
+            return False
+        pending.withdrawn = True
+        if pending.on_withdraw is not None:
+            pending.on_withdraw()
+        return self.waiting.pop(number, None) is not None
+
+    def close(self, error: BusError) -> None:
+        """Say that nothing more will come, and why, and that nobody waits for an answer any more."""
+        self.closed = error
+        self.waiting.clear()
+        for number in list(self.pending):
+            self.withdraw(number)
+        self.pending.clear()
+        self.wake()

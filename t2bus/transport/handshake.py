@@ -1,0 +1,280 @@
+"""Mutual TLS over TCP: handshakes that say why they failed, and the identity in a certificate.
+
+A bus answers strangers, so its side of a handshake is careful. One step of one handshake is computed in each pass of
+Trio's scheduler (:class:`Turns`): the steps cost a millisecond or two each, and a crowd of them must not hold up those
+who are already in. A handshake that fails ends with TLS's own alert, which ``trio.SSLStream`` leaves unsent, and is
+then read to its end, because a socket that is closed with bytes unread takes back what it has not sent yet.
+
+The bus's refusal of a client's certificate reaches the client only after its own half of the handshake, as an error of
+its first read: :func:`failure` explains that one too.
+"""
+
+from __future__ import annotations
+
+import math
+import ssl
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import trio
+from attrs import define, field
+
+from ..broker.identity import Identity, is_reserved
+from ..errors import TlsFailed
+from ..tls import ALPN
+from . import tcp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .address import TlsAddress
+
+__all__ = ["ANSWER_TIME", "HELLO_TIME", "Turns", "accept", "connect", "failure", "identity_of"]
+
+_LAST_WORDS: Final = 1.0
+"""Seconds for an alert to be heard by the peer."""
+
+HELLO_TIME: Final = 0.1
+"""Seconds that a client needs at most to say something first: it sends that with the end of TCP's own handshake."""
+
+ANSWER_TIME: Final = 0.5
+"""Seconds that a client needs at most to answer: a round trip round the world, and some work."""
+
+_LONGEST_NAME: Final = 256
+"""Characters of an identity: of a name in DNS it is 253."""
+
+
+class Turns:
+    """Lets one task in each pass of the scheduler have a turn, in the order in which they asked."""
+
+    def __init__(self) -> None:
+        self._lock = trio.Lock()
+
+    async def take(self) -> None:
+        """Wait for a turn; it lasts until the task waits again."""
+        async with self._lock:
+            await trio.lowlevel.checkpoint()
+
+
+@define(eq=False)
+class _Opening(trio.abc.Stream):
+    """The stream below a handshake on the side of a bus: what arrives is looked at when it is this one's turn."""
+
+    stream: trio.abc.Stream
+    turns: Turns
+    may_take: Callable[[float], None]
+    _patience: float = field(default=HELLO_TIME, init=False)
+    """Seconds that are left to the peer for what it has to say next, in however many pieces."""
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """Receive, then wait for a turn."""
+        asked_at = trio.current_time()
+        self.may_take(self._patience)
+        data = await self.stream.receive_some(max_bytes)
+        self._patience -= trio.current_time() - asked_at
+        self.may_take(math.inf)
+        await self.turns.take()
+        return data
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send as it is."""
+        self._patience = ANSWER_TIME
+        self.may_take(self._patience)
+        await self.stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait as it is."""
+        await self.stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        """Close it."""
+        await self.stream.aclose()
+
+
+@define(eq=False)
+class _KeepsOutgoing:
+    """Stands for a context and keeps hold of what its one connection has to send."""
+
+    context: ssl.SSLContext
+    outgoing: ssl.MemoryBIO = field(factory=ssl.MemoryBIO, init=False)
+
+    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, **options: Any) -> ssl.SSLObject:
+        """Do as the context."""
+        self.outgoing = outgoing
+        return self.context.wrap_bio(incoming, outgoing, **options)
+
+    def as_context(self) -> ssl.SSLContext:
+        """Return this as what it is to ``trio.SSLStream``, which asks nothing else of a context."""
+        return cast("ssl.SSLContext", self)
+
+
+async def _complete(secure: trio.SSLStream[Any], stream: trio.SocketStream, outgoing: ssl.MemoryBIO) -> None:
+    """Shake hands, or tell the peer by an alert why not and raise ``TlsFailed``."""
+    broken: trio.BrokenResourceError | None = None
+    try:
+        await secure.do_handshake()
+    except trio.BrokenResourceError as error:
+        broken = error
+    if broken is not None:
+        await _send_alert(stream, outgoing.read())
+        raise failure(broken) from broken
+    if secure.selected_alpn_protocol() != ALPN:
+        raise TlsFailed(f"the peer does not speak the protocol {ALPN} (ALPN): is it of t2bus?")
+
+
+# --- the client's side
+
+
+async def connect(address: TlsAddress, context: ssl.SSLContext, within: float) -> trio.abc.Stream:
+    """Connect, and shake hands within so many seconds.
+
+    Raises:
+      OSError: nothing listens there.
+      TlsFailed: the handshake failed; the text names the likely cause.
+
+    """
+    stream = await tcp.connect(address)
+    try:
+        return await _shake_hands(stream, address.host, context, within)
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
+
+
+async def _shake_hands(stream: trio.SocketStream, host: str, context: ssl.SSLContext, within: float) -> trio.abc.Stream:
+    kept = _KeepsOutgoing(context)
+    secure = trio.SSLStream(stream, kept.as_context(), server_hostname=host)
+    with trio.move_on_after(within):
+        await _complete(secure, stream, kept.outgoing)
+        return secure
+    raise TlsFailed(f"no handshake of TLS within {within:g} s: is it a t2bus bus that listens there?")
+
+
+# --- the bus's side
+
+
+async def accept(
+    stream: trio.SocketStream, context: ssl.SSLContext, turns: Turns, may_take: Callable[[float], None]
+) -> trio.abc.Stream:
+    """Shake hands with a client that has connected; the stream is the caller's to close, whatever happens.
+
+    Args:
+      stream: the connection.
+      context: what the bus shows and asks for.
+      turns: shared by all handshakes of the bus.
+      may_take: called with seconds when the peer is to do something that takes no longer if it is there and willing,
+        and with ``math.inf`` when it is the bus that is to do something.
+
+    Raises:
+      TlsFailed: the handshake failed; where TLS has an alert for it, the peer was told why, as far as it listens.
+
+    """
+    kept = _KeepsOutgoing(context)
+    secure = trio.SSLStream(_Opening(stream, turns, may_take), kept.as_context(), server_side=True)
+    await _complete(secure, stream, kept.outgoing)
+    # The public attribute: what is below is of no use any more, and would cost each read and write.
+    open_stream = cast("trio.SSLStream[trio.abc.Stream]", secure)
+    open_stream.transport_stream = stream
+    return open_stream
+
+
+async def _send_alert(stream: trio.SocketStream, alert: bytes) -> None:
+    with trio.move_on_after(_LAST_WORDS):
+        try:
+            if alert:
+                await stream.send_all(alert)
+            await stream.send_eof()
+            while await stream.receive_some(4096):
+                pass
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+
+
+def identity_of(stream: trio.abc.Stream) -> Identity:
+    """Return who the certificate of the peer says it is.
+
+    That is its one alternative name that is a URI; if it has none, its one DNS name; else its one e-mail address.
+
+    Raises:
+      TlsFailed: it has none, or several of the kind that counts, or one that no peer may bear, or cannot be read.
+
+    """
+    try:
+        certificate: Mapping[str, Any] = cast("trio.SSLStream[Any]", stream).getpeercert() or {}
+    except (ValueError, ssl.SSLError) as error:
+        # An authority may sign what is no text: bytes that are not UTF-8 in a DNS name, for instance.
+        raise TlsFailed("the client's certificate cannot be read: a name in it is no text") from error
+    names = certificate.get("subjectAltName", ())
+    for kind, word in (("URI", "URIs"), ("DNS", "DNS names"), ("email", "e-mail addresses")):
+        found = [name for its_kind, name in names if its_kind == kind]
+        if len(found) > 1:
+            raise TlsFailed(f"the client's certificate is ambiguous: it has {len(found)} {word}; issue one with one")
+        if found:
+            return _checked(found[0])
+    raise TlsFailed("the client's certificate names nobody: its SAN has to be a URI, a DNS name or an e-mail address")
+
+
+def _checked(name: str) -> Identity:
+    # These names are ASCII by their definition: what is not looks like another name, or is one to another library.
+    is_plain = name.isascii() and name.isprintable() and "*" not in name
+    if is_reserved(name) or not is_plain or not 0 < len(name) <= _LONGEST_NAME:
+        raise TlsFailed(f"no client may have the name {name[:_LONGEST_NAME]!r} that its certificate gives it")
+    return Identity(name)
+
+
+# --- why
+
+_OWN_REFUSALS: Final = {
+    9: "is not valid yet: compare the clocks of both machines",
+    10: "has expired: renew it",
+    18: "is signed by itself: it has to be issued by the authority that this end trusts",
+    19: "is of an authority that this end does not trust: use one `ca` on both sides",
+    20: "is of an authority that this end does not trust: use one `ca` on both sides",
+    21: "is of an authority that this end does not trust: use one `ca` on both sides",
+    26: "was not issued for this use: a bus needs one for servers, a client one for clients",
+    62: "is for another host: connect by a name that it has, or issue one for this name",
+    64: "is for another host: connect by an address that it has, or issue one for this address",
+}
+"""What is wrong with the peer's certificate, by OpenSSL's number (``X509_V_ERR_...``)."""
+
+_ALERTS: Final = {
+    "CERTIFICATE_REQUIRED": "it asks for a certificate, and this end has shown none",
+    "UNKNOWN_CA": "this end's certificate is of an authority that it does not trust: use one `ca` on both sides",
+    "CERTIFICATE_EXPIRED": "this end's certificate has expired: renew it",
+    "BAD_CERTIFICATE": "this end's certificate is not valid for it: it may not be valid yet, or be for another host",
+    "UNSUPPORTED_CERTIFICATE": "this end's certificate was not issued for this use: a client needs one for clients",
+    "CERTIFICATE_UNKNOWN": "this end's certificate is not acceptable to it",
+    "CERTIFICATE_REVOKED": "this end's certificate was revoked",
+    "PROTOCOL_VERSION": "it does not speak TLS 1.3",
+    "NO_APPLICATION_PROTOCOL": f"it does not speak {ALPN}",
+    "HANDSHAKE_FAILURE": "both ends have no cipher in common",
+}
+"""What the peer's alert means, by the end of OpenSSL's name for it."""
+
+_OWN_REASONS: Final = {
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the peer has shown no certificate",
+    "UNSUPPORTED_PROTOCOL": "the peer does not speak TLS 1.3",
+    "WRONG_VERSION_NUMBER": "what the peer sends is not TLS",
+    "HTTP_REQUEST": "what the peer sends is HTTP without TLS",
+    "UNEXPECTED_EOF_WHILE_READING": "the peer closed the connection in the middle of the handshake: does it speak TLS?",
+}
+
+
+def failure(error: BaseException) -> TlsFailed:
+    """Return the error for a handshake that broke, with the likely cause in words."""
+    cause = error.__cause__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        wrong = _OWN_REFUSALS.get(cause.verify_code, f"was refused: {cause.verify_message}")
+        return TlsFailed(f"the peer's certificate {wrong}")
+    if isinstance(cause, ssl.SSLError):
+        reason = cause.reason or "UNEXPECTED_EOF_WHILE_READING"
+        _, is_alert, alert = reason.partition("_ALERT_")
+        if is_alert:
+            return TlsFailed(f"the peer refused this end: {_ALERTS.get(alert, _in_words(alert))}")
+        return TlsFailed(_OWN_REASONS.get(reason, f"TLS says: {_in_words(reason)}"))
+    return TlsFailed(
+        "the connection was closed in the middle of the handshake: the peer may have refused this end's certificate"
+    )
+
+
+def _in_words(reason: str) -> str:
+    return reason.replace("_", " ").lower()

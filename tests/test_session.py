@@ -1,0 +1,653 @@
+"""The client's session: what it says for the program, and that each operation has at most one outcome."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from attrs import evolve
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from pure_helpers import WELCOME, Program, of_kind, publication, steady
+from t2bus.errors import (
+    BusError,
+    Disconnected,
+    InvalidTopic,
+    Lagged,
+    LimitExceeded,
+    MessageTooLarge,
+    ProtocolViolation,
+    ServiceGone,
+)
+from t2bus.limits import Limits
+from t2bus.session.session import Session
+from t2bus.session.windows import CallWindow, PendingCall, ReceiveWindow
+from t2bus.wire import messages as m
+from t2bus.wire.compression import ZLIB
+from t2bus.wire.native import VERSION
+from t2bus.wire.values import NO_HEADERS, Deflated, ErrorCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CONTENT = (b"q", NO_HEADERS, 1)
+ONE = ("a", (b"x", NO_HEADERS, 1))
+GONE = Disconnected("gone")
+
+
+def subscribed(program: Program, topic: str = "a") -> ReceiveWindow:
+    return program.session.subscribe(topic, program.wake_inlet, program.done)
+
+
+def serving(program: Program, calls: int = 0) -> CallWindow:
+    inlet = program.session.claim("s", program.wake_inlet, program.done)
+    for number in range(1, calls + 1):
+        program.session.feed(m.Call(number, inlet.id, None, "s", b""))
+    program.read()
+    return inlet
+
+
+def asked(program: Program) -> int:
+    return program.session.request("s", CONTENT, None, program.done)
+
+
+# --- what it says
+
+
+def test_hello_is_of_this_version() -> None:
+    """A session opens with the version that is spoken here and the compressions that it reads."""
+    assert Session.hello() == m.Hello(VERSION, "t2bus-python", (ZLIB,))
+
+
+def test_operations_are_said_in_order() -> None:
+    """Each call becomes one message, with ids that count up from 1."""
+    program = Program(Limits(subscription_messages=7, subscription_bytes=70, service_requests=5, service_bytes=50))
+    session = program.session
+    inlet = subscribed(program)
+    session.publish("b", (b"1", NO_HEADERS, 1), program.done, paced=True)
+    service = session.claim("s", program.wake_inlet, program.done)
+    session.request("t", (b"q", {"k": "v"}, 1), 250, program.done)
+    session.unsubscribe(inlet, program.done)
+    session.unclaim(service, None)
+    assert program.read() == [
+        m.Subscribe(1, "a", 7, 70),
+        m.Publish(2, True, publication("b", b"1")),
+        m.Claim(3, "s", 5, 50),
+        m.Ask(4, 250, "t", b"q", {"k": "v"}),
+        m.Unsubscribe(5, 1),
+        m.Unclaim(6, 3),
+    ]
+    assert program.read() == []
+
+
+def test_the_writer_is_woken_once() -> None:
+    """However much is said, the writer is woken once before it has found the outbox empty."""
+    program = Program()
+    for _ in range(3):
+        subscribed(program)
+    assert program.wakes == 1
+    program.read()
+    program.read()
+    subscribed(program)
+    assert program.wakes == 2
+
+
+def test_the_outbox_is_bounded() -> None:
+    """There is room until the bytes that wait or are being written reach the limit."""
+    program = Program(Limits(outbox_bytes=10))
+    session = program.session
+    session.publish("a", (b"x", NO_HEADERS, 4), program.done)
+    room = [session.outbox.has_room]
+    session.outbox.take()
+    session.publish("a", (b"x", NO_HEADERS, 4), program.done)
+    room.append(session.outbox.has_room)
+    assert session.statistics().outbox_bytes == 10
+    session.outbox.written()
+    room.append(session.outbox.has_room)
+    assert room == [True, False, True]
+
+
+class Nobody:
+    """Who has something on its way and wants to hear nothing of it."""
+
+    def settle(self, count: int, size: int, accepted: int) -> None:
+        """Take no note."""
+
+    def refuse(self, count: int, size: int, error: BusError) -> None:
+        """Take no note."""
+
+
+def test_publications_that_press_nobody_are_gathered() -> None:
+    """Messages in no hurry are counted until one is, or someone presses, or there are enough for one write."""
+    program = Program()
+    outbox = program.session.outbox
+    gathered = []
+    for _ in range(2):
+        program.session.stream(*ONE, Nobody(), False)
+        gathered.append(outbox.gathered)
+    outbox.press()
+    gathered.append(outbox.gathered)
+    outbox.take()
+    program.session.stream(*ONE, Nobody(), False)
+    gathered.append(outbox.gathered)
+    program.session.publish(*ONE, program.done)
+    gathered.append(outbox.gathered)
+    outbox.take()
+    for _ in range(256):
+        program.session.stream(*ONE, Nobody(), False)
+    gathered.append(outbox.gathered)
+    assert gathered == [1, 2, 0, 1, 0, 0]
+
+
+def test_the_writer_is_woken_for_what_presses() -> None:
+    """While publications are gathered the writer is left alone; what presses wakes it, unless there is nothing."""
+    program = Program()
+    outbox = program.session.outbox
+    outbox.press()
+    wakes = [program.wakes]
+    for _ in range(2):
+        program.session.stream(*ONE, Nobody(), False)
+        wakes.append(program.wakes)
+    program.session.publish(*ONE, program.done)
+    wakes.append(program.wakes)
+    assert wakes == [0, 1, 1, 2]
+
+
+def test_credit_goes_in_bulk_behind_everything() -> None:
+    """Credit of all subscriptions is one message, each with the sum of what it gives back, and wakes the writer."""
+    program = Program(Limits(subscription_messages=8))
+    one, other = subscribed(program), subscribed(program)
+    program.read()
+    program.read()
+    for inlet in (one, one, other):
+        inlet.put(publication("a", b"1234"))
+        inlet.take()
+    assert program.wakes == 2
+    program.session.outbox.put(m.Ping(1))
+    assert program.read() == [m.Ping(1), m.Credit(((one.id, 2, 10), (other.id, 1, 5)))]
+
+
+def test_closing_a_subscription_takes_its_credit_along() -> None:
+    """No credit is said for a subscription that was closed before it was written."""
+    program = Program(Limits(subscription_messages=1))
+    inlet = subscribed(program)
+    inlet.put(publication())
+    inlet.take()
+    program.session.unsubscribe(inlet, None)
+    assert of_kind(program.read(), m.Credit) == []
+
+
+# --- arguments
+
+
+@pytest.mark.parametrize("topic", ["", "A", "a" * 65, "a/a/a/a/a"])
+def test_a_topic_that_the_bus_would_refuse_is_not_sent(topic: str) -> None:
+    """Topics are checked here against the bus's own limits."""
+    with pytest.raises(InvalidTopic):
+        Program().session.check_topic(topic)
+
+
+def test_wildcards_are_refused_where_a_topic_is_one() -> None:
+    """A topic with wildcards can be published and subscribed, not served or asked."""
+    session = Program().session
+    session.check_topic("a/*/**")
+    session.check_topic("a/b", concrete=True)
+    with pytest.raises(InvalidTopic, match="wildcards"):
+        session.check_topic("a/*", concrete=True)
+
+
+@pytest.mark.parametrize(
+    ("payload", "headers"),
+    [("text", None), (bytearray(b""), None), (b"", {"k": 1}), (b"", {1: "v"})],
+)
+def test_content_of_a_wrong_type_is_refused(payload: Any, headers: Any) -> None:
+    """A payload is bytes and headers are text to text, or the caller is told at once."""
+    with pytest.raises(TypeError):
+        Program().session.encode_body("a", payload, headers)
+
+
+def test_content_is_a_copy() -> None:
+    """Headers that the program changes afterwards travel as they were."""
+    headers = {"k": "v"}
+    _, sent, _ = Program().session.encode_body("a", b"", headers)
+    headers["k"] = "w"
+    assert sent == {"k": "v"}
+
+
+@pytest.mark.parametrize(("headers", "around"), [(None, 64), ({}, 64), ({"k": "\u00e9"}, 64 + 10 + 3)])
+def test_content_fits_in_a_frame_or_is_refused(headers: dict[str, str] | None, around: int) -> None:
+    """Topic, payload and headers, in bytes, and what is around them may be as large as the bus's frame, and no more."""
+    session = Program().session
+    room = WELCOME.frame - around - len("a/b")
+    assert session.encode_body("a/b", bytes(room), headers)[2] == WELCOME.frame
+    with pytest.raises(MessageTooLarge, match=str(WELCOME.frame)):
+        session.encode_body("a/b", bytes(room + 1), headers)
+
+
+def test_large_payloads_are_compressed_where_that_is_worth_it() -> None:
+    """A session that compresses does so with large payloads, and the size they had counts."""
+    program = Program()
+    program.session.compress = True
+    payload, _, size = program.session.encode_body("a", bytes(20_000), None)
+    assert isinstance(payload, Deflated)
+    assert size == 20_000 + 64 + 1
+    assert program.session.encode_body("a", b"small", None)[0] == b"small"
+
+
+# --- outcomes
+
+
+@pytest.mark.parametrize(
+    ("message", "outcome"),
+    [
+        (m.Accepted(1, (3,)), 3),
+        (m.Response(1, b"r"), m.Response(1, b"r")),
+        (m.Refused(1, ErrorCode.SERVICE_GONE, "left"), ServiceGone("left")),
+    ],
+)
+def test_an_answer_is_the_outcome(message: m.ServerMessage, outcome: object) -> None:
+    """An operation ends with its count, its response or the error that the caller is to raise, once."""
+    program = Program()
+    asked(program)
+    program.session.feed(message)
+    program.session.feed(message)
+    (got,) = program.outcomes.values()
+    if isinstance(outcome, BusError):
+        assert (type(got), got.args) == (type(outcome), outcome.args)  # type: ignore[union-attr]
+    else:
+        assert got == outcome
+
+
+def test_a_run_of_acknowledgements_is_many_outcomes() -> None:
+    """Each operation of a run has its own count."""
+    program = Program()
+    for _ in range(3):
+        program.session.publish(*ONE, program.done)
+    program.session.feed(m.Accepted(1, (5, 0, 7)))
+    assert program.outcomes == {1: 5, 2: 0, 3: 7}
+
+
+def test_a_forgotten_operation_has_no_outcome() -> None:
+    """A caller that stopped waiting is not called, neither by the answer nor by the end."""
+    program = Program()
+    number = program.session.publish(*ONE, program.done)
+    program.session.forget(number)
+    program.session.forget(number)
+    program.session.feed(m.Accepted(number, (1,)))
+    program.session.close(GONE)
+    assert program.outcomes == {}
+
+
+# --- subscriptions
+
+
+def test_what_follows_the_answer_is_not_missed() -> None:
+    """A subscription takes deliveries in before its own operation is acknowledged to the program."""
+    program = Program()
+    one, other = subscribed(program), subscribed(program)
+    program.session.feed(m.Deliver((one.id, other.id), publication()))
+    assert (one.waiting, other.waiting) == (1, 1)
+    assert one.take() is other.take()
+
+
+def test_what_arrives_for_a_closed_subscription_is_dropped() -> None:
+    """Deliveries and gaps that cross an UNSUBSCRIBE on their way are no error, and others still get theirs."""
+    program = Program()
+    one, other = subscribed(program), subscribed(program)
+    program.session.unsubscribe(one, None)
+    program.session.unsubscribe(one, None)
+    program.session.feed(m.Deliver((one.id, other.id), publication()))
+    program.session.feed(m.Gap(one.id, 3))
+    assert (one.waiting, other.waiting) == (0, 1)
+    assert program.session.statistics().dropped == 0
+
+
+def test_a_gap_reaches_its_subscription() -> None:
+    """A gap stands in the stream of its own subscription, and is counted."""
+    program = Program()
+    one, other = subscribed(program), subscribed(program)
+    program.session.feed(m.Gap(one.id, 3))
+    gap = one.take()
+    assert isinstance(gap, Lagged)
+    assert (gap.dropped, other.waiting, program.session.statistics().dropped) == (3, 0, 3)
+
+
+def test_subscriptions_and_services_of_a_client_are_bounded() -> None:
+    """One more than the bus allows is refused here, and nothing is sent or left of it."""
+    program = Program(welcome=evolve(WELCOME, subscriptions=1, services=1))
+    inlet = subscribed(program)
+    serving(program)
+    program.read()
+    for one_more, limit in ((subscribed, "subscriptions"), (serving, "services")):
+        with pytest.raises(LimitExceeded, match=rf"Limits\.{limit}"):
+            one_more(program)
+    assert program.read() == []
+    program.session.unsubscribe(inlet, None)
+    assert subscribed(program).id > inlet.id
+
+
+# --- requests
+
+
+def test_requests_of_a_client_are_bounded() -> None:
+    """A request beyond what the bus allows is refused here, and nothing is sent or left of it."""
+    program = Program(welcome=evolve(WELCOME, requests=2))
+    numbers = [asked(program) for _ in range(2)]
+    program.read()
+    with pytest.raises(LimitExceeded):
+        asked(program)
+    assert program.read() == []
+    program.session.end_request(numbers[0])
+    assert asked(program) == 3
+
+
+def test_leaving_a_request_tells_the_bus() -> None:
+    """A request that is left without an outcome is cancelled; one that has its outcome is not."""
+    program = Program()
+    left, answered = asked(program), asked(program)
+    program.read()
+    program.session.feed(m.Response(answered, b""))
+    program.session.end_request(left)
+    program.session.end_request(answered)
+    assert program.read() == [m.Cancel(left)]
+    assert program.session.statistics().requests_pending == 0
+
+
+def test_a_late_response_finds_nobody() -> None:
+    """A response that crosses a CANCEL on its way is dropped."""
+    program = Program()
+    program.session.end_request(asked(program))
+    program.session.feed(m.Response(1, b""))
+    assert program.outcomes == {}
+
+
+# --- services
+
+
+def test_a_call_is_answered_once() -> None:
+    """A call is ended once on the wire, whatever the program does; it is pending until then."""
+    program = Program()
+    inlet = serving(program, calls=2)
+    one, other = inlet.take(), inlet.take()
+    assert program.session.statistics().calls_pending == 2
+    program.session.respond(inlet, one, (b"r", {"k": "v"}, 1))
+    program.session.respond(inlet, one, CONTENT)
+    program.session.fail(inlet, other, ErrorCode.REMOTE_ERROR, "why")
+    assert program.read() == [m.Respond(1, b"r", {"k": "v"}), m.Fail(2, ErrorCode.REMOTE_ERROR, "why")]
+    assert program.session.statistics().calls_pending == 0
+
+
+def test_a_call_for_a_service_that_ended_is_dropped() -> None:
+    """Calls and withdrawals that cross an UNCLAIM on their way are no error."""
+    program = Program()
+    inlet = serving(program, calls=1)
+    program.session.unclaim(inlet, None)
+    program.session.feed(m.Call(2, inlet.id, None, "s", b""))
+    program.session.feed(m.Withdraw(1))
+    assert list(inlet.pending) == [1]
+
+
+def test_a_withdrawn_call_still_has_to_be_ended() -> None:
+    """An answer to a withdrawn call is sent, to free its place, and counted as late."""
+    program = Program()
+    inlet = serving(program, calls=1)
+    pending = inlet.take()
+    program.session.feed(m.Withdraw(1))
+    assert pending.withdrawn
+    assert program.read() == []
+    program.session.respond(inlet, pending, CONTENT)
+    assert program.read() == [m.Respond(1, b"q")]
+    assert program.session.statistics().late_responses == 1
+
+
+def test_a_call_withdrawn_before_it_is_taken_is_ended_here() -> None:
+    """The program is not bothered with a call that nobody waits for, whichever service it is of."""
+    program = Program()
+    other = program.session.claim("t", program.wake_inlet, program.done)
+    inlet = serving(program, calls=2)
+    program.session.feed(m.Withdraw(1))
+    program.session.feed(m.Withdraw(1))
+    (fail,) = program.read()
+    assert isinstance(fail, m.Fail)
+    assert (fail.call, list(inlet.pending), len(other.waiting)) == (1, [2], 0)
+
+
+def test_more_calls_than_the_window_break_the_rules() -> None:
+    """A bus that does not keep within a window breaks the rules, for subscriptions as for services."""
+    program = Program(Limits(service_requests=1, subscription_messages=1))
+    inlet = serving(program, calls=1)
+    with pytest.raises(ProtocolViolation):
+        program.session.feed(m.Call(2, inlet.id, None, "s", b""))
+    number = subscribed(program).id
+    program.session.feed(m.Deliver((number,), publication()))
+    with pytest.raises(ProtocolViolation):
+        program.session.feed(m.Deliver((number,), publication()))
+
+
+# --- liveness and the end
+
+
+def test_ping_is_answered_with_its_token() -> None:
+    """PING is answered by PONG at once; PONG by nothing."""
+    program = Program()
+    program.session.feed(m.Ping(42))
+    program.session.feed(m.Pong(43))
+    assert program.read() == [m.Pong(42)]
+
+
+def test_welcome_is_said_once() -> None:
+    """A second WELCOME breaks the rules."""
+    with pytest.raises(ProtocolViolation, match="once"):
+        Program().session.feed(WELCOME)
+
+
+@pytest.mark.parametrize("last", [m.Goodbye("for good"), m.Error("for good")])
+def test_the_bus_may_end_the_connection(last: m.ServerMessage) -> None:
+    """GOODBYE and ERROR end the session with the bus's reason."""
+    program = Program()
+    number = asked(program)
+    program.session.feed(last)
+    outcome = program.outcomes[number]
+    assert isinstance(outcome, Disconnected)
+    assert "for good" in str(outcome)
+
+
+def test_the_end_reaches_everyone_once() -> None:
+    """Closing ends every operation, subscription and service with the first reason, and nothing waits any more."""
+    program = Program()
+    inlet, service = subscribed(program), serving(program, calls=1)
+    pending = service.take()
+    asked(program)
+    inlet.put(publication())
+    inlet.take()
+    inlet.give_back_promptly(1.0)
+    program.session.close(GONE)
+    program.session.close(Disconnected("again"))
+    assert program.outcomes == dict.fromkeys((1, 2, 3), GONE)
+    assert inlet.closed is service.closed is program.session.closed is GONE
+    assert pending.withdrawn
+    assert program.read() == []
+    assert program.session.outbox.size == 0
+
+
+def test_each_caller_gets_an_error_of_its_own() -> None:
+    """The reason of the end is raised as a new object each time, so that tracebacks do not gather in one."""
+    session = Program().session
+    session.check_open()
+    session.close(GONE)
+    raised = []
+    for _ in range(2):
+        with pytest.raises(Disconnected, match="gone") as caught:
+            session.check_open()
+        raised.append(caught.value)
+    assert raised[0] is not raised[1] is not GONE
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        lambda p: p.session.publish(*ONE, p.done),
+        subscribed,
+        serving,
+        asked,
+        lambda p: p.session.unsubscribe(ReceiveWindow(1, 1, 1, lambda *_: None, p.wake_inlet), p.done),
+        lambda p: p.session.unclaim(CallWindow(1, 1, p.wake_inlet), p.done),
+    ],
+)
+def test_nothing_can_be_begun_after_the_end(begin: Callable[[Program], object]) -> None:
+    """An operation after the end raises its reason: nobody is left to wait for an answer that cannot come."""
+    program = Program()
+    program.session.close(GONE)
+    before = program.session.statistics()
+    with pytest.raises(Disconnected):
+        begin(program)
+    assert program.session.statistics() == before
+
+
+def test_ends_after_the_end_are_quiet() -> None:
+    """What a program leaves after the connection ended is left without a word."""
+    program = Program(Limits(subscription_messages=1))
+    inlet, service = subscribed(program), serving(program, calls=1)
+    inlet.put(publication())
+    pending, number = service.take(), asked(program)
+    program.session.close(GONE)
+    inlet.take()
+    program.session.end_request(number)
+    program.session.respond(service, pending, CONTENT)
+    program.session.unsubscribe(inlet, None)
+    program.session.unclaim(service, None)
+    assert program.read() == []
+    statistics = program.session.statistics()
+    assert (statistics.subscriptions, statistics.services, statistics.requests_pending) == (0, 0, 0)
+
+
+def test_the_statistics_show_the_connection() -> None:
+    """The statistics count what is open, what waits and what went by."""
+    program = Program()
+    inlet = subscribed(program)
+    serving(program, calls=1)
+    asked(program)
+    program.session.publish(*ONE, program.done)
+    program.session.feed(m.Deliver((inlet.id,), publication()))
+    statistics = program.session.statistics()
+    assert (statistics.subscriptions, statistics.services, statistics.messages_waiting) == (1, 1, 1)
+    assert (statistics.requests_pending, statistics.calls_pending) == (1, 1)
+    assert (statistics.published, statistics.received, statistics.requested) == (1, 1, 1)
+
+
+# --- anything, in any order
+
+
+class SessionMachine(RuleBasedStateMachine):
+    """A program and a bus that keeps the rules; every operation has one outcome, unless it was forgotten."""
+
+    @initialize()
+    def open(self) -> None:
+        self.program = Program(Limits(service_requests=2, subscription_messages=4))
+        self.session = self.program.session
+        self.unanswered: dict[int, m.ClientMessage] = {}
+        self.begun: set[int] = set()
+        self.forgotten: set[int] = set()
+        self.requests: set[int] = set()
+        self.taken: dict[int, tuple[CallWindow, PendingCall]] = {}
+        self.calls = 0
+
+    def running(self) -> bool:
+        return hasattr(self, "session") and self.session.closed is None
+
+    @precondition(running)
+    @rule(kind=st.sampled_from(["publish", "subscribe", "claim", "request"]))
+    def begin(self, kind: str) -> None:
+        if kind == "publish":
+            self.begun.add(self.session.publish(*ONE, self.program.done))
+        elif kind == "subscribe":
+            self.begun.add(subscribed(self.program).id)
+        elif kind == "claim":
+            self.begun.add(self.session.claim("s", self.program.wake_inlet, self.program.done).id)
+        elif len(self.requests) < WELCOME.requests:
+            self.requests.add(asked(self.program))
+            self.begun |= self.requests
+
+    @rule(number=st.integers(0, 9))
+    def end(self, number: int) -> None:
+        """Leave a request, a subscription or a service."""
+        done = None if self.session.closed else self.program.done
+        inlets = [*self.session.subscriptions.values()]
+        services = [*self.session.services.values()]
+        if self.requests and number % 3 == 0:
+            operation = sorted(self.requests)[number % len(self.requests)]
+            self.requests.discard(operation)
+            self.forgotten |= {operation} - self.program.outcomes.keys()
+            self.session.end_request(operation)
+        elif inlets and number % 3 == 1:
+            self.begun.add(self.session.unsubscribe(inlets[number % len(inlets)], done) if done else 0)
+        elif services and number % 3 == 2:
+            service = services[number % len(services)]
+            self.taken = {key: each for key, each in self.taken.items() if each[0] is not service}
+            service.close(GONE)
+            self.begun.add(self.session.unclaim(service, done) if done else 0)
+
+    @rule()
+    def write(self) -> None:
+        for message in self.program.read():
+            match message:
+                case m.Cancel(request):
+                    self.unanswered.pop(request, None)
+                case m.Publish() | m.Subscribe() | m.Unsubscribe() | m.Claim() | m.Unclaim() | m.Ask():
+                    self.unanswered[message.id] = message
+                case _:
+                    pass
+
+    @precondition(lambda self: self.running() and self.unanswered)
+    @rule(number=st.integers(0, 9), refuses=st.booleans())
+    def answer(self, number: int, refuses: bool) -> None:
+        operation = list(self.unanswered)[number % len(self.unanswered)]
+        message = self.unanswered.pop(operation)
+        if refuses:
+            self.session.feed(m.Refused(operation, ErrorCode.LIMIT_EXCEEDED, "no"))
+        elif isinstance(message, m.Ask):
+            self.session.feed(m.Response(operation, b""))
+        else:
+            self.session.feed(m.Accepted(operation, (0,)))
+
+    @precondition(running)
+    @rule(number=st.integers(0, 9), kind=st.sampled_from(["call", "take", "respond", "withdraw"]))
+    def serve(self, number: int, kind: str) -> None:
+        services = [*self.session.services.values()]
+        service = services[number % len(services)] if services else None
+        if kind == "call" and service is not None and len(service.pending) < service.window:
+            self.calls += 1
+            self.session.feed(m.Call(self.calls, service.id, None, "s", b""))
+        elif kind == "take" and service is not None and service.waiting:
+            pending = service.take()
+            self.taken[pending.call.id] = service, pending
+        elif kind == "respond" and self.taken:
+            self.session.respond(*self.taken.pop(next(iter(self.taken))), CONTENT)
+        else:
+            self.session.feed(m.Withdraw(self.calls - number))
+
+    @precondition(lambda self: self.running() and len(self.begun) > 12)
+    @rule()
+    def lose(self) -> None:
+        self.session.close(GONE)
+        self.taken.clear()
+
+    @invariant()
+    def outcomes_are_those_of_the_answers(self) -> None:
+        """What has no outcome yet waits in the session or at the bus, and nothing else does."""
+        waiting = self.begun - {0} - self.program.outcomes.keys() - self.forgotten
+        assert set(self.session._pending) == waiting
+        assert not waiting or self.session.closed is None
+        assert self.session.requests == len(self.requests)
+
+    @invariant()
+    def calls_are_those_of_the_program(self) -> None:
+        """A call is pending while it waits or the program has it."""
+        for service in self.session.services.values():
+            held = {number for number, (inlet, _) in self.taken.items() if inlet is service}
+            assert set(service.pending) == held | set(service.waiting)
+
+
+TestSession = SessionMachine.TestCase
+TestSession.settings = steady(100, 40)
