@@ -198,7 +198,7 @@ def test_a_closed_subscription_misses_nothing(link: Link) -> None:
     assert link.hears() == []
 
 
-@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(bytes(100_001))])
+@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(bytes(100_001))], ids=["no gzip", "too large"])
 def test_a_payload_that_cannot_be_read_is_missing(link: Link, data: bytes) -> None:
     """A publication that is malformed, or holds more than Limits.frame, is a gap in each stream that it belongs to."""
     link.do(m.Subscribe(1, "a", 10, 1000))

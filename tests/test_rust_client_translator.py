@@ -95,7 +95,11 @@ def test_stop_is_refused(link: Link) -> None:
 
 
 @pytest.mark.parametrize("kind", [PUB, REQ])
-@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b"p")[:-1], gzip.compress(bytes(r.FRAME))])
+@pytest.mark.parametrize(
+    "data",
+    [b"no gzip", gzip.compress(b"p")[:-1], gzip.compress(bytes(r.FRAME))],
+    ids=["no gzip", "cut short", "too large"],
+)
 def test_a_payload_that_cannot_be_inflated_is_refused(link: Link, kind: r.Kind, data: bytes) -> None:
     """A malformed payload fails that one publication or request, and the client goes on."""
     (ping,) = link.says(carrier(5, kind, data=data, packed=True))

@@ -50,7 +50,7 @@ def test_a_member_that_is_cut_short_is_malformed() -> None:
             gunzip(data[:length], 1000)
 
 
-@pytest.mark.parametrize("rest", [b"\0", reference.compress(b"more")])
+@pytest.mark.parametrize("rest", [b"\0", reference.compress(b"more")], ids=["a byte", "a member"])
 def test_bytes_after_the_member_are_malformed(rest: bytes) -> None:
     """One member is a payload, and a second one is too much."""
     with pytest.raises(MalformedMessage, match=CUT_SHORT):
