@@ -1,14 +1,46 @@
-"""Text from others, made fit to be shown: in a log, on a terminal."""
+r"""Text from others, made fit to be shown: in a log, on a terminal, in the message of an error.
+
+A peer may send a megabyte of anything, and a terminal obeys the escape sequences that are written to it::
+
+    >>> shorten("a long story", 6)
+    'a long...'
+    >>> quote("a\nb")
+    "'a\\nb'"
+    >>> printable("a \x1b[31mred\x1b[0m line\n")
+    'a \\x1b[31mred\\x1b[0m line\\n'
+
+The law of this module: standard library only; what comes out is never longer than its bound, whatever goes in.
+"""
 
 from __future__ import annotations
 
-__all__ = ["printable"]
+from typing import Final
+
+__all__ = ["QUOTED", "printable", "quote", "shorten"]
+
+QUOTED: Final = 80
+"""Characters of a quotation, unless told otherwise: a topic or an address is usually shorter."""
+
+
+def shorten(text: str, most: int) -> str:
+    """Return the text, or where it has more than ``most`` characters as many of it and three dots."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def quote(text: str, most: int = QUOTED) -> str:
+    r"""Return the text in quotes and escaped, at most ``most`` characters of that.
+
+    An escape takes up to ten characters (``\U000e0001``), so the bound is on what is shown. Three dots before the
+    closing quote say that something is missing.
+    """
+    quoted = repr(text[:most])
+    return quoted if max(len(text), len(quoted)) <= most else f"{quoted[: most - 4]}...{quoted[0]}"
 
 
 def printable(text: str, most: int | None = None) -> str:
-    """Return the text as one line, cut to ``most`` characters, with whatever is not printable in it escaped."""
-    if most is not None and len(text) > most:
-        text = f"{text[:most]}..."
+    """Return the text as one line: shortened to ``most`` characters, and each that is not printable escaped."""
+    if most is not None:
+        text = shorten(text, most)
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

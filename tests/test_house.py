@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
 import re
 from pathlib import Path
 from typing import TypeAlias
@@ -82,6 +84,13 @@ def test_functions_are_short(path: Path) -> None:
     """A function is at most 40 lines long, its docstring not counted."""
     too_long = {node.name: length(node) for node in functions(parsed(path)) if length(node) > LONGEST_FUNCTION}
     assert too_long == {}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if ">>> " in path.read_text(encoding="utf-8")], ids=relative)
+def test_examples_are_true(path: Path) -> None:
+    """What a docstring shows of an interactive session is what Python answers."""
+    module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    assert doctest.testmod(module).failed == 0
 
 
 @pytest.mark.parametrize("path", TEST_MODULES, ids=relative)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import t2bus
 from bus_helpers import Note, open_peer, wait_until
 from pure_helpers import steady
-from t2bus.text import printable
+from t2bus.text import QUOTED, printable, quote, shorten
 from t2bus.wire import messages as m
 from t2bus.wire import native
 from t2bus.wire.framing import frame
@@ -76,6 +76,41 @@ def test_nothing_is_left_that_cannot_be_shown(text: str) -> None:
 def test_the_length_is_bounded(text: str, most: int) -> None:
     """What is shown takes at most ten characters for each that is allowed, and three for the sign."""
     assert len(printable(text, most)) <= 10 * most + 3
+
+
+@given(ANY_TEXT, st.integers(0, 20))
+@steady(300)
+def test_what_is_shortened_begins_like_the_text(text: str, most: int) -> None:
+    """A text within the bound stays as it is, and any other is its beginning and a sign that there was more."""
+    assert shorten(text, most) == (text if len(text) <= most else text[:most] + "...")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", "''"),
+        ("it's", '"it\'s"'),
+        ("a\nb", r"'a\nb'"),
+        ("x" * 78, f"'{'x' * 78}'"),
+        ("x" * 79, f"'{'x' * 75}...'"),
+        ("\U000e0001" * 8, "'" + r"\U000e0001" * 7 + r"\U000...'"),
+    ],
+    ids=["empty", "a quote in it", "a line end", "the longest", "too long", "too long when escaped"],
+)
+def test_quotations(text: str, shown: str) -> None:
+    """A quotation stands between quotes, is escaped, and has 80 characters at most."""
+    assert quote(text) == shown
+    assert len(shown) <= QUOTED == 80
+
+
+@given(ANY_TEXT, st.integers(10, 20))
+@steady(300)
+def test_quotations_are_bounded_and_printable(text: str, most: int) -> None:
+    """Whatever the text, its quotation is printable, of bounded length, and says all or that something is missing."""
+    shown = quote(text, most)
+    assert shown.isprintable()
+    assert len(shown) <= most
+    assert shown == repr(text) or shown[-4:-1] == "..."
 
 
 # --- the log

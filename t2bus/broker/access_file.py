@@ -28,6 +28,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import InvalidAccess, InvalidTopic
+from ..text import QUOTED, shorten
 from ..topic import validate
 from .access import Access, Rules, Verb
 
@@ -43,9 +44,6 @@ RULES: Final = 1000
 """Rules of one table. A verdict that is not remembered looks at the rules that meet the topic, usually for 50 us. A
 thousand rules of 16 fragments that all meet a topic with wildcards took 50 ms: as long as ``Limits.matching_steps``
 lets one publication take."""
-
-_SHOWN: Final = 80
-"""Characters of the file that the text of an error quotes at once."""
 
 _ALIKE: Final = 0.7
 """How alike a word must be to be taken for a misspelling, of 1; at difflib's 0.6 ``version`` is ``everyone``."""
@@ -142,7 +140,7 @@ def _topics(place: str, value: object) -> tuple[str, ...]:
         try:
             validate(topic)
         except InvalidTopic as error:
-            raise InvalidAccess(f"{place}: {_cut(topic)!r} is no topic: {error}") from error
+            raise InvalidAccess(f"{place}: {shorten(topic, QUOTED)!r} is no topic: {error}") from error
     return tuple(value)
 
 
@@ -156,7 +154,7 @@ def _unknown(key: str, value: object, known: Iterable[str], hint: str = "") -> s
     """Say that a key is not known, and which was meant, or else the hint, or else which there are."""
     kind = "table" if isinstance(value, dict) else "key"
     *others, last = known
-    if near := get_close_matches(key[:_SHOWN], [*others, last], n=1, cutoff=_ALIKE):
+    if near := get_close_matches(key[:QUOTED], [*others, last], n=1, cutoff=_ALIKE):
         hint = f'did you mean "{near[0]}"?'
     hint = hint or f"there are {', '.join(others)} and {last}"
     return f"unknown {kind} {_quoted(key)}: {hint}"
@@ -167,8 +165,5 @@ def _type(value: object) -> str:
 
 
 def _quoted(key: str) -> str:
-    return f'"{_cut(key)}"'
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+    """Return a key as the file has it, between the quotes of TOML."""
+    return f'"{shorten(key, QUOTED)}"'

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ..errors import InvalidTopic
-from ..text import printable
+from ..text import printable, quote
 from ..topic import is_concrete, validate
 from .exits import Exit
 
@@ -31,9 +31,6 @@ __all__ = [
     "text",
     "topic",
 ]
-
-_SHOWN: Final = 80
-"""Characters that the text of an error quotes."""
 
 _PEER: Final = re.compile(r"[ug]id:[0-9]{1,10}")
 _OPTION: Final = re.compile(r"-[^0-9.]")
@@ -108,9 +105,7 @@ def text(argument: str) -> str:
     try:
         argument.encode()
     except UnicodeEncodeError as error:  # bytes that are no text came in as lone surrogates
-        raise argparse.ArgumentTypeError(
-            f"{argument[:_SHOWN]!r} is not text in the encoding of this terminal"
-        ) from error
+        raise argparse.ArgumentTypeError(f"{quote(argument)} is not text in the encoding of this terminal") from error
     return argument
 
 
@@ -127,14 +122,14 @@ def concrete_topic(argument: str) -> str:
     """Return the argument if it is a topic without wildcards."""
     if is_concrete(topic(argument)):
         return argument
-    raise argparse.ArgumentTypeError(f"{argument[:_SHOWN]!r} has a wildcard: name the one topic of the service")
+    raise argparse.ArgumentTypeError(f"{quote(argument)} has a wildcard: name the one topic of the service")
 
 
 def header(argument: str) -> tuple[str, str]:
     """Return the key and the value of ``KEY=VALUE``."""
     key, separator, value = text(argument).partition("=")
     if not separator:
-        raise argparse.ArgumentTypeError(f"{argument[:_SHOWN]!r} has no '=': write KEY=VALUE")
+        raise argparse.ArgumentTypeError(f"{quote(argument)} has no '=': write KEY=VALUE")
     return key, value
 
 
@@ -143,14 +138,14 @@ def count(argument: str) -> int:
     with contextlib.suppress(ValueError):
         if (count := int(argument)) > 0:
             return count
-    raise argparse.ArgumentTypeError(f"{argument[:_SHOWN]!r} is not a whole number above 0")
+    raise argparse.ArgumentTypeError(f"{quote(argument)} is not a whole number above 0")
 
 
 def peer(argument: str) -> str:
     """Return the argument if it names somebody at the other end of a unix socket."""
     if _PEER.fullmatch(argument):
         return argument
-    raise argparse.ArgumentTypeError(f"{argument[:_SHOWN]!r} is no peer of a unix socket: write uid:N or gid:N")
+    raise argparse.ArgumentTypeError(f"{quote(argument)} is no peer of a unix socket: write uid:N or gid:N")
 
 
 def seconds(argument: str) -> float:
@@ -158,4 +153,4 @@ def seconds(argument: str) -> float:
     with contextlib.suppress(ValueError):
         if (seconds := float(argument)) > 0:
             return seconds
-    raise argparse.ArgumentTypeError(f"{argument[:_SHOWN]!r} is not a number of seconds above 0")
+    raise argparse.ArgumentTypeError(f"{quote(argument)} is not a number of seconds above 0")

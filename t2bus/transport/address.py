@@ -15,6 +15,7 @@ from pathlib import Path
 from attrs import frozen
 
 from ..errors import InvalidAddress
+from ..text import quote
 
 __all__ = ["Address", "TcpAddress", "TlsAddress", "UnixAddress", "default_address", "parse"]
 
@@ -79,7 +80,7 @@ def parse(text: str) -> Address:
         return TcpAddress(*_parse_host(text, rest))
     if separator and kind == "tls":
         return TlsAddress(*_parse_host(text, rest))
-    raise InvalidAddress(f"{text[:80]!r} is no address: {_EXAMPLES}")
+    raise InvalidAddress(f"{quote(text)} is no address: {_EXAMPLES}")
 
 
 def _parse_unix(text: str, path: str) -> UnixAddress:
@@ -88,7 +89,7 @@ def _parse_unix(text: str, path: str) -> UnixAddress:
     except UnicodeEncodeError:
         length = 0
     if not length or "\0" in path:
-        raise InvalidAddress(f"{text[:80]!r} names no path: {_EXAMPLES}")
+        raise InvalidAddress(f"{quote(text)} names no path: {_EXAMPLES}")
     if length > _MAX_PATH:
         raise InvalidAddress(f"the path of a unix socket has at most {_MAX_PATH} bytes, this one {length}")
     return UnixAddress(path)
@@ -99,11 +100,11 @@ def _parse_host(text: str, rest: str) -> tuple[str, int]:
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise InvalidAddress(f"{text[:80]!r}: put an IPv6 address in brackets, as in [::1]:4242")
+        raise InvalidAddress(f"{quote(text)}: put an IPv6 address in brackets, as in [::1]:4242")
     if not host:
-        raise InvalidAddress(f"{text[:80]!r} lacks a host or a port: {_EXAMPLES}")
+        raise InvalidAddress(f"{quote(text)} lacks a host or a port: {_EXAMPLES}")
     if not (port.isascii() and port.isdigit() and len(port) <= len(str(_MAX_PORT)) and int(port) <= _MAX_PORT):
-        raise InvalidAddress(f"{text[:80]!r} has no port from 0 to {_MAX_PORT}: {_EXAMPLES}")
+        raise InvalidAddress(f"{quote(text)} has no port from 0 to {_MAX_PORT}: {_EXAMPLES}")
     return host, int(port)
 
 

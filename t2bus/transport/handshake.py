@@ -20,6 +20,7 @@ from attrs import define, field
 
 from ..broker.identity import Identity, is_reserved
 from ..errors import TlsFailed
+from ..text import quote
 from ..tls import ALPN
 from . import tcp
 
@@ -217,7 +218,7 @@ def _checked(name: str) -> Identity:
     # These names are ASCII by their definition: what is not looks like another name, or is one to another library.
     is_plain = name.isascii() and name.isprintable() and "*" not in name
     if is_reserved(name) or not is_plain or not 0 < len(name) <= _LONGEST_NAME:
-        raise TlsFailed(f"no client may have the name {name[:_LONGEST_NAME]!r} that its certificate gives it")
+        raise TlsFailed(f"no client may have the name {quote(name, _LONGEST_NAME)} that its certificate gives it")
     return Identity(name)
 
 

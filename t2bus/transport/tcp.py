@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from ..errors import BindFailed
+from ..text import quote
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -52,4 +53,4 @@ async def open_listeners(
 
 def _no_host(address: TcpAddress | TlsAddress) -> OSError:
     """Return the error for a text that can be no name of a host; Trio raises some ``ValueError`` for it."""
-    return OSError(f"{address.host[:80]!r} is no name of a host")
+    return OSError(f"{quote(address.host)} is no name of a host")
