@@ -37,7 +37,7 @@ _AT_ANY_TIME: Final = ssl.VerifyFlags(0x200000)
 
 
 @frozen
-class _Files:
+class _PemFiles:
     """Where a context came from."""
 
     ca: str
@@ -48,7 +48,7 @@ class _Files:
 class _FileContext(ssl.SSLContext):
     """A context that knows its files, so that they can be read again."""
 
-    files: _Files
+    files: _PemFiles
     is_server: bool
     expires_at: datetime | None
     """Of the certificate that was loaded; its file may hold another one by now, or be gone."""
@@ -83,11 +83,11 @@ def client_context(
 
 def _files(
     ca: str | os.PathLike[str], certificate: str | os.PathLike[str], key: str | os.PathLike[str] | None
-) -> _Files:
-    return _Files(os.fspath(ca), os.fspath(certificate), os.fspath(certificate if key is None else key))
+) -> _PemFiles:
+    return _PemFiles(os.fspath(ca), os.fspath(certificate), os.fspath(certificate if key is None else key))
 
 
-def _context(files: _Files, *, is_server: bool) -> _FileContext:
+def _context(files: _PemFiles, *, is_server: bool) -> _FileContext:
     context = _FileContext(ssl.PROTOCOL_TLS_SERVER if is_server else ssl.PROTOCOL_TLS_CLIENT)
     context.files, context.is_server = files, is_server
     context.verify_mode = ssl.CERT_REQUIRED
@@ -100,7 +100,7 @@ def _context(files: _Files, *, is_server: bool) -> _FileContext:
     return context
 
 
-def _load_authority(context: ssl.SSLContext, files: _Files) -> None:
+def _load_authority(context: ssl.SSLContext, files: _PemFiles) -> None:
     try:
         context.load_verify_locations(files.ca)
     except ssl.SSLError as error:
@@ -109,7 +109,7 @@ def _load_authority(context: ssl.SSLContext, files: _Files) -> None:
         raise _unreadable(files.ca, error) from error
 
 
-def _load_own(context: ssl.SSLContext, files: _Files) -> None:
+def _load_own(context: ssl.SSLContext, files: _PemFiles) -> None:
     def refuse() -> NoReturn:
         raise TlsFailed(f"{files.key} is encrypted: decrypt it, or pass an ssl.SSLContext of your own")
 

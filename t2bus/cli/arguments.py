@@ -19,7 +19,7 @@ from .exits import Exit
 
 __all__ = [
     "Parser",
-    "Verb",
+    "VerbParser",
     "Verbs",
     "add_group",
     "add_verb",
@@ -47,7 +47,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(Exit.USAGE, f"t2bus: {printable(message)}; see `{self.prog} --help`\n")
 
 
-class Verb(Parser):
+class VerbParser(Parser):
     """Takes options before, between and behind the other arguments."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -81,10 +81,10 @@ class Verb(Parser):
 
 
 if TYPE_CHECKING:
-    Verbs = argparse._SubParsersAction[Verb]  # noqa: SLF001 -- argparse gives this class no public name
+    Verbs = argparse._SubParsersAction[VerbParser]  # noqa: SLF001 -- argparse gives this class no public name
 
 
-def add_verb(verbs: Verbs, name: str, summary: str, more: str, example: str) -> Verb:
+def add_verb(verbs: Verbs, name: str, summary: str, more: str, example: str) -> VerbParser:
     """Add a verb; ``summary`` is what the list of verbs says, ``more`` follows it in the verb's own help."""
     description = f"{summary[0].upper()}{summary[1:]}. {more}"
     program = verbs._prog_prefix  # noqa: SLF001 -- argparse gives it no other way
@@ -94,7 +94,7 @@ def add_verb(verbs: Verbs, name: str, summary: str, more: str, example: str) -> 
 def add_group(verbs: Verbs, name: str, summary: str, more: str) -> Verbs:
     """Add a verb that only has verbs of its own; which one was named is in ``arguments.action``."""
     group = verbs.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}. {more}")
-    return group.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Verb)
+    return group.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=VerbParser)
 
 
 # --- types: what argparse shows of an ArgumentTypeError is its text

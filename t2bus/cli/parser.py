@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from . import arguments
 from .access_check import add_access
-from .arguments import Parser, Verb, add_verb
-from .authority import add_certs
+from .arguments import Parser, VerbParser, add_verb
+from .certificates import add_certs
 
 if TYPE_CHECKING:
     from .arguments import Verbs
@@ -40,7 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
     # Nothing inside the package imports it by name; and importlib.metadata would need an installed one.
     package = sys.modules[__name__.partition(".")[0]]
     parser.add_argument("--version", action="version", version=f"t2bus {package.__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=Verb)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=VerbParser)
     _add_serve(verbs)
     _add_sub(verbs)
     _add_pub(verbs)
@@ -113,24 +113,24 @@ def _add_reply(verbs: Verbs) -> None:
     _add_addr(verb)
 
 
-def _add_value(verb: Verb, text: str) -> None:
+def _add_value(verb: VerbParser, text: str) -> None:
     verb.add_argument("value", nargs="?", type=arguments.text, metavar="VALUE", help=text)
     verb.add_argument("--text", action="store_true", help="send VALUE as text, also if it is JSON")
 
 
-def _add_printing(verb: Verb, what: str) -> None:
+def _add_printing(verb: VerbParser, what: str) -> None:
     verb.add_argument(
         "-n", type=arguments.count, default=math.inf, dest="count", metavar="COUNT", help=f"end after COUNT {what}"
     )
     verb.add_argument("--headers", action="store_true", help="print headers too, after another tab")
 
 
-def _add_headers(verb: Verb) -> None:
+def _add_headers(verb: VerbParser) -> None:
     text = "a header to send with it; may be given several times"
     verb.add_argument("--header", action="append", type=arguments.header, default=[], metavar="K=V", help=text)
 
 
-def _add_addr(verb: Verb) -> None:
+def _add_addr(verb: VerbParser) -> None:
     text = f"where the bus is, {_ADDRESS}; by default where `t2bus serve` is"
     verb.add_argument("--addr", metavar="ADDR", help=text)
     wire = "t2 for a bus of the Rust crate t2_bus; by default t2bus"
@@ -139,11 +139,11 @@ def _add_addr(verb: Verb) -> None:
     _add_peer(verb, "whose bus it may be at a unix socket beside this user's and root's, uid:N or gid:N")
 
 
-def _add_certificates(verb: Verb, whose: str) -> None:
+def _add_certificates(verb: VerbParser, whose: str) -> None:
     verb.add_argument("--ca", metavar="FILE", help="for tls: the certificate of the authority that both ends trust")
     verb.add_argument("--certificate", metavar="FILE", help=f"for tls: the {whose}'s own certificate")
     verb.add_argument("--key", metavar="FILE", help="for tls: its private key, unless that is in --certificate")
 
 
-def _add_peer(verb: Verb, text: str) -> None:
+def _add_peer(verb: VerbParser, text: str) -> None:
     verb.add_argument("--peer", action="append", type=arguments.peer, default=[], metavar="ID", help=text)

@@ -31,8 +31,8 @@ def _run(arguments: argparse.Namespace) -> int:
     import trio
 
     from ..errors import BusError
-    from .bodies import BadValue
     from .console import say
+    from .notation import BadValue
     from .settings import BadSetting
 
     try:
@@ -49,23 +49,23 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _verb(name: str) -> Callable[[argparse.Namespace], Awaitable[int]]:
     """Import a verb."""
-    from . import access_check, authority, services, serving, topics
+    from . import access_check, certificates, publishing, requesting, serving
 
     verbs = {
         "serve": serving.serve,
-        "sub": topics.sub,
-        "pub": topics.pub,
-        "request": services.request,
-        "reply": services.reply,
+        "sub": publishing.sub,
+        "pub": publishing.pub,
+        "request": requesting.request,
+        "reply": requesting.reply,
         "access": access_check.access,
-        "certs": authority.certs,
+        "certs": certificates.certs,
     }
     return verbs[name]
 
 
 def _exit_code(error: Exception) -> int:
     from .. import errors
-    from .bodies import BadValue
+    from .notation import BadValue
     from .settings import BadSetting
 
     match error:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from .bodies import BadValue
 from .console import file_number
+from .notation import BadValue
 
 if TYPE_CHECKING:
     from typing import TextIO

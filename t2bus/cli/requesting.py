@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import trio
 
 from ..errors import RequestTimeout
-from .bodies import encode_value, show_message, show_payload
 from .connecting import address_of, open_client_of
 from .console import Output, say
 from .exits import Exit
+from .notation import encode_value, show_message, show_payload
 from .signals import run_until_signal
 from .stdin import read_all
 

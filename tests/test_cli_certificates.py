@@ -12,8 +12,8 @@ import pytest
 
 import t2bus
 from t2bus.cli import main
-from t2bus.cli.arguments import Parser, Verb
-from t2bus.cli.authority import add_certs
+from t2bus.cli.arguments import Parser, VerbParser
+from t2bus.cli.certificates import add_certs
 
 if TYPE_CHECKING:
     import argparse
@@ -50,7 +50,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def parsed(words: Sequence[str]) -> argparse.Namespace:
     parser = Parser(prog="t2bus")
-    add_certs(parser.add_subparsers(dest="verb", required=True, parser_class=Verb))
+    add_certs(parser.add_subparsers(dest="verb", required=True, parser_class=VerbParser))
     return parser.parse_args(["certs", *words])
 
 
@@ -180,7 +180,7 @@ class TestWithoutCryptography:
 
     def test_help_needs_nothing(self) -> None:
         """The grammar of the verb imports neither Trio nor cryptography."""
-        code = "import sys, t2bus.cli.authority; print([m for m in ('trio', 'cryptography') if m in sys.modules])"
+        code = "import sys, t2bus.cli.certificates; print([m for m in ('trio', 'cryptography') if m in sys.modules])"
         root = Path(t2bus.__file__).parents[1]
         done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
         assert done.stdout == "[]\n"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import argparse
 
     from ..certs import Files
-    from .arguments import Verb, Verbs
+    from .arguments import VerbParser, Verbs
 
 __all__ = ["add_certs", "certs"]
 
@@ -57,11 +57,11 @@ def _add_issue(group: Verbs) -> None:
     verb.add_argument("--renew", action="store_true", help=renew)
 
 
-def _add_host(verb: Verb, text: str) -> None:
+def _add_host(verb: VerbParser, text: str) -> None:
     verb.add_argument("--host", action="append", type=types.text, default=[], dest="hosts", metavar="HOST", help=text)
 
 
-def _add_days(verb: Verb, what: str) -> None:
+def _add_days(verb: VerbParser, what: str) -> None:
     text = f"how long {what} is valid, but never longer than the CA; by default 365"
     verb.add_argument("--days", type=types.count, default=365, metavar="N", help=text)
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from t2bus import Received
-from t2bus.cli.bodies import BadValue, diagnostic, encode_value, show_message, show_payload
 from t2bus.cli.console import counted
+from t2bus.cli.notation import BadValue, diagnostic, encode_value, show_message, show_payload
 from t2bus.payload import decode_any
 from t2bus.text import printable
 

@@ -6,10 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import Lagged, MalformedMessage
-from .bodies import encode_value, show_message
 from .connecting import address_of, open_client_of
 from .console import Output, counted, say
 from .exits import Exit
+from .notation import encode_value, show_message
 from .signals import run_until_signal
 from .stdin import LineReader, is_terminal
 
