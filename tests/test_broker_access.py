@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
+from attrs import field, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +21,7 @@ from t2bus.broker.access import REMEMBERED, Access, Permissions, Rules, Verb
 from t2bus.broker.identity import Identity
 from t2bus.errors import InvalidTopic, PermissionDenied
 from t2bus.testing import topics
-from t2bus.topic import TopicTree, is_concrete
+from t2bus.topic import is_concrete
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,6 +59,17 @@ def is_allowed(permissions: Permissions, verb: Verb, topic: str) -> bool:
     except PermissionDenied:
         return False
     return True
+
+
+@frozen
+class WatchedRules(Rules):
+    """Rules that note which topics they are asked about: what is remembered is not asked again."""
+
+    judged: list[str] = field(factory=list, init=False, eq=False)
+
+    def denying(self, verb: Verb, topic: str) -> list[str]:
+        self.judged.append(topic)
+        return super().denying(verb, topic)
 
 
 class TestAllSmallTopics:
@@ -197,13 +209,18 @@ class TestCheck:
     @pytest.mark.parametrize("topic", ["a//b", "", "a/" * 16 + "a", "a" * 257])
     def test_invalid_topics_are_not_judged(self, topic: str) -> None:
         """What is no topic, or one beyond the default bounds, is told so and not remembered."""
-        granted = permissions({Verb.PUBLISH: ("**",)})
+        rules = WatchedRules({Verb.PUBLISH: ("**",)})
+        granted = Access(rules, {}).permissions(OVEN)
+        for number in range(REMEMBERED):
+            granted.check(Verb.PUBLISH, f"a/{number}")
+        rules.judged.clear()
         for _ in range(2):
             with pytest.raises(InvalidTopic):
                 granted.check(Verb.PUBLISH, topic)
         with pytest.raises(InvalidTopic):
             granted.explain(Verb.PUBLISH, topic)
-        assert not granted._verdicts
+        granted.check(Verb.PUBLISH, "a/0")  # the first to be forgotten for another
+        assert rules.judged == []
 
     @pytest.mark.parametrize("topic", ["/".join(["a", "*"] * 10), f"*/{'b' * 300}"])
     def test_the_bounds_are_those_of_the_bus(self, topic: str) -> None:
@@ -233,18 +250,24 @@ class TestMemory:
 
     def test_is_bounded(self) -> None:
         """However many topics are asked for, allowed or denied, 1,024 verdicts are kept, the youngest ones."""
-        granted = permissions({Verb.PUBLISH: ("a/**",)})
-        for number in range(3 * REMEMBERED):
-            is_allowed(granted, Verb.PUBLISH, f"{'ab'[number % 2]}/{number}")
-        assert len(granted._verdicts) == REMEMBERED == 1024
-        assert next(iter(granted._verdicts)) == (Verb.PUBLISH, f"a/{2 * REMEMBERED}")
+        rules = WatchedRules({Verb.PUBLISH: ("a/**",)})
+        granted = Access(rules, {}).permissions(OVEN)
+        asked = [f"{'ab'[number % 2]}/{number}" for number in range(3 * REMEMBERED)]
+        for topic in asked:
+            is_allowed(granted, Verb.PUBLISH, topic)
+        assert rules.judged == asked
+        kept, forgotten = asked[-1024:], asked[-1025::-1]
+        for topic in kept + forgotten:
+            is_allowed(granted, Verb.PUBLISH, topic)
+        assert rules.judged == asked + forgotten
 
-    def test_a_verdict_is_found_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_verdict_is_found_once(self) -> None:
         """A remembered topic, allowed or denied, is not matched again."""
-        granted = permissions({Verb.PUBLISH: ("a",)})
+        rules = WatchedRules({Verb.PUBLISH: ("a",)})
+        granted = Access(rules, {}).permissions(OVEN)
         before = [is_allowed(granted, Verb.PUBLISH, topic) for topic in ("a", "b")]
-        monkeypatch.delattr(TopicTree, "match_cached")
         assert [is_allowed(granted, Verb.PUBLISH, topic) for topic in ("a", "b")] == before == [True, False]
+        assert rules.judged == ["a", "b"]
 
     def test_verbs_are_remembered_apart(self) -> None:
         """What is remembered of one verb says nothing of another."""
@@ -254,10 +277,12 @@ class TestMemory:
 
     def test_connections_are_remembered_apart(self) -> None:
         """Two connections of one identity share the rules and no memory."""
-        access = Access(Rules({Verb.SERVE: ("a",)}), {})
+        rules = WatchedRules({Verb.SERVE: ("a",)})
+        access = Access(rules, {})
         first, second = access.permissions(OVEN), access.permissions(OVEN)
-        first.check(Verb.SERVE, "a")
-        assert not second._verdicts
+        for granted in (first, second, first, second):
+            granted.check(Verb.SERVE, "a")
+        assert rules.judged == ["a", "a"]
 
 
 class TestExplain:

@@ -165,12 +165,17 @@ class TestNeverReplaced:
 
     def test_the_first_of_two_wins(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A file that another run puts there at the last moment is not replaced either."""
-        monkeypatch.setattr("t2bus.certs.folder._check_absent", lambda *_: None)
-        (place / "alice.pem").write_text("precious")
         before = contents(place)
+        really_open = os.open
+
+        def late(path: str | Path, flags: int, mode: int = 0o777) -> int:
+            (place / "alice.pem").write_text("precious")
+            return really_open(path, flags, mode)
+
+        monkeypatch.setattr(os, "open", late)  # so it comes after the look and before the first file is written
         with pytest.raises(FileExistsError):
             issue_client(place, "alice")
-        assert contents(place) == before
+        assert contents(place) == before | {"alice.pem": b"precious"}
 
     @pytest.mark.parametrize("renew", [False, True])
     def test_the_ca_is_no_client(self, place: Path, renew: bool) -> None:

@@ -264,7 +264,7 @@ class TestPubLines:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         """A line that does not end is not gathered for ever."""
-        monkeypatch.setattr(stdin, "_LONGEST", 1000)
+        monkeypatch.setattr(stdin, "LONGEST", 1000)
         feed(bytes(2000))
         assert main(["pub", "a", "--addr", address]) == 2
         assert capsys.readouterr().err == "t2bus: a line of standard input has more than 1000 bytes\n"

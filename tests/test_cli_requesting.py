@@ -76,7 +76,7 @@ class TestRequest:
         self, address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """Standard input that does not end is not gathered for ever."""
-        monkeypatch.setattr(stdin, "_LONGEST", 1000)
+        monkeypatch.setattr(stdin, "LONGEST", 1000)
         monkeypatch.setattr("sys.stdin", StringIO("x" * 1001))
         assert main(["request", "echo", "-", "--addr", address]) == 2
         assert capsys.readouterr().err == "t2bus: standard input has more than 1000 bytes\n"

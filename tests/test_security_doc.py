@@ -20,7 +20,6 @@ from t2bus.broker.access_file import parse
 from t2bus.broker.identity import Identity
 from t2bus.cli import main
 from t2bus.cli.parser import make_parser
-from t2bus.cli.serving import _require_protection
 from t2bus.cli.settings import read_settings
 
 if TYPE_CHECKING:
@@ -165,9 +164,10 @@ def test_serve_refuses_plain_tcp_beyond_this_machine(address: str, capsys: pytes
 
 
 @pytest.mark.parametrize("address", ELSEWHERE)
-async def test_serve_can_be_told_to_take_the_risk(address: str) -> None:
-    """With ``--insecure-no-auth`` such an address is not refused."""
-    await _require_protection((address,), insecure=True)
+def test_serve_can_be_told_to_take_the_risk(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With ``--insecure-no-auth`` such an address is not refused, but the next one for its own reason."""
+    assert main(["serve", address, "tls:127.0.0.1:0", "--insecure-no-auth"]) == 2
+    assert capsys.readouterr().err.startswith("t2bus: tls:127.0.0.1:0 needs certificates: ")
 
 
 async def test_serve_warns_of_plain_tcp_on_loopback() -> None:

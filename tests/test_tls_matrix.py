@@ -1,7 +1,7 @@
 """TLS between a bus and a client of which one is wrong: what the client raises, what the bus logs, and nobody minds.
 
-The bus has bystanders over TLS. A row then brings a client that is wrong, or a bus that shows newcomers a wrong
-certificate.
+Each bus has bystanders: over TLS where a row brings a client that is wrong, and at a unix socket where it is the bus
+that shows a wrong certificate.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pytest
 from attrs import frozen
 
 import t2bus
+from bus_helpers import open_bystanders
 from tls_helpers import (
     AGO,
     AHEAD,
@@ -184,7 +185,7 @@ async def test_a_client_of_plain_tcp(
         await check_refusal(site, caplog, "what the peer sends is not TLS")
 
 
-# --- a bus that shows newcomers a wrong certificate
+# --- a bus that shows a wrong certificate
 
 
 @frozen
@@ -214,14 +215,16 @@ BUSES = [
 
 @pytest.mark.parametrize("row", BUSES, ids=lambda row: row.name)
 async def test_wrong_buses(
-    clock: trio.testing.MockClock, tmp_path: Path, caplog: pytest.LogCaptureFixture, row: WrongBus
+    clock: trio.testing.MockClock, folder: Path, caplog: pytest.LogCaptureFixture, row: WrongBus
 ) -> None:
     """A bus with a wrong certificate is refused with ``TlsFailed`` and the cause, and its log says so too."""
-    async with open_watched_site(tmp_path) as site:
-        right, site.bus._admission.context = site.bus._admission.context, write(tmp_path, "wrong", row.leaf).server()
-        with pytest.raises(t2bus.TlsFailed) as caught:
-            async with t2bus.open_client(f"tls:{row.host}:{site.address.port}", tls=of(client_leaf())(tmp_path)):
-                pass
-        assert str(caught.value).startswith(f"the peer's certificate {row.raised}")
-        await check_refusal(site, caplog, "the peer refused this end: ", row.logged)
-        site.bus._admission.context = right
+    async with open_tls_site(folder, row.leaf, beside=f"unix:{folder}/bus") as site:
+        caplog.clear()  # a bus whose certificate has expired says so when it opens
+        async with open_bystanders(site.connect) as bystanders:
+            with pytest.raises(t2bus.TlsFailed) as caught:
+                async with t2bus.open_client(f"tls:{row.host}:{site.address.port}", tls=of(client_leaf())(folder)):
+                    pass
+            assert str(caught.value).startswith(f"the peer's certificate {row.raised}")
+            await check_refusal(site, caplog, "the peer refused this end: ", row.logged)
+            await bystanders.try_out()
+        await site.try_out()

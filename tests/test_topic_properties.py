@@ -14,6 +14,8 @@ for in both the pattern can only have gone round in a ``**``.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import itertools
 import re
 from functools import cache
@@ -24,10 +26,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from t2bus.topic import TopicTree, _example, includes, intersects, is_concrete, validate
+from t2bus.errors import TopicTooBroad
+from t2bus.topic import TopicTree, includes, intersects, is_concrete, main, validate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 DEPTH = 4
 PATTERNS = ["/".join(word) for n in range(1, DEPTH + 1) for word in itertools.product(["a", "b", "*", "**"], repeat=n)]
@@ -125,9 +128,12 @@ class TestProperties:
     @given(a=topics, b=topics)
     def test_example_is_of_both(self, a: str, b: str) -> None:
         """The example of a common topic is one, and is missing exactly where the topics do not intersect."""
-        example = _example(a, b)
-        assert (example is not None) is intersects(a, b)
-        if example is not None:
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            code = main([a, b])
+        found = re.fullmatch(r"match: both hold '(.*)'; .*\n", said.getvalue())
+        assert (found is not None) is (code == 0) is intersects(a, b)
+        if found is not None:
+            example = found[1]
             assert is_concrete(validate(example, depth=12))
             word = example.replace("/", "").replace("x", "z")
             assert regex(a).fullmatch(word)
@@ -187,17 +193,20 @@ class TreeMachine(RuleBasedStateMachine):
         """Begin empty, with a cache so small that it overflows."""
         self.tree = TopicTree[int](cache=cache)
         self.pairs: set[tuple[str, int]] = set()
+        self.done: list[tuple[str, str, int]] = []
 
     @rule(topic=topics, value=st.integers(0, 3))
     def add(self, topic: str, value: int) -> None:
         """Add a pair to both."""
         self.tree.add(topic, value)
+        self.done.append(("add", topic, value))
         self.pairs.add((topic, value))
 
     @rule(topic=topics, value=st.integers(0, 3))
     def discard(self, topic: str, value: int) -> None:
         """Discard a pair, most likely absent, from both."""
         self.tree.discard(topic, value)
+        self.done.append(("discard", topic, value))
         self.pairs.discard((topic, value))
 
     @rule(data=st.data())
@@ -219,19 +228,20 @@ class TreeMachine(RuleBasedStateMachine):
 
     @invariant()
     def pruned(self) -> None:
-        """Every path of the tree is the beginning of a stored topic, so no empty node remains."""
+        """What ``**`` has to look at are exactly the beginnings of stored topics, so no empty node remains."""
         stored = {topic for topic, _ in self.pairs}
         begun = {"/".join(topic.split("/")[:n]) for topic in stored for n in range(1, topic.count("/") + 2)}
-        assert set(self.paths()) == begun
+        assert self.done_again(steps=len(begun)).match("**") == {value for _, value in self.pairs}
+        if begun:
+            with pytest.raises(TopicTooBroad):
+                self.done_again(steps=len(begun) - 1).match("**")
 
-    def paths(self) -> Iterator[str]:
-        """Name every node below the root by its path."""
-        work = [("", self.tree._root)]
-        while work:
-            path, node = work.pop()
-            for fragment, child in node.children.items():
-                work.append((f"{path}/{fragment}", child))
-                yield f"{path}/{fragment}"[1:]
+    def done_again(self, steps: int) -> TopicTree[int]:
+        """Return another tree with the same history, in which a match may look at so many fragments."""
+        tree = TopicTree[int](steps=steps)
+        for name, topic, value in self.done:
+            getattr(tree, name)(topic, value)
+        return tree
 
 
 TreeMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

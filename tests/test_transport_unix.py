@@ -14,7 +14,6 @@ import trio.testing
 
 import t2bus
 from bus_helpers import Note, is_cancelled_at, names
-from t2bus.transport import unix
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,12 +143,19 @@ async def test_a_path_that_cannot_be(folder: Path, path: str) -> None:
             pass
 
 
-async def test_of_two_that_start_at_once_one_wins(folder: Path) -> None:
+async def test_of_two_that_start_at_once_one_wins(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bus that comes second to a free path raises ``BindFailed`` and leaves the first one's socket alone."""
-    async with t2bus.open_bus(f"unix:{folder}/bus"):
-        # As if it had looked before the other one bound.
+    async with t2bus.open_bus(f"unix:{folder}/first"):
+        really_link = os.link
+
+        def late(source: str | Path, target: str | Path) -> None:
+            (folder / "first").rename(target)  # so it comes after the look
+            really_link(source, target)
+
+        monkeypatch.setattr(os, "link", late)
         with pytest.raises(t2bus.BindFailed, match="another bus took it just now"):
-            unix._bind(str(folder / "bus"))
+            async with t2bus.open_bus(f"unix:{folder}/bus"):
+                pass
         assert names(folder) == ["bus"]
         assert await works(folder / "bus")
 

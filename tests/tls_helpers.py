@@ -195,15 +195,17 @@ class TlsSite(Site):
 
 @asynccontextmanager
 async def open_tls_site(
-    folder: Path, leaf: Leaf | None = None, *, limits: t2bus.Limits | None = None
+    folder: Path, leaf: Leaf | None = None, *, limits: t2bus.Limits | None = None, beside: str | None = None
 ) -> AsyncGenerator[TlsSite, None]:
-    """Open a bus at an address of TLS."""
+    """Open a bus at an address of TLS, and at one ``beside`` it if there is one; then that is the way to it."""
     files = write(folder, "bus", leaf or bus_leaf())
     right = write(folder, "right", client_leaf()).client()
-    async with t2bus.open_bus(f"tls:{HOST}:0", tls=files.server(), limits=limits) as bus:
+    addresses = [f"tls:{HOST}:0", *([] if beside is None else [beside])]
+    async with t2bus.open_bus(*addresses, tls=files.server(), limits=limits) as bus:
         address = parse(bus.addresses[0])
         assert isinstance(address, TlsAddress)
-        yield TlsSite(bus, partial(t2bus.open_client, bus.addresses[0], tls=right), address, files)
+        connect = partial(t2bus.open_client, bus.addresses[-1], tls=right if beside is None else None)
+        yield TlsSite(bus, connect, address, files)
 
 
 @asynccontextmanager

@@ -18,9 +18,9 @@ from .notation import BadValue
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["LineReader", "is_terminal", "read_all"]
+__all__ = ["LONGEST", "LineReader", "is_terminal", "read_all"]
 
-_LONGEST: Final = 16 * 1024 * 1024
+LONGEST: Final = 16 * 1024 * 1024
 """Bytes of a value. A frame is smaller, but JSON takes more room than what it becomes."""
 
 _PIECE: Final = 65_536
@@ -52,8 +52,8 @@ class LineReader:
                 return None
             *lines, self._rest = (self._rest + (chunk or b"\n")).split(b"\n")  # the last one may lack its end
             self._lines.extend(lines)
-            if len(self._rest) > _LONGEST:
-                raise BadValue(f"a line of standard input has more than {_LONGEST} bytes")
+            if len(self._rest) > LONGEST:
+                raise BadValue(f"a line of standard input has more than {LONGEST} bytes")
         self._number += 1
         return _decoded(self._lines.popleft(), f"line {self._number} of standard input")
 
@@ -68,8 +68,8 @@ async def read_all() -> str:
     data = b""
     while chunk := await _read():
         data += chunk
-        if len(data) > _LONGEST:
-            raise BadValue(f"standard input has more than {_LONGEST} bytes")
+        if len(data) > LONGEST:
+            raise BadValue(f"standard input has more than {LONGEST} bytes")
     return _decoded(data, "standard input")
 
 
