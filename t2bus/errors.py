@@ -3,10 +3,10 @@
 ::
 
     BusError
-    ├── InvalidTopic        mend the topic (also a ValueError)
-    ├── InvalidAddress      mend the address (also a ValueError)
-    ├── InvalidAccess       mend the file of access rules (also a ValueError)
-    ├── MalformedMessage    mend the message, or the class it is read as
+    ├── InvalidTopic        correct the topic (also a ValueError)
+    ├── InvalidAddress      correct the address (also a ValueError)
+    ├── InvalidAccess       correct the file of access rules (also a ValueError)
+    ├── MalformedMessage    correct the message, or the class that it is read as
     ├── MessageTooLarge     send less at once
     ├── TopicTooBroad       publish to a narrower topic
     ├── LimitExceeded       use less of what the text names, or raise that limit
@@ -24,8 +24,21 @@
     │   └── TlsFailed       check certificates, keys and host names
     └── Disconnected        connect again
 
-Misuse of an object in this process keeps Trio's own errors: ``trio.ClosedResourceError``, ``trio.BusyResourceError``
-and ``trio.EndOfChannel``.
+So a program catches what it has an answer to, and lets the rest end it::
+
+    try:
+        reading = await client.request("oven", Measure())
+    except (t2bus.ServiceNotFound, t2bus.ServiceBusy):
+        reading = None  # nothing was done: ask again in the next round
+    except t2bus.BusError as error:
+        sys.exit(f"cannot measure: {error}")
+
+The text of each is one line for people, which names what is wrong and, where there is one, the remedy. It may change
+between versions; the class and its attributes do not.
+
+Misuse of an object in this process keeps Trio's own errors: ``trio.ClosedResourceError`` after closing,
+``trio.BusyResourceError`` for two tasks in one ``receive``, and ``trio.EndOfChannel`` at the end. An argument of the
+wrong type is a ``TypeError``.
 
 The law of this module: standard library only, so that :mod:`t2bus.topic` stands alone with it.
 """
@@ -58,39 +71,61 @@ __all__ = [
 
 
 class BusError(Exception):
-    """The root of every error that t2bus raises of its own."""
+    """The root of every error that t2bus raises of its own: ``except t2bus.BusError`` catches them all."""
 
 
 class InvalidTopic(BusError, ValueError):
-    """A topic is not of the grammar, is longer than allowed, or has a wildcard where none may be."""
+    """A topic is not of the grammar, is longer than allowed, or has a wildcard where none may be.
+
+    It is raised in the caller, before anything is sent: ``publish("Oven", ...)`` has a capital letter, and ``serve``
+    and ``request`` take no wildcards.
+    """
 
 
 class InvalidAddress(BusError, ValueError):
-    """An address is of no kind that the bus speaks, or lacks a part."""
+    """An address is of no kind that the bus speaks, lacks a part, or needs ``tls=`` and was given none.
+
+    It is raised before anything is opened. Examples of addresses are ``unix:my_bus`` and ``tcp:127.0.0.1:4242``.
+    """
 
 
 class InvalidAccess(BusError, ValueError):
-    """A file of access rules cannot be read or says what no rule may say; the text names the place."""
+    """A file of access rules cannot be read or says what no rule may say; the text names the place in the file.
+
+    ``open_bus`` raises it before anything is opened. ``bus.reload()`` raises it and leaves the old rules in force.
+    """
 
 
 class MalformedMessage(BusError):
-    """A typed message cannot be written as, or read from, its payload; the text names the field."""
+    """A typed message cannot be written as, or read from, its payload; the text names the class and the field.
+
+    Sending raises it before anything is sent. Where a payload is read, it stands for that one message: the subscription
+    or the service goes on, and the next call receives the next message. A requester gets it, too, where the service
+    cannot read the request, or the answer is not of the protocol's class.
+    """
 
 
 class MessageTooLarge(BusError):
-    """A message does not fit in one frame."""
+    """A message does not fit in one frame: topic, payload and headers together, in bytes, before compression.
+
+    It is raised in the caller, before anything is sent. The bound is ``Limits.frame`` of the bus, 1 MiB by default.
+    """
 
 
 class TopicTooBroad(BusError):
-    """A topic with wildcards would cost more matching work than one publication may."""
+    """A topic with wildcards would cost more matching work than one publication may; nobody received it.
+
+    The bound is ``Limits.matching_steps`` of the bus, in subscribed fragments. A topic without wildcards is never too
+    broad.
+    """
 
 
 class LimitExceeded(BusError):
-    """A bound of :class:`t2bus.Limits` was reached; the text names it."""
+    """A bound of :class:`t2bus.Limits` was reached; the text names it, and what asked for more was not done."""
 
 
 class PermissionDenied(BusError):
-    """The access rules of the bus forbid this verb on this topic."""
+    """The access rules of the bus forbid this verb on this topic. The text does not tell which rules there are."""
 
 
 class TopicClaimed(BusError):
@@ -98,29 +133,49 @@ class TopicClaimed(BusError):
 
 
 class ServiceNotFound(BusError):
-    """Nobody serves the topic of the request."""
+    """Nobody serves the topic of the request. The bus answers so at once."""
 
 
 class ServiceBusy(BusError):
-    """The service has as many pending requests as it takes; this one was not handed to it."""
+    """The service has as many pending requests as it takes; this one was not handed to it.
+
+    The bounds are ``Limits.service_requests`` and ``Limits.service_bytes`` of the service's client, 1,024 and 8 MiB by
+    default.
+    """
 
 
 class ServiceGone(BusError):
-    """The service left with the request pending: it may or may not have been carried out."""
+    """The service left with the request pending: it may or may not have been carried out.
+
+    Only the caller knows whether to ask again. Reading a sensor may be repeated; moving an arm by a step may not.
+    """
 
 
 class RemoteError(BusError):
-    """The handler of the request failed; the text is what it said."""
+    """The handler of the request failed; the text is what it said, its first 4,096 characters at most."""
 
 
 class RequestTimeout(BusError):
-    """The request was pending for the bus's ``Limits.request_lifetime``."""
+    """The request was pending for ``Limits.request_lifetime`` of the bus, 300 s by default.
+
+    It may or may not have been carried out. A caller's own deadline, ``trio.fail_after``, raises Trio's own
+    ``trio.TooSlowError`` instead.
+    """
 
 
 class Lagged(BusError):
     """A subscription fell behind and lost messages where this error stands in its stream; it goes on.
 
-    ``dropped`` is how many messages were lost at this place, at least 1.
+    ::
+
+        try:
+            message = await messages.receive()
+        except t2bus.Lagged as lag:
+            print(f"missed {lag.dropped} messages")
+
+    Attributes:
+      dropped: how many messages were lost at this place, at least 1.
+
     """
 
     def __init__(self, dropped: int) -> None:
@@ -132,20 +187,26 @@ class Lagged(BusError):
 
 
 class ProtocolViolation(BusError):
-    """The peer sent what the wire forbids; its connection was closed."""
+    """The peer sent what the wire forbids; its connection was closed, and no other is affected."""
 
 
 class BindFailed(BusError, OSError):
-    """A listener could not be opened at its address."""
+    """A listener could not be opened at its address; listeners that were opened before it are closed again."""
 
 
 class ConnectFailed(BusError):
-    """No bus could be reached at the address, or it did not let this client in."""
+    """No bus could be reached at the address, or it did not let this client in; the text says which, and why."""
 
 
 class TlsFailed(ConnectFailed):
-    """A certificate or key cannot be used, or the TLS handshake failed; the text names the likely cause."""
+    """A certificate or key cannot be used, or the TLS handshake failed; the text names the likely cause.
+
+    Where the other end refused this one, the text says so: ``the peer refused this end: ...``.
+    """
 
 
 class Disconnected(BusError):
-    """The connection to the bus ended; the text says why. Calls that were pending may or may not have had effect."""
+    """The connection to the bus ended; the text says why. Calls that were pending may or may not have had effect.
+
+    Every later call of that client raises it too: open a new client, and subscribe and serve again.
+    """

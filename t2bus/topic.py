@@ -5,25 +5,28 @@
     topic    = fragment *( "/" fragment )
     fragment = 1*( a-z / 0-9 / "_" ) / "*" / "**"     ; "*" is any one fragment, "**" any number of them, also none
 
-The theory. A topic denotes a regular language whose letters are fragments. Its automaton is a line: place *i* stands
-before fragment *i*, the last place is the end; a name or ``*`` is read by moving one place on, ``**`` by staying, and
-``**`` may be skipped. A set of places is an ``int``, bit *i* for place *i*, so reading is a few operations on integers.
+    >>> intersects("oven/*", "*/status"), includes("oven/**", "oven/*/status"), includes("oven/*", "oven/**")
+    (True, True, False)
 
-* Two topics **intersect** when one concrete topic leads both lines to their ends: a walk through pairs of places.
-  Trying choice after choice is exponential. Reading one topic fragment by fragment while holding *all* places the
-  other may be in sees each pair once. There are more fragments than two topics can name, so ``*`` meets anything,
-  and ``**`` leads to every place from the lowest on.
-* One topic **includes** another when it follows whatever the other may stand for. The worst a wildcard may stand for
-  are fragments nobody names: what reads those reads any. How many are worst for a ``**``? Call a place *lasting* if
-  only ``*``, or nothing, is between it and a ``**``. It is as good as any place before it, which needs no fewer to get
-  to that ``**``, and reading more cannot harm it. Enough of them end all other places: a ``*`` elsewhere leads to a
-  name or the end. So the lasting places are what is left at worst.
-* A stored set of topics is a **tree** of fragments. The path to a node is one topic read so far, hence each node is
-  seen at most once, with exactly one set of places.
+The theory. A topic is a pattern of concrete topics: a regular expression whose letters are fragments. Its automaton is
+a line of places. Place *i* stands before fragment *i*, the last place is the end. A name or ``*`` is read by moving one
+place on, ``**`` by staying, and ``**`` may be skipped. A set of places is an ``int``, bit *i* for place *i*.
+
+* Two topics **intersect** when one concrete topic leads both lines to their ends. Trying choice after choice is
+  exponential. Reading one topic fragment by fragment, while holding *all* places the other may be in, sees each pair of
+  places once. There are more fragments than two topics can name, so ``*`` meets anything, and ``**`` leads to every
+  place from the lowest on.
+* One topic **includes** another when it matches whatever the other may stand for. It is enough to try fragments that
+  nobody names for the other's wildcards, for a place that reads such a fragment reads any. How many of them for a
+  ``**``? Call a place *lasting* if a ``**`` follows it with nothing but ``*`` in between. Reading moves it nearer to
+  that ``**``, which never makes it match less. All other places are lost when enough is read, for a ``*`` there leads
+  to a name or the end. So the lasting places are what is left in the worst case.
+* A stored set of topics is a **tree** of fragments. The path to a node is one topic read so far, so each node is seen
+  at most once, with exactly one set of places.
 
 The walks read canonical spelling: ``**/**`` is ``**``, and ``**/*`` is ``*/**``. Both relations are exact. On all pairs
-of up to four fragments over ``a b * **`` Zenoh (1.10) intersects alike, but is narrower where ``*`` and ``**`` together
-include a ``**``: to it ``*/**`` includes neither ``**/a`` nor ``**``, though no concrete topic is empty.
+of up to four fragments over ``a b * **`` Zenoh (1.10) intersects alike, and includes less: to Zenoh ``*/**`` includes
+neither ``**/a`` nor ``**``, though no concrete topic is empty.
 
 The law of this module: standard library only, no input or output but in :func:`main`, no recursion, and no work that
 a hostile topic can make more than proportional to what is allowed of it.
@@ -61,11 +64,11 @@ V = TypeVar("V", bound="Hashable")
 def validate(topic: str, *, length: int = LENGTH, depth: int = DEPTH) -> str:
     """Return the topic unchanged if it is of the grammar, at most ``length`` characters and ``depth`` fragments.
 
-    Raises :exc:`InvalidTopic` if it is not; the text says what is wrong, where, and how to mend it.
+    Raises :exc:`InvalidTopic` if it is not: "fragment 2 of topic 'a/B' has 'B' in it: use a-z, 0-9 and _ only".
     """
-    if not issubclass(type(topic), str):  # so written because type checkers know that it cannot be
+    if not issubclass(type(topic), str):  # isinstance would be unreachable code to type checkers
         raise TypeError(f"a topic is a str, not {type(topic).__name__}")
-    # The two counts come first: they cost nothing, and what follows is then small.
+    # The two counts come first: they are cheap, and bound the text that the expression has to match.
     if len(topic) <= length and topic.count("/") < depth and _TOPIC.fullmatch(topic):
         return topic
     raise InvalidTopic(_flaw(topic, length, depth))
@@ -94,7 +97,7 @@ def is_concrete(topic: str) -> bool:
 
 
 def _canonical(topic: str) -> list[str]:
-    """Split a valid topic, each run of wildcards spelt in one way: every ``*`` first, then at most one ``**``."""
+    """Split a valid topic, each run of wildcards in one spelling: every ``*`` first, then at most one ``**``."""
     fragments: list[str] = []
     for fragment in topic.split("/"):
         if fragment == "*" and fragments[-1:] == ["**"]:
@@ -105,10 +108,10 @@ def _canonical(topic: str) -> list[str]:
 
 
 class _Pattern:
-    """The automaton of one topic.
+    """The automaton of one topic: for ``a/*/b`` there are places 0 to 3, and ``meet(0b1, "a")`` is ``0b10``.
 
-    A set of places is an int; 0, the empty set, means that nothing can match any more and leads to 0 for ever. Sets
-    are *closed*: with the place before a ``**`` they hold the one after it, for it may stand for nothing.
+    A set of places is an int; 0, the empty set, means that nothing can match any more, and leads to 0 for ever. Sets
+    are *closed*: with the place before a ``**`` they hold the one after it, for ``**`` may stand for nothing.
     ``names`` maps each name to the places before it; ``single`` and ``deep`` are the places before ``*`` and ``**``.
     """
 
@@ -125,7 +128,7 @@ class _Pattern:
         self.start = 1 | (1 & self.deep) << 1
 
     def meet(self, places: int, fragment: str) -> int:
-        """Return where one fragment of another topic leads from these places, a wildcard standing for what suits."""
+        """Return where one fragment of another topic leads from these places; a wildcard stands for all that fits."""
         if fragment == "**":
             return -(places & -places) & (self.end << 1) - 1  # the lowest place, and all that follow it
         reading = self.end - 1 if fragment == "*" else self.single | self.names.get(fragment, 0)
@@ -134,7 +137,7 @@ class _Pattern:
 
 
 def intersects(a: str, b: str, *, length: int = LENGTH, depth: int = DEPTH) -> bool:
-    """Whether some concrete topic matches both. Symmetric; raises :exc:`InvalidTopic` as :func:`validate`."""
+    """Whether some concrete topic matches both, in either order. Raises :exc:`InvalidTopic` as :func:`validate`."""
     pattern = _Pattern(validate(a, length=length, depth=depth))
     fragments = validate(b, length=length, depth=depth).split("/")
     return bool(reduce(pattern.meet, fragments, pattern.start) & pattern.end)
@@ -169,7 +172,11 @@ class _Node(Generic[V]):
 
 
 class TopicTree(Generic[V]):
-    """A set of (topic, value) pairs that finds the values of all topics that intersect a given one."""
+    """A set of (topic, value) pairs that finds the values of all topics that intersect a given one.
+
+    >>> tree = TopicTree[int](); tree.add("oven/**", 7); tree.match("*/status")
+    {7}
+    """
 
     def __init__(self, *, steps: int = 50_000, cache: int = 4096, length: int = LENGTH, depth: int = DEPTH) -> None:
         """Start empty.
@@ -177,8 +184,8 @@ class TopicTree(Generic[V]):
         ``steps`` is how many stored fragments a topic *with wildcards* may look at; 50,000 took 20 to 50 ms in CPython
         3.11, and everybody waits meanwhile. A concrete topic is never refused: its publisher could not narrow it, and
         it looks only at stored topics that agree with it so far, which are few unless many have wildcards.
-        ``cache`` is how many concrete topics have their result kept, oldest out first; 0 keeps none. Together they
-        hold at most 64 times as many values, or one result. ``length`` and ``depth`` are for :func:`validate`.
+        ``cache`` is how many concrete topics have their result kept, 0 for none; the oldest is evicted first. More than
+        64 times as many values are kept only in a single result. ``length`` and ``depth`` are for :func:`validate`.
         """
         self._steps = steps
         self._limits = {"length": length, "depth": depth}
@@ -193,8 +200,8 @@ class TopicTree(Generic[V]):
         return self._size
 
     def add(self, topic: str, value: V) -> None:
-        """Store a pair; nothing happens if it is there. Raises :exc:`InvalidTopic` as :func:`validate`."""
-        hash(value)  # what cannot be stored fails here, before it leaves an empty node
+        """Store a pair; idempotent. Raises :exc:`InvalidTopic` as :func:`validate`, ``TypeError`` for no hash."""
+        hash(value)  # a value that cannot be stored raises here, before a node is made for it
         node = self._root
         for fragment in validate(topic, **self._limits).split("/"):
             node = node.children.setdefault(fragment, _Node())
@@ -204,7 +211,7 @@ class TopicTree(Generic[V]):
             self._forget(topic)
 
     def discard(self, topic: str, value: V) -> None:
-        """Remove a pair and the nodes it leaves empty; nothing happens if it is not there. Raises as :meth:`add`."""
+        """Remove a pair and the nodes that it leaves empty; idempotent. Raises :exc:`InvalidTopic` as :meth:`add`."""
         node = self._root
         trail: list[tuple[_Node[V], str]] = []
         for fragment in validate(topic, **self._limits).split("/"):
@@ -232,7 +239,7 @@ class TopicTree(Generic[V]):
     def match_cached(self, topic: str) -> frozenset[V]:
         """Do as :meth:`match`, sharing the result: while it is kept and no change touches it, the identical object.
 
-        Hence a caller who holds a result and something derived from it may take ``is`` for "still valid".
+        So a caller who keeps something derived from a result may test with ``is`` whether it is still valid.
         """
         found = self._cache.get(topic)
         if found is None:  # measured: a hit takes 0.1 us, a search 10 us
@@ -261,8 +268,8 @@ class TopicTree(Generic[V]):
             if steps_left < 0:
                 reason = f"meets more than {self._steps} subscribed fragments: publish to a narrower topic"
                 raise TopicTooBroad(f"topic {quote(topic)} {reason}")
-            # All fragments that the topic does not name lead to the same places: reading them once per node took
-            # publishing ``**`` to 100,000 topics from 123 to 69 ms.
+            # All fragments that the topic does not name lead to the same places. Reading them once for each node
+            # brought publishing ``**`` to 100,000 topics from 123 to 69 ms.
             other = pattern.meet(places, _OTHER)
             for fragment in fragments:
                 after = pattern.meet(places, fragment) if fragment in named else other
@@ -271,10 +278,7 @@ class TopicTree(Generic[V]):
         return found
 
     def _remember(self, topic: str, found: frozenset[V]) -> None:
-        """Keep a result, and as many of the youngest others as there is room for.
-
-        Counting topics alone would not bound memory: each may have all values of the tree.
-        """
+        """Keep a result, and as many of the youngest others as fit. Each may have all values, so both are counted."""
         cache = self._cache
         cache[topic] = found
         self._cached_values += len(found)
@@ -312,7 +316,7 @@ def _example(a: str, b: str) -> str | None:
 
 
 def _explain(sub: str, pub: str) -> str:
-    """Say in one line why two valid topics meet, or where they part."""
+    """Say in one line why two valid topics meet, or from which fragment on they cannot."""
     if example := _example(sub, pub):
         relations = ("neither includes the other", "PUB includes SUB", "SUB includes PUB", "each includes the other")
         return f"match: both hold '{example}'; {relations[2 * includes(sub, pub) + includes(pub, sub)]}"
