@@ -1,18 +1,28 @@
-"""A private CA and the certificates of a bus and its clients, for a trial and for small fleets.
+"""A private certificate authority (CA) and the certificates of a bus and its clients, for trials and small fleets.
 
-A folder holds the CA (``ca.pem``, ``ca.key``) and what it issued, one ``NAME.pem`` and ``NAME.key`` each. Whoever holds
-``ca.key`` can be anybody on the bus: programs need ``ca.pem`` and their own two files, never that one. There is no
-revocation: a certificate is good until it ends, or until the CA is replaced.
+::
+
+    from pathlib import Path
+    from t2bus.certs import issue_client, make_ca
+
+    make_ca(Path("certs"), ["bus.example"])  # ca.pem, ca.key, bus.pem, bus.key
+    alice = issue_client(Path("certs"), "alice")  # alice.pem, alice.key
+    tls = t2bus.tls.client_context(ca="certs/ca.pem", certificate=alice.certificate, key=alice.key)
+
+The folder holds the CA and what it issued, one ``NAME.pem`` and ``NAME.key`` each. Whoever holds ``ca.key`` can be
+anybody on the bus: programs need ``ca.pem`` and their own two files, never that one. There is no revocation: a
+certificate is valid until it expires, or until the CA is replaced. On the command line it is ``t2bus certs``.
 
 The laws of this module:
 
-- A certificate is for one end of a connection, server or client, and its identity is the subject alternative name
-  alone; the common name is a label for people.
-- Nothing outlives its CA.
+- A certificate is for one end of a connection, server or client. Its identity is the subject alternative name alone;
+  the common name is a label for people.
+- No certificate is valid longer than its CA.
 - A key is closed to other users from the moment its file exists. No file is ever half written, and none is replaced
   but by a newer certificate of the same owner.
 
-It needs the extra ``t2bus[certs]``.
+All functions are synchronous: they read and write a few small files, and make a key in about a millisecond. The package
+``cryptography`` is needed, which the extra ``t2bus[certs]`` brings.
 """
 
 from __future__ import annotations

@@ -1,10 +1,17 @@
-"""The certificates themselves: what is in them, and nothing of where they lie.
+"""The certificates themselves: what is in them, and nothing of where their files are.
 
-They are of the plainest kind that strict checkers take (``VERIFY_X509_STRICT``, the default since Python 3.13): keys on
-the curve P-256, signatures with SHA-256, and each extension critical or not as RFC 5280 has it. Who it is for stands in
-the subject alternative name alone; the common name is a label for people. The time is an argument.
+::
 
-The law of this module: a certificate is for one end of a connection, server or client, and ends with its CA at the
+    ca = build_authority(now)
+    bus = build_server(ca, "t2bus bus", ["localhost", "127.0.0.1"], now)
+    alice = build_client(ca, "alice", now, days=7)
+
+They are of the plainest kind that strict verification accepts (``VERIFY_X509_STRICT``, the default since Python 3.13):
+keys on the curve P-256, signatures with SHA-256, and each extension critical or not as RFC 5280 has it. Who a
+certificate is for is in the subject alternative name alone; the common name is a label for people. The time is an
+argument, and has a time zone.
+
+The law of this module: a certificate is for one end of a connection, server or client, and expires with its CA at the
 latest.
 """
 
@@ -30,16 +37,21 @@ __all__ = ["CA_DAYS", "LEAF_DAYS", "Pair", "UnusableAuthority", "build_authority
 CA_DAYS: Final = 3650
 LEAF_DAYS: Final = 365
 _MOST_DAYS: Final = 36_500
+"""A hundred years."""
 
 _SKEW: Final = timedelta(hours=1)
-"""A certificate is valid from this much before it is made: the clock of whoever checks it may be behind."""
+"""A certificate is valid from this much before it is made: the clock of whoever verifies it may be behind."""
 
 _LONGEST_LABEL: Final = 64
-"""Characters of a common name."""
+"""Characters of a common name; RFC 5280 allows no more."""
 
 
 class UnusableAuthority(OSError):
-    """What lies in the folder is no CA that can issue, or no certificate that can be renewed as was asked."""
+    """There is no CA that can issue in the folder, or no certificate that can be renewed as was asked.
+
+    Its text says which file, and why: it has expired, is of another key, or is somebody else's. It is an ``OSError``,
+    as is all else that can be wrong with the folder.
+    """
 
 
 @frozen
@@ -51,7 +63,12 @@ class Pair:
 
 
 def build_authority(now: datetime, days: int = CA_DAYS) -> Pair:
-    """Return a new CA, which may issue certificates but no further CA."""
+    """Return a new CA, which may issue certificates but no further CA.
+
+    Raises:
+      InvalidCertificateRequest: the days are not from 1 to 36,500.
+
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _subject(f"t2bus CA {secrets.token_hex(4)}")  # two CAs of one name are hard to tell apart
     builder = (
@@ -65,6 +82,13 @@ def build_authority(now: datetime, days: int = CA_DAYS) -> Pair:
 def build_server(authority: Pair, label: str, hosts: Sequence[str], now: datetime, days: int = LEAF_DAYS) -> Pair:
     """Return a certificate by which clients know the bus at these hosts.
 
+    Args:
+      authority: the CA that signs it.
+      label: for people; it is cut to 64 characters, and no program reads it.
+      hosts: DNS names and IP addresses, at least one.
+      now: when it is made; it is valid from an hour before.
+      days: how long it is valid, but never longer than the CA.
+
     Raises:
       InvalidCertificateRequest: there is no host, or one is wrong, or the days are.
       UnusableAuthority: the CA has expired.
@@ -76,7 +100,7 @@ def build_server(authority: Pair, label: str, hosts: Sequence[str], now: datetim
 
 
 def build_client(authority: Pair, identity: str, now: datetime, days: int = LEAF_DAYS) -> Pair:
-    """Return a certificate by which the bus knows a client.
+    """Return a certificate by which the bus knows a client, by exactly one name.
 
     Raises:
       InvalidCertificateRequest: the identity or the days are wrong.
@@ -97,6 +121,7 @@ def _build_leaf(
     now: datetime,
     days: int,
 ) -> Pair:
+    """Return what the CA has signed for one purpose; it expires with the CA at the latest."""
     end = min(_end(now, days), authority.certificate.not_valid_after_utc)
     if end <= now:
         raise UnusableAuthority(f"the CA expired on {end:%Y-%m-%d}: make a new one in another folder")
@@ -116,6 +141,7 @@ def _build_leaf(
 def _builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, end: datetime
 ) -> x509.CertificateBuilder:
+    """Return what the certificate of a CA and all others have in common."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -133,6 +159,7 @@ def _subject(label: str) -> x509.Name:
 
 
 def _usage(*, authority: bool) -> x509.KeyUsage:
+    """Return what a key may be used for: that of a CA to sign certificates, any other one to sign handshakes."""
     return x509.KeyUsage(
         digital_signature=not authority,
         content_commitment=False,

@@ -1,8 +1,17 @@
-"""The folder of a CA: making it, issuing from it, and renewing what lies in it.
+"""The folder of a CA: making it, issuing from it, and renewing what is in it.
+
+::
+
+    certs/                  mode 0700
+      ca.pem   ca.key       the CA; its key is needed to issue only
+      bus.pem  bus.key      the bus, for localhost and the hosts that were named
+      alice.pem  alice.key  a client; each .key has mode 0600
+
+Each file is written under a scratch name, with its mode from the start, and flushed to the disk. Then it is linked into
+place, which fails where something is there already; only renewing renames, which replaces.
 
 The law of this module: a key is closed to other users from the moment its file exists, no file is ever half written,
-and none is replaced but by a newer certificate of the same owner. So each file is written under a name of its own and
-then linked into place, which fails rather than replaces; only renewing renames.
+and none is replaced but by a newer certificate of the same owner.
 """
 
 from __future__ import annotations
@@ -30,30 +39,40 @@ if TYPE_CHECKING:
 __all__ = ["LOCAL_HOSTS", "Files", "issue_client", "issue_server", "make_ca"]
 
 LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
+"""What the certificate of the first bus is for in any case, so that a trial on one machine needs no names."""
 
 _OTHERS: Final = 0o077
-"""The bits of a mode that let others than the owner do anything."""
+"""The bits of a mode that let anybody but the owner do something."""
 
 
 @frozen
 class Files:
-    """Where a certificate and its private key lie, the names it is for, and when it ends."""
+    """What was written: a certificate and its private key."""
 
     certificate: Path
+    """PEM, mode 0644."""
     key: Path
+    """PEM, PKCS8 without a password, mode 0600."""
     names: tuple[str, ...]
+    """Whom the certificate is for: an identity, or hosts; empty for that of the CA."""
     expires: datetime
+    """In UTC."""
 
 
 def make_ca(folder: Path, hosts: Sequence[str] = (), *, days: int = LEAF_DAYS) -> tuple[Files, Files]:
-    """Make a CA for ten years, and the certificate of a bus at this machine and at ``hosts`` for ``days``.
+    """Make a CA for ten years, and the certificate of a bus at this machine and at ``hosts``.
 
-    The folder is made if need be, closed to other users. Return the files of the CA and of the bus; all four are there,
-    or on an error none.
+    Args:
+      folder: where to write the four files; it is made if need be, closed to other users.
+      hosts: DNS names and IP addresses at which the bus is reached, beside those of :data:`LOCAL_HOSTS`.
+      days: how long the bus's certificate is valid.
+
+    Returns:
+      The files of the CA, then those of the bus. All four are there, or on an error none of them.
 
     Raises:
       InvalidCertificateRequest: a host or the days are wrong.
-      FileExistsError: one of these files exists.
+      FileExistsError: one of these files exists; a CA is never replaced.
       OSError: the folder or the files cannot be written.
 
     """
@@ -71,9 +90,15 @@ def make_ca(folder: Path, hosts: Sequence[str] = (), *, days: int = LEAF_DAYS) -
 def issue_server(
     folder: Path, name: str, hosts: Sequence[str] = (), *, days: int = LEAF_DAYS, renew: bool = False
 ) -> Files:
-    """Issue a further bus's certificate, for these hosts alone; ``name`` is that of its files.
+    """Issue the certificate of a further bus.
 
-    Renewing without hosts keeps those that the certificate has.
+    Args:
+      folder: that of the CA.
+      name: for the files alone, ``NAME.pem`` and ``NAME.key``; no program reads it in the certificate.
+      hosts: DNS names and IP addresses at which the bus is reached, and no others. None, when renewing, keeps those
+        that the certificate has.
+      days: how long it is valid, but never longer than the CA.
+      renew: whether to replace the certificate and the key that are there; if there are none, they are issued.
 
     Raises:
       InvalidCertificateRequest: the name, a host or the days are wrong, or there is no host.
@@ -90,7 +115,14 @@ def issue_server(
 
 
 def issue_client(folder: Path, identity: str, *, days: int = LEAF_DAYS, renew: bool = False) -> Files:
-    """Issue a client's certificate; its files are named like the identity, as far as files can be.
+    """Issue a client's certificate.
+
+    Args:
+      folder: that of the CA.
+      identity: who the client is to access rules: a URI, an e-mail address, or else a DNS name. The files are named
+        like it, as far as files can be: ``urn:alice/1`` is in ``urn-alice-1.pem``.
+      days: how long it is valid, but never longer than the CA.
+      renew: whether to replace the certificate and the key that are there; if there are none, they are issued.
 
     Raises:
       InvalidCertificateRequest: the identity or the days are wrong.
@@ -109,6 +141,7 @@ def issue_client(folder: Path, identity: str, *, days: int = LEAF_DAYS, renew: b
 
 
 def _place(folder: Path, file_name: str, pair: Pair, *, renew: bool) -> Files:
+    """Write what was issued. The look before is for its remedy; that nothing is replaced is the law of writing."""
     files = _files(folder, file_name, pair)
     if not renew:
         _check_absent(files, "renew it with --renew")
@@ -120,7 +153,7 @@ def _place(folder: Path, file_name: str, pair: Pair, *, renew: bool) -> Files:
 
 
 def _authority(folder: Path) -> Pair:
-    """Return the CA that the folder holds."""
+    """Return the CA that is in the folder; raise ``UnusableAuthority`` for all that only looks like one."""
     key_pem, certificate_pem = _read_key(folder / "ca.key"), _read(folder / "ca.pem")
     try:
         key = load_pem_private_key(key_pem, password=None)
@@ -137,7 +170,7 @@ def _authority(folder: Path) -> Pair:
 
 
 def _read_key(path: Path) -> bytes:
-    """Return the key of the CA, which nobody else may read."""
+    """Return the key of the CA; raise ``PermissionError`` if anybody else than this user and root may have read it."""
     data = _read(path)
     status = path.stat()
     if status.st_uid not in {0, os.geteuid()}:
@@ -151,6 +184,7 @@ def _read_key(path: Path) -> bytes:
 
 
 def _read(path: Path) -> bytes:
+    """Return what is in a file of the CA, or say how a CA is made."""
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
@@ -182,12 +216,14 @@ def _text(name: x509.GeneralName) -> str:
 
 
 def _make_folder(folder: Path) -> None:
+    """Make the folder for this user alone; one that is there keeps its mode."""
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _files(folder: Path, file_name: str, pair: Pair) -> Files:
+    """Say where a certificate and its key are going to be, without writing them."""
     names: tuple[str, ...] = ()
     if file_name != "ca":
         extension = pair.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
@@ -197,13 +233,18 @@ def _files(folder: Path, file_name: str, pair: Pair) -> Files:
 
 
 def _check_absent(files: Files, remedy: str) -> None:
+    """Raise ``FileExistsError`` if one of the two is there, also as a link that leads nowhere."""
     for path in (files.key, files.certificate):
         if os.path.lexists(path):
             raise FileExistsError(f"{path} exists: {remedy}")
 
 
 def _write(written: Sequence[tuple[Files, Pair]], *, replace: bool) -> None:
-    """Put certificates and keys in place: all of them, or on an error none that was not there before."""
+    """Put certificates and keys in place: all of them, or on an error none that was not there before.
+
+    First every file is written under a scratch name, which is what may fail; then each takes its place, the key before
+    its certificate. What was linked is taken away again if a later one fails; what was renewed stays.
+    """
     with ExitStack() as scratches, ExitStack() as placed:
         moves: list[tuple[Path, Path]] = []
         for files, pair in written:
@@ -227,7 +268,7 @@ def _write(written: Sequence[tuple[Files, Pair]], *, replace: bool) -> None:
 
 @contextmanager
 def _naming(path: Path) -> Generator[None, None, None]:
-    """Let an error name the file that was wanted, not the one that it was written as."""
+    """Let an error name the file that was asked for, not the scratch file."""
     try:
         yield
     except OSError as error:
@@ -235,7 +276,7 @@ def _naming(path: Path) -> Generator[None, None, None]:
 
 
 def _create(path: Path, data: bytes, mode: int) -> None:
-    """Write a new file that has its mode from the start, and that a machine which loses power does not lose half of."""
+    """Write a new file that has its mode from the start, and that is on the disk when this returns."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)

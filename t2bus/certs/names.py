@@ -1,7 +1,16 @@
 """The names that certificates carry, and the names of their files.
 
-The law of this module: a name is one that every TLS library reads in the same way, so it is plain ASCII, has no
-wildcard, and says by its form alone what it is: a URI, an e-mail address, an IP address or a DNS name.
+=========================  ===================  ==================
+asked for                  in the certificate   its files
+=========================  ===================  ==================
+``spiffe://lab/oven``      a URI                ``spiffe---lab-oven``
+``alice@lab.example``      an e-mail address    ``alice@lab.example``
+``alice``                  a DNS name           ``alice``
+``bus.example``, ``::1``   hosts of a bus       as it is told
+=========================  ===================  ==================
+
+The law of this module: a name is one that every TLS library reads in the same way. So it is plain ASCII, has no
+wildcard, and its form alone tells what it is: a URI, an e-mail address, an IP address or a DNS name.
 """
 
 from __future__ import annotations
@@ -21,9 +30,13 @@ if TYPE_CHECKING:
 __all__ = ["InvalidCertificateRequest", "host_name", "host_names", "identity_name", "stem"]
 
 _LONGEST_NAME: Final = 256
+"""Characters of an identity: a bus accepts no longer one either."""
+
 _LONGEST_DNS_NAME: Final = 253
+"""Characters of a DNS name, as RFC 1035 bounds it."""
+
 _LONGEST_STEM: Final = 200
-"""Characters; what they leave of the 255 that a file's name may have is for its suffix."""
+"""Characters of a file's name without its suffix; file systems allow 255 with it."""
 
 _LABEL: Final = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
 _DNS: Final = rf"{_LABEL}(?:\.{_LABEL})*"
@@ -34,11 +47,16 @@ _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9._~:/?#\[\]@!$&'()+
 
 
 class InvalidCertificateRequest(ValueError):
-    """What was asked for cannot be put into a certificate: mend the name, the hosts or the days."""
+    """What was asked for cannot be put into a certificate: correct the name, the hosts or the days.
+
+    It is a ``ValueError`` of the caller's; nothing was written.
+    """
 
 
 def identity_name(identity: str) -> x509.GeneralName:
     """Return a client's identity as a certificate carries it: a URI, an e-mail address or else a DNS name.
+
+    It is a URI if it has ``://`` in it or begins with ``urn:``, and an e-mail address if it has an ``@``.
 
     Raises:
       InvalidCertificateRequest: it is none of these, or is reserved for clients without a certificate.
@@ -78,6 +96,7 @@ def host_name(host: str) -> x509.GeneralName:
 
 
 def _check_text(text: str) -> None:
+    """Raise ``InvalidCertificateRequest`` for what no name of any kind may have in it."""
     if len(text) > _LONGEST_NAME:
         raise InvalidCertificateRequest(f"a name has at most {_LONGEST_NAME} characters, this one {len(text)}")
     if not text.isprintable():
@@ -89,6 +108,7 @@ def _check_text(text: str) -> None:
 
 
 def _dns_name(name: str) -> x509.DNSName:
+    """Return a DNS name as a certificate carries it, or raise ``InvalidCertificateRequest`` with the rules for one."""
     if len(name) <= _LONGEST_DNS_NAME and _DNS_NAME.fullmatch(name):
         return x509.DNSName(name)
     raise InvalidCertificateRequest(
@@ -98,7 +118,7 @@ def _dns_name(name: str) -> x509.DNSName:
 
 
 def host_names(hosts: Sequence[str]) -> list[x509.GeneralName]:
-    """Return the hosts as :func:`host_name` does, each once; DNS names are the same in any case."""
+    """Return the hosts as :func:`host_name` does, each once; ``bus.example`` and ``BUS.example`` are the same."""
     names: dict[str, x509.GeneralName] = {}
     for host in hosts:
         names.setdefault(host.casefold(), host_name(host))
@@ -106,7 +126,10 @@ def host_names(hosts: Sequence[str]) -> list[x509.GeneralName]:
 
 
 def stem(name: str) -> str:
-    """Return the name of a certificate's files, without their suffix.
+    """Return the name of a certificate's files, without their suffix: what no file should have in its name is a ``-``.
+
+    Two identities may have files of one name, as ``urn:a/b`` and ``urn:a-b`` have; the second is refused where the
+    first has been issued.
 
     Raises:
       InvalidCertificateRequest: no file can have it, or the CA's own files do.
