@@ -1,8 +1,23 @@
 """A nursery for tasks that serve a resource while the body of its ``async with`` runs.
 
-A Trio nursery wraps what leaves it in exception groups, which is right for tasks that are peers. A resource's own
-tasks are not the body's peers: whoever writes ``async with open_client(...)`` must be able to catch the body's
-``KeyError`` as a ``KeyError``.
+::
+
+    @asynccontextmanager
+    async def open_thing():
+        async with open_background_nursery() as nursery:
+            nursery.start_soon(serve_it)
+            yield Thing()
+
+    try:
+        async with open_thing():
+            raise KeyError
+    except KeyError:  # not an ExceptionGroup
+        ...
+
+A Trio nursery wraps what leaves it in exception groups, which is right for tasks that are siblings. A resource's own
+tasks are not the body's siblings: its user must be able to catch the body's ``KeyError`` as a ``KeyError``.
+
+The law of this module: whatever the tasks do, the body's exception leaves as the object that it was.
 """
 
 from __future__ import annotations
@@ -20,10 +35,11 @@ __all__ = ["open_background_nursery"]
 
 @asynccontextmanager
 async def open_background_nursery() -> AsyncGenerator[trio.Nursery, None]:
-    """Open a nursery whose tasks are cancelled when the body ends.
+    """Open a nursery whose tasks are cancelled when the body ends, and are then waited for.
 
-    The body's own exception leaves as it is, whatever became of the tasks. Otherwise that of a task does, if it is the
-    only one; the body is cancelled by it, as in any nursery.
+    The body's own exception leaves as it is, whatever became of the tasks. If it has none, the exception of a task
+    leaves, bare if it is the only one and as a group if there are several. It cancels the body, as in any nursery.
+    Cancellation from outside leaves as ``trio.Cancelled``.
     """
     body_error: BaseException | None = None
     error: BaseException | None = None
@@ -35,15 +51,15 @@ async def open_background_nursery() -> AsyncGenerator[trio.Nursery, None]:
                 raise
             except BaseException as caught:
                 if _holds_cancelled(caught):
-                    # For the nursery to tell: it may be its own cancellation, by a task that failed.
+                    # Only the nursery can tell whether it is its own cancellation, by a task that failed.
                     raise
-                # Kept from the nursery, which would not only wrap a group, but take it apart and make another.
+                # Kept from the nursery, which would wrap an exception, and take a group apart to make another.
                 body_error = caught
             finally:
                 nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         error = _sole(group)
-    # Raised outside the handler, so that the group is not hung on it as its context.
+    # Raised outside the handler, so that the group does not become its context.
     if body_error is not None:
         raise body_error
     if error is not None:
@@ -58,7 +74,7 @@ def _holds_cancelled(error: BaseException) -> bool:
 def _sole(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the only leaf of a group, or the group if it has several.
 
-    Cancellations from outside are one: who is cancelled meets ``trio.Cancelled``, however many tasks it hit.
+    Cancellations from outside count as one leaf, however many tasks were cancelled.
     """
     leaves: list[BaseException] = []
     rest: list[BaseException] = [group]

@@ -1,7 +1,18 @@
 """For the tests of programs that use t2bus: a bus without sockets, and Hypothesis strategies for topics.
 
+::
+
+    from t2bus.testing import bus  # in conftest.py
+
+    async def test_greeting(bus):
+        async with bus.open_client() as client, client.subscribe(Hello, "*") as messages:
+            await client.publish("alice", Hello("Hello Alice"))
+            assert (await messages.receive()).body.text == "Hello Alice"
+
 Nothing here is needed to run a bus. The fixture needs pytest with pytest-trio, the strategies need Hypothesis; each is
-imported when it is used, so that whoever wants one need not install the other.
+imported when it is used, so that one can be had without the other.
+
+The law of this module: what it gives is made of the public interface alone, so a test sees what a program sees.
 """
 
 from __future__ import annotations
@@ -25,7 +36,9 @@ _LONGEST_NAME: Final = 3
 
 @asynccontextmanager
 async def memory_bus(**limits: Any) -> AsyncGenerator[Bus, None]:
-    """Open a bus that has no listeners: clients come from ``bus.open_client()``. It suits Trio's autojump clock.
+    """Open a bus that has no listeners: clients come from ``bus.open_client()``.
+
+    There is no socket and no thread, so it suits Trio's autojump clock: nothing takes real time.
 
     ::
 
@@ -38,8 +51,13 @@ async def memory_bus(**limits: Any) -> AsyncGenerator[Bus, None]:
                     with pytest.raises(t2bus.Lagged):
                         await messages.receive()
 
+    Leaving the block shuts the bus down, as ``t2bus.open_bus`` does. Exceptions of the body leave as they are.
+
     Args:
       limits: those of ``t2bus.Limits`` that are not to be the default.
+
+    Raises:
+      TypeError, ValueError: there is no such limit, or it is too small.
 
     """
     async with open_bus(limits=Limits(**limits)) as bus:
@@ -51,11 +69,8 @@ if TYPE_CHECKING:
     def bus() -> AsyncGenerator[Bus, None]:
         """Give a bus in memory with default limits: a pytest fixture, for use with pytest-trio.
 
-        Import it in ``conftest.py``, or write ``pytest_plugins = ["t2bus.testing"]`` there, and name it in a test::
-
-            async def test_greeting(bus):
-                async with bus.open_client() as client:
-                    ...
+        Import it in ``conftest.py``, or write ``pytest_plugins = ["t2bus.testing"]`` there, and name it in a test. Each
+        test has a bus of its own, which is shut down when the test has ended.
         """
         ...
 
@@ -82,6 +97,7 @@ def __dir__() -> list[str]:
 
 
 def _import(module: str, otherwise: str) -> Any:
+    """Import what only tests need, or say how to install it."""
     try:
         return import_module(module)
     except ImportError as error:
@@ -96,12 +112,14 @@ def _strategies() -> Any:
 
 
 def concrete_topics(*, max_depth: int = 4, alphabet: str = "ab") -> SearchStrategy[str]:
-    """Generate topics without wildcards.
+    """Generate topics without wildcards, such as ``a``, ``ab/b`` and ``a/a/bab/b``.
 
     ::
 
         @given(concrete_topics())
         def test_routes(topic): ...
+
+    Fragments have one to three characters. A failing example shrinks to the fewest and shortest of them.
 
     Args:
       max_depth: how many fragments a topic has at most.
@@ -112,7 +130,9 @@ def concrete_topics(*, max_depth: int = 4, alphabet: str = "ab") -> SearchStrate
 
 
 def topics(*, max_depth: int = 4, alphabet: str = "ab") -> SearchStrategy[str]:
-    """Generate topics of every kind, with and without wildcards; arguments are those of :func:`concrete_topics`.
+    """Generate topics of every kind, with and without wildcards, such as ``a/*`` and ``**/b/**``.
+
+    Arguments are those of :func:`concrete_topics`.
 
     ::
 
@@ -132,7 +152,8 @@ def matching_pairs(*, max_depth: int = 4, alphabet: str = "ab") -> SearchStrateg
         def test_is_delivered(pair):
             subscribed, published = pair
 
-    Every pair of topics that meet can come out, for each is made of one that both match.
+    Every pair of topics that meet can come out: a concrete topic is drawn, and then two that it matches. Topics have at
+    most ``max_depth`` fragments, with and without wildcards.
     """
 
     def pair(draw: DrawFn) -> tuple[str, str]:
@@ -155,7 +176,7 @@ def _joined(fragments: SearchStrategy[str], max_depth: int) -> SearchStrategy[st
 
 
 def _widened(draw: DrawFn, fragments: list[str], max_depth: int) -> str:
-    """Draw a topic that the fragments match: each stays, or ``*`` stands for it, or ``**`` for any number of them."""
+    """Draw a topic that the fragments match: each is kept, or ``*`` stands for it, or ``**`` for any number of them."""
     st = _strategies()
     widened: list[str] = []
     while fragments:

@@ -1,7 +1,17 @@
 """Addresses: ``unix:PATH``, ``tcp:HOST:PORT`` and ``tls:HOST:PORT``, read and written.
 
+::
+
+    >>> parse("tcp:127.0.0.1:4242")
+    TcpAddress(host='127.0.0.1', port=4242)
+    >>> str(TlsAddress("::1", 4242))
+    'tls:[::1]:4242'
+
 The host of a ``tcp:`` or ``tls:`` address is a name, an IPv4 address, or an IPv6 address in brackets. Port 0, for a
 listener, is any free port. The path of a ``unix:`` address may be relative to the working directory.
+
+The law of this module: what is read is written again as it was. Nothing here looks a name up or opens anything, but
+:func:`default_address`, which may make a folder.
 """
 
 from __future__ import annotations
@@ -11,6 +21,7 @@ import os
 import stat
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from attrs import frozen
 
@@ -19,15 +30,15 @@ from ..text import quote
 
 __all__ = ["Address", "TcpAddress", "TlsAddress", "UnixAddress", "default_address", "parse"]
 
-_EXAMPLES = "write unix:PATH, tcp:HOST:PORT or tls:HOST:PORT, such as unix:my_bus or tcp:127.0.0.1:4242"
-_MAX_PORT = 65_535
-_MAX_PATH = 107
-"""Bytes that fit in ``sockaddr_un`` on Linux; on macOS it is 103."""
+_EXAMPLES: Final = "write unix:PATH, tcp:HOST:PORT or tls:HOST:PORT, such as unix:my_bus or tcp:127.0.0.1:4242"
+_MAX_PORT: Final = 65_535
+_MAX_PATH: Final = 107
+"""Bytes that fit in ``sockaddr_un`` on Linux, beside its final 0; on macOS it is 103."""
 
 
 @frozen
 class UnixAddress:
-    """A unix domain socket."""
+    """A unix domain socket: for this machine, and the kernel says who is at the other end."""
 
     path: str
 
@@ -37,7 +48,7 @@ class UnixAddress:
 
 @frozen
 class TcpAddress:
-    """A TCP port of a host."""
+    """A TCP port of a host: nothing is encrypted, and nobody has an identity."""
 
     host: str
     port: int
@@ -48,7 +59,7 @@ class TcpAddress:
 
 @frozen
 class TlsAddress:
-    """A TCP port of a host, where TLS is spoken."""
+    """A TCP port of a host where mutual TLS is spoken: the certificates say who is at either end."""
 
     host: str
     port: int
@@ -58,6 +69,7 @@ class TlsAddress:
 
 
 def _bracketed(host: str) -> str:
+    """Return a host as an address has it: the colons of IPv6 are not the one before the port."""
     return f"[{host}]" if ":" in host else host
 
 
@@ -65,10 +77,11 @@ Address = UnixAddress | TcpAddress | TlsAddress
 
 
 def parse(text: str) -> Address:
-    """Return the address that the text names.
+    """Return the address that the text names; whether anything is there is not looked at.
 
     Raises:
       InvalidAddress: the text names none; the error says how addresses are written.
+      TypeError: it is not text.
 
     """
     if not isinstance(text, str):
@@ -84,9 +97,10 @@ def parse(text: str) -> Address:
 
 
 def _parse_unix(text: str, path: str) -> UnixAddress:
+    """Read the path of an address; its length counts in the bytes that the kernel is given."""
     try:
         length = len(os.fsencode(path))
-    except UnicodeEncodeError:
+    except UnicodeEncodeError:  # no file can have such a name
         length = 0
     if not length or "\0" in path:
         raise InvalidAddress(f"{quote(text)} names no path: {_EXAMPLES}")
@@ -96,6 +110,7 @@ def _parse_unix(text: str, path: str) -> UnixAddress:
 
 
 def _parse_host(text: str, rest: str) -> tuple[str, int]:
+    """Read the host and the port of an address. ``int`` alone would take ``+1``, ``1_0`` and digits of any script."""
     host, _, port = rest.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
@@ -111,8 +126,9 @@ def _parse_host(text: str, rest: str) -> tuple[str, int]:
 def default_address() -> str:
     """Return the address that ``t2bus serve`` without an address uses: a unix socket that only this user can reach.
 
-    It lies in the user's runtime folder (``XDG_RUNTIME_DIR``), or where there is none in a folder of mode 0700 below
-    the one for temporary files, which is made if need be.
+    It is ``unix:/run/user/1000/t2bus.sock``, for example: in the user's runtime folder (``XDG_RUNTIME_DIR``). Where
+    there is none, it is in a folder of mode 0700 below the one for temporary files, which is made if need be. A program
+    and its bus find the same address, as long as both have the same user and the same environment.
 
     Raises:
       InvalidAddress: that folder exists and is not this user's own.

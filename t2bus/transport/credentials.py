@@ -1,7 +1,10 @@
 """Who is at the other end of a unix socket, as the kernel says.
 
-A peer is ``uid:N`` and belongs to the group ``gid:N``, both as they were when its process connected (or began to
-listen). A program trusts its own user; any other has to be named, as ``uid:N`` or ``gid:N``, on whichever side.
+A process of user 1000 and group 100 is ``Identity("uid:1000", ("gid:100",))``, both as they were when it connected, or
+began to listen. A program trusts its own user. Any other has to be named as a peer, as ``uid:N`` or ``gid:N``, by the
+bus and by the client; a client trusts root's bus too.
+
+The law of this module: an identity comes from the kernel alone, never from what a peer sends.
 """
 
 from __future__ import annotations
@@ -25,16 +28,17 @@ __all__ = ["check_peers", "identity_of", "is_ours"]
 _PEER: Final = re.compile(r"[ug]id:[0-9]{1,10}")
 
 _LINUX: Final = struct.Struct("=iII")
-"""``struct ucred``: process, user, group."""
+"""``struct ucred``: process, effective user, effective group."""
 
 _BSD: Final = struct.Struct("=IIh2x16I")
 """``struct xucred`` of macOS and the BSDs: version, user, number of groups, groups."""
 
 _IS_LINUX: Final = sys.platform.startswith("linux")
-"""Where there is an ``SO_PEERCRED`` elsewhere, it gives its fields in another order."""
+"""Other systems that have ``SO_PEERCRED`` give its fields in another order, so they are not asked for it."""
 
 _SOL_LOCAL: Final = 0
 _LOCAL_PEERCRED: Final = 1
+"""These two are of ``<sys/un.h>`` on macOS and the BSDs."""
 
 
 def identity_of(stream: trio.SocketStream) -> Identity:
@@ -63,10 +67,10 @@ def from_bsd(data: bytes) -> Identity:
 
 
 def check_peers(peers: Collection[str]) -> frozenset[str]:
-    """Return the peers as a set.
+    """Return the peers that a program named, as a set.
 
     Raises:
-      TypeError: they are one text, which is a collection of letters.
+      TypeError: they are one text, ``"uid:1000"``, which would be a collection of letters.
       ValueError: one of them is neither ``uid:N`` nor ``gid:N``.
 
     """
@@ -79,6 +83,6 @@ def check_peers(peers: Collection[str]) -> frozenset[str]:
 
 
 def is_ours(identity: Identity, peers: frozenset[str], *, root: bool = False) -> bool:
-    """Tell whether a peer is this user, or one of the peers; or with ``root`` the superuser."""
+    """Tell whether an identity is this user or one of the peers, by its name or a group; or root, with ``root``."""
     names = {identity.name, *identity.groups}
     return identity.name == f"uid:{os.geteuid()}" or (root and identity.name == "uid:0") or not peers.isdisjoint(names)

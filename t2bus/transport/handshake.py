@@ -1,12 +1,18 @@
 """Mutual TLS over TCP: handshakes that say why they failed, and the identity in a certificate.
 
-A bus answers strangers, so its side of a handshake is careful. One step of one handshake is computed in each pass of
-Trio's scheduler (:class:`Turns`): the steps cost a millisecond or two each, and a crowd of them must not hold up those
-who are already in. A handshake that fails ends with TLS's own alert, which ``trio.SSLStream`` leaves unsent, and is
-then read to its end, because a socket that is closed with bytes unread takes back what it has not sent yet.
+A bus answers strangers, so it takes care on three points:
 
-The bus's refusal of a client's certificate reaches the client only after its own half of the handshake, as an error of
-its first read: :func:`failure` explains that one too.
+* **Turns.** A step of a handshake takes a millisecond or two of computing. If many peers come at once, only one step
+  is computed in each pass of Trio's scheduler (:class:`Turns`), so that those who are connected are served between.
+* **Time.** A peer that is silent while it should speak can be told from one that waits for the bus: ``may_take`` is
+  called with the seconds that the peer has, and with infinity while it is the bus's turn.
+* **Alerts.** A handshake that fails ends with TLS's own alert, which ``trio.SSLStream`` leaves unsent. The connection
+  is then read to its end: a socket that is closed with bytes unread discards what it has not sent yet.
+
+In TLS 1.3 a client completes its half of the handshake before the bus has seen its certificate. So a refusal reaches
+the client as an error of its first read, and :func:`failure` explains that one too.
+
+The law of this module: whoever is refused is told why, as far as TLS has words for it and the other end listens.
 """
 
 from __future__ import annotations
@@ -32,39 +38,42 @@ if TYPE_CHECKING:
 __all__ = ["ANSWER_TIME", "HELLO_TIME", "Turns", "accept", "connect", "failure", "identity_of"]
 
 _LAST_WORDS: Final = 1.0
-"""Seconds for an alert to be heard by the peer."""
+"""Seconds that the peer has to read an alert."""
 
 HELLO_TIME: Final = 0.1
-"""Seconds that a client needs at most to say something first: it sends that with the end of TCP's own handshake."""
+"""Seconds that a client needs at most to send its first bytes: they follow TCP's own handshake at once."""
 
 ANSWER_TIME: Final = 0.5
-"""Seconds that a client needs at most to answer: a round trip round the world, and some work."""
+"""Seconds that a client needs at most to answer: a round trip to the other side of the world, and some computing."""
 
 _LONGEST_NAME: Final = 256
-"""Characters of an identity: of a name in DNS it is 253."""
+"""Characters of an identity; a DNS name has 253 at most."""
 
 
 class Turns:
-    """Lets one task in each pass of the scheduler have a turn, in the order in which they asked."""
+    """Gives one task in each pass of the scheduler a turn, in the order in which they asked.
+
+    A ``trio.Lock`` is fair, and whoever has it gives way once: so the next one comes a pass later.
+    """
 
     def __init__(self) -> None:
         self._lock = trio.Lock()
 
     async def take(self) -> None:
-        """Wait for a turn; it lasts until the task waits again."""
+        """Wait for a turn, which lasts until the task waits again; cancelled, a task gives up its place."""
         async with self._lock:
             await trio.lowlevel.checkpoint()
 
 
 @define(eq=False)
 class _Opening(trio.abc.Stream):
-    """The stream below a handshake on the side of a bus: what arrives is looked at when it is this one's turn."""
+    """The stream below a handshake on the side of a bus: what has arrived is returned when it is this one's turn."""
 
     stream: trio.abc.Stream
     turns: Turns
     may_take: Callable[[float], None]
     _patience: float = field(default=HELLO_TIME, init=False)
-    """Seconds that are left to the peer for what it has to say next, in however many pieces."""
+    """Seconds that are left to the peer for its next flight, in however many pieces it comes."""
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """Receive, then wait for a turn."""
@@ -93,7 +102,7 @@ class _Opening(trio.abc.Stream):
 
 @define(eq=False)
 class _KeepsOutgoing:
-    """Stands for a context and keeps hold of what its one connection has to send."""
+    """Stands for a context and keeps a hold on what its one connection has to send: the alert is in there."""
 
     context: ssl.SSLContext
     outgoing: ssl.MemoryBIO = field(factory=ssl.MemoryBIO, init=False)
@@ -109,7 +118,7 @@ class _KeepsOutgoing:
 
 
 async def _complete(secure: trio.SSLStream[Any], stream: trio.SocketStream, outgoing: ssl.MemoryBIO) -> None:
-    """Shake hands, or tell the peer by an alert why not and raise ``TlsFailed``."""
+    """Shake hands, or send the peer an alert that says why not, and raise ``TlsFailed``."""
     broken: trio.BrokenResourceError | None = None
     try:
         await secure.do_handshake()
@@ -126,7 +135,7 @@ async def _complete(secure: trio.SSLStream[Any], stream: trio.SocketStream, outg
 
 
 async def connect(address: TlsAddress, context: ssl.SSLContext, within: float) -> trio.abc.Stream:
-    """Connect, and shake hands within so many seconds.
+    """Connect, and shake hands within so many seconds; connecting itself has no limit here. Cancelled, it closes.
 
     Raises:
       OSError: nothing listens there.
@@ -142,6 +151,7 @@ async def connect(address: TlsAddress, context: ssl.SSLContext, within: float) -
 
 
 async def _shake_hands(stream: trio.SocketStream, host: str, context: ssl.SSLContext, within: float) -> trio.abc.Stream:
+    """Return the stream of a client after its half of the handshake; the bus may still refuse the certificate."""
     kept = _KeepsOutgoing(context)
     secure = trio.SSLStream(stream, kept.as_context(), server_hostname=host)
     with trio.move_on_after(within):
@@ -162,8 +172,8 @@ async def accept(
       stream: the connection.
       context: what the bus shows and asks for.
       turns: shared by all handshakes of the bus.
-      may_take: called with seconds when the peer is to do something that takes no longer if it is there and willing,
-        and with ``math.inf`` when it is the bus that is to do something.
+      may_take: called with the seconds that a willing peer needs at most for what it has to do next, and with
+        ``math.inf`` when it is the bus that has to do something.
 
     Raises:
       TlsFailed: the handshake failed; where TLS has an alert for it, the peer was told why, as far as it listens.
@@ -172,13 +182,14 @@ async def accept(
     kept = _KeepsOutgoing(context)
     secure = trio.SSLStream(_Opening(stream, turns, may_take), kept.as_context(), server_side=True)
     await _complete(secure, stream, kept.outgoing)
-    # The public attribute: what is below is of no use any more, and would cost each read and write.
+    # A public attribute of Trio's: after the handshake turns are of no use, and would cost each read and write.
     open_stream = cast("trio.SSLStream[trio.abc.Stream]", secure)
     open_stream.transport_stream = stream
     return open_stream
 
 
 async def _send_alert(stream: trio.SocketStream, alert: bytes) -> None:
+    """Send the alert, then wait for the peer to close; whatever fails in this is of no interest any more."""
     with trio.move_on_after(_LAST_WORDS):
         try:
             if alert:
@@ -193,16 +204,18 @@ async def _send_alert(stream: trio.SocketStream, alert: bytes) -> None:
 def identity_of(stream: trio.abc.Stream) -> Identity:
     """Return who the certificate of the peer says it is.
 
-    That is its one alternative name that is a URI; if it has none, its one DNS name; else its one e-mail address.
+    Of the subject alternative names that is the URI; if there is none, the DNS name; else the e-mail address. The
+    common name counts for nothing. The stream is one that :func:`accept` has returned.
 
     Raises:
-      TlsFailed: it has none, or several of the kind that counts, or one that no peer may bear, or cannot be read.
+      TlsFailed: there is no such name, or several of the kind that counts, or it is one that no client may have, or it
+        cannot be read.
 
     """
     try:
         certificate: Mapping[str, Any] = cast("trio.SSLStream[Any]", stream).getpeercert() or {}
     except (ValueError, ssl.SSLError) as error:
-        # An authority may sign what is no text: bytes that are not UTF-8 in a DNS name, for instance.
+        # An authority may sign what is not text: bytes that are not UTF-8 in a DNS name, for instance.
         raise TlsFailed("the client's certificate cannot be read: a name in it is no text") from error
     names = certificate.get("subjectAltName", ())
     for kind, word in (("URI", "URIs"), ("DNS", "DNS names"), ("email", "e-mail addresses")):
@@ -215,7 +228,8 @@ def identity_of(stream: trio.abc.Stream) -> Identity:
 
 
 def _checked(name: str) -> Identity:
-    # These names are ASCII by their definition: what is not looks like another name, or is one to another library.
+    """Return the identity of this name, unless it is reserved, too long, or could be taken for another one."""
+    # These names are ASCII by their definition. Another character may look like one of ASCII, or be read as one.
     is_plain = name.isascii() and name.isprintable() and "*" not in name
     if is_reserved(name) or not is_plain or not 0 < len(name) <= _LONGEST_NAME:
         raise TlsFailed(f"no client may have the name {quote(name, _LONGEST_NAME)} that its certificate gives it")
@@ -261,7 +275,11 @@ _OWN_REASONS: Final = {
 
 
 def failure(error: BaseException) -> TlsFailed:
-    """Return the error for a handshake that broke, with the likely cause in words."""
+    """Return the error for a handshake that broke, with the likely cause in words.
+
+    Three causes are told apart: this end refused the other's certificate, the other end sent an alert, or this end
+    cannot read what it was sent. Without any of them the connection was closed.
+    """
     cause = error.__cause__
     if isinstance(cause, ssl.SSLCertVerificationError):
         wrong = _OWN_REFUSALS.get(cause.verify_code, f"was refused: {cause.verify_message}")
@@ -278,4 +296,5 @@ def failure(error: BaseException) -> TlsFailed:
 
 
 def _in_words(reason: str) -> str:
+    """Write a name of OpenSSL's, such as ``DECRYPT_ERROR``, as words."""
     return reason.replace("_", " ").lower()

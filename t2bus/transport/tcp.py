@@ -1,6 +1,10 @@
 """TCP, with TLS above it or not: IPv4, IPv6 and host names.
 
-Trio's streams switch Nagle's algorithm off, and its connect tries all addresses of a name.
+Trio does the work: its streams switch Nagle's algorithm off, and its connect tries all addresses of a name, a new one
+each time that the last has not answered for 0.25 s. What is left to do here is to say in one line what went wrong.
+
+The law of this module: every failure is an ``OSError`` or ``BindFailed`` that a person can read, also where Trio raises
+some ``ValueError`` for a text that cannot be the name of a host.
 """
 
 from __future__ import annotations
@@ -22,7 +26,14 @@ __all__ = ["connect", "open_listeners"]
 
 
 async def connect(address: TcpAddress | TlsAddress) -> trio.SocketStream:
-    """Connect to the first address of the host that answers; raises ``OSError``."""
+    """Connect to the first address of the host that answers.
+
+    Cancelled, it leaves no socket open. There is no time limit of its own: the system's is minutes.
+
+    Raises:
+      OSError: no address of the host answers, or there is no such host.
+
+    """
     try:
         return await trio.open_tcp_stream(address.host, address.port)
     except ValueError as error:
@@ -33,10 +44,12 @@ async def connect(address: TcpAddress | TlsAddress) -> trio.SocketStream:
 async def open_listeners(
     address: TcpAddress | TlsAddress,
 ) -> AsyncGenerator[list[trio.SocketListener], None]:
-    """Listen at all addresses of the host until the body ends.
+    """Listen at all addresses of the host until the body ends; ``localhost`` usually has one of IPv4 and one of IPv6.
+
+    With port 0 each address has a free port of its own.
 
     Raises:
-      BindFailed: the host has no address here, or the port is taken.
+      BindFailed: the host has no address here, or the port is taken; then none is open.
 
     """
     try:
@@ -52,5 +65,5 @@ async def open_listeners(
 
 
 def _no_host(address: TcpAddress | TlsAddress) -> OSError:
-    """Return the error for a text that can be no name of a host; Trio raises some ``ValueError`` for it."""
+    """Return the error for a text that cannot be the name of a host, such as one with a label of 64 letters."""
     return OSError(f"{quote(address.host)} is no name of a host")

@@ -1,10 +1,22 @@
 """Unix domain sockets: a listener that takes nobody else's path, and connecting.
 
-A socket's file outlives the process that made it. So whatever is at the path is looked at first: a file that is no
-socket is left alone, a socket that answers is a bus that lives, and only one that refuses is dead and replaced. The new
-socket is made beside it under a name of its own, closed to other users, and then linked into place, which fails rather
-than replaces. Buses that start at the same time take turns, by a lock on the folder, which leaves no file. On closing
-the path is removed only if it still leads to the socket that was put there.
+A socket's file outlives the process that made it, so opening a listener looks at what is at the path first:
+
+======================  ==================================
+at the path             so
+======================  ==================================
+nothing                 the socket is made
+a socket that refuses   its process is dead: it is replaced
+a socket that answers   a bus is there: ``BindFailed``
+anything else           it is left alone: ``BindFailed``
+======================  ==================================
+
+The new socket is made beside the path under a scratch name, closed to other users. Then it is linked into place, which
+fails where something has come there meanwhile. Buses that start at the same time take turns, by a lock on the folder,
+which leaves no file.
+
+The law of this module: a file of somebody else is never replaced or removed. On closing, the path is removed only if it
+still leads to the socket that was put there.
 """
 
 from __future__ import annotations
@@ -18,7 +30,7 @@ import socket
 import stat
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -32,23 +44,26 @@ if TYPE_CHECKING:
 
 __all__ = ["connect", "open_listener", "widen"]
 
-_BACKLOG = 1024
+_BACKLOG: Final = 1024
+"""Connections that the kernel keeps until they are accepted: as many as a bus has by default."""
 
-_SEND_BUFFER = 1_048_576
-"""Bytes; Linux allows twice as many, for what it needs around them."""
+_SEND_BUFFER: Final = 1_048_576
+"""Bytes; Linux doubles them, for its own overhead."""
 
-_PRIVATE = 0o600
+_PRIVATE: Final = 0o600
 
-_LOCK_TIME = 1.0
-_LOCK_PAUSE = 0.01
-"""Seconds: how long, and how often, a bus tries to be the only one that is being opened in a folder."""
+_LOCK_TIME: Final = 1.0
+"""Seconds that a bus waits for its turn in a folder."""
+
+_LOCK_PAUSE: Final = 0.01
+"""Seconds between two tries: a lock cannot be waited for without a thread."""
 
 
 def widen(stream: trio.SocketStream) -> trio.SocketStream:
-    """Let the kernel keep more of what is written, as far as it agrees, and return the stream.
+    """Let the kernel buffer more of what is written, as far as it allows, and return the stream.
 
-    A socket that takes a large frame as a whole saves its writer a wait, and its reader a read, for each part: 256 kB
-    messages went from 4,700 to 8,500 a second.
+    A large frame that fits as a whole saves its writer a wait, and its reader a read, for each part: messages of 256 kB
+    went from 4,700 to 8,500 a second.
     """
     with contextlib.suppress(OSError):
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
@@ -56,7 +71,13 @@ def widen(stream: trio.SocketStream) -> trio.SocketStream:
 
 
 async def connect(address: UnixAddress, peers: frozenset[str] = frozenset()) -> trio.abc.Stream:
-    """Connect to a bus of this user, of root, or of one of the peers; raises ``OSError`` or ``ConnectFailed``."""
+    """Connect to a bus of this user, of root, or of one of the peers; cancelled, it leaves no socket open.
+
+    Raises:
+      OSError: nothing listens there, or the system does not tell whose bus it is.
+      ConnectFailed: it is somebody else's bus; nothing was sent.
+
+    """
     stream = widen(await trio.open_unix_socket(address.path))
     try:
         identity = identity_of(stream)
@@ -73,9 +94,10 @@ async def connect(address: UnixAddress, peers: frozenset[str] = frozenset()) -> 
 
 @asynccontextmanager
 async def open_listener(address: UnixAddress, mode: int = _PRIVATE) -> AsyncGenerator[trio.SocketListener, None]:
-    """Listen at the path until the body ends.
+    """Listen at the path until the body ends; cancelled at any moment, it leaves no file.
 
-    ``mode`` is that of the socket's file: the kernel lets those connect who may write to it.
+    ``mode`` is that of the socket's file: the kernel lets those connect who may write to it. A relative path counts
+    from the working directory of now, also when the file is removed.
 
     Raises:
       BindFailed: something that must not be replaced is at the path, or no socket can be made there.
@@ -101,9 +123,9 @@ async def open_listener(address: UnixAddress, mode: int = _PRIVATE) -> AsyncGene
 
 @asynccontextmanager
 async def _alone(folder: Path) -> AsyncGenerator[None, None]:
-    """Keep other buses out of a folder, so that none removes what another has just put there for a dead socket.
+    """Keep other buses out of a folder, so that none removes what another has just put in the place of a dead socket.
 
-    A folder that cannot be locked, or is locked for long, by whatever program, is used without.
+    A folder that cannot be locked, or that some program keeps locked for a second, is used without the lock.
     """
     try:
         descriptor = os.open(folder, os.O_RDONLY)
@@ -119,6 +141,7 @@ async def _alone(folder: Path) -> AsyncGenerator[None, None]:
 
 
 async def _lock(descriptor: int) -> None:
+    """Try to lock until it succeeds; closing the descriptor unlocks."""
     while True:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -178,7 +201,7 @@ def _remove(path: str, ours: tuple[int, ...] | None) -> None:
 def _identity(path: str) -> tuple[int, ...] | None:
     """Return what tells this file from another at the same path, or None where there is none.
 
-    The number of a file that was removed is soon given to another, so the time of its making is part of it.
+    The inode of a file that was removed is soon given to another, so the time at which it was made is a part of it.
     """
     try:
         status = os.lstat(path)
