@@ -9,8 +9,7 @@
             await client.publish("alice", Hello("Hello Alice"))
             assert (await messages.receive()).body.text == "Hello Alice"
 
-Nothing here is needed to run a bus. The fixture needs pytest with pytest-trio, the strategies need Hypothesis; each is
-imported when it is used, so that one can be had without the other.
+The fixture needs pytest with pytest-trio, the strategies need Hypothesis; each is imported when it is used.
 
 The law of this module: what it gives is made of the public interface alone, so a test sees what a program sees.
 """

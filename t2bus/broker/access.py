@@ -1,22 +1,25 @@
 """Who may do what: access rules, and their verdict on one topic.
 
-A *rule* is a topic, with or without wildcards, under a verb: some topics that its holder may, or may not, use so. The
-rules of an identity are those of everyone, of its name and of each of its groups. All of them count alike: nothing
-stands above or before anything else, so the order of a file means nothing.
+With the rules ``subscribe = ["oven/**"]`` and ``deny.subscribe = ["oven/key"]``, an identity may subscribe to
+``oven/heat``, but neither to ``oven/key`` nor to ``oven/*``, which would reach it, nor to ``**``.
+
+A *rule* is a topic, with or without wildcards, under a verb: its holder may, or may not, use these topics so. The rules
+of an identity are those of everyone, of its name and of each of its groups. All of them have the same rank, and their
+order in a file means nothing.
 
 The theory. What is asked for is a topic too, and so a set of concrete topics.
 
 * It is *allowed* only if one allow rule **includes** it. Whoever asks for more than one rule grants is refused, not
-  given a part; two rules that cover it only together do not allow it.
+  given a part; two rules that include it only together do not allow it.
 * It is *denied* if any deny rule **intersects** it. What is denied is never reached, not even by asking for more.
 * Denial wins, and what no rule allows is denied.
 
 A publication with wildcards reaches subscribers of topics that it does not name, so the right to it is a verb of its
 own, and ``publish`` rules do not grant it. But to forbid publishing to a topic is to forbid reaching it, so the deny
-rules of ``publish`` hold for it as well.
+rules of ``publish`` count for it as well.
 
-The law of this module: a verdict depends on the rules, the identity, the verb and the topic, and on nothing else; the
-same words find it and explain it.
+The law of this module: a verdict depends on the rules, the identity, the verb and the topic, and on nothing else. It is
+found and explained by the same code.
 """
 
 from __future__ import annotations
@@ -39,15 +42,14 @@ if TYPE_CHECKING:
 __all__ = ["REMEMBERED", "Access", "Explanation", "Permissions", "Rules", "Verb"]
 
 REMEMBERED: Final = 1024
-"""Verdicts that are remembered for one identity: as many as a connection may have subscriptions. With topics of the
-longest they take about half a megabyte."""
+"""Verdicts that are remembered for one identity: as many as a connection may have subscriptions. They take about half a
+megabyte if all topics are of the greatest length."""
 
 _ANY_SIZE: Final = sys.maxsize
-"""Length and depth of rules here: whoever wrote them was held to the bounds of a file, whoever asks to those of the
-bus."""
+"""Length and depth of rules here: the file has bounded those of rules, and the bus those of what is asked for."""
 
 
-class Verb(StrEnum):  # a text hashes at once; for the hash of an Enum half of the time of a check would go
+class Verb(StrEnum):  # a str has its hash ready; that of an Enum would take half of the time of a check
     """What is done with a topic; the values are the words of the file."""
 
     PUBLISH = "publish"
@@ -85,7 +87,7 @@ def _trees(rules: Mapping[Verb, tuple[str, ...]]) -> dict[Verb, TopicTree[str]]:
 
 @frozen
 class Rules:
-    """What is allowed to, and denied to, one name. Both mappings must not change any more.
+    """What is allowed to, and denied to, one name; neither mapping may be changed afterwards.
 
     Raises:
       InvalidTopic: a rule is no topic.
@@ -98,7 +100,7 @@ class Rules:
     _deny_trees: dict[Verb, TopicTree[str]] = field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        """Store the rules for matching; this is the one way to set a field of a frozen class."""
+        """Store the rules for matching; ``object.__setattr__`` is attrs' own way to set a field of a frozen class."""
         object.__setattr__(self, "_allow_trees", _trees(self.allow))
         object.__setattr__(self, "_deny_trees", _trees(self.deny))
 
@@ -164,11 +166,11 @@ class _Grant:
 
 @define(eq=False)
 class Permissions:
-    """What one identity may do. Made by :meth:`Access.permissions`; its connections may share one."""
+    """What one identity may do. Made by :meth:`Access.permissions`; connections of one identity may share it."""
 
     identity: Identity
     _sources: tuple[tuple[str, Rules], ...]
-    """All rules that count, each with the words for whose they are."""
+    """All rules that count, each with the words for its owner."""
     _length: int
     _depth: int
     _verdicts: dict[tuple[Verb, str], bool] = field(factory=dict, init=False, repr=False)
@@ -176,8 +178,8 @@ class Permissions:
     def check(self, verb: Verb, topic: str) -> None:
         """Return if the topic may be used so.
 
-        A publication is ``PUBLISH`` whatever its topic: which right it needs is found here. Every publication comes
-        this way, so a remembered one costs one look into a dict.
+        A publication is ``PUBLISH`` whatever its topic: which right it needs is found here. Every publication is
+        checked, so one that is remembered costs a single look-up.
 
         Raises:
           PermissionDenied: it may not; the text does not tell peers which rules there are.
@@ -191,7 +193,7 @@ class Permissions:
             raise PermissionDenied(f"{self.identity.name!r} may not {_PHRASES[_right(verb, topic)]} {topic!r}")
 
     def _judge(self, verb: Verb, topic: str) -> bool:
-        """Find a verdict and remember it, dropping the oldest for it."""
+        """Find a verdict and remember it; the oldest is evicted where there are too many."""
         validate(topic, length=self._length, depth=self._depth)
         right = _right(verb, topic)
         allowed = next(self._denying(right, topic), None) is None and any(
@@ -203,7 +205,7 @@ class Permissions:
         return allowed
 
     def explain(self, verb: Verb, topic: str) -> Explanation:
-        """Return the verdict of :meth:`check` and what it comes from: a rule and its owner, or the lack of one.
+        """Return the verdict of :meth:`check` and its reason: a rule and its owner, or that there is none.
 
         Raises:
           InvalidTopic: as :meth:`check`.

@@ -15,10 +15,11 @@ It is TOML::
     request = ["*/status"]
     deny = { subscribe = ["secret/**"] }
 
-A rule that is misspelt is a door left open or a client locked out, and neither shows. So whatever is not a rule is an
-error, which names the place in the file and the word that was probably meant.
+Of ``publsh = [...]`` the error says ``everyone: unknown key "publsh": did you mean "publish"?``. A misspelt rule would
+let somebody in, or lock a client out, without notice. So whatever is not a rule is an error, which names the place in
+the file and the word that was probably meant.
 
-The law of this module: text in, rules out; a file is taken as a whole or not at all.
+The law of this module: text in, rules out; a file is valid as a whole or not at all.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["LARGEST", "RULES", "parse"]
 
 LARGEST: Final = 1024 * 1024
-"""Bytes of a file: 5,000 identities with ten rules each fit. A full one took 3 s to read."""
+"""Bytes of a file: 5,000 identities with ten rules each fit. A file of this size took 3 s to read."""
 
 RULES: Final = 1000
 """Rules of one table. A verdict that is not remembered looks at the rules that meet the topic, usually for 50 us. A
@@ -46,7 +47,8 @@ thousand rules of 16 fragments that all meet a topic with wildcards took 50 ms: 
 lets one publication take."""
 
 _ALIKE: Final = 0.7
-"""How alike a word must be to be taken for a misspelling, of 1; at difflib's 0.6 ``version`` is ``everyone``."""
+"""How alike two words must be for one to be a misspelling of the other, of 1; difflib's 0.6 would take ``version`` for
+``everyone``."""
 
 _VERBS: Final = {verb.value: verb for verb in Verb}
 
@@ -58,7 +60,7 @@ _TYPES: Final[dict[type, str]] = {
     list: "an array",
     dict: "a table",
 }
-"""TOML's words for what tomllib makes of them; all else is some kind of date or time."""
+"""TOML's words for the types that tomllib returns; all others are dates and times."""
 
 
 def parse(text: str) -> Access:
@@ -68,19 +70,20 @@ def parse(text: str) -> Access:
       InvalidAccess: the text is no such file; the error is the first in it.
 
     """
-    # Bytes, so that whoever reads one more than these from a file never takes a part of the rules for all of them.
+    # Counted in bytes as in a file: who reads one byte more than these never takes a part of the rules for the whole.
     if len(text.encode(errors="surrogatepass")) > LARGEST:
         raise InvalidAccess(f"it has more than {LARGEST} bytes: use wildcards and groups")
     try:
         document = tomllib.loads(text)
-    except RecursionError:  # no cause: its traceback is a thousand lines that say the same
+    except RecursionError:  # without a cause, whose traceback would be a thousand lines
         raise InvalidAccess("invalid TOML: it is nested too deeply") from None
-    except ValueError as error:  # usually a TOMLDecodeError, which says where; but not for a number of 5,000 digits
+    except ValueError as error:  # usually a TOMLDecodeError, which says where; a number of 5,000 digits is another
         raise InvalidAccess(f"invalid TOML: {error}") from error
     return _access(document)
 
 
 def _access(document: dict[str, Any]) -> Access:
+    """Read the tables of the file; each function below reads one level deeper, and is told the place for its errors."""
     everyone = Rules()
     identities: dict[str, Rules] = {}
     for key, value in document.items():
@@ -151,7 +154,7 @@ def _table(place: str, value: object) -> dict[str, Any]:
 
 
 def _unknown(key: str, value: object, known: Iterable[str], hint: str = "") -> str:
-    """Say that a key is not known, and which was meant, or else the hint, or else which there are."""
+    """Say that a key is not known, with the key that was probably meant, or the hint, or all keys that there are."""
     kind = "table" if isinstance(value, dict) else "key"
     *others, last = known
     if near := get_close_matches(key[:QUOTED], [*others, last], n=1, cutoff=_ALIKE):

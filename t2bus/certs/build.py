@@ -80,14 +80,9 @@ def build_authority(now: datetime, days: int = CA_DAYS) -> Pair:
 
 
 def build_server(authority: Pair, label: str, hosts: Sequence[str], now: datetime, days: int = LEAF_DAYS) -> Pair:
-    """Return a certificate by which clients know the bus at these hosts.
+    """Return a certificate by which clients know the bus at these hosts, DNS names and IP addresses.
 
-    Args:
-      authority: the CA that signs it.
-      label: for people; it is cut to 64 characters, and no program reads it.
-      hosts: DNS names and IP addresses, at least one.
-      now: when it is made; it is valid from an hour before.
-      days: how long it is valid, but never longer than the CA.
+    The label is for people; it is cut to 64 characters. It is valid for so many days, but never longer than the CA.
 
     Raises:
       InvalidCertificateRequest: there is no host, or one is wrong, or the days are.

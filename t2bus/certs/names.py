@@ -1,13 +1,7 @@
 """The names that certificates carry, and the names of their files.
 
-=========================  ===================  ==================
-asked for                  in the certificate   its files
-=========================  ===================  ==================
-``spiffe://lab/oven``      a URI                ``spiffe---lab-oven``
-``alice@lab.example``      an e-mail address    ``alice@lab.example``
-``alice``                  a DNS name           ``alice``
-``bus.example``, ``::1``   hosts of a bus       as it is told
-=========================  ===================  ==================
+``alice`` is a DNS name, ``alice@lab.example`` an e-mail address, and ``spiffe://lab/oven`` a URI, whose files are
+``spiffe---lab-oven.pem`` and ``.key``. The hosts of a bus are DNS names, as ``bus.example``, and IP addresses.
 
 The law of this module: a name is one that every TLS library reads in the same way. So it is plain ASCII, has no
 wildcard, and its form alone tells what it is: a URI, an e-mail address, an IP address or a DNS name.

@@ -1,7 +1,25 @@
-"""The command line: ``t2bus serve``, ``sub``, ``pub``, ``request`` and ``reply``.
+"""The command line: ``t2bus serve``, ``sub``, ``pub``, ``request``, ``reply``, ``access`` and ``certs``.
 
-Data goes to standard output, everything else to standard error. Modules here import Trio inside their functions, or are
-themselves imported by the verb that needs them, so that ``--help`` is instant.
+=================  =======================================================
+module             has
+=================  =======================================================
+``parser``         the grammar, made of the parts in ``arguments``
+``run``            from a command line to an exit code of ``exits``
+``serving``        ``serve``, told by ``settings``
+``publishing``     ``sub`` and ``pub``
+``requesting``     ``request`` and ``reply``
+``access_check``   ``access check`` and ``access explain``
+``certificates``   ``certs init`` and ``certs issue``
+``connecting``     what the four verbs that are clients have in common
+``notation``       values, as they are written and shown
+``console``        standard output and error; ``stdin`` has the input
+``signals``        SIGINT, SIGTERM and SIGHUP
+=================  =======================================================
+
+Data goes to standard output, everything else to standard error.
+
+The law of this package: ``--help`` is instant. A module that is imported for it has only the standard library, Trio is
+imported inside functions, and a verb's own module when that verb runs.
 """
 
 from .run import main

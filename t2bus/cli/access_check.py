@@ -1,4 +1,17 @@
-"""``t2bus access``: whether a file of access rules is valid, and what it means for one identity and topic."""
+"""``t2bus access``: whether a file of access rules is valid, and what it means for one identity and topic.
+
+::
+
+    $ t2bus access check access.toml
+    access.toml: 2 identities, 5 rules
+    $ t2bus access explain access.toml uid:1000 serve oven/off
+    denied: deny.serve 'oven/off' of 'uid:1000' forbids 'oven/off'
+
+The verdict and its words are the bus's own (:mod:`t2bus.broker.access`), so what is explained is what the bus does. No
+bus is needed for it.
+
+The law of this module: an exit code tells a denial (1) from a question that cannot be answered (2).
+"""
 
 from __future__ import annotations
 
@@ -18,10 +31,11 @@ if TYPE_CHECKING:
 __all__ = ["access", "add_access"]
 
 _VERBS: Final = ("publish", "subscribe", "serve", "request")
+"""What a client may ask for. The right ``publish_wildcards`` is not among them: it follows from the topic."""
 
 
 def add_access(verbs: Verbs) -> None:
-    """Add ``check`` and ``explain``."""
+    """Add ``check`` and ``explain`` to the grammar."""
     group = add_group(verbs, "access", "check access rules and explain them", "No bus is needed for it.")
     more = "An invalid file is exit code 1, its first error on standard error."
     check = add_verb(group, "check", "check a file of access rules", more, "access.toml")
@@ -43,13 +57,17 @@ def _add_file(verb: argparse.ArgumentParser) -> None:
 
 
 async def access(arguments: argparse.Namespace) -> int:
-    """Do what the action says; only ``explain`` tells an error from a denial."""
+    """Do what the action says, and return its exit code.
+
+    ``check`` gives 1 for an invalid file; ``explain`` gives 1 for a denial and 2 for an invalid file or topic.
+    """
     if arguments.action == "check":
         return await _check(arguments)
     return await _explain(arguments)
 
 
 async def _check(arguments: argparse.Namespace) -> int:
+    """Print how much a file says; that it can be read at all is what was asked."""
     rules = await _load(arguments.file)
     if rules is None:
         return Exit.ERROR
@@ -60,11 +78,12 @@ async def _check(arguments: argparse.Namespace) -> int:
 
 
 async def _explain(arguments: argparse.Namespace) -> int:
+    """Print the verdict on one topic, and the rule that it comes from."""
     from ..broker.access import Verb
     from ..broker.identity import Identity
     from ..topic import DEPTH, LENGTH
 
-    if arguments.right in {"serve", "request"}:  # nothing allows wildcards there: the bus itself refuses them
+    if arguments.right in {"serve", "request"}:  # the bus refuses wildcards there, whatever the rules are
         try:
             types.concrete_topic(arguments.topic)
         except argparse.ArgumentTypeError as error:
@@ -73,7 +92,7 @@ async def _explain(arguments: argparse.Namespace) -> int:
     rules = await _load(arguments.file)
     if rules is None:
         return Exit.USAGE
-    # A bus may have raised its bounds, which are not known here.
+    # A bus may have raised its bounds, which are not known here: the topic is judged whatever its size.
     length, depth = max(LENGTH, len(arguments.topic)), max(DEPTH, arguments.topic.count("/") + 1)
     identity = Identity(arguments.identity, tuple(arguments.group))
     permissions = rules.permissions(identity, length=length, depth=depth)
@@ -83,14 +102,14 @@ async def _explain(arguments: argparse.Namespace) -> int:
 
 
 async def _load(file: str) -> Access | None:
-    """Return the rules of a file, or tell the user why there are none."""
+    """Return the rules of a file, or tell the user why they cannot be read and return None."""
     import trio
 
     from ..errors import InvalidAccess
     from ..server.rules import read_access
 
     try:
-        # In a thread: a pipe is a file too, and a signal must end the wait for it.
+        # In a thread: the file may be a pipe, and a signal must end the wait for it.
         return await trio.to_thread.run_sync(read_access, file, abandon_on_cancel=True)
     except InvalidAccess as error:
         say(str(error))
@@ -98,6 +117,7 @@ async def _load(file: str) -> Access | None:
 
 
 async def _print(line: str) -> None:
+    """Print a line that quotes names and topics, which may hold anything, in the encoding of the terminal."""
     output = Output()
     line = printable(line)
     await output.write(line.encode("ascii", "backslashreplace").decode() if output.ascii else line)

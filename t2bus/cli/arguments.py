@@ -1,6 +1,17 @@
 """What the verbs of the command line are made of: parsers that report in one line, and the types of arguments.
 
-It imports what the standard library has, so that ``--help`` is instant.
+::
+
+    verb = add_verb(verbs, "sub", "print what is published to a topic", "Each message is one line.", "'hello/**'")
+    verb.add_argument("topic", type=topic, metavar="TOPIC")
+
+    $ t2bus sub Hello
+    t2bus: argument TOPIC: fragment 1 of topic 'Hello' has 'H' in it: use a-z, 0-9 and _ only; see `t2bus sub --help`
+
+A type returns what the verb works with, or raises ``ArgumentTypeError``; argparse shows its text after the name of the
+argument.
+
+The law of this module: it imports nothing that needs more than the standard library, so that ``--help`` is instant.
 """
 
 from __future__ import annotations
@@ -33,11 +44,14 @@ __all__ = [
 ]
 
 _PEER: Final = re.compile(r"[ug]id:[0-9]{1,10}")
+"""As in ``transport/credentials.py``, which imports attrs."""
+
 _OPTION: Final = re.compile(r"-[^0-9.]")
+"""How an option begins; ``-5`` and ``-.5`` are values, and so is ``-`` alone."""
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports an error in one line."""
+    """Reports an error in one line. Options are not abbreviated: a new one could change what an abbreviation means."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
@@ -48,13 +62,13 @@ class Parser(argparse.ArgumentParser):
 
 
 class VerbParser(Parser):
-    """Takes options before, between and behind the other arguments."""
+    """Takes options before, between and behind the other arguments: ``pub --text a 1`` is ``pub a 1 --text``."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse with the options in front.
 
-        argparse alone takes an optional argument for absent where an option stands before it: of `pub a --text 1` it
-        would not know what the 1 is.
+        Of ``pub a --text 1`` argparse alone would not know what the 1 is: it takes an optional argument such as VALUE
+        for absent where an option stands before it.
         """
         parsed, unknown = super().parse_known_args(self._options_first(args), namespace)
         if getattr(parsed, "echo", False) and parsed.value is not None:
@@ -62,6 +76,7 @@ class VerbParser(Parser):
         return parsed, unknown
 
     def _options_first(self, args: list[str]) -> list[str]:
+        """Return the words with each option and its value in front, then ``--``, then the others in their order."""
         if self._subparsers is not None:  # a group: its verbs take their own options
             return args
         options: list[str] = []
@@ -85,14 +100,18 @@ if TYPE_CHECKING:
 
 
 def add_verb(verbs: Verbs, name: str, summary: str, more: str, example: str) -> VerbParser:
-    """Add a verb; ``summary`` is what the list of verbs says, ``more`` follows it in the verb's own help."""
+    """Add a verb, and return the parser that its arguments are added to.
+
+    ``summary`` is what the list of verbs says of it, without a full stop; ``more`` follows it in the verb's own help,
+    in whole sentences; ``example`` has the arguments of a command that works.
+    """
     description = f"{summary[0].upper()}{summary[1:]}. {more}"
     program = verbs._prog_prefix  # noqa: SLF001 -- argparse gives it no other way
     return verbs.add_parser(name, help=summary, description=description, epilog=f"example: {program} {name} {example}")
 
 
 def add_group(verbs: Verbs, name: str, summary: str, more: str) -> Verbs:
-    """Add a verb that only has verbs of its own; which one was named is in ``arguments.action``."""
+    """Add a verb that only has verbs of its own, as ``t2bus access check``; the second is in ``arguments.action``."""
     group = verbs.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}. {more}")
     return group.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=VerbParser)
 
@@ -101,17 +120,17 @@ def add_group(verbs: Verbs, name: str, summary: str, more: str) -> Verbs:
 
 
 def text(argument: str) -> str:
-    """Return the argument if it is text at all."""
+    """Return the argument if it can be sent as text."""
     try:
         argument.encode()
-    except UnicodeEncodeError as error:  # bytes that are no text came in as lone surrogates
+    except UnicodeEncodeError as error:  # Python makes lone surrogates of bytes that are not text
         raise argparse.ArgumentTypeError(f"{quote(argument)} is not text in the encoding of this terminal") from error
     return argument
 
 
 def topic(argument: str) -> str:
     """Return the argument if it is a topic; it may have wildcards."""
-    # A topic is as long and as deep as the bus says it may be, not as the defaults say.
+    # How long and how deep a topic may be is for the bus to say, whose limits may have been raised.
     try:
         return validate(argument, length=sys.maxsize, depth=sys.maxsize)
     except InvalidTopic as error:
@@ -134,7 +153,7 @@ def header(argument: str) -> tuple[str, str]:
 
 
 def count(argument: str) -> int:
-    """Return the argument as a number above 0."""
+    """Return the argument as a whole number above 0."""
     with contextlib.suppress(ValueError):
         if (count := int(argument)) > 0:
             return count
@@ -142,14 +161,14 @@ def count(argument: str) -> int:
 
 
 def peer(argument: str) -> str:
-    """Return the argument if it names somebody at the other end of a unix socket."""
+    """Return the argument if it is a peer of a unix socket, ``uid:N`` or ``gid:N``."""
     if _PEER.fullmatch(argument):
         return argument
     raise argparse.ArgumentTypeError(f"{quote(argument)} is no peer of a unix socket: write uid:N or gid:N")
 
 
 def seconds(argument: str) -> float:
-    """Return the argument as a time above 0."""
+    """Return the argument as seconds above 0, which may be a fraction or ``inf``."""
     with contextlib.suppress(ValueError):
         if (seconds := float(argument)) > 0:
             return seconds

@@ -1,4 +1,20 @@
-"""``t2bus certs``: a private CA and its certificates, so that mutual TLS takes two commands."""
+"""``t2bus certs``: a private CA and its certificates, so that mutual TLS takes two commands.
+
+::
+
+    $ t2bus certs init
+    wrote certs/ca.pem and certs/ca.key, valid until 2036-11-22: the CA
+    wrote certs/bus.pem and certs/bus.key, valid until 2027-11-25: the bus at localhost, 127.0.0.1, ::1
+    start the bus:
+      t2bus serve tls:127.0.0.1:4242 --ca certs/ca.pem --certificate certs/bus.pem --key certs/bus.key
+    make the certificate of a client:
+      t2bus certs issue alice
+
+What is made, and what is never replaced, is said in :mod:`t2bus.certs`; that package is imported when the verb runs,
+for it needs ``cryptography``.
+
+The law of this module: each command prints what it has written and the command that is next.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +38,11 @@ __all__ = ["add_certs", "certs"]
 
 _FOLDER: Final = "certs"
 _PORT: Final = 4242
+"""In the commands that are printed; nothing is bound to it here."""
 
 
 def add_certs(verbs: Verbs) -> None:
-    """Add ``init`` and ``issue``."""
+    """Add ``init`` and ``issue`` to the grammar."""
     more = "Whoever has ca.key can be anybody on the bus: it stays where it is. Needs the extra t2bus[certs]."
     group = add_group(verbs, "certs", "make certificates for mutual TLS", more)
     _add_init(group)
@@ -58,6 +75,7 @@ def _add_issue(group: Verbs) -> None:
 
 
 def _add_host(verb: VerbParser, text: str) -> None:
+    """Add ``--host``, which is validated when the certificate is made."""
     verb.add_argument("--host", action="append", type=types.text, default=[], dest="hosts", metavar="HOST", help=text)
 
 
@@ -67,8 +85,12 @@ def _add_days(verb: VerbParser, what: str) -> None:
 
 
 async def certs(arguments: argparse.Namespace) -> int:
-    """Make what was asked for; print what was written and the command that is next."""
-    output = Output()  # first: nothing is made that nobody is told of
+    """Make what was asked for; print what was written and the command that is next.
+
+    Exit code 2 is for a name, a host or a number of days that no certificate can have; 1 for the folder and its files,
+    and where ``cryptography`` is not installed.
+    """
+    output = Output()  # before anything is made, so that there is somebody to be told of it
     try:
         from ..certs import InvalidCertificateRequest
     except ModuleNotFoundError as error:
@@ -90,7 +112,7 @@ async def certs(arguments: argparse.Namespace) -> int:
 
 
 def _init(arguments: argparse.Namespace) -> list[str]:
-    """Make a CA; return the lines to print."""
+    """Make a CA and the certificate of the bus; return the lines to print."""
     from ..certs import make_ca
 
     ca, bus = make_ca(arguments.folder, arguments.hosts, days=arguments.days)
@@ -106,7 +128,7 @@ def _init(arguments: argparse.Namespace) -> list[str]:
 
 
 def _issue(arguments: argparse.Namespace) -> list[str]:
-    """Issue a certificate; return the lines to print."""
+    """Issue a certificate of a client or, with ``--server``, of a bus; return the lines to print."""
     from ..certs import InvalidCertificateRequest, issue_client, issue_server
 
     folder, days, renew = arguments.folder, arguments.days, arguments.renew
@@ -127,11 +149,12 @@ def _issue(arguments: argparse.Namespace) -> list[str]:
 
 
 def _written(files: Files) -> str:
-    """Say what was written, and how long it is good for."""
+    """Say what was written, and how long it is valid."""
     return f"wrote {files.certificate} and {files.key}, valid until {files.expires:%Y-%m-%d}"
 
 
 def _serve(host: str, ca: Path, bus: Files) -> str:
+    """Return the command that serves at a host with this certificate."""
     place = f"[{host}]" if ":" in host else host
     return _command("serve", f"tls:{place}:{_PORT}", *_options(ca, bus))
 
@@ -141,4 +164,5 @@ def _options(ca: Path, files: Files) -> list[str]:
 
 
 def _command(*words: str) -> str:
+    """Return a command as a shell reads it, indented below the line that it follows."""
     return f"  {shlex.join(['t2bus', *words])}"

@@ -1,4 +1,13 @@
-"""What the verbs that are clients have in common: where the bus is, and what to show there."""
+"""What the verbs that are clients have in common: where the bus is, and which certificate to show there.
+
+::
+
+    async with open_client_of(arguments) as client, client.subscribe_bytes(arguments.topic) as messages: ...
+
+The options are ``--addr``, ``--wire``, ``--peer``, and for TLS ``--ca``, ``--certificate`` and ``--key``.
+
+The law of this module: whoever names certificates gets TLS, or an error; never a connection without it.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +31,17 @@ __all__ = ["address_of", "open_client_of", "require_files"]
 
 
 def address_of(arguments: argparse.Namespace) -> str:
-    """Return where the bus is."""
+    """Return where the bus is: what ``--addr`` says, else where ``t2bus serve`` without an address listens."""
     address: str = arguments.addr or default_address()
     return address
 
 
 def open_client_of(arguments: argparse.Namespace) -> AbstractAsyncContextManager[Client]:
-    """Open the client that the options describe; errors as of ``t2bus.open_client``.
+    """Open the client that the options describe, to be used as ``async with``.
 
     Raises:
-      BadSetting: certificates are named in part only, or the address needs some and there are none.
+      BadSetting: certificates are named in part only or cannot be used, or the address needs some and there are none.
+      InvalidAddress, ConnectFailed: as ``t2bus.open_client``, on entering.
 
     """
     address = address_of(arguments)
@@ -46,10 +56,10 @@ def open_client_of(arguments: argparse.Namespace) -> AbstractAsyncContextManager
 
 
 def require_files(addresses: list[str], files: Mapping[str, str]) -> bool:
-    """Tell whether there are certificates.
+    """Tell whether there are certificates, of those that were named under ``ca``, ``certificate`` and ``key``.
 
     Raises:
-      BadSetting: they are not complete, or there are none and an address needs some.
+      BadSetting: they are not complete, or no address is for them, or an address needs some and there are none.
 
     """
     if files and not any(address.startswith("tls:") for address in addresses):

@@ -1,7 +1,9 @@
 """Standard output and standard error.
 
-What is shown may come from anybody on the bus, and the screen may be a terminal that obeys what is written to it. The
-law of this module: no character that is not printable reaches either stream.
+What is shown may come from anybody on the bus, and the screen may be a terminal that obeys escape sequences.
+
+The law of this module: no character that is not printable reaches either stream. :func:`say` escapes them; what is
+written to :class:`Output` is printable already, as all is that :mod:`.notation` makes.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ def counted(number: int, one: str, many: str) -> str:
 
 
 def say(text: str) -> None:
-    """Tell the user something, in one line on standard error; it is lost if nobody can be told."""
+    """Tell the user something, in one line on standard error; nothing happens if that is closed."""
     with contextlib.suppress(OSError):
         if sys.stderr is not None:
             print(f"t2bus: {printable(text)}", file=sys.stderr, flush=True)
@@ -34,9 +36,10 @@ def say(text: str) -> None:
 class Output:
     """Standard output, line by line.
 
-    Each line is written by a thread and past Python's buffers: whoever reads it may stop for as long as they like, and
-    meanwhile the connection has to answer the bus, and the command its signals. A thread left in a buffered stream
-    would hold its lock when Python ends, and abort it.
+    A reader may stop for as long as it likes, as ``| less`` does. Meanwhile the connection has to answer the bus, and
+    the command its signals. So each line is written by a thread, which is left behind when the command is cancelled. It
+    writes past Python's buffers: a thread left in a buffered stream would hold the stream's lock when Python ends, and
+    abort it.
 
     Raises:
       OSError: there is no standard output.
@@ -48,13 +51,13 @@ class Output:
             raise OSError("standard output is closed")
         encoding = sys.stdout.encoding or "utf-8"
         self.ascii: bool = encoding.lower().replace("-", "") != "utf8"
-        """Whether only ASCII may be written."""
+        """Whether only ASCII may be written: the encoding of the terminal is not UTF-8."""
 
     async def write(self, line: str) -> None:
-        """Write one line; return when it has left this process.
+        """Write one line; return when it has left this process. Cancelled, it may still be written.
 
         Raises:
-          BrokenPipeError: whoever read it has gone.
+          BrokenPipeError: whoever read it has gone, as ``| head`` does.
           OSError: it cannot be written.
 
         """
@@ -69,6 +72,7 @@ class Output:
 
 
 def _write(text: str) -> None:
+    """Write all of a text to standard output, or to what a program has put in its place."""
     file = file_number(sys.stdout)
     if file is None:
         print(text, end="", flush=True)

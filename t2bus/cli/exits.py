@@ -1,4 +1,9 @@
-"""The exit codes of the command line."""
+"""The exit codes of the command line, so that a script can tell what to do next without reading the message.
+
+::
+
+    t2bus request measure/oven --timeout 2 || case $? in 4) start_the_oven;; 5) try_again;; esac
+"""
 
 from __future__ import annotations
 
@@ -12,11 +17,13 @@ class Exit(IntEnum):
     """How a command ended."""
 
     OK = 0
+    """Done; also for ``sub``, ``reply`` and ``serve`` that a signal has ended."""
     ERROR = 1
+    """Everything that no other code is for."""
     USAGE = 2
     """The command line itself is at fault: an option, a topic, an address or a value."""
     UNREACHABLE = 3
-    """No bus could be reached."""
+    """No bus could be reached, TLS failed, or the bus did not let this client in."""
     NOBODY = 4
     """Nobody serves the topic of a request."""
     TIMEOUT = 5
@@ -24,4 +31,4 @@ class Exit(IntEnum):
 
 
 SIGNALLED: Final = 128
-"""Plus the number of the signal: what was to be done is not done, as a shell reports it of a killed program."""
+"""Plus the number of the signal, for a command that was stopped before it was done: a shell reports programs so."""

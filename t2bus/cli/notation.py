@@ -1,7 +1,18 @@
-"""Values: JSON or text on the command line, CBOR on the bus, CBOR's diagnostic notation on the screen.
+r"""Values: JSON or text on the command line, CBOR on the bus, CBOR's diagnostic notation on the screen.
+
+::
+
+    >>> encode_value('{"text": "Hello"}', text=False)
+    b'\xa1dtexteHello'
+    >>> show_payload(b"\xa1dtexteHello", ascii_only=False)
+    '{"text": "Hello"}'
+    >>> show_payload(b"\x42\x00\xff", ascii_only=False), show_payload(b"\xff", ascii_only=False)
+    ("h'00ff'", "malformed h'ff'")
 
 Diagnostic notation (RFC 8949, section 8) is JSON wherever JSON can say it, so that programs can read what is shown.
 Beyond JSON it has bytes, as ``h'00ff'``, ``NaN`` and ``Infinity``, and keys that are not text.
+
+The law of this module: what is shown is one line of printable characters, whatever has arrived.
 """
 
 from __future__ import annotations
@@ -27,11 +38,15 @@ __all__ = ["BadValue", "diagnostic", "encode_value", "show_message", "show_paylo
 
 
 class BadValue(ValueError):
-    """A value on the command line or of standard input cannot be sent; the text says why."""
+    """A value on the command line or of standard input cannot be sent; the text says why. Exit code 2."""
 
 
 def encode_value(value: str, *, text: bool) -> bytes:
-    """Return the payload of what the user wrote: of the JSON it is, else, or if so wanted, of the text.
+    """Return the payload of what the user wrote: of the JSON that it is, or else of the text.
+
+    Args:
+      value: what was written.
+      text: whether to send it as text, also if it is JSON.
 
     Raises:
       BadValue: it is JSON that a payload cannot hold, or text that is not Unicode.
@@ -48,6 +63,7 @@ def encode_value(value: str, *, text: bool) -> bytes:
 
 
 def _from_json(value: str) -> object:
+    """Read JSON; what is not JSON is text, so ``hello`` needs no quotes."""
     try:
         return json.loads(value, parse_int=_whole)
     except json.JSONDecodeError:
@@ -55,7 +71,8 @@ def _from_json(value: str) -> object:
 
 
 def _whole(digits: str) -> int:
-    # Longer ones would travel as a tag, which programs refuse; and int() refuses very long ones with a ValueError.
+    """Read a whole number of JSON, or raise ``BadValue`` if CBOR has no plain int for it."""
+    # A larger one would travel as a tag, which programs refuse; and int() refuses very long ones with a ValueError.
     number = int(digits) if len(digits) <= len(str(-(2**64))) else 2**64
     if not -(2**64) <= number < 2**64:
         raise BadValue("the value cannot be sent: an int has at most 64 bits; send it as a float or as text")
@@ -63,7 +80,10 @@ def _whole(digits: str) -> int:
 
 
 def show_payload(payload: bytes, *, ascii_only: bool) -> str:
-    """Return a payload as one printable line: what it holds or, if it is not CBOR, ``malformed`` and its bytes."""
+    """Return a payload as one printable line: what it holds or, if it is not CBOR, ``malformed`` and its bytes.
+
+    ``ascii_only`` is for a terminal that cannot show more: any other character is escaped as in JSON.
+    """
     try:
         value = decode_any(payload)
     except MalformedMessage:
@@ -72,7 +92,10 @@ def show_payload(payload: bytes, *, ascii_only: bool) -> str:
 
 
 def show_message(message: Received[bytes] | Request[bytes, bytes], *, headers: bool, ascii_only: bool) -> str:
-    """Return a message as one printable line: its topic, its payload and if so wanted its headers, between tabs."""
+    """Return a message as one printable line: its topic, a tab, its payload, and with ``headers`` a tab and those.
+
+    A tab in any of them is escaped, so a program may split the line at its tabs.
+    """
     parts = [printable(message.topic), show_payload(message.body, ascii_only=ascii_only)]
     if headers:
         parts.append(diagnostic(message.headers, ascii_only=ascii_only))
@@ -80,7 +103,10 @@ def show_message(message: Received[bytes] | Request[bytes, bytes], *, headers: b
 
 
 def diagnostic(value: object, *, ascii_only: bool) -> str:
-    """Return a value in diagnostic notation, on one printable line."""
+    """Return a value in diagnostic notation, on one printable line.
+
+    It recurses as deep as the value nests, which the decoder has bounded.
+    """
 
     def show(item: Any) -> str:
         match item:
@@ -115,6 +141,7 @@ def _float(item: float) -> str:
 
 
 def _quoted(text: str, plain: Callable[[str], bool]) -> str:
+    """Return a text as JSON has it, with every character escaped that is not printable or not ``plain``."""
     quoted = json.dumps(text, ensure_ascii=False)
     if quoted.isprintable() and plain(quoted):
         return quoted

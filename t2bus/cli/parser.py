@@ -1,4 +1,16 @@
-"""The grammar of the command line. It imports what the standard library has, so that ``--help`` is instant."""
+"""The grammar of the command line: its verbs, their arguments, and the help of each.
+
+::
+
+    >>> arguments = make_parser().parse_args(["pub", "hello/alice", "hi", "--header", "k=v"])
+    >>> arguments.verb, arguments.topic, arguments.value, arguments.header
+    ('pub', 'hello/alice', 'hi', [('k', 'v')])
+
+Each verb has a function here, which says its help and its arguments. What several verbs take is in functions of its
+own, such as ``_add_addr``.
+
+The law of this module: that of :mod:`.arguments`, so that ``--help`` is instant.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +46,15 @@ _ADDRESS: Final = "unix:PATH, tcp:HOST:PORT or tls:HOST:PORT"
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line; what it parses has a ``verb`` and that verb's arguments."""
+    """Return the parser of the command line; what it parses has a ``verb`` and that verb's arguments.
+
+    Wrong usage raises ``SystemExit(2)`` after one line on standard error, ``--help`` and ``--version`` raise
+    ``SystemExit(0)``.
+    """
     raw = argparse.RawDescriptionHelpFormatter
     parser = Parser(prog="t2bus", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=raw)
-    # Nothing inside the package imports it by name; and importlib.metadata would need an installed one.
+    # By way of sys.modules, for nothing inside the package imports its public names; importlib.metadata would need an
+    # installed package.
     package = sys.modules[__name__.partition(".")[0]]
     parser.add_argument("--version", action="version", version=f"t2bus {package.__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=VerbParser)
@@ -114,11 +131,13 @@ def _add_reply(verbs: Verbs) -> None:
 
 
 def _add_value(verb: VerbParser, text: str) -> None:
+    """Add VALUE, which may be left out, and how it is read; ``text`` says what it is and what it is by default."""
     verb.add_argument("value", nargs="?", type=arguments.text, metavar="VALUE", help=text)
     verb.add_argument("--text", action="store_true", help="send VALUE as text, also if it is JSON")
 
 
 def _add_printing(verb: VerbParser, what: str) -> None:
+    """Add how much is printed; the count is infinite by default, so that a loop needs no other case."""
     verb.add_argument(
         "-n", type=arguments.count, default=math.inf, dest="count", metavar="COUNT", help=f"end after COUNT {what}"
     )
@@ -126,11 +145,13 @@ def _add_printing(verb: VerbParser, what: str) -> None:
 
 
 def _add_headers(verb: VerbParser) -> None:
+    """Add ``--header``, which gathers pairs of text."""
     text = "a header to send with it; may be given several times"
     verb.add_argument("--header", action="append", type=arguments.header, default=[], metavar="K=V", help=text)
 
 
 def _add_addr(verb: VerbParser) -> None:
+    """Add what all verbs that are clients take: where the bus is, its wire, and whom to trust there."""
     text = f"where the bus is, {_ADDRESS}; by default where `t2bus serve` is"
     verb.add_argument("--addr", metavar="ADDR", help=text)
     wire = "t2 for a bus of the Rust crate t2_bus; by default t2bus"
@@ -140,10 +161,12 @@ def _add_addr(verb: VerbParser) -> None:
 
 
 def _add_certificates(verb: VerbParser, whose: str) -> None:
+    """Add the three files of mutual TLS; which of them are needed depends on the address."""
     verb.add_argument("--ca", metavar="FILE", help="for tls: the certificate of the authority that both ends trust")
     verb.add_argument("--certificate", metavar="FILE", help=f"for tls: the {whose}'s own certificate")
     verb.add_argument("--key", metavar="FILE", help="for tls: its private key, unless that is in --certificate")
 
 
 def _add_peer(verb: VerbParser, text: str) -> None:
+    """Add ``--peer``: on either side of a unix socket, who beside this user may be at the other end."""
     verb.add_argument("--peer", action="append", type=arguments.peer, default=[], metavar="ID", help=text)

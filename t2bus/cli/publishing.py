@@ -1,4 +1,19 @@
-"""``t2bus sub`` and ``t2bus pub``: messages to and from a terminal or a pipe."""
+"""``t2bus sub`` and ``t2bus pub``: messages to and from a terminal or a pipe.
+
+::
+
+    $ t2bus sub 'hello/**'
+    t2bus: subscribed to hello/** at unix:/run/user/1000/t2bus.sock
+    hello/alice	{"text": "Hello Alice"}
+
+    $ t2bus pub hello/alice '{"text": "Hello Alice"}'
+    t2bus: accepted for 1 connection
+
+    $ tail -f readings.jsonl | t2bus pub readings
+
+The law of this module: standard output has messages only, one a line. What a subscription lost is told on standard
+error, and it goes on.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +37,13 @@ __all__ = ["pub", "sub"]
 
 
 async def sub(arguments: argparse.Namespace) -> int:
-    """Print what is published, until a signal or as many messages as were asked for."""
+    """Print what is published, until a signal or as many messages as were asked for; a signal is the usual end."""
     await run_until_signal(partial(_subscribe, arguments))
     return Exit.OK
 
 
 async def _subscribe(arguments: argparse.Namespace) -> int:
+    """Take each message when the last one has been written: a slow reader of the output makes the subscription lag."""
     address = address_of(arguments)
     output = Output()
     async with open_client_of(arguments) as client, client.subscribe_bytes(arguments.topic) as messages:
@@ -48,11 +64,15 @@ async def _subscribe(arguments: argparse.Namespace) -> int:
 
 
 async def pub(arguments: argparse.Namespace) -> int:
-    """Publish one value, or each line of standard input."""
+    """Publish one value, or each line of standard input.
+
+    It is done when the bus has accepted all. Stopped by a signal, the exit code is 128 and the signal's number.
+    """
     return await run_until_signal(partial(_publish, arguments))
 
 
 async def _publish(arguments: argparse.Namespace) -> int:
+    """Publish; a value is encoded before connecting, so that a wrong one is reported without a bus."""
     if arguments.value is None or arguments.value == "-":
         async with open_client_of(arguments) as client:
             await _publish_lines(client, arguments)
@@ -66,6 +86,7 @@ async def _publish(arguments: argparse.Namespace) -> int:
 
 
 async def _publish_lines(client: Client, arguments: argparse.Namespace) -> None:
+    """Publish each line as it comes, in order, at the pace of the subscribers."""
     if is_terminal():
         say("each line is published as one message; Ctrl-D ends")
     reader, published = LineReader(), 0

@@ -1,4 +1,16 @@
-"""``t2bus request`` and ``t2bus reply``: the two ends of a service."""
+"""``t2bus request`` and ``t2bus reply``: the two ends of a service.
+
+::
+
+    $ t2bus reply hello '{"text": "Hello"}'
+    t2bus: answering hello at unix:/run/user/1000/t2bus.sock
+    hello	{"name": "Alice"}
+
+    $ t2bus request hello '{"name": "Alice"}' --timeout 2
+    {"text": "Hello"}
+
+The law of this module: standard output has payloads and requests only, so that a script can read it.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +34,16 @@ __all__ = ["reply", "request"]
 
 
 async def request(arguments: argparse.Namespace) -> int:
-    """Send one request and print what is answered."""
+    """Send one request and print what is answered.
+
+    Exit codes beside the usual ones: 4 if nobody serves the topic, 5 if there was no answer in time, and 128 and the
+    signal's number if one stopped it.
+    """
     return await run_until_signal(partial(_request, arguments))
 
 
 async def _request(arguments: argparse.Namespace) -> int:
+    """Send the request; the timeout begins when the value has been read, and includes connecting and printing."""
     output = Output()
     payload = await _payload(arguments, absent="{}")
     with trio.move_on_after(arguments.timeout) as scope:
@@ -39,12 +56,13 @@ async def _request(arguments: argparse.Namespace) -> int:
 
 
 async def reply(arguments: argparse.Namespace) -> int:
-    """Answer requests and print them, until a signal or as many as were asked for."""
+    """Answer requests and print them, until a signal or as many as were asked for; a signal is the usual end."""
     await run_until_signal(partial(_reply, arguments))
     return Exit.OK
 
 
 async def _reply(arguments: argparse.Namespace) -> int:
+    """Answer one request after the other: each is answered before it is printed, for a requester waits."""
     address = address_of(arguments)
     output = Output()
     response = await _payload(arguments, absent="null")
@@ -60,7 +78,7 @@ async def _reply(arguments: argparse.Namespace) -> int:
 
 
 async def _payload(arguments: argparse.Namespace, *, absent: str) -> bytes:
-    """Return the payload of the VALUE, with ``-`` for standard input."""
+    """Return the payload of the VALUE: ``absent`` is the JSON where there is none, and ``-`` is standard input."""
     if arguments.value is None:
         return encode_value(absent, text=False)
     value = await read_all() if arguments.value == "-" else arguments.value

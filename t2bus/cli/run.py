@@ -1,4 +1,14 @@
-"""From a command line to an exit code: every error that is not a bug is one line on standard error."""
+"""From a command line to an exit code.
+
+::
+
+    >>> main(["sub", "a/b", "--addr", "nowhere"])  # and on standard error: t2bus: 'nowhere' is no address: ...
+    2
+
+A verb is an async function of the parsed arguments that returns its exit code. What it raises is turned into one here.
+
+The law of this module: every error that is not a bug is one line on standard error, without a traceback.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +26,26 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code. Needs the main thread, where signals arrive."""
+    """Run a command and return its exit code.
+
+    It starts Trio itself, so it is for a program without a Trio loop; and for the main thread, where signals arrive.
+
+    Args:
+      argv: the words after the name of the program; by default those of this process.
+
+    """
     try:
         arguments = make_parser().parse_args(argv)
     except SystemExit as end:  # argparse has said what there is to say
         return end.code if isinstance(end.code, int) else Exit.OK
     try:
         return int(_run(arguments))
-    except KeyboardInterrupt:  # before the verb minded its signals
+    except KeyboardInterrupt:  # it came before the verb listened for signals
         return SIGNALLED + signal.SIGINT
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    """Run the verb, and turn what it raises into a line and an exit code."""
     import trio
 
     from ..errors import BusError
@@ -37,7 +55,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     try:
         return trio.run(_verb(arguments.verb), arguments)
-    except BrokenPipeError:  # whoever read the output has had enough, as `| head` does
+    except BrokenPipeError:  # the reader of the output has had enough, as `| head` does
         return Exit.OK
     except (BusError, BadSetting, BadValue) as error:
         say(str(error))
@@ -48,7 +66,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _verb(name: str) -> Callable[[argparse.Namespace], Awaitable[int]]:
-    """Import a verb."""
+    """Return the function of a verb. Only here is its module imported, and with it Trio and all else it needs."""
     from . import access_check, certificates, publishing, requesting, serving
 
     verbs = {
@@ -64,6 +82,7 @@ def _verb(name: str) -> Callable[[argparse.Namespace], Awaitable[int]]:
 
 
 def _exit_code(error: Exception) -> int:
+    """Return the exit code of an error; a failure of TLS is a kind of ``ConnectFailed``."""
     from .. import errors
     from .notation import BadValue
     from .settings import BadSetting

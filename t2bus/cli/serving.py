@@ -1,4 +1,20 @@
-"""``t2bus serve``: a bus in a process of its own."""
+"""``t2bus serve``: a bus in a process of its own.
+
+::
+
+    $ t2bus serve unix:my_bus tcp:127.0.0.1:4242
+    t2bus: warning: every user of this machine can use the bus at tcp:127.0.0.1:4242; unix:PATH is for this user alone
+    t2bus: serving at unix:my_bus
+    t2bus: serving at tcp:127.0.0.1:4242
+    t2bus: to listen: python -m t2bus sub 'hello/**' --addr unix:my_bus
+    t2bus: to talk:   python -m t2bus pub hello/alice '{"text": "Hello Alice"}' --addr unix:my_bus
+
+The first SIGINT or SIGTERM shuts the bus down in an orderly way, a second one ends it at once. SIGHUP reads
+certificates and access rules again; where one of them cannot be used, what was in force stays so.
+
+The law of this module: an address that other machines can reach without TLS is refused, unless an option insists, and
+one that all users of this machine can reach is warned of.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +48,7 @@ __all__ = ["serve"]
 
 
 class _OneLine(logging.Formatter):
-    """Keeps what peers sent from writing lines of its own into the log."""
+    """Escapes what is not printable, so that text of a peer cannot write lines of its own into the log."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- logging's name
         return printable(super().formatMessage(record))
@@ -40,7 +56,7 @@ class _OneLine(logging.Formatter):
 
 @contextmanager
 def _log_to_stderr(verbosity: int) -> Generator[None, None, None]:
-    """Send the log to standard error: warnings, or with a verbosity of 1 also information, of 2 everything."""
+    """Send the log of t2bus to standard error: warnings, with a verbosity of 1 also information, with 2 everything."""
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger(__name__.partition(".")[0])
@@ -55,10 +71,13 @@ def _log_to_stderr(verbosity: int) -> Generator[None, None, None]:
 
 
 async def serve(arguments: argparse.Namespace) -> int:
-    """Serve until a signal, then shut down in an orderly way; a second signal ends at once. SIGHUP reloads.
+    """Serve until a signal, then shut down in an orderly way within ``Limits.drain``; a second signal ends at once.
+
+    Returns:
+      0 after the first signal, 128 and the number of the second if that ended it.
 
     Raises:
-      BadSetting: the options or the configuration file say what cannot be.
+      BadSetting: the options or the configuration file say what cannot be; nothing was opened.
       InvalidAddress, InvalidAccess, LimitExceeded, BindFailed: as ``t2bus.open_bus``.
 
     """
@@ -85,6 +104,7 @@ async def serve(arguments: argparse.Namespace) -> int:
 
 
 def _open(settings: Settings, addresses: tuple[str, ...]) -> AbstractAsyncContextManager[Bus]:
+    """Open the bus that the settings describe; certificates that cannot be used are wrong usage here."""
     files = settings.files
     context = None
     if require_files(list(addresses), files):
@@ -96,6 +116,7 @@ def _open(settings: Settings, addresses: tuple[str, ...]) -> AbstractAsyncContex
 
 
 def _reload(bus: Bus) -> None:
+    """Read certificates and access rules again, and say how that went."""
     try:
         bus.reload()
     except (TlsFailed, InvalidAccess) as error:
@@ -105,7 +126,9 @@ def _reload(bus: Bus) -> None:
 
 
 async def _require_protection(addresses: tuple[str, ...], *, insecure: bool) -> None:
-    """Refuse to let the world in where nobody is asked who they are; warn where this machine's users are not.
+    """Refuse a ``tcp:`` address that other machines can reach, and warn of one that this machine's users can.
+
+    With ``insecure`` nothing is refused. Names are looked up, since ``tcp:somewhere:4242`` tells nothing by itself.
 
     Raises:
       BadSetting: an address can be reached from other machines, without TLS.
@@ -124,15 +147,16 @@ async def _require_protection(addresses: tuple[str, ...], *, insecure: bool) -> 
 
 
 async def _is_local(address: TcpAddress) -> bool:
+    """Tell whether all addresses of a host are of loopback."""
     try:
         found = await trio.socket.getaddrinfo(address.host, address.port)
     except (OSError, UnicodeError):
-        return True  # binding it will say what is wrong
+        return True  # binding it fails too, and says what is wrong
     return all(is_loopback(str(place[0])) for *_, place in found)
 
 
 def _introduce(addresses: tuple[str, ...], settings: Settings) -> None:
-    """Say where the bus is and how to talk to it."""
+    """Say where the bus is, with port 0 resolved, and by which commands to listen and to talk there."""
     for address in addresses:
         say(f"serving at {address}")
     option = f" --addr {shlex.quote(addresses[0])}" if settings.addresses else ""

@@ -1,6 +1,6 @@
 """What ``t2bus serve`` is told: by options, and by a configuration file that the options overrule.
 
-The file is TOML. Its keys are the long names of the options; the files that it names count from its own folder::
+The file is TOML. Its keys are the long names of the options, in the plural where there may be several::
 
     addresses = ["unix:/run/t2bus/bus", "tls:0.0.0.0:4242"]
     access = "access.toml"
@@ -13,6 +13,12 @@ The file is TOML. Its keys are the long names of the options; the files that it 
 
     [limits]
     connections = 4096
+
+So ``t2bus serve --config bus.toml --limit connections=100`` has all of this, but 100 connections. Certificates and
+rules that the file names are relative to its folder, so that the folder can be moved; the paths of sockets are not.
+
+The law of this module: a word that is not known is an error, which names the word that was probably meant. A misspelt
+setting is never ignored.
 """
 
 from __future__ import annotations
@@ -34,31 +40,38 @@ if TYPE_CHECKING:
 
 __all__ = ["BadSetting", "Settings", "read_settings"]
 
+# Read from the class itself, so that a new limit can be set at once.
 _LIMITS: Final = {each.name: each.type for each in attrs.fields(attrs.resolve_types(Limits))}
 _FILES: Final = ("ca", "certificate", "key")
 _WORDS: Final = ("addresses", "access", "peers", "insecure_no_auth", "tls", "limits")
 
 
 class BadSetting(Exception):
-    """An option or the configuration file says what cannot be; the text names it."""
+    """An option or the configuration file says what cannot be; the text names it. Exit code 2."""
 
 
 @frozen
 class Settings:
-    """What a bus is to be."""
+    """What a bus is to be: the arguments of ``t2bus.open_bus``, and what only ``serve`` asks for."""
 
     addresses: tuple[str, ...] = ()
     """Empty for the default one."""
     files: dict[str, str] = field(factory=dict)
-    """``ca``, ``certificate`` and ``key``, as far as they are named."""
+    """Paths under ``ca``, ``certificate`` and ``key``, as far as they are named."""
     access: str | None = None
+    """The path of the access rules; without them everybody who is let in may do everything."""
     peers: tuple[str, ...] = ()
+    """Who may connect to unix sockets beside this user, as ``uid:N`` or ``gid:N``."""
     limits: Limits = field(factory=Limits)
     insecure_no_auth: bool = False
+    """Whether a ``tcp:`` address may be reached from other machines."""
 
 
 def read_settings(arguments: argparse.Namespace) -> Settings:
     """Return what the options say, and the configuration file where they say nothing.
+
+    An option takes the place of all that the file has for it: addresses are not added to addresses. Limits and the
+    three files of TLS are each a setting of its own. The configuration file is read; files that it names are not.
 
     Raises:
       BadSetting: what they say cannot be.
@@ -81,6 +94,7 @@ def read_settings(arguments: argparse.Namespace) -> Settings:
 
 
 def _read_file(path: Path) -> Settings:
+    """Read the configuration file; every error begins with its path."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -94,6 +108,7 @@ def _read_file(path: Path) -> Settings:
 
 
 def _settings(document: dict[str, Any], folder: Path) -> Settings:
+    """Check a document of TOML and return what it says; files that it names count from the folder."""
     _require_known(document, _WORDS, "key")
     tls = _of_type(document, "tls", dict, {})
     _require_known(tls, _FILES, "key of [tls]")
@@ -110,6 +125,7 @@ def _settings(document: dict[str, Any], folder: Path) -> Settings:
 
 
 def _of_type(table: dict[str, Any], name: str, kind: type, default: Any) -> Any:
+    """Return a value of a table if it is of this type, or the default if there is none."""
     value = table.get(name, default)
     if name in table and not isinstance(value, kind):
         raise BadSetting(f"{name}: this is no {_KINDS[kind]}")
@@ -135,6 +151,7 @@ def _peers(peers: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _require_known(names: Iterable[str], known: Iterable[str], what: str) -> None:
+    """Raise ``BadSetting`` for a name that is not known, with the nearest that is, or else with all of them."""
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
@@ -146,6 +163,7 @@ def _require_known(names: Iterable[str], known: Iterable[str], what: str) -> Non
 
 
 def _option(text: str) -> tuple[str, object]:
+    """Read ``NAME=VALUE``, with an int for VALUE where that is possible, and else a float."""
     name, separator, value = text.partition("=")
     if not separator:
         raise BadSetting(f"--limit {text!r}: write NAME=VALUE")
@@ -158,6 +176,7 @@ def _option(text: str) -> tuple[str, object]:
 
 
 def _with_limits(limits: Limits, changes: Iterable[tuple[str, object]]) -> Limits:
+    """Return the limits with these changes, each checked by itself so that the error names it."""
     for name, value in changes:
         _require_known([name], _LIMITS, "limit")
         kinds = (int,) if _LIMITS[name] is int else (int, float)

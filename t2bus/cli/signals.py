@@ -1,4 +1,13 @@
-"""SIGINT and SIGTERM, which ask a command to end, and SIGHUP, which asks it to read its files again."""
+"""SIGINT and SIGTERM, which ask a command to end, and SIGHUP, which asks it to read its files again.
+
+::
+
+    return await run_until_signal(partial(_publish, arguments))  # a signal cancels it: exit code 128 + n
+    return await run_until_signal(run, asked=asked, on_hangup=reload)  # the first one sets `asked`
+
+The law of this module: a signal stops a command by Trio's cancellation alone, so that connections are closed and
+sockets removed as at any other end.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +33,15 @@ async def run_until_signal(
 ) -> int:
     """Run a command and return its exit code.
 
-    A signal cancels it, and its number gives the exit code; with ``asked``, the first signal sets this event instead
-    and only the second cancels. With ``on_hangup``, SIGHUP calls it.
+    Args:
+      verb: the command. A signal cancels it, and the exit code is then 128 and the number of the signal.
+      asked: set by the first signal, if it is given; the command then ends by itself, and only a second one cancels.
+      on_hangup: called by SIGHUP; without it SIGHUP ends the process as the system has it.
+
+    Raises:
+      RuntimeError: this is not the main thread, which alone may set signal handlers. What the command raises leaves as
+        it is.
+
     """
     code = 0
 

@@ -1,6 +1,9 @@
 """Standard input, as lines or as a whole.
 
-It is read by a thread and past Python's buffers, for the reasons that :class:`.console.Output` gives.
+It is read by a thread and past Python's buffers, for the reasons that :class:`.console.Output` gives: whoever types may
+take their time, and a signal has to end the command meanwhile.
+
+The law of this module: what is gathered is bounded by :data:`LONGEST`, whatever comes in.
 """
 
 from __future__ import annotations
@@ -24,15 +27,16 @@ LONGEST: Final = 16 * 1024 * 1024
 """Bytes of a value. A frame is smaller, but JSON takes more room than what it becomes."""
 
 _PIECE: Final = 65_536
+"""Bytes that are read at once: what a pipe holds on Linux."""
 
 
 def is_terminal() -> bool:
-    """Whether somebody has to be told that their keyboard is being read."""
+    """Whether standard input is a keyboard, whose user has to be told that it is being read."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
 class LineReader:
-    """The lines of standard input."""
+    """The lines of standard input, for one task; they are numbered for the texts of errors."""
 
     def __init__(self) -> None:
         self._lines: deque[bytes] = deque()
@@ -41,6 +45,9 @@ class LineReader:
 
     async def read(self) -> str | None:
         """Return the next line without its end, or None where there are no more.
+
+        A line is returned when its end has come, not when a buffer is full; the last one may lack it. Cancelled, it may
+        have taken input that is then lost.
 
         Raises:
           BadValue: the line is too long, or is not UTF-8.
@@ -59,7 +66,7 @@ class LineReader:
 
 
 async def read_all() -> str:
-    """Return all of it.
+    """Return all of standard input; it waits until that ends.
 
     Raises:
       BadValue: it is too long, or is not UTF-8.
@@ -74,6 +81,7 @@ async def read_all() -> str:
 
 
 async def _read() -> bytes:
+    """Wait for some bytes, and return those that are there; none at the end."""
     if sys.stdin is None:
         raise BadValue("standard input is closed: name a VALUE")
     return await trio.to_thread.run_sync(_read_some, sys.stdin, abandon_on_cancel=True)

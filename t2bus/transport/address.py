@@ -10,8 +10,8 @@
 The host of a ``tcp:`` or ``tls:`` address is a name, an IPv4 address, or an IPv6 address in brackets. Port 0, for a
 listener, is any free port. The path of a ``unix:`` address may be relative to the working directory.
 
-The law of this module: what is read is written again as it was. Nothing here looks a name up or opens anything, but
-:func:`default_address`, which may make a folder.
+The law of this module: an address that was written is read as the same address. Nothing here looks a name up or opens
+anything; :func:`default_address` may make a folder.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class UnixAddress:
 
 @frozen
 class TcpAddress:
-    """A TCP port of a host: nothing is encrypted, and nobody has an identity."""
+    """A TCP port of a host: nothing is encrypted, and all clients are ``anonymous``."""
 
     host: str
     port: int
