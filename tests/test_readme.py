@@ -34,7 +34,8 @@ README = ROOT / "README.md"
 GUIDE = ROOT / "docs" / "guide.md"
 PROMISES = ROOT / "docs" / "promises.md"
 COMMAND_LINE = ROOT / "docs" / "command-line.md"
-PAGES = [README, ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
+BESIDE = ["CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
+PAGES = [README, *(ROOT / name for name in BESIDE), *sorted((ROOT / "docs").glob("*.md"))]
 
 LONGEST_PROGRAM = 25
 
