@@ -90,7 +90,7 @@ class TestAllSmallTopics:
             assert denied == [topic for topic in TOPICS if meets(topic, rule)]
 
     def test_a_deny_rule_alone_allows_nothing(self) -> None:
-        """What is not denied is not allowed for that."""
+        """A deny rule without an allow rule allows nothing, whatever it leaves out."""
         for rule in TOPICS:
             granted = permissions(deny={Verb.SUBSCRIBE: (rule,)})
             assert not any(is_allowed(granted, Verb.SUBSCRIBE, topic) for topic in TOPICS)
@@ -208,7 +208,7 @@ class TestCheck:
 
     @pytest.mark.parametrize("topic", ["a//b", "", "a/" * 16 + "a", "a" * 257])
     def test_invalid_topics_are_not_judged(self, topic: str) -> None:
-        """What is no topic, or one beyond the default bounds, is told so and not remembered."""
+        """A text that is no topic, or is beyond the default bounds, raises ``InvalidTopic`` and is not remembered."""
         rules = WatchedRules({Verb.PUBLISH: ("**",)})
         granted = Access(rules, {}).permissions(OVEN)
         for number in range(REMEMBERED):
@@ -233,7 +233,7 @@ class TestCheck:
             Access(rules, {}).permissions(OVEN, length=3).check(Verb.SUBSCRIBE, "a/aa")
 
     def test_rules_are_topics(self) -> None:
-        """Rules that are no topics cannot be made."""
+        """A rule that is not a topic raises ``InvalidTopic``."""
         with pytest.raises(InvalidTopic):
             Rules({Verb.SERVE: ("A",)})
         with pytest.raises(InvalidTopic):

@@ -63,7 +63,7 @@ class TestMeaning:
         assert not any(granted.explain(verb, topic).allowed for verb in Verb for topic in ("a", "**"))
 
     def test_deny_may_be_a_table_of_its_own(self) -> None:
-        """What TOML takes for the same is the same."""
+        """The deny rules may be dotted keys or a table of their own, which are the same in TOML."""
         rules = Access(Rules(), {"x": Rules(deny={Verb.SERVE: ("a",)})})
         for text in ('identity.x.deny.serve = ["a"]', '[identity.x.deny]\nserve = ["a"]'):
             assert parse(text) == rules

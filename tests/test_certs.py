@@ -93,7 +93,7 @@ class TestHandshake:
         assert shake_hands(place, issue_client(place, "alice"), bus_of(place), host).version() == "TLSv1.3"
 
     def test_refuses_another_host(self, place: Path) -> None:
-        """A host that the bus was not given is not the bus."""
+        """A client refuses a bus at a host that is not in the bus's certificate."""
         with pytest.raises(ssl.SSLCertVerificationError, match=r"not valid for 'other\.example'"):
             shake_hands(place, issue_client(place, "alice"), bus_of(place), "other.example")
 
@@ -312,6 +312,6 @@ class TestNames:
 
     @pytest.mark.parametrize("name", ["ca", "CA", "-ca", "", "--", "..", ".hidden", "a\n", "*"])
     def test_refuses_a_name_of_files(self, name: str) -> None:
-        """The files of the CA, hidden ones and those without a name are nobody's."""
+        """A name is refused if its files would be the CA's own, hidden, or without a name."""
         with pytest.raises(InvalidCertificateRequest):
             stem(name)

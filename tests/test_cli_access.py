@@ -57,7 +57,7 @@ class TestCheck:
         )
 
     def test_not_utf8(self, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """A file that is no text is told so."""
+        """A file that is not UTF-8 is refused with a text that says so."""
         file.write_bytes(b"# caf\xe9")
         assert main(["access", "check", "access.toml"]) == 1
         out, err = capsys.readouterr()
@@ -81,7 +81,7 @@ class TestCheck:
         assert capsys.readouterr().err.startswith(r't2bus: access.toml: unknown key "\x1b[31m"')
 
     def test_the_name_of_the_file(self, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """So is the name of the file."""
+        """The name of the file is shown escaped too."""
         file.rename("a\nb")
         assert main(["access", "check", "a\nb"]) == 0
         assert capsys.readouterr().out == "a\\nb: 2 identities, 5 rules\n"

@@ -90,7 +90,7 @@ class TestValidate:
 
     @pytest.mark.parametrize("value", [b"a", None, 1, ["a"], b"a" * 1000])
     def test_not_text(self, value: object) -> None:
-        """What is not text is a mistake of another kind."""
+        """A value that is not text raises ``TypeError``."""
         with pytest.raises(TypeError, match=rf"a topic is a str, not {type(value).__name__}"):
             validate(value)  # type: ignore[arg-type]
 
@@ -317,7 +317,7 @@ class TestBudget:
         assert tree.match("a/5/**") == set(range(5, 100_000, 1000))
 
     def test_budget_counts_stored_fragments(self) -> None:
-        """The budget is exact: as many looks as fragments are stored below what the topic reaches."""
+        """The budget is exact: one step for each stored fragment below what the topic reaches."""
         pairs = [("a/b", 1), ("a/c", 2), ("d", 3)]
         exact, short = TopicTree[int](steps=4), TopicTree[int](steps=3)
         for pair in pairs:
