@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio.testing
+from hypothesis import HealthCheck, settings
 
 from bus_helpers import TRANSPORTS, Bystanders, Site, open_bystanders, open_site
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # So it is for what a shell starts in the background, and the programs that the tests interrupt would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same examples in every run, however busy the machine is: one that is slow there is no fault of the code.
+settings.register_profile("t2bus", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("t2bus")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -155,7 +155,7 @@ def truly_allowed(rules: dict[str, tuple[Table, Table]], identity: Identity, ver
 class TestRandomRules:
     """Rules of everyone, identities and groups, under all verbs."""
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(rule_sets, identities, st.lists(few_topics, min_size=1, max_size=8))
     def test_agrees_with_the_model(
         self, rules: dict[str, tuple[Table, Table]], identity: Identity, asked: list[str]

@@ -244,5 +244,5 @@ class TreeMachine(RuleBasedStateMachine):
         return tree
 
 
-TreeMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TreeMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestTreeMachine = TreeMachine.TestCase
