@@ -20,20 +20,18 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 from attrs import define, field
 
 from ..wire.messages import MOST_IN_RUN, RUN_SIZE, Deliver, DeliverRun, Dialect, Publication, Run
+from ..wire.values import PAYLOAD_OVERHEAD
 
 if TYPE_CHECKING:
     from .peer import Peer
     from .statistics import Counters
 
 __all__ = ["HeldPublication", "SendWindow"]
-
-_AROUND: Final = 5
-"""Bytes around each of its payloads, at most."""
 
 
 @define(eq=False, repr=False)
@@ -226,8 +224,8 @@ class SendWindow:
             if isinstance(entry, _Missed):
                 break
             ticket, more = entry.ticket, entry.ticket.size
-            room = min(RUN_SIZE, self.frame) - size - _AROUND * len(batch)
-            if batch and (more + _AROUND > room or not entry.publication.goes_on(batch[0].publication)):
+            room = min(RUN_SIZE, self.frame) - size - PAYLOAD_OVERHEAD * len(batch)
+            if batch and (more + PAYLOAD_OVERHEAD > room or not entry.publication.goes_on(batch[0].publication)):
                 break
             # What is held by nobody else counts already.
             ticket.let_go()

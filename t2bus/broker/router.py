@@ -23,7 +23,7 @@ from .. import errors
 from ..wire import messages as m
 from ..wire.compression import ZLIB
 from ..wire.native import VERSION
-from ..wire.values import ErrorCode
+from ..wire.values import FRAME_OVERHEAD, ErrorCode
 from .access import Verb
 from .outbox import Budget, Outbox
 from .peer import Peer
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["AGENT", "Router"]
 
 AGENT = "t2bus"
-
-_AROUND = 64
-"""What a frame may grow by on its way through the bus, ids of subscriptions aside: a CALL has two more numbers."""
 
 _ID_SIZE = 9
 """The bytes of one subscription id in a delivery, at most."""
@@ -118,7 +115,7 @@ class Router:
                 compressions=(ZLIB,),
                 connection=peer.id,
                 frame=limits.frame,
-                delivery=limits.frame + _AROUND + _ID_SIZE * limits.subscriptions,
+                delivery=limits.frame + FRAME_OVERHEAD + _ID_SIZE * limits.subscriptions,
                 topic_length=limits.topic_length,
                 topic_depth=limits.topic_depth,
                 requests=limits.requests,

@@ -12,7 +12,7 @@ from attrs import define, field
 
 from ..errors import Disconnected, MalformedMessage, RemoteError
 from ..wire.compression import inflate
-from ..wire.values import NO_HEADERS, ErrorCode
+from ..wire.values import FRAME_OVERHEAD, NO_HEADERS, ErrorCode
 from .connection import Connection, PendingAnswer
 
 if TYPE_CHECKING:
@@ -30,13 +30,10 @@ Result = TypeVar("Result")
 _TEXT_LENGTH = 4096
 """Characters of a failure that are sent to the requester."""
 
-_AROUND_TEXT = 64
-"""Bytes of a frame around a text, at most."""
-
 
 def _text(reason: str, frame: int) -> str:
     """Return what of a text travels: its beginning, and of that what is Unicode; a file name may hold other things."""
-    return reason[:_TEXT_LENGTH].encode(errors="replace")[: frame - _AROUND_TEXT].decode(errors="ignore")
+    return reason[:_TEXT_LENGTH].encode(errors="replace")[: frame - FRAME_OVERHEAD].decode(errors="ignore")
 
 
 @define(eq=False, slots=False)

@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BusTranslator"]
 
-_AROUND: Final = 64
-"""Bytes of the crate's frames around topic and payload beyond what ``values.size_in_frame`` counts, at most."""
-
 _ID_GROWTH: Final = 4
 """Bytes that the id of a frame grows by at most, when that bus gives it one of its own."""
 
@@ -324,8 +321,10 @@ class BusTranslator:
     def _welcome(self) -> m.Welcome:
         """Say for the bus what it never says; its clients keep within what this one is used to."""
         limits = self.limits
+        # Beside topic and payload the crate's frames take up to twice what is counted for a native one.
+        frame = r.FRAME - v.FRAME_OVERHEAD
         return m.Welcome(
-            *(VERSION, m.Dialect.T2.value, (), 1, r.FRAME - _AROUND, r.FRAME, limits.topic_length, limits.topic_depth),
+            *(VERSION, m.Dialect.T2.value, (), 1, frame, r.FRAME, limits.topic_length, limits.topic_depth),
             *(limits.requests, limits.subscriptions, limits.services),
             *(limits.subscription_messages, limits.subscription_bytes),
         )

@@ -1,4 +1,8 @@
-"""What messages are made of: payloads, headers, and the codes of refusals.
+"""What messages are made of: payloads, headers and the codes of refusals. And how many bytes a message counts for.
+
+In windows and outboxes a message counts for its topic, payload and headers, as they travel (:func:`size_of`). Both ends
+count so, and therefore agree. Its frame takes more, by the overheads in here at most (:func:`size_in_frame`). For
+example the topic ``hello`` and a payload of 10 bytes count for 15 bytes, and fit in a frame of 79.
 
 The law of this module: values only.
 """
@@ -8,19 +12,38 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Final
 
 from attrs import frozen
 
 from .. import errors
 
-__all__ = ["NO_HEADERS", "Deflated", "EncodedBody", "ErrorCode", "Headers", "Payload", "size_in_frame", "size_of"]
+__all__ = [
+    "FRAME_OVERHEAD",
+    "HEADER_OVERHEAD",
+    "NO_HEADERS",
+    "PAYLOAD_OVERHEAD",
+    "Deflated",
+    "EncodedBody",
+    "ErrorCode",
+    "Headers",
+    "Payload",
+    "size_in_frame",
+    "size_of",
+]
 
 Headers = Mapping[str, str]
+"""Text to text, carried untouched."""
+
 NO_HEADERS: Headers = MappingProxyType({})
+"""What all messages without headers share; it cannot be changed."""
 
 
 class ErrorCode(enum.IntEnum):
-    """Why an operation was refused, as a number on the wire and as the exception that the caller meets."""
+    """Why an operation was refused: a number on the wire, and in the program the exception of the same name.
+
+    For example 7, ``TOPIC_CLAIMED``, is raised as :class:`~t2bus.errors.TopicClaimed`.
+    """
 
     INVALID_TOPIC = 1
     MALFORMED_MESSAGE = 2
@@ -64,33 +87,41 @@ _CODES: dict[type[errors.BusError], ErrorCode] = {error: code for code, error in
 
 @frozen
 class Deflated:
-    """A payload that its sender compressed with zlib; the bus passes it on as it is."""
+    """A payload that its sender compressed with zlib. The bus passes it on as it is, and the receiver inflates it."""
 
     data: bytes
 
+    def __len__(self) -> int:
+        return len(self.data)
+
 
 Payload = bytes | Deflated
+"""A payload as it travels. Its ``len`` is the number of bytes that travel."""
 
 EncodedBody = tuple[Payload, Headers, int]
-"""A payload and headers as they travel, and what they count for."""
+"""A payload and headers as they travel, and the bytes of a frame that they and their topic took before compression."""
 
-_AROUND = 64
-"""Bytes of a frame around topic, payload and headers, at most."""
+FRAME_OVERHEAD: Final = 64
+"""Bytes of a frame beside topic, payload and headers, at most; also beside the one text of a message that has one."""
 
-_AROUND_HEADER = 10
-"""Bytes around the key and the value of one header, at most."""
+HEADER_OVERHEAD: Final = 10
+"""Bytes of a frame beside the key and the value of one header, at most."""
+
+PAYLOAD_OVERHEAD: Final = 5
+"""Bytes of a frame beside each payload of a run, at most."""
 
 
 def size_of(topic: str, payload: Payload, headers: Headers) -> int:
-    """Return the bytes that a message counts for in every window and outbox: its topic, which is ASCII, its payload as
-    it travels, and its headers.
-    """
-    size = len(topic) + len(payload.data if type(payload) is Deflated else payload)  # type: ignore[arg-type]
-    if headers:
-        size += sum(len(key.encode()) + len(value.encode()) for key, value in headers.items())
-    return size
+    """Return the bytes that a message counts for in windows and outboxes. The topic is ASCII."""
+    size = len(topic) + len(payload)
+    return size + _size_of_headers(headers) if headers else size
 
 
 def size_in_frame(topic: str, payload: Payload, headers: Headers) -> int:
-    """Return the bytes that a message's frame takes at most, the subscription ids of a delivery aside."""
-    return _AROUND + size_of(topic, payload, headers) + _AROUND_HEADER * len(headers)
+    """Return the bytes that the frame of a message takes at most, without the subscription ids of a delivery."""
+    size = len(topic) + len(payload) + FRAME_OVERHEAD
+    return size + _size_of_headers(headers) + HEADER_OVERHEAD * len(headers) if headers else size
+
+
+def _size_of_headers(headers: Headers) -> int:
+    return sum(len(key.encode()) + len(value.encode()) for key, value in headers.items())
