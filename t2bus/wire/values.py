@@ -68,21 +68,10 @@ class ErrorCode(enum.IntEnum):
         return _ERRORS[self](text)
 
 
-_ERRORS: dict[ErrorCode, type[errors.BusError]] = {
-    ErrorCode.INVALID_TOPIC: errors.InvalidTopic,
-    ErrorCode.MALFORMED_MESSAGE: errors.MalformedMessage,
-    ErrorCode.MESSAGE_TOO_LARGE: errors.MessageTooLarge,
-    ErrorCode.TOPIC_TOO_BROAD: errors.TopicTooBroad,
-    ErrorCode.LIMIT_EXCEEDED: errors.LimitExceeded,
-    ErrorCode.PERMISSION_DENIED: errors.PermissionDenied,
-    ErrorCode.TOPIC_CLAIMED: errors.TopicClaimed,
-    ErrorCode.SERVICE_NOT_FOUND: errors.ServiceNotFound,
-    ErrorCode.SERVICE_BUSY: errors.ServiceBusy,
-    ErrorCode.SERVICE_GONE: errors.ServiceGone,
-    ErrorCode.REMOTE_ERROR: errors.RemoteError,
-    ErrorCode.REQUEST_TIMEOUT: errors.RequestTimeout,
+_ERRORS: Final[dict[ErrorCode, type[errors.BusError]]] = {
+    code: getattr(errors, code.name.title().replace("_", "")) for code in ErrorCode
 }
-_CODES: dict[type[errors.BusError], ErrorCode] = {error: code for code, error in _ERRORS.items()}
+_CODES: Final = {error: code for code, error in _ERRORS.items()}
 
 
 @frozen
