@@ -1,14 +1,24 @@
 """CBOR as both wires read and write it.
 
-The reader is hardened: no tags, nothing of indefinite length, no duplicate keys, a small depth. What it returns is
-still of any type: a wire checks that, element by element.
+The reader is hardened: no tags, nothing of indefinite length, no duplicate keys, a small depth. What it returns may
+still be of any type; whoever reads checks that.
+
+To make a reader takes longer than to read a small item. So a reader is kept and given one source after the other, and
+each thread has its own (:class:`KeptReader`), since a reader is in the middle of an item while its source is read::
+
+    kept = KeptReader(depth=2)
+    reader = kept.reader
+    reader.fp = source = io.BytesIO(data)
+    item = reader.decode()  # source.tell() says where the item ended
 
 The law of this module: bytes in, values out; values in, bytes out.
 """
 
 from __future__ import annotations
 
+import io
 import struct
+import threading
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -20,14 +30,14 @@ from ..errors import ProtocolViolation
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-__all__ = ["WIDE", "encode_head", "encode_text", "make_reader", "violation"]
+__all__ = ["WIDE", "KeptReader", "encode_head", "encode_text", "make_reader", "violation"]
 
 _SHOWN: Final = 4
 """Bytes of a bad frame that its error shows: its kind. What follows may be a payload, which no log may hold."""
 
 
 class _RefuseTags(dict[int, Callable[..., object]]):
-    """A table of semantic decoders that has a refusing one for every tag."""
+    """A table of semantic decoders that has one for every tag, which refuses it."""
 
     def __missing__(self, tag: int) -> Callable[..., object]:
         def refuse(*_: object) -> NoReturn:
@@ -37,7 +47,10 @@ class _RefuseTags(dict[int, Callable[..., object]]):
 
 
 def make_reader(buffer: BinaryIO, depth: int) -> cbor2.CBORDecoder:
-    """Return a reader of one item after the other, of at most so many containers inside each other."""
+    """Return a reader of one item after the other, with at most so many containers inside each other.
+
+    Its ``decode`` raises :class:`cbor2.CBORError`, whatever the bytes are. After that it may go on with another source.
+    """
     return cbor2.CBORDecoder(
         buffer,
         semantic_decoders=_RefuseTags(),
@@ -48,16 +61,24 @@ def make_reader(buffer: BinaryIO, depth: int) -> cbor2.CBORDecoder:
     )
 
 
+class KeptReader(threading.local):
+    """A reader for each thread that asks for it."""
+
+    def __init__(self, depth: int) -> None:
+        self.reader = make_reader(io.BytesIO(), depth)
+        """Set its ``fp`` before each use."""
+
+
 def violation(text: str, frame: bytes) -> ProtocolViolation:
     """Return the error that names a frame by its size and how it begins, which shows its kind."""
     return ProtocolViolation(f"{text} [{len(frame)} bytes: {frame[:_SHOWN].hex(' ')}]")
 
 
 WIDE: Final = 0x1B
-"""How a number of eight bytes begins."""
+"""The first byte of a number in eight bytes."""
 
 _INLINE = 24
-"""Numbers below this stand in the first byte of a CBOR item; 24 to 27 there say that 1, 2, 4 or 8 bytes follow."""
+"""A smaller number stands in the first byte of a CBOR item. 24 to 27 there say that 1, 2, 4 or 8 bytes follow."""
 _MOST_IN_ONE, _MOST_IN_TWO, _MOST_IN_FOUR = 0xFF, 0xFFFF, 0xFFFF_FFFF
 _ONE, _TWO, _FOUR, _EIGHT = (struct.Struct(form).pack for form in (">BB", ">BH", ">BI", ">BQ"))
 
@@ -75,4 +96,4 @@ def encode_head(major: int, number: int) -> bytes:
 
 
 encode_text: Callable[[str], bytes] = lru_cache(maxsize=4096)(cbor2.dumps)
-"""Return a text as CBOR; topics come again and again."""
+"""Return a text as CBOR; the same topics come again and again."""
