@@ -39,7 +39,7 @@ def read(kept: KeptReader, data: bytes) -> object:
 
 @given(st.lists(items, max_size=4))
 def test_items_are_read_one_after_the_other(items: list[object]) -> None:
-    """A reader returns the items of its source in order, and its source stands right behind the last one that was read."""
+    """A reader returns the items of its source in order, and then the source stands right behind the last one."""
     parts = list(map(cbor2.dumps, items))
     source = io.BytesIO(b"".join(parts))
     reader = make_reader(source, 10)

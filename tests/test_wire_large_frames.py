@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from pure_helpers import steady
 from t2bus.errors import ProtocolViolation
-from t2bus.wire import direct
 from t2bus.wire import messages as m
 from t2bus.wire import values as v
 from t2bus.wire.framing import HEADER_SIZE, Frame, FrameDecoder, LargeFrame, frame
-from t2bus.wire.native import decode_client_messages, decode_server_messages, encode
+from t2bus.wire.native import FROM_BUS, FROM_CLIENT, decode_client_messages, decode_server_messages, encode
+from wire_corpus import decode_fast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -217,9 +217,9 @@ def test_what_a_bus_says_comes_out_of_any_pieces(messages: list[m.ServerMessage]
 @steady(100)
 def test_payloads_are_cut_out_of_the_pieces(said: m.ClientMessage, heard: m.ServerMessage) -> None:
     """A large message as this library writes it is read from its head, and its payload is the rest."""
-    for message, readers in ((said, direct.FROM_CLIENT), (heard, direct.FROM_BUS)):
+    for message, decoder in ((said, FROM_CLIENT), (heard, FROM_BUS)):
         (body,) = fed(encode(message), (PIECE,))
-        (read,), _ = direct.read([body], readers)
+        read = decode_fast(decoder, body)
         assert read == message
         payload = read.publication.payload if isinstance(read, m.Publish | m.Deliver) else getattr(read, "payload", b"")
         assert type(payload) is bytes
@@ -257,7 +257,7 @@ def test_other_large_messages_of_a_client_are_read_as_a_whole(what: str) -> None
     """What the head does not tell is read from all bytes of the frame, between others that it does tell."""
     message, plain = SAID[what], m.Respond(7, PAYLOAD)
     bodies = [large(encode(each)[HEADER_SIZE:], (5000, READ)) for each in (plain, message, plain)]
-    assert direct.read(bodies, direct.FROM_CLIENT)[1] == [1]
+    assert [decode_fast(FROM_CLIENT, body) for body in bodies] == [plain, None, plain]
     assert decode_client_messages(bodies) == [plain, message, plain]
 
 
@@ -266,7 +266,7 @@ def test_other_large_messages_of_a_bus_are_read_as_a_whole(what: str) -> None:
     """What the head does not tell is read from all bytes of the frame, between others that it does tell."""
     message, plain = HEARD[what], m.Response(7, PAYLOAD)
     bodies = [large(encode(each)[HEADER_SIZE:], (5000, READ)) for each in (plain, message, plain)]
-    assert direct.read(bodies, direct.FROM_BUS)[1] == [1]
+    assert [decode_fast(FROM_BUS, body) for body in bodies] == [plain, None, plain]
     assert decode_server_messages(bodies) == [plain, message, plain]
 
 

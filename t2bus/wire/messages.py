@@ -1,14 +1,17 @@
-"""What two ends of a connection can say to each other: two closed unions of frozen classes.
+"""What the two ends of a connection say to each other: two closed unions of frozen classes.
 
-:data:`ClientMessage` is what a client says and :data:`ServerMessage` what a bus says; :class:`Ping`, :class:`Pong`,
-:class:`Goodbye` and :class:`Error` belong to both. The classes know nothing of bytes: a codec turns them into
-frames and back, and the in-process transport hands them over as they are. ``docs/wire.md`` specifies each.
+:data:`ClientMessage` is what a client says, :data:`ServerMessage` what a bus says. A codec turns messages into frames
+and back; the in-process transport hands them over as they are. ``docs/wire.md`` specifies each.
 
-Two numbers run through them. An *operation id* is chosen by the client, counts up from 1 and is never reused on its
-connection; a subscription, a service and a request are named by the id of the operation that opened them. A *call id*
-is chosen by the bus and names one request on its way to one responder.
+Two kinds of numbers name things. The client chooses an *operation id*: it counts them up from 1 and never reuses one on
+its connection. A subscription, a service and a request are named by the id of the operation that opened them. For
+example ``Subscribe(7, "hello/*", …)`` opens subscription 7: ``Accepted(7, (0,))`` answers it, ``Deliver((7,), …)``
+serves it, and ``Unsubscribe(9, 7)`` closes it under an operation id of its own. The bus chooses a *call id*: it names
+one request on its way to one responder.
 
-The law of this module: values only. No bytes of the wire, no time, no I/O; a payload is opaque.
+Whoever reads a message has to expect that what it names has ended: the two ends speak at the same time.
+
+The law of this module: values only. No bytes of the wire, no time, no I/O. A payload is opaque.
 """
 
 from __future__ import annotations
@@ -61,8 +64,8 @@ __all__ = [
 if TYPE_CHECKING:
     from attrs import frozen as carrier
 else:
-    # What carries a payload is made most. To refuse changes while the program runs makes that three times as slow, so
-    # it is type checkers that see to it.
+    # Messages with payloads are made most often. To refuse changes at run time would make that three times as slow, so
+    # only type checkers refuse them.
     carrier = partial(define, unsafe_hash=True)
 
 
@@ -73,45 +76,45 @@ class Dialect(enum.Enum):
     T2 = "t2_bus"
 
 
-# --- both ways
+# --- both ends say
 
 
 @frozen
 class Ping:
-    """Ask for a sign of life; answered by a :class:`Pong` with the same token."""
+    """Ask for a sign of life. The other end answers at once with a :class:`Pong` that has the same token."""
 
     token: int
 
 
 @frozen
 class Pong:
-    """The sign of life."""
+    """Give the sign of life."""
 
     token: int
 
 
 @frozen
 class Goodbye:
-    """The sender ends the connection on purpose once what it sent before has been written."""
+    """Leave on purpose: the last message of this end, after all that it had to say. ``text`` says why."""
 
     text: str
 
 
 @frozen
 class Error:
-    """The sender closes the connection because the receiver broke a rule or reached a bound; ``text`` says which."""
+    """Close the connection because the other end broke a rule or reached a bound; ``text`` says which."""
 
     text: str
 
 
-# --- a client speaks
+# --- a client says
 
 
 @frozen
 class Hello:
-    """Open the conversation: the version of the wire, who speaks, and the compressions that this end can read.
+    """Open the conversation: the version of the wire, the program that speaks, and the compressions that it can read.
 
-    ``dialect`` never travels: a codec whose wire has no HELLO says so in the one that it makes up.
+    ``dialect`` never travels. A codec whose wire has no HELLO makes one up, and says there which wire that is.
     """
 
     version: int
@@ -122,7 +125,7 @@ class Hello:
 
 @frozen
 class Subscribe:
-    """Open a subscription with a credit window of that many messages and bytes."""
+    """Open a subscription whose credit window has so many messages and ``size`` bytes."""
 
     id: int
     topic: str
@@ -132,7 +135,7 @@ class Subscribe:
 
 @frozen
 class Unsubscribe:
-    """Close a subscription."""
+    """Close a subscription. What was on its way to it may still come."""
 
     id: int
     subscription: int
@@ -140,7 +143,7 @@ class Unsubscribe:
 
 @carrier
 class Publish:
-    """Publish; ``paced`` asks to be held rather than dropped where a window is spent."""
+    """Publish. Where a window is spent, a ``paced`` publication is held and any other is dropped."""
 
     id: int
     paced: bool
@@ -158,7 +161,7 @@ class PublishRun:
 
 @frozen
 class Claim:
-    """Serve a topic, with at most that many requests and bytes pending."""
+    """Serve a topic, with at most so many requests and ``size`` bytes pending."""
 
     id: int
     topic: str
@@ -168,7 +171,7 @@ class Claim:
 
 @frozen
 class Unclaim:
-    """Stop serving."""
+    """Stop serving. Requests that are pending at the service are refused with ``SERVICE_GONE``."""
 
     id: int
     service: int
@@ -176,7 +179,10 @@ class Unclaim:
 
 @carrier
 class Ask:
-    """Ask the service of a topic; ``timeout`` is the caller's deadline in milliseconds from now, if it has one."""
+    """Send a request to the service of a topic. ``timeout`` is the caller's deadline in milliseconds from now, if any.
+
+    One :class:`Response` or one :class:`Refused` answers it, unless it is cancelled.
+    """
 
     id: int
     timeout: int | None
@@ -187,14 +193,14 @@ class Ask:
 
 @frozen
 class Cancel:
-    """Give a request up; nothing answers it any more."""
+    """Give a request up. An answer that is on its way may still come."""
 
     request: int
 
 
 @carrier
 class Respond:
-    """Answer a call."""
+    """Answer a call. Each call is ended once, by this or by :class:`Fail`."""
 
     call: int
     payload: Payload
@@ -203,7 +209,7 @@ class Respond:
 
 @frozen
 class Fail:
-    """End a call without an answer: ``REMOTE_ERROR`` or ``MALFORMED_MESSAGE``, and what the handler says."""
+    """End a call without an answer: ``REMOTE_ERROR`` or ``MALFORMED_MESSAGE``, and what the handler says of it."""
 
     call: int
     code: ErrorCode
@@ -212,20 +218,20 @@ class Fail:
 
 @frozen
 class Credit:
-    """Give back what the program took: triples of subscription, messages and bytes."""
+    """Give back to windows what the program has taken: triples of subscription, messages and bytes."""
 
     grants: tuple[tuple[int, int, int], ...]
 
 
-# --- a bus speaks
+# --- a bus says
 
 
 @frozen
 class Welcome:
-    """Let the client in: the version, who speaks, the compressions in use, and what the client has to keep within.
+    """Let the client in: the version, the program that speaks, the compressions in use, and the bounds of the client.
 
-    ``frame`` is the largest frame the client may send, ``delivery`` the largest it has to take. The last two are the
-    largest window of a subscription: the client must know what its window is, to give credit back before it is spent.
+    ``frame`` is the largest frame that the client may send, ``delivery`` the largest that it has to take. The last two
+    are the largest window of a subscription: a client must know its window to give credit back before that is spent.
     """
 
     version: int
@@ -245,7 +251,10 @@ class Welcome:
 
 @frozen
 class Accepted:
-    """Acknowledge the operations ``first``, ``first + 1`` and so on, each with its number of receiving connections."""
+    """Acknowledge the operations ``first``, ``first + 1`` and so on: one for each count.
+
+    The count of a publication says for how many connections it was accepted; that of any other operation is 0.
+    """
 
     first: int
     counts: tuple[int, ...]
@@ -278,7 +287,7 @@ class DeliverRun:
 
 @frozen
 class Gap:
-    """Tell a subscription that ``dropped`` messages are missing at this place of its stream."""
+    """Tell a subscription that ``dropped`` messages are missing at this place among its deliveries."""
 
     subscription: int
     dropped: int
@@ -286,7 +295,7 @@ class Gap:
 
 @carrier
 class Call:
-    """Hand a request to its service."""
+    """Hand a request to its service; ``timeout`` is that of its :class:`Ask`."""
 
     id: int
     service: int
@@ -298,50 +307,25 @@ class Call:
 
 @frozen
 class Withdraw:
-    """Tell a responder that nobody waits for this call any more. It still has to be ended by Respond or Fail."""
+    """Tell a responder that nobody waits for this call any more. It still has to end the call, for nobody."""
 
     call: int
 
 
 @carrier
 class Response:
-    """Answer a request."""
+    """Hand the answer to the caller."""
 
     request: int
     payload: Payload
     headers: Headers = NO_HEADERS
 
 
-ClientMessage = (
-    Hello
-    | Subscribe
-    | Unsubscribe
-    | Publish
-    | PublishRun
-    | Claim
-    | Unclaim
-    | Ask
-    | Cancel
-    | Respond
-    | Fail
-    | Credit
-    | Ping
-    | Pong
-    | Goodbye
-    | Error
-)
-ServerMessage = (
-    Welcome
-    | Accepted
-    | Refused
-    | Deliver
-    | DeliverRun
-    | Gap
-    | Call
-    | Withdraw
-    | Response
-    | Ping
-    | Pong
-    | Goodbye
-    | Error
-)
+Operation = Subscribe | Unsubscribe | Publish | PublishRun | Claim | Unclaim | Ask
+"""What carries an operation id of its own, and is answered under that."""
+
+Common = Ping | Pong | Goodbye | Error
+"""What both ends say."""
+
+ClientMessage = Hello | Operation | Cancel | Respond | Fail | Credit | Common
+ServerMessage = Welcome | Accepted | Refused | Deliver | DeliverRun | Gap | Call | Withdraw | Response | Common

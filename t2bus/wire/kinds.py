@@ -1,0 +1,292 @@
+"""The kinds of messages of the native wire, one row each.
+
+A row says all there is about a kind: its number, who says it, its class, and its elements. These stand in the order of
+the wire, each under the name of its field in the class. For example::
+
+    Kind(23, BUS, m.Gap, {"subscription": UINT, "dropped": UINT})
+
+is ``[23, 7, 2]`` on the wire and ``Gap(subscription=7, dropped=2)`` in a program. The decoder and the encoder are made
+from the rows (:mod:`.native`), and a test holds the table in ``docs/wire.md`` to them.
+
+As a rule a field of the message is one element, such as a number or a text (:class:`Element`). The last field may be
+made of all elements that are left (:class:`Rest`): in ``[20, 7, 1, 0, 3]``, which is ``Accepted(7, (1, 0, 3))``, the
+three counts are.
+
+The CBOR reader has refused what is not well formed. It says nothing of types, so each element has a check. Checks are
+exact: ``True`` is no number and bytes are no text. A message therefore always holds what its annotations say.
+
+The kinds that pass once for each payload are decoded and encoded by functions written by hand as well, which takes a
+third of the time. Their rows name these functions. They do what the row says and nothing else.
+
+The law of this module: a check takes whatever the CBOR reader may return. It returns a field of a message or raises
+:class:`~t2bus.errors.ProtocolViolation`, nothing else. And since peers of other versions speak this wire, a number is
+never given to another kind, and the elements of a kind never change.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from typing import Any, Final
+
+from attrs import frozen
+
+from ..errors import ProtocolViolation
+from . import fast_decoders as d
+from . import fast_encoders as e
+from . import messages as m
+from . import values as v
+from .cbor import encode_head
+
+__all__ = ["KINDS", "Element", "Kind", "Rest", "Sender"]
+
+
+class Sender(enum.Enum):
+    """Who says a kind of message."""
+
+    CLIENT = "client"
+    BUS = "bus"
+    BOTH = "both"
+
+
+@frozen
+class Element:
+    """A field that is one element."""
+
+    form: str
+    """The type as ``docs/wire.md`` writes it. It is left out there for ``uint``, which most elements are."""
+    check: Callable[[Any], Any]
+    """Returns the field for the CBOR item."""
+    plain: Callable[[Any], object] | None = None
+    """Returns the CBOR item for the field; None where the field is one itself."""
+
+
+@frozen
+class Rest:
+    """A field that is made of all elements that are left, of which there are ``least`` to ``most``."""
+
+    form: str
+    """The elements as ``docs/wire.md`` writes them."""
+    least: int
+    most: int | None
+    """None for any number."""
+    check: Callable[[list[Any]], Any]
+    """Returns the field for the CBOR items. Their number was checked."""
+    plain: Callable[[Any], Iterable[object]]
+    """Returns the CBOR items for the field."""
+
+
+Elements = dict[str, Element | Rest]
+
+
+@frozen
+class Kind:
+    """A row: what one kind of message looks like on the wire."""
+
+    number: int
+    sender: Sender
+    message: type[Any]
+    elements: Elements
+    """The fields of the class that travel. Only the last one may be a :class:`~.elements.Rest`."""
+    decode: Callable[[Any], Any] | None = None
+    """The function of :mod:`.fast_decoders`, if there is one: a frame to the message."""
+    encode: Callable[[Any], e.Parts] | None = None
+    """The function of :mod:`.fast_encoders`, if there is one: a message to its frame in parts."""
+    make: Callable[..., Any] | None = None
+    """What makes the message of its fields, where that is not the class: it looks at several fields together."""
+
+    @property
+    def least(self) -> int:
+        """The fewest elements, beside the kind itself."""
+        return sum(element.least if isinstance(element, Rest) else 1 for element in self.elements.values())
+
+    @property
+    def most(self) -> int | None:
+        """The most elements; None for any number."""
+        *_, last = self.elements.values()
+        if not isinstance(last, Rest):
+            return self.least
+        return None if last.most is None else self.least - last.least + last.most
+
+    @property
+    def opening(self) -> bytes:
+        """How a frame for ``decode`` begins: the head of the shortest array, and the first byte of the kind."""
+        return encode_head(4, self.least + 1) + encode_head(0, self.number)[:1]
+
+
+# --- elements: one by one
+
+
+def _uint(value: Any) -> int:
+    # An integer of more than 64 bits would be a tag.
+    if type(value) is not int or value < 0:
+        raise ProtocolViolation("expected an unsigned integer of 64 bits")
+    return value
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise ProtocolViolation("expected text")
+    return value
+
+
+def _bool(value: Any) -> bool:
+    if type(value) is not bool:
+        raise ProtocolViolation("expected true or false")
+    return value
+
+
+def _timeout(value: Any) -> int | None:
+    return None if value is None else _uint(value)
+
+
+def _code(value: Any) -> v.ErrorCode:
+    try:
+        return v.ErrorCode(_uint(value))
+    except ValueError as error:
+        raise ProtocolViolation(f"unknown error code {value}") from error
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if type(value) is not list:
+        raise ProtocolViolation("expected an array of texts")
+    return tuple(map(_text, value))
+
+
+def _uints(value: Any) -> tuple[int, ...]:
+    if type(value) is not list or not value or set(map(type, value)) != {int} or min(value) < 0:
+        raise ProtocolViolation("expected an array of one or more unsigned integers of 64 bits")
+    return tuple(value)
+
+
+_DEFLATED: Final = 1
+"""A compressed payload is the array ``[1, bytes]`` where a plain one is the bytes alone."""
+
+
+def _payload(value: Any) -> v.Payload:
+    if type(value) is bytes:
+        return value
+    if type(value) is list and list(map(type, value)) == [int, bytes] and value[0] == _DEFLATED:
+        return v.Deflated(value[1])
+    raise ProtocolViolation("expected a payload: a byte string, or [1, byte string]")
+
+
+def _plain_payload(payload: v.Payload) -> object:
+    return [_DEFLATED, payload.data] if isinstance(payload, v.Deflated) else payload
+
+
+UINT: Final = Element("", _uint)
+TEXT: Final = Element("`text`", _text)
+BOOL: Final = Element("`bool`", _bool)
+CODE: Final = Element("`code`", _code)
+TIMEOUT: Final = Element("`uint` in ms or null", _timeout)
+TEXTS: Final = Element("`[text…]`", _texts)
+UINTS: Final = Element("`[uint…]`", _uints)
+PAYLOAD: Final = Element("`payload`", _payload, _plain_payload)
+
+
+# --- elements: the rest
+
+
+def _headers(rest: Sequence[Any]) -> v.Headers:
+    if not rest:
+        return v.NO_HEADERS
+    (headers,) = rest
+    if type(headers) is not dict or any(type(key) is not str or type(text) is not str for key, text in headers.items()):
+        raise ProtocolViolation("expected headers: a map of text to text")
+    return headers
+
+
+def _plain_headers(headers: v.Headers) -> Sequence[object]:
+    return (dict(headers),) if headers else ()
+
+
+def _publication(rest: list[Any]) -> m.Publication:
+    topic, payload, *headers = rest
+    return m.Publication(_text(topic), _payload(payload), _headers(headers))
+
+
+def _plain_publication(publication: m.Publication) -> Sequence[object]:
+    return publication.topic, _plain_payload(publication.payload), *_plain_headers(publication.headers)
+
+
+def _run(rest: list[Any]) -> m.Run:
+    topic, *payloads = rest
+    if set(map(type, payloads)) != {bytes}:
+        raise ProtocolViolation("expected a run: a topic and byte strings")
+    return m.Run(_text(topic), payloads)
+
+
+def _plain_run(run: m.Run) -> Sequence[object]:
+    return run.topic, *run.payloads
+
+
+def _grants(rest: list[Any]) -> tuple[tuple[int, int, int], ...]:
+    numbers = _uints(rest)
+    if len(numbers) % 3:
+        raise ProtocolViolation("credit comes in triples of subscription, messages and bytes")
+    return tuple(zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True))
+
+
+HEADERS: Final = Rest("[`headers`]", 0, 1, _headers, _plain_headers)
+PUBLICATION: Final = Rest("topic `text`, `payload`, [`headers`]", 2, 3, _publication, _plain_publication)
+RUN: Final = Rest(
+    f"topic `text`, 1 to {m.MOST_IN_RUN:,} payloads `bytes`, flat", 2, m.MOST_IN_RUN + 1, _run, _plain_run
+)
+COUNTS: Final = Rest("one or more counts, flat", 1, None, _uints, iter)
+GRANTS: Final = Rest("one or more triples, flat: subscription, messages, bytes", 1, None, _grants, chain.from_iterable)
+
+
+# --- the table
+
+
+def _publish_run(number: int, paced: bool, run: m.Run) -> m.PublishRun:  # noqa: FBT001 -- a field of the message
+    if number + len(run.payloads) > 1 << 64:
+        raise ProtocolViolation("expected operation ids of 64 bits")
+    return m.PublishRun(number, paced, run)
+
+
+CLIENT, BUS, BOTH = Sender
+
+# What several kinds have in common, and what a client has to keep within.
+_HELLO: Final[Elements] = {"version": UINT, "agent": TEXT, "compressions": TEXTS}
+_PUBLISH: Final[Elements] = {"id": UINT, "paced": BOOL}
+_BODY: Final[Elements] = {"payload": PAYLOAD, "headers": HEADERS}
+_REQUEST: Final[Elements] = {"timeout": TIMEOUT, "topic": TEXT, **_BODY}
+_BOUNDS: Final[Elements] = dict.fromkeys(
+    (
+        *("frame", "delivery", "topic_length", "topic_depth", "requests", "subscriptions", "services"),
+        *("subscription_messages", "subscription_bytes"),
+    ),
+    UINT,
+)
+
+KINDS: Final = (
+    Kind(1, CLIENT, m.Hello, _HELLO),
+    Kind(2, BUS, m.Welcome, {**_HELLO, "connection": UINT, **_BOUNDS}),
+    Kind(3, CLIENT, m.Subscribe, {"id": UINT, "topic": TEXT, "messages": UINT, "size": UINT}),
+    Kind(4, CLIENT, m.Unsubscribe, {"id": UINT, "subscription": UINT}),
+    Kind(5, CLIENT, m.Publish, {**_PUBLISH, "publication": PUBLICATION}, d.decode_publish, e.encode_publish),
+    Kind(6, CLIENT, m.Claim, {"id": UINT, "topic": TEXT, "requests": UINT, "size": UINT}),
+    Kind(7, CLIENT, m.Unclaim, {"id": UINT, "service": UINT}),
+    Kind(8, CLIENT, m.Ask, {"id": UINT, **_REQUEST}, d.decode_ask, e.encode_ask),
+    Kind(9, CLIENT, m.Cancel, {"request": UINT}),
+    Kind(10, CLIENT, m.Respond, {"call": UINT, **_BODY}, d.decode_respond, e.encode_respond),
+    Kind(11, CLIENT, m.Fail, {"call": UINT, "code": CODE, "text": TEXT}),
+    Kind(12, CLIENT, m.Credit, {"grants": GRANTS}),
+    Kind(13, BOTH, m.Ping, {"token": UINT}),
+    Kind(14, BOTH, m.Pong, {"token": UINT}),
+    Kind(15, BOTH, m.Goodbye, {"text": TEXT}),
+    Kind(16, BOTH, m.Error, {"text": TEXT}),
+    Kind(17, CLIENT, m.PublishRun, {**_PUBLISH, "run": RUN}, None, e.encode_publish_run, _publish_run),
+    Kind(18, BUS, m.DeliverRun, {"subscriptions": UINTS, "run": RUN}, None, e.encode_deliver_run),
+    Kind(20, BUS, m.Accepted, {"first": UINT, "counts": COUNTS}, d.decode_accepted, e.encode_accepted),
+    Kind(21, BUS, m.Refused, {"id": UINT, "code": CODE, "text": TEXT}),
+    Kind(22, BUS, m.Deliver, {"subscriptions": UINTS, "publication": PUBLICATION}, d.decode_deliver, e.encode_deliver),
+    Kind(23, BUS, m.Gap, {"subscription": UINT, "dropped": UINT}),
+    Kind(24, BUS, m.Call, {"id": UINT, "service": UINT, **_REQUEST}, d.decode_call, e.encode_call),
+    Kind(25, BUS, m.Withdraw, {"call": UINT}),
+    Kind(26, BUS, m.Response, {"request": UINT, **_BODY}, d.decode_response, e.encode_response),
+)
+"""All kinds, by number. 19 was never given."""
