@@ -1,7 +1,8 @@
-"""A codec is one wire seen from one end: frames to messages, messages to bytes.
+"""A codec is one wire seen from one end of a connection: frames to messages, messages to bytes.
 
-A bus tells the wires apart by the first byte of the first frame, so that clients of different wires share one
-listener: a native frame is a CBOR array, one of the Rust crate ``t2_bus`` is a map.
+It holds what that end has to know of its peer, such as that the peer cannot inflate payloads, and puts what is encoded
+together for writing: a large payload stays a part of its own, so that it need not be copied, and small frames are
+joined.
 
 The law of this module: bytes in, messages out; messages in, bytes out.
 """
@@ -30,10 +31,10 @@ Incoming = TypeVar("Incoming")
 Outgoing = TypeVar("Outgoing", bound=m.ClientMessage | m.ServerMessage)
 
 _PIECE = 262_144
-"""Bytes after which a piece ends. Of 16 kB messages a bus passed 15 % more on than with 65,536."""
+"""Bytes after which a piece ends. With it a bus passed on 15 % more messages of 16 kB than with 65,536."""
 
 _PART = 256
-"""Bytes of a part, on average, from which it costs no more to write each as it is than to copy them together."""
+"""Bytes of a part, on average, from which to write each as it is costs no more than to join them."""
 
 _RUNS = frozenset((m.PublishRun, m.DeliverRun))
 
@@ -42,29 +43,31 @@ _RUNS = frozenset((m.PublishRun, m.DeliverRun))
 class Codec(Generic[Incoming, Outgoing]):
     """Both directions of one wire for one end of one connection.
 
-    ``inflate_limit`` is set, to a number of bytes, for a peer that cannot read compressed payloads: they are inflated
-    for it, as long as the frame keeps within that many bytes, the subscription ids of a delivery aside.
+    ``inflate_limit`` is a number of bytes for a peer that cannot inflate payloads, and None for one that can. Payloads
+    are inflated for such a peer if the frame keeps within the limit, without the subscription ids of a delivery.
 
-    ``translator`` is what stands between the native messages and a peer of another wire, and None between two that
-    speak this one. It turns compressed payloads into what its peer reads, so nothing is inflated for it.
+    ``translator`` stands between the native messages and a peer of another wire. It is None for a peer of this one. A
+    translator turns compressed payloads into what its peer reads, so nothing is inflated for it.
     """
 
     decode: Callable[[Sequence[Frame]], list[Incoming]]
     encode_one: Callable[[Outgoing], Sequence[bytes]]
-    """Returns the frame of a message in parts, so that a large payload need not be copied."""
+    """Returns the frame of a message, in parts: a large payload is one of its own."""
     inflate_limit: int | None = None
     translator: Any = None
 
     @property
     def may_inflate(self) -> bool:
-        """Whether encoding a compressed payload means inflating it, which costs a thousand times as much."""
+        """Whether encoding a compressed payload inflates it, which takes a thousand times as long as to pass it on."""
         return self.inflate_limit is not None or self.translator is not None
 
     def encode_in_pieces(self, messages: Iterable[Outgoing], most: int) -> Iterator[list[bytes]]:
-        """Yield what :meth:`encode` returns in pieces of at most so many messages, none of which takes long.
+        """Yield what :meth:`encode` returns in pieces, each for one write, so that others run between two of them.
 
-        Each piece is for one write, small ones as one part, large ones in several. A message that has to be inflated
-        ends a piece: what waits is bounded as it is, and may be a thousand times as much. So does one that is large.
+        A piece has at most ``most`` messages, where a run counts for its publications. It also ends with the message
+        that makes it large, and with one whose payload was inflated: what waits is bounded in bytes as they travel, and
+        inflated it may be a thousand times as much. Small frames are joined to one part; large ones stay in their
+        parts.
         """
         may_inflate, encode = self.may_inflate, self._encoder()
         piece: list[bytes] = []
@@ -93,7 +96,7 @@ class Codec(Generic[Incoming, Outgoing]):
         return [part for message in messages for part in encode(message)]
 
     def _encoder(self) -> Callable[[Outgoing], Sequence[bytes]]:
-        """Return what encodes a message for this peer as it is known now."""
+        """Return the function that encodes a message for this peer, as it is known now."""
         encode, limit = self.encode_one, self.inflate_limit
         if limit is None or self.translator is not None:
             return encode
@@ -101,17 +104,17 @@ class Codec(Generic[Incoming, Outgoing]):
 
 
 def _for_one_write(parts: list[bytes], size: int) -> list[bytes]:
-    """Put parts of so many bytes together if they are small."""
+    """Join parts of so many bytes in all if they are small."""
     return parts if size >= _PART * len(parts) else [b"".join(parts)]
 
 
 def native_codec_for_client() -> Codec[m.ClientMessage, m.ServerMessage]:
-    """Return a bus's codec."""
+    """Return the codec of a bus for one native client."""
     return Codec(native.decode_client_messages, native.encode_parts)
 
 
 def codec_for_bus() -> Codec[m.ServerMessage, m.ClientMessage]:
-    """Return a client's codec."""
+    """Return the codec of a native client."""
     return Codec(native.decode_server_messages, native.encode_parts)
 
 
@@ -121,7 +124,9 @@ def _is_deflated(message: m.ClientMessage | m.ServerMessage) -> bool:
 
 
 def _inflated(message: Outgoing, limit: int) -> Outgoing:
-    """Return the message with its payload inflated; one that cannot be is left to fail in the receiver, alone."""
+    """Return the message with its payload inflated. One that cannot be inflated is left as it is: it fails in the
+    receiver, alone.
+    """
     try:
         match message:
             case m.Deliver(ids, m.Publication(topic, v.Deflated() as payload, headers)):
@@ -138,5 +143,5 @@ def _inflated(message: Outgoing, limit: int) -> Outgoing:
 
 
 def _room(limit: int, topic: str, headers: v.Headers) -> int:
-    """Return the bytes of a payload that leave a frame within the limit."""
+    """Return the most bytes that a payload may have for its frame to keep within the limit."""
     return max(0, limit - v.size_in_frame(topic, b"", headers))

@@ -1,7 +1,8 @@
-"""Compressed payloads: zlib at its fastest level, made by the sender, undone by the receiver, capped on both sides.
+"""Compressed payloads: zlib at its fastest level.
 
-The bus passes a compressed payload on as it is, so compression costs a message one deflate and one inflate however many
-connections it crosses. Inflating never makes more than the cap: a few kilobytes can declare gigabytes.
+The sender compresses, the bus passes the bytes on, and the receiver inflates. So a message costs one deflate, and one
+inflate for each receiver, however many connections it crosses. Ten kilobytes can hold ten megabytes: inflating stops at
+a limit.
 
 The law of this module: bytes in, bytes out.
 """
@@ -20,7 +21,7 @@ ZLIB = "zlib"
 """The name of the one compression there is, as HELLO and WELCOME give it."""
 
 THRESHOLD = 5_000
-"""Payloads of up to this many bytes are sent as they are: below it a packet is saved at most, and the time is not."""
+"""Payloads of up to so many bytes are sent as they are. To compress them would save one packet at most, and no time."""
 
 LEVEL = 1
 
@@ -28,13 +29,13 @@ _SAMPLE: Final = 1024
 """Bytes from the middle of a payload that show whether compressing all of it is worth the time."""
 
 _WORTH_IT: Final = 0.95
-"""What is left of a sample, at most, if it is."""
+"""What compressing may leave of a sample, at most, if it is worth the time."""
 
 
 def deflate(payload: bytes) -> Payload:
-    """Return the payload compressed, or as it is where that would not make it much smaller, as far as a sample tells.
+    """Return the payload compressed, or as it is if it is small or a sample shows that it would not become smaller.
 
-    Pictures, sound and what is encrypted cannot be compressed; to find that out at length took most of a sender's time.
+    Pictures, sound and encrypted data do not. To compress all of them to find that out took most of a sender's time.
     """
     if len(payload) <= THRESHOLD:
         return payload

@@ -1,12 +1,15 @@
 """Frames: a 4-byte big-endian length, then that many bytes. Both wires of the bus are framed so.
 
-A decoder is fed whatever the network brought and returns the frames that are complete. It looks at a length as soon as
-its four bytes are there and refuses it at once if it is over the limit; it allocates for bytes that have arrived,
-never for a length that was declared. What is incomplete is kept as it came and is looked at again when the frame is
-whole, so that a peer that sends a large frame in small pieces costs linear time, and hardly more memory than the frame.
+A :class:`FrameDecoder` is fed whatever the network brought, and returns the bodies of the frames that are complete. For
+example, fed with ``00 00 00 02 82``, then with ``0d 00``, it returns nothing, then ``82 0d``, and keeps the last byte.
 
-A frame that came in large pieces is left in them (:class:`LargeFrame`): putting it together to then cut the payload out
-of it would copy a large payload twice.
+It looks at a length as soon as its four bytes are there, and refuses it at once if it is over the limit. It allocates
+for bytes that have arrived, never for a length that was declared. An incomplete frame is kept as it came, and is looked
+at again when it is complete. So a peer that sends a large frame in small pieces costs linear time, and hardly more
+memory than the frame.
+
+A frame that came in large pieces is left in them (:class:`LargeFrame`). To join them and then cut the payload out would
+copy a large payload twice.
 
 The law of this module: bytes in, bytes out.
 """
@@ -22,12 +25,14 @@ __all__ = ["HEADER_SIZE", "Frame", "FrameDecoder", "LargeFrame", "frame"]
 
 _LENGTH = struct.Struct(">I")
 HEADER_SIZE = _LENGTH.size
+"""Bytes of the length."""
 
 _LARGE: Final = 65_536
-"""Bytes of a frame from which it is worth looking at it in pieces."""
+"""Bytes of a frame from which it pays to leave it in pieces."""
 
 _PIECE: Final = 4096
-"""Bytes from which a piece is kept as an object of its own; smaller ones are gathered, so that they are few."""
+"""Bytes from which a piece is kept as an object of its own. Smaller ones are gathered into one, so that they are
+few."""
 
 
 def frame(body: bytes) -> bytes:
@@ -38,8 +43,9 @@ def frame(body: bytes) -> bytes:
 class LargeFrame:
     """The body of a frame in the pieces in which it came.
 
-    It is read like bytes: an element or a slice of its beginning, and the rest from any place there. What is not within
-    the first piece raises ``IndexError``, and then ``bytes(frame)`` is the way.
+    Near its beginning it is read like bytes: ``frame[2]``, ``frame[2:12]``, and ``frame[30:]`` for all the rest, which
+    is the one copy of a payload. A place that is not in the first piece, or not in its first 4,096 bytes, raises
+    ``IndexError``. Then ``bytes(frame)`` is the way.
     """
 
     __slots__ = ("_head", "_length", "_pieces")
@@ -76,36 +82,36 @@ Frame: TypeAlias = bytes | LargeFrame
 
 
 class FrameDecoder:
-    """Cuts a stream of bytes into frames of at most ``limit`` bytes, which may be changed between two calls."""
+    """Cuts a stream of bytes into frames of at most ``limit`` bytes. The limit may be changed between two calls."""
 
     __slots__ = ("_needed", "_pieces", "buffered", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit: int = limit
         self._pieces: list[bytes | bytearray | memoryview] = []
-        """What came of an incomplete frame, its length in front."""
+        """What came of an incomplete frame, from its length on."""
         self.buffered: int = 0
-        """How many bytes of an incomplete frame are waiting for the rest."""
+        """How many bytes of an incomplete frame are there, those of its length among them."""
         self._needed = HEADER_SIZE
-        """The bytes of the incomplete frame as far as they are known, or those of its length."""
+        """How many bytes the incomplete frame has, or its length alone while that is incomplete."""
 
     @property
     def missing(self) -> int:
-        """How many bytes are known to be missing of an incomplete frame."""
+        """How many bytes are missing of an incomplete frame, or of its length; 0 if none is incomplete."""
         return self._needed - self.buffered if self.buffered else 0
 
     def feed(self, data: bytes) -> list[Frame]:
         """Return the bodies of the frames that ``data`` completes, oldest first.
 
         Raises:
-          ProtocolViolation: a frame is empty or declares more than ``limit`` bytes. The stream has lost its meaning
-            then: close it.
+          ProtocolViolation: a frame is empty or declares more than ``limit`` bytes. The stream means nothing from
+            there on: close it.
 
         """
         if not self.buffered:
             size = len(data) - HEADER_SIZE
             if 0 < size <= self.limit and _LENGTH.unpack_from(data)[0] == size:
-                # What comes alone, kept apart.
+                # One frame and nothing else, the usual case, kept apart.
                 return [data[HEADER_SIZE:]]
             return self._cut(data)
         missing = self._needed - self.buffered
@@ -121,6 +127,7 @@ class FrameDecoder:
         return [self._complete(), *self._cut(data, missing)]
 
     def _keep(self, data: bytes) -> None:
+        """Add to the incomplete frame."""
         pieces = self._pieces
         self.buffered += len(data)
         if len(data) >= _PIECE:
@@ -131,12 +138,13 @@ class FrameDecoder:
             pieces.append(bytearray(data))
 
     def _take(self) -> bytes:
+        """Return what was kept, and forget it."""
         pieces, self._pieces = self._pieces, []
         self.buffered = 0
         return b"".join(pieces)
 
     def _complete(self) -> Frame:
-        """Return the body of the frame that is complete, and forget it."""
+        """Return the body of the frame, which is complete now, and forget it."""
         pieces, length = self._pieces, self._needed - HEADER_SIZE
         self._pieces, self.buffered = [], 0
         is_large = length >= _LARGE and len(pieces[0]) >= _PIECE
@@ -144,6 +152,7 @@ class FrameDecoder:
         return LargeFrame(pieces, length) if is_large else b"".join(pieces)
 
     def _cut(self, data: bytes, start: int = 0) -> list[Frame]:
+        """Return the frames in data that begins with a frame, and keep what is incomplete behind them."""
         frames: list[Frame] = []
         end, limit = len(data), self.limit
         self._needed = HEADER_SIZE

@@ -1,6 +1,7 @@
 """What is published: one publication, or a run of them.
 
-A bus reads each once and hands it to all its receivers; so what is derived from one is kept with it.
+A bus decodes each once, and hands the same object to all its receivers. What is made of it for one receiver, such as
+the end of its frame, is kept in it for the others.
 
 The law of this module: values only.
 """
@@ -19,19 +20,19 @@ if TYPE_CHECKING:
 __all__ = ["MOST_IN_RUN", "RUN_SIZE", "Publication", "Run"]
 
 MOST_IN_RUN: Final = 1024
-"""Publications of one run, so that nobody else waits long while it is dealt with one by one."""
+"""Publications of one run at most, so that nobody else waits long while a run is taken apart."""
 
 RUN_SIZE: Final = 65_536
-"""Bytes of a run at most, unless it is of one. A longer one is no cheaper."""
+"""Bytes of a run of several at most. A longer one would be no cheaper."""
 
 
 @define
 class Publication:
     """One published message, shared by all its receivers.
 
-    ``tail`` is the native codec's own: the encoded end of the frame, kept here so that it is made once for all
-    receivers; ``t2_frame`` is the same for Rust clients, the whole frame, and empty if they cannot take it. Both are
-    derived from the other fields, take no part in equality, and are why this class is not frozen.
+    ``tail`` is the end of its native frame, once that was made: topic, payload and headers, the same for every
+    receiver. ``t2_frame`` is the whole frame for Rust clients, empty if they cannot take it. Both follow from the other
+    fields and take no part in equality. They are why this class is not frozen.
     """
 
     topic: str
@@ -41,7 +42,7 @@ class Publication:
     t2_frame: bytes | None = field(default=None, init=False, eq=False, repr=False)
 
     def goes_on(self, other: Publication) -> bool:
-        """Whether both can be said in one :class:`Run`."""
+        """Whether both can be in one :class:`Run`."""
         return (
             self.topic == other.topic
             and type(self.payload) is type(other.payload) is bytes
@@ -51,26 +52,26 @@ class Publication:
 
 @define
 class Run:
-    """Publications to one topic that follow one another, plain and without headers: what a busy publisher publishes.
+    """Publications to one topic that follow one another, without compression or headers: what a busy publisher makes.
 
-    A run is only a shorter way to say them. Whoever has to treat them differently takes them apart.
+    A run is only a shorter way to say them. Whoever has to treat them differently takes the run apart.
     """
 
     topic: str
     payloads: Sequence[bytes]
-    """One at least, and :data:`MOST_IN_RUN` at most."""
+    """One to :data:`MOST_IN_RUN`."""
     tail: tuple[bytes, ...] | None = field(default=None, init=False, eq=False, repr=False)
     """As in a :class:`Publication`, in parts."""
     _publications: list[Publication] | None = field(default=None, init=False, eq=False, repr=False)
 
     @property
     def size(self) -> int:
-        """The bytes that they count for together."""
+        """The bytes that they count for together, each with the topic."""
         return len(self.topic) * len(self.payloads) + sum(map(len, self.payloads))
 
     @property
     def publications(self) -> Sequence[Publication]:
-        """The publications, one by one; made once, for all who take the run apart."""
+        """The publications one by one, made once for all who take the run apart."""
         if self._publications is None:
             self._publications = [Publication(self.topic, payload) for payload in self.payloads]
         return self._publications
