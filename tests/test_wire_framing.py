@@ -153,7 +153,7 @@ def test_a_frame_in_small_pieces_takes_the_memory_of_the_frame() -> None:
 
 
 def test_feeding_byte_by_byte_is_linear() -> None:
-    """One byte more of an incomplete frame takes the memory of a few small objects, not of a copy of what is there."""
+    """One byte more of an incomplete frame takes the memory of small objects, not that of a copy of what is there."""
     size = 20_000
     data, decoder = frame(bytes(size)), FrameDecoder(LIMIT)
     bodies, taken = [], 0
@@ -167,4 +167,4 @@ def test_feeding_byte_by_byte_is_linear() -> None:
     finally:
         tracemalloc.stop()
     assert bodies == [bytes(size)]
-    assert taken < 100 * len(data)
+    assert taken < 1_000 * len(data) < sum(range(len(data)))

@@ -10,7 +10,7 @@ is a PUBLISH of two bytes to ``a/b``::
 That takes a third of the time of the general way, :meth:`.native.MessageDecoder.decode_any`. For a frame of another
 form, or a broken one, a decoder raises one of :data:`UNUSUAL`, and the general way decides.
 
-The first two bytes of a frame have chosen its decoder (:attr:`.kinds.Kind.opening`), which does not look at them again.
+The first two bytes of a frame have chosen its decoder (:attr:`.kinds.Row.opening`), which does not look at them again.
 Bytes are read by slices, since a :class:`~.framing.LargeFrame` is not a buffer.
 
 The law of this module: bytes in; out comes the message that the general way returns, or one of :data:`UNUSUAL`.
@@ -143,6 +143,7 @@ def decode_respond(frame: Frame) -> m.Respond:
 
 def decode_accepted(frame: Frame) -> m.Accepted:
     """Decode ``83 14``, ``[20, first, count]``, if the count is below 24 and so in one byte, the last."""
+    # The length of the frame tells the length of the id, which is all between the opening and the last byte.
     size = len(frame)
     count = frame[size - 1]
     first = frame[2] if size == 4 else int.from_bytes(frame[3 : size - 1], "big")

@@ -6,6 +6,12 @@ topic, payload and headers, is the same for all receivers. It is made once and k
 An encoder returns a frame in parts, its length in front. As a rule that is one part. A large payload is a part of its
 own, because to write it from where it is costs less than to copy it.
 
+For example ``Deliver((7,), Publication("a/b", b"12"))`` is made of three pieces. Another receiver has another id and
+the same end::
+
+    00 00 00 13 | 84 16 81 1b 00 00 00 00 00 00 00 07 | 63 61 2f 62 42 31 32
+    length        kind and ids of this receiver         topic and payload, kept
+
 The law of this module: messages in; out come the elements that the message's row names (:mod:`.kinds`). The ids and
 times in front of a payload take eight bytes, which :mod:`.fast_decoders` counts on; everything else is as short as it
 goes.
@@ -47,9 +53,9 @@ _CALL: Final = struct.Struct(">IBHBQBQ")
 _RESPONSE: Final = struct.Struct(">IBHBQ")
 """How a frame begins: length, array, kind, ids."""
 
+_ONE_ID: Final = struct.Struct(">BBQ")
 _TIME: Final = struct.Struct(">BQ")
 _NO_TIME: Final = b"\xf6"
-_ONE_ID: Final = struct.Struct(">BBQ")
 
 _KEPT: Final = 4096
 """Bytes of a payload up to which a frame is one part, and the end of a publication's frame is kept. To write a longer
@@ -62,9 +68,11 @@ that a bus passed on 40 % more messages of 16 kB."""
 
 @lru_cache(maxsize=1024)
 def _encode_ids(ids: tuple[int, ...]) -> bytes:
+    # A connection is told the same subscriptions again and again.
     return _ONE_ID.pack(0x81, WIDE, *ids) if len(ids) == 1 else cbor2.dumps(ids)
 
 
+# Counts of connections, and lengths of payloads, are few different ones as a rule.
 _encode_count = lru_cache(maxsize=256)(partial(encode_head, 0))
 _payload_head = lru_cache(maxsize=1024)(partial(encode_head, 2))
 

@@ -3,7 +3,7 @@
 A row says all there is about a kind: its number, who says it, its class, and its elements. These stand in the order of
 the wire, each under the name of its field in the class. For example::
 
-    Kind(23, BUS, m.Gap, {"subscription": UINT, "dropped": UINT})
+    Row(23, BUS, m.Gap, {"subscription": UINT, "dropped": UINT})
 
 is ``[23, 7, 2]`` on the wire and ``Gap(subscription=7, dropped=2)`` in a program. The decoder and the encoder are made
 from the rows (:mod:`.native`), and a test holds the table in ``docs/wire.md`` to them.
@@ -39,7 +39,7 @@ from . import messages as m
 from . import values as v
 from .cbor import encode_head
 
-__all__ = ["KINDS", "Element", "Kind", "Rest", "Sender"]
+__all__ = ["KINDS", "Element", "Row", "Rest", "Sender"]
 
 
 class Sender(enum.Enum):
@@ -70,7 +70,7 @@ class Rest:
     """The elements as ``docs/wire.md`` writes them."""
     least: int
     most: int | None
-    """None for any number."""
+    """How many they are at most; None for any number."""
     check: Callable[[list[Any]], Any]
     """Returns the field for the CBOR items. Their number was checked."""
     plain: Callable[[Any], Iterable[object]]
@@ -78,17 +78,22 @@ class Rest:
 
 
 Elements = dict[str, Element | Rest]
+"""What travels of a class, by the names of its fields, in the order of the wire."""
 
 
 @frozen
-class Kind:
-    """A row: what one kind of message looks like on the wire."""
+class Row:
+    """What one kind of message looks like on the wire.
+
+    To add a kind, write its class into :mod:`.messages` and into the unions there, give it a row with the next number,
+    and say in the router or the session what follows from it. The test of the page prints the new table.
+    """
 
     number: int
     sender: Sender
     message: type[Any]
     elements: Elements
-    """The fields of the class that travel. Only the last one may be a :class:`~.elements.Rest`."""
+    """Only the last one may be a :class:`Rest`."""
     decode: Callable[[Any], Any] | None = None
     """The function of :mod:`.fast_decoders`, if there is one: a frame to the message."""
     encode: Callable[[Any], e.Parts] | None = None
@@ -111,7 +116,10 @@ class Kind:
 
     @property
     def opening(self) -> bytes:
-        """How a frame for ``decode`` begins: the head of the shortest array, and the first byte of the kind."""
+        """How a frame for ``decode`` begins: the head of the shortest array, and the first byte of the number.
+
+        For example ``83 18`` for RESPONSE: an array of three, and a number that is above 23 and in the next byte.
+        """
         return encode_head(4, self.least + 1) + encode_head(0, self.number)[:1]
 
 
@@ -125,20 +133,19 @@ def _uint(value: Any) -> int:
     return value
 
 
-def _text(value: Any) -> str:
-    if type(value) is not str:
-        raise ProtocolViolation("expected text")
-    return value
+def _exactly(type_: type, what: str) -> Callable[[Any], Any]:
+    """Return the check for values of one type, and of no subclass of it."""
+
+    def check(value: Any) -> Any:
+        if type(value) is not type_:
+            raise ProtocolViolation(f"expected {what}")
+        return value
+
+    return check
 
 
-def _bool(value: Any) -> bool:
-    if type(value) is not bool:
-        raise ProtocolViolation("expected true or false")
-    return value
-
-
-def _timeout(value: Any) -> int | None:
-    return None if value is None else _uint(value)
+_text = _exactly(str, "text")
+_bool = _exactly(bool, "true or false")
 
 
 def _code(value: Any) -> v.ErrorCode:
@@ -180,7 +187,7 @@ UINT: Final = Element("", _uint)
 TEXT: Final = Element("`text`", _text)
 BOOL: Final = Element("`bool`", _bool)
 CODE: Final = Element("`code`", _code)
-TIMEOUT: Final = Element("`uint` in ms or null", _timeout)
+TIMEOUT: Final = Element("`uint` in ms or null", lambda value: None if value is None else _uint(value))
 TEXTS: Final = Element("`[text…]`", _texts)
 UINTS: Final = Element("`[uint…]`", _uints)
 PAYLOAD: Final = Element("`payload`", _payload, _plain_payload)
@@ -263,30 +270,30 @@ _BOUNDS: Final[Elements] = dict.fromkeys(
 )
 
 KINDS: Final = (
-    Kind(1, CLIENT, m.Hello, _HELLO),
-    Kind(2, BUS, m.Welcome, {**_HELLO, "connection": UINT, **_BOUNDS}),
-    Kind(3, CLIENT, m.Subscribe, {"id": UINT, "topic": TEXT, "messages": UINT, "size": UINT}),
-    Kind(4, CLIENT, m.Unsubscribe, {"id": UINT, "subscription": UINT}),
-    Kind(5, CLIENT, m.Publish, {**_PUBLISH, "publication": PUBLICATION}, d.decode_publish, e.encode_publish),
-    Kind(6, CLIENT, m.Claim, {"id": UINT, "topic": TEXT, "requests": UINT, "size": UINT}),
-    Kind(7, CLIENT, m.Unclaim, {"id": UINT, "service": UINT}),
-    Kind(8, CLIENT, m.Ask, {"id": UINT, **_REQUEST}, d.decode_ask, e.encode_ask),
-    Kind(9, CLIENT, m.Cancel, {"request": UINT}),
-    Kind(10, CLIENT, m.Respond, {"call": UINT, **_BODY}, d.decode_respond, e.encode_respond),
-    Kind(11, CLIENT, m.Fail, {"call": UINT, "code": CODE, "text": TEXT}),
-    Kind(12, CLIENT, m.Credit, {"grants": GRANTS}),
-    Kind(13, BOTH, m.Ping, {"token": UINT}),
-    Kind(14, BOTH, m.Pong, {"token": UINT}),
-    Kind(15, BOTH, m.Goodbye, {"text": TEXT}),
-    Kind(16, BOTH, m.Error, {"text": TEXT}),
-    Kind(17, CLIENT, m.PublishRun, {**_PUBLISH, "run": RUN}, None, e.encode_publish_run, _publish_run),
-    Kind(18, BUS, m.DeliverRun, {"subscriptions": UINTS, "run": RUN}, None, e.encode_deliver_run),
-    Kind(20, BUS, m.Accepted, {"first": UINT, "counts": COUNTS}, d.decode_accepted, e.encode_accepted),
-    Kind(21, BUS, m.Refused, {"id": UINT, "code": CODE, "text": TEXT}),
-    Kind(22, BUS, m.Deliver, {"subscriptions": UINTS, "publication": PUBLICATION}, d.decode_deliver, e.encode_deliver),
-    Kind(23, BUS, m.Gap, {"subscription": UINT, "dropped": UINT}),
-    Kind(24, BUS, m.Call, {"id": UINT, "service": UINT, **_REQUEST}, d.decode_call, e.encode_call),
-    Kind(25, BUS, m.Withdraw, {"call": UINT}),
-    Kind(26, BUS, m.Response, {"request": UINT, **_BODY}, d.decode_response, e.encode_response),
+    Row(1, CLIENT, m.Hello, _HELLO),
+    Row(2, BUS, m.Welcome, {**_HELLO, "connection": UINT, **_BOUNDS}),
+    Row(3, CLIENT, m.Subscribe, {"id": UINT, "topic": TEXT, "messages": UINT, "size": UINT}),
+    Row(4, CLIENT, m.Unsubscribe, {"id": UINT, "subscription": UINT}),
+    Row(5, CLIENT, m.Publish, {**_PUBLISH, "publication": PUBLICATION}, d.decode_publish, e.encode_publish),
+    Row(6, CLIENT, m.Claim, {"id": UINT, "topic": TEXT, "requests": UINT, "size": UINT}),
+    Row(7, CLIENT, m.Unclaim, {"id": UINT, "service": UINT}),
+    Row(8, CLIENT, m.Ask, {"id": UINT, **_REQUEST}, d.decode_ask, e.encode_ask),
+    Row(9, CLIENT, m.Cancel, {"request": UINT}),
+    Row(10, CLIENT, m.Respond, {"call": UINT, **_BODY}, d.decode_respond, e.encode_respond),
+    Row(11, CLIENT, m.Fail, {"call": UINT, "code": CODE, "text": TEXT}),
+    Row(12, CLIENT, m.Credit, {"grants": GRANTS}),
+    Row(13, BOTH, m.Ping, {"token": UINT}),
+    Row(14, BOTH, m.Pong, {"token": UINT}),
+    Row(15, BOTH, m.Goodbye, {"text": TEXT}),
+    Row(16, BOTH, m.Error, {"text": TEXT}),
+    Row(17, CLIENT, m.PublishRun, {**_PUBLISH, "run": RUN}, None, e.encode_publish_run, _publish_run),
+    Row(18, BUS, m.DeliverRun, {"subscriptions": UINTS, "run": RUN}, None, e.encode_deliver_run),
+    Row(20, BUS, m.Accepted, {"first": UINT, "counts": COUNTS}, d.decode_accepted, e.encode_accepted),
+    Row(21, BUS, m.Refused, {"id": UINT, "code": CODE, "text": TEXT}),
+    Row(22, BUS, m.Deliver, {"subscriptions": UINTS, "publication": PUBLICATION}, d.decode_deliver, e.encode_deliver),
+    Row(23, BUS, m.Gap, {"subscription": UINT, "dropped": UINT}),
+    Row(24, BUS, m.Call, {"id": UINT, "service": UINT, **_REQUEST}, d.decode_call, e.encode_call),
+    Row(25, BUS, m.Withdraw, {"call": UINT}),
+    Row(26, BUS, m.Response, {"request": UINT, **_BODY}, d.decode_response, e.encode_response),
 )
 """All kinds, by number. 19 was never given."""

@@ -125,7 +125,7 @@ class Hello:
 
 @frozen
 class Subscribe:
-    """Open a subscription whose credit window has so many messages and ``size`` bytes."""
+    """Open a subscription whose window has so many messages and ``size`` bytes, or the bus's own if that is less."""
 
     id: int
     topic: str
@@ -143,7 +143,10 @@ class Unsubscribe:
 
 @carrier
 class Publish:
-    """Publish. Where a window is spent, a ``paced`` publication is held and any other is dropped."""
+    """Publish. At a subscription whose window is spent, a ``paced`` publication is held and any other is dropped.
+
+    A paced one is acknowledged when it was delivered or dropped everywhere, any other one at once.
+    """
 
     id: int
     paced: bool
@@ -161,7 +164,7 @@ class PublishRun:
 
 @frozen
 class Claim:
-    """Serve a topic, with at most so many requests and ``size`` bytes pending."""
+    """Serve a topic, with at most so many requests and ``size`` bytes pending. What exceeds that is refused at once."""
 
     id: int
     topic: str
@@ -193,7 +196,7 @@ class Ask:
 
 @frozen
 class Cancel:
-    """Give a request up. An answer that is on its way may still come."""
+    """Give a request up. The responder is told (:class:`Withdraw`). An answer that is on its way may still come."""
 
     request: int
 
@@ -218,7 +221,10 @@ class Fail:
 
 @frozen
 class Credit:
-    """Give back to windows what the program has taken: triples of subscription, messages and bytes."""
+    """Give back to windows what the program has taken: triples of subscription, messages and bytes.
+
+    More than was used fills a window and does not enlarge it.
+    """
 
     grants: tuple[tuple[int, int, int], ...]
 
@@ -262,7 +268,7 @@ class Accepted:
 
 @frozen
 class Refused:
-    """Refuse an operation, or end a request without an answer."""
+    """Refuse an operation, or end a request without an answer. ``text`` is for people; ``code`` decides."""
 
     id: int
     code: ErrorCode
@@ -271,7 +277,10 @@ class Refused:
 
 @carrier
 class Deliver:
-    """Hand a publication to these subscriptions of the connection."""
+    """Hand a publication to these subscriptions of the connection.
+
+    They are all that take it at that moment, so that it is sent once, and the client needs no matcher.
+    """
 
     subscriptions: tuple[int, ...]
     publication: Publication
@@ -287,7 +296,7 @@ class DeliverRun:
 
 @frozen
 class Gap:
-    """Tell a subscription that ``dropped`` messages are missing at this place among its deliveries."""
+    """Tell a subscription that ``dropped`` messages are missing here, behind its last delivery and before the next."""
 
     subscription: int
     dropped: int
@@ -328,4 +337,7 @@ Common = Ping | Pong | Goodbye | Error
 """What both ends say."""
 
 ClientMessage = Hello | Operation | Cancel | Respond | Fail | Credit | Common
+"""What a client says. The first message is a :class:`Hello`, and nothing follows it before the bus has answered."""
+
 ServerMessage = Welcome | Accepted | Refused | Deliver | DeliverRun | Gap | Call | Withdraw | Response | Common
+"""What a bus says. The first message is a :class:`Welcome`, unless the bus does not let the client in."""

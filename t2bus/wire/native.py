@@ -4,6 +4,9 @@ Decoding trusts nothing. The CBOR reader is hardened (:mod:`.cbor`), the array m
 element is checked for its exact type and range (:mod:`.kinds`). Whatever the bytes are, the outcome is a message or
 a :class:`~t2bus.errors.ProtocolViolation` that shows how the frame begins.
 
+What one read of the network brought is decoded together, and in order. One bad frame costs its sender the connection,
+so it is no loss that the messages beside it are lost.
+
 Each row of the table is compiled to an expression, as attrs compiles a class to its ``__init__``. A GAP is decoded and
 encoded by::
 
@@ -28,7 +31,7 @@ import cbor2
 from ..errors import ProtocolViolation
 from .cbor import KeptReader, violation
 from .fast_decoders import UNUSUAL
-from .kinds import KINDS, Kind, Rest, Sender
+from .kinds import KINDS, Row, Rest, Sender
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,6 +52,7 @@ __all__ = [
 ]
 
 VERSION: Final = 1
+"""The version of the wire, as HELLO and WELCOME give it."""
 
 _LENGTH: Final = struct.Struct(">I")
 _kept: Final = KeptReader(depth=2)
@@ -57,30 +61,33 @@ _kept: Final = KeptReader(depth=2)
 # --- decoding
 
 
-def _refuse_size(kind: Kind, item: list[Any]) -> NoReturn:
+def _refuse_size(row: Row, item: list[Any]) -> NoReturn:
     """Refuse the array of a message that has too few elements or too many."""
-    least, most = kind.least, kind.most
+    least, most = row.least, row.most
     wanted = f"{least} or more" if most is None else f"{least}" if most == least else f"{least} to {most}"
-    raise ProtocolViolation(f"a message of kind {kind.number} has {len(item) - 1} elements, not {wanted}")
+    raise ProtocolViolation(f"a message of kind {row.number} has {len(item) - 1} elements, not {wanted}")
 
 
-def _compile_decoder(kind: Kind) -> Callable[[list[Any]], Any]:
-    """Return the function from the array of a message to the message."""
-    names: dict[str, Any] = {"make": kind.make or kind.message, "refuse": partial(_refuse_size, kind)}
+def _compile_decoder(row: Row) -> Callable[[list[Any]], Any]:
+    """Return the function from the array of a message, as the CBOR reader read it, to the message.
+
+    It raises ``ProtocolViolation`` if the array is none of this kind.
+    """
+    names: dict[str, Any] = {"make": row.make or row.message, "refuse": partial(_refuse_size, row)}
     fields = []
-    for place, (name, element) in enumerate(kind.elements.items(), 1):
+    for place, (name, element) in enumerate(row.elements.items(), 1):
         names[f"{name}_"] = element.check
         fields.append(f"{name}_(item[{place}:])" if isinstance(element, Rest) else f"{name}_(item[{place}])")
-    most = "" if kind.most is None else f" <= {kind.most + 1}"
-    text = f"lambda item: make({', '.join(fields)}) if {kind.least} < len(item){most} else refuse(item)"
+    most = "" if row.most is None else f" <= {row.most + 1}"
+    text = f"lambda item: make({', '.join(fields)}) if {row.least} < len(item){most} else refuse(item)"
     return eval(text, names)  # type: ignore[no-any-return] # noqa: S307 -- the text is made of our own table
 
 
-def _compile_encoder(kind: Kind) -> Callable[[Any], Parts]:
-    """Return the function from a message to its frame."""
+def _compile_encoder(row: Row) -> Callable[[Any], Parts]:
+    """Return the function from a message to its frame, which is one part."""
     names: dict[str, Any] = {}
-    elements = [f"{kind.number}"]
-    for name, element in kind.elements.items():
+    elements = [f"{row.number}"]
+    for name, element in row.elements.items():
         field = f"message.{name}"
         if element.plain is not None:
             names[f"{name}_"] = element.plain
@@ -97,12 +104,12 @@ def _compile_encoder(kind: Kind) -> Callable[[Any], Parts]:
 
 
 class MessageDecoder:
-    """Decodes what one end says, the client or the bus."""
+    """Decodes what one end says, the client or the bus. It keeps nothing of what it has decoded."""
 
     def __init__(self, sender: Sender) -> None:
-        kinds = [kind for kind in KINDS if kind.sender in (sender, Sender.BOTH)]
-        self._decoders = {kind.number: _compile_decoder(kind) for kind in kinds}
-        self.fast = {kind.opening: kind.decode for kind in kinds if kind.decode is not None}
+        rows = [row for row in KINDS if row.sender in (sender, Sender.BOTH)]
+        self._decoders = {row.number: _compile_decoder(row) for row in rows}
+        self.fast = {row.opening: row.decode for row in rows if row.decode is not None}
         """The functions of :mod:`.fast_decoders`, by the openings of their frames."""
 
     def decode(self, frames: Sequence[Frame]) -> list[Any]:
@@ -139,7 +146,10 @@ class MessageDecoder:
         return messages
 
     def decode_any(self, frames: Sequence[bytes]) -> list[Any]:
-        """Do as :meth:`decode`, by the rows of the table alone."""
+        """Do as :meth:`decode`, by the rows of the table alone.
+
+        The frames are read as one source, so that they need one reader; an item must end where its frame does.
+        """
         messages = []
         reader = _kept.reader
         reader.fp = buffer = io.BytesIO(b"".join(frames))
@@ -176,7 +186,7 @@ decode_server_messages: Callable[[Sequence[Frame]], list[m.ServerMessage]] = FRO
 
 # --- encoding
 
-_ENCODERS: Final = {kind.message: kind.encode or _compile_encoder(kind) for kind in KINDS}
+_ENCODERS: Final = {row.message: row.encode or _compile_encoder(row) for row in KINDS}
 
 
 def encode_parts(message: m.ClientMessage | m.ServerMessage) -> Parts:
