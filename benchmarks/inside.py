@@ -110,7 +110,7 @@ async def _time(count: int, ask: Callable[[], Awaitable[object]]) -> dict[str, f
         await ask()
         times.append(time.perf_counter() - started)
     quantiles = statistics.quantiles(times[WARM_UP:], n=100)
-    return {"p50": quantiles[49], "p99": quantiles[98]}
+    return {"p50": quantiles[49], "p99": quantiles[98], "seconds": sum(times[WARM_UP:])}
 
 
 async def _ask_bare(count: int, payload: bytes) -> dict[str, float]:

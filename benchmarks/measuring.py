@@ -1,20 +1,35 @@
-"""What is measured, and how: systems in turn, round after round, so that a busy moment of the machine meets all."""
+"""What is measured, and how: systems in turn, round after round, so that a busy moment of the machine meets all.
+
+A system that runs t2bus may be measured in two builds. The second is the baseline: it has its turn after the first, as
+a system of its own (``t2bus baseline``), and the first is compared with it, round by round.
+"""
 
 from __future__ import annotations
 
 import statistics
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
+from .builds import OWN, Build
 from .programs import Failed, Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Measure = Callable[[], Mapping[str, float]]
+Figures = Mapping[str, float]
+
+
+@frozen
+class System:
+    """One of the systems of a comparison."""
+
+    measure: Callable[[Build], Figures]
+    ours: bool = True
+    """Whether it runs t2bus; others are measured with the interpreter of the first build, and have no baseline."""
 
 
 @frozen
@@ -24,7 +39,7 @@ class Case:
     title: str
     units: Mapping[str, str]
     """The figures that a measurement gives, each with its unit."""
-    systems: Mapping[str, Measure]
+    systems: Mapping[str, System]
 
 
 @frozen
@@ -42,7 +57,11 @@ class Spread:
 
 @frozen
 class Row:
-    """A figure of one system; ``ratio`` is to the first system's of the same round, and None for that system itself."""
+    """A figure of one system.
+
+    ``ratio`` is to the first system's of the same round, and None for that system itself; ``to_baseline`` is to its own
+    baseline's, and None where there is none.
+    """
 
     workload: str
     case: str
@@ -52,6 +71,7 @@ class Row:
     value: Spread
     reference: str
     ratio: Spread | None
+    to_baseline: Spread | None
     rounds: int
 
 
@@ -60,17 +80,22 @@ class Measurements:
     """Runs cases and collects their rows, and in ``notes`` what could not be measured."""
 
     rounds: int
+    build: Build = OWN
+    baseline: Build | None = None
+    only_t2bus: bool = False
+    """Whether systems that do not run t2bus are left out."""
     rows: list[Row] = field(factory=list)
     notes: list[str] = field(factory=list)
 
     def run(self, workload: str, case: Case) -> list[Row]:
         """Measure one case; return its rows, the reference first."""
-        taken: dict[str, list[Mapping[str, float]]] = {system: [] for system in case.systems}
+        turns = self._turns(case)
+        taken: dict[str, list[Figures]] = {system: [] for system in turns}
         for number in range(self.rounds):
             for system in list(taken):
                 print(f"\r\033[K{case.title}: {system}, round {number + 1}", end="", file=sys.stderr, flush=True)
                 try:
-                    taken[system].append(case.systems[system]())
+                    taken[system].append(turns[system]())
                 except (Failed, Skipped) as error:
                     # Its earlier rounds go too: ratios are between the same rounds.
                     del taken[system]
@@ -80,6 +105,16 @@ class Measurements:
         self.rows += rows
         return rows
 
+    def _turns(self, case: Case) -> dict[str, Callable[[], Figures]]:
+        """Return what has its turn in a round, by name, in order."""
+        turns = {}
+        for name, system in case.systems.items():
+            if system.ours or not self.only_t2bus:
+                turns[name] = partial(system.measure, self.build)
+            if system.ours and self.baseline is not None:
+                turns[_baseline_of(name)] = partial(system.measure, self.baseline)
+        return turns
+
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
@@ -87,18 +122,27 @@ class Measurements:
             print(text, flush=True)
 
 
-def _rows(workload: str, case: Case, taken: Mapping[str, list[Mapping[str, float]]]) -> Iterable[Row]:
+def _baseline_of(system: str) -> str:
+    return f"{system} baseline"
+
+
+def _rows(workload: str, case: Case, taken: Mapping[str, list[Figures]]) -> Iterable[Row]:
     for figure, unit in case.units.items():
-        reference = ""
-        base: list[float] = []
-        for system, rounds in taken.items():
-            # A system may lack a figure: nothing is accepted where nobody connects.
-            values = [measured[figure] for measured in rounds if figure in measured]
-            if not values:
-                continue
-            ratio = None
-            if reference:
-                ratio = Spread.of([value / first for value, first in zip(values, base, strict=True)])
-            else:
-                reference, base = system, values
-            yield Row(workload, case.title, figure, unit, system, Spread.of(values), reference, ratio, len(values))
+        # A system may lack a figure: nothing is accepted where nobody connects.
+        measured = {
+            system: [figures[figure] for figures in rounds]
+            for system, rounds in taken.items()
+            if all(figure in figures for figures in rounds)
+        }
+        reference = next(iter(measured), "")
+        for system, values in measured.items():
+            ratio = None if system == reference else _ratio(values, measured[reference])
+            before = measured.get(_baseline_of(system))
+            to_baseline = None if before is None else _ratio(values, before)
+            yield Row(
+                workload, case.title, figure, unit, system, Spread.of(values), reference, ratio, to_baseline, len(values)
+            )
+
+
+def _ratio(values: list[float], others: list[float]) -> Spread:
+    return Spread.of([value / other for value, other in zip(values, others, strict=True)])

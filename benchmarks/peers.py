@@ -14,7 +14,9 @@ from pathlib import Path
 import attrs
 from attrs import frozen
 
-from .programs import Program, Skipped, free_port, python, rust_programs, wait_for
+from .builds import Build
+from .programs import Program, Skipped, free_port, python, wait_for
+from .rust_programs import rust_programs
 from .work import Work
 
 _NOTHING = Work(count=0, size=0)
@@ -33,12 +35,20 @@ log_type error
 
 
 @frozen
+class Server:
+    """A server that runs: where clients find it, and its process."""
+
+    address: str
+    program: Program
+
+
+@frozen
 class Peer:
     """One system under measurement."""
 
     name: str
-    serve: Callable[[Path], AbstractContextManager[str]]
-    """Runs a server that keeps its files in a folder, and gives its address."""
+    serve: Callable[[Path, Build], AbstractContextManager[Server]]
+    """Runs a server that keeps its files in a folder, with the interpreter and the t2bus of a build."""
     clients: str
     """The module ``with_*`` of its clients, or ``rust``."""
     flight: int = 1 << 30
@@ -48,6 +58,8 @@ class Peer:
     """Messages and bytes of one measurement, at most: a slow system has fewer of them, for the same time."""
     executable: str = ""
     module: str = ""
+    ours: bool = False
+    """Whether the server is t2bus."""
 
     def suit(self, work: Work) -> Work:
         """Return the work as this system can do it; connections share it evenly."""
@@ -61,18 +73,18 @@ class Peer:
         if self.module and find_spec(self.module) is None:
             raise Skipped(f"the Python package {self.module} is not installed")
 
-    def start(self, role: str, address: str, work: Work) -> Program:
+    def start(self, build: Build, role: str, address: str, work: Work) -> Program:
         """Start one of its clients, or its server's own process."""
         if self.clients == "rust":
             return Program(_rust()[1], role, address, work.to_json())
-        return python("role", self.clients, role, address, work.to_json())
+        return python(build, "role", self.clients, role, address, work.to_json())
 
     @contextmanager
-    def open(self) -> Generator[str, None, None]:
-        """Run a server of its own for one measurement, and give its address."""
+    def open(self, build: Build) -> Generator[Server, None, None]:
+        """Run a server of its own for one measurement."""
         self.require()
-        with tempfile.TemporaryDirectory(prefix="t2bus-bench-") as folder, self.serve(Path(folder)) as address:
-            yield address
+        with tempfile.TemporaryDirectory(prefix="t2bus-bench-") as folder, self.serve(Path(folder), build) as server:
+            yield server
 
 
 def _path() -> str:
@@ -89,29 +101,28 @@ def _rust() -> tuple[Path, Path]:
 
 
 @contextmanager
-def _own(system: str, address: str, work: Work = _NOTHING) -> Generator[str, None, None]:
-    with python("role", system, "serve", address, work.to_json()) as server:
-        yield server.wait_until_ready()
+def _own(build: Build, system: str, address: str, work: Work = _NOTHING) -> Generator[Server, None, None]:
+    with python(build, "role", system, "serve", address, work.to_json()) as program:
+        yield Server(program.wait_until_ready(), program)
 
 
 @contextmanager
-def _external(command: list[object], place: Path | int) -> Generator[None, None, None]:
-    program = shutil.which(str(command[0]), path=_path())
-    with Program(program, *command[1:]):
+def _external(command: list[object], place: Path | int, address: str) -> Generator[Server, None, None]:
+    with Program(shutil.which(str(command[0]), path=_path()), *command[1:]) as program:
         wait_for(place)
-        yield
+        yield Server(address, program)
 
 
-def t2bus_unix(folder: Path) -> AbstractContextManager[str]:
-    return _own("t2bus", f"unix:{folder / 'bus'}")
+def _t2bus_unix(folder: Path, build: Build) -> AbstractContextManager[Server]:
+    return _own(build, "t2bus", f"unix:{folder / 'bus'}")
 
 
-def t2bus_tcp(_folder: Path) -> AbstractContextManager[str]:
-    return _own("t2bus", "tcp:127.0.0.1:0")
+def _t2bus_tcp(_folder: Path, build: Build) -> AbstractContextManager[Server]:
+    return _own(build, "t2bus", "tcp:127.0.0.1:0")
 
 
 @contextmanager
-def t2bus_tls(folder: Path) -> Generator[str, None, None]:
+def _t2bus_tls(folder: Path, build: Build) -> Generator[Server, None, None]:
     """Serve over mutual TLS; the address ends with the folder of the certificates."""
     if find_spec("cryptography") is None:
         raise Skipped("the Python package cryptography is not installed")
@@ -120,56 +131,48 @@ def t2bus_tls(folder: Path) -> Generator[str, None, None]:
     certificates = folder / "certs"
     make_ca(certificates, days=2)
     issue_client(certificates, "client", days=2)
-    with _own("t2bus", f"tls:127.0.0.1:0#{certificates}") as address:
-        yield f"{address}#{certificates}"
+    with _own(build, "t2bus", f"tls:127.0.0.1:0#{certificates}") as server:
+        yield attrs.evolve(server, address=f"{server.address}#{certificates}")
 
 
-def _bare(folder: Path) -> AbstractContextManager[str]:
-    return _own("bare", str(folder / "bare"))
+def _bare(folder: Path, build: Build) -> AbstractContextManager[Server]:
+    return _own(build, "bare", str(folder / "bare"))
 
 
-def _zmq(folder: Path) -> AbstractContextManager[str]:
-    return _own("zmq", str(folder / "zmq"))
+def _zmq(folder: Path, build: Build) -> AbstractContextManager[Server]:
+    return _own(build, "zmq", str(folder / "zmq"))
 
 
-@contextmanager
-def _nats(folder: Path) -> Generator[str, None, None]:
+def _nats(folder: Path, _build: Build) -> AbstractContextManager[Server]:
     settings, port = folder / "nats.conf", free_port()
     settings.write_text(_NATS)
-    with _external(["nats-server", "-a", "127.0.0.1", "-p", port, "-c", settings], port):
-        yield f"nats://127.0.0.1:{port}"
+    command: list[object] = ["nats-server", "-a", "127.0.0.1", "-p", port, "-c", settings]
+    return _external(command, port, f"nats://127.0.0.1:{port}")
 
 
-@contextmanager
-def _redis(folder: Path) -> Generator[str, None, None]:
+def _redis(folder: Path, _build: Build) -> AbstractContextManager[Server]:
     path = folder / "redis"
     settings = ["--port", 0, "--unixsocket", path, "--dir", folder, "--save", "", "--appendonly", "no"]
     unbounded = ["--client-output-buffer-limit", "pubsub 0 0 0"]
-    with _external(["redis-server", *settings, *unbounded], path):
-        yield str(path)
+    return _external(["redis-server", *settings, *unbounded], path, str(path))
 
 
-@contextmanager
-def _mosquitto(folder: Path) -> Generator[str, None, None]:
+def _mosquitto(folder: Path, _build: Build) -> AbstractContextManager[Server]:
     path, settings = folder / "mqtt", folder / "mosquitto.conf"
     settings.write_text(_MOSQUITTO.format(path=path))
     # Started by root, it takes another user's rights; the socket has to be in a folder of that user.
     folder.chmod(0o777)
-    with _external(["mosquitto", "-c", settings], path):
-        yield str(path)
+    return _external(["mosquitto", "-c", settings], path, str(path))
 
 
-@contextmanager
-def _rust_bus(folder: Path) -> Generator[str, None, None]:
+def _rust_bus(folder: Path, _build: Build) -> AbstractContextManager[Server]:
     path = folder / "rust"
-    with Program(_rust()[0], "serve", f"unix:{path}"):
-        wait_for(path)
-        yield f"unix:{path}"
+    return _external([_rust()[0], "serve", f"unix:{path}"], path, f"unix:{path}")
 
 
-T2BUS = Peer("t2bus", t2bus_unix, "t2bus")
-T2BUS_TCP = Peer("t2bus, TCP", t2bus_tcp, "t2bus")
-T2BUS_TLS = Peer("t2bus, mutual TLS", t2bus_tls, "t2bus")
+T2BUS = Peer("t2bus", _t2bus_unix, "t2bus", ours=True)
+T2BUS_TCP = Peer("t2bus, TCP", _t2bus_tcp, "t2bus", ours=True)
+T2BUS_TLS = Peer("t2bus, mutual TLS", _t2bus_tls, "t2bus", ours=True)
 BARE = Peer("bare Trio", _bare, "bare")
 NATS = Peer("nats", _nats, "nats", executable="nats-server", module="nats")
 REDIS = Peer("redis", _redis, "redis", executable="redis-server", module="redis")
@@ -179,15 +182,15 @@ MOSQUITTO = Peer("mosquitto", _mosquitto, "mqtt", executable="mosquitto", module
 _RUST_VOLUME = 6_000_000
 # With 1,024 in flight the crate's server and its client both stop reading while they write, and time out.
 RUST = Peer("rust", _rust_bus, "rust", flight=256, volume=_RUST_VOLUME)
-RUST_ON_T2BUS = Peer("rust on t2bus", t2bus_unix, "rust", flight=256, volume=_RUST_VOLUME)
+RUST_ON_T2BUS = Peer("rust on t2bus", _t2bus_unix, "rust", flight=256, volume=_RUST_VOLUME, ours=True)
 
 
 @contextmanager
-def open_crowded(connections: int) -> Generator[tuple[str, Program], None, None]:
-    """Run t2bus for that many connections; give its address and its process."""
+def open_crowded(build: Build, connections: int) -> Generator[Server, None, None]:
+    """Run t2bus for that many connections."""
     work = Work(count=0, size=0, connections=connections)
     with (
         tempfile.TemporaryDirectory(prefix="t2bus-bench-") as folder,
-        python("role", "t2bus", "serve", f"unix:{folder}/bus", work.to_json()) as server,
+        _own(build, "t2bus", f"unix:{folder}/bus", work) as server,
     ):
-        yield server.wait_until_ready(), server
+        yield server

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
-import shutil
+import select
 import socket
 import subprocess
-import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Mapping
+
+    from .builds import Build
 
 _PATIENCE: Final = 20.0
 """Seconds after which a program that says nothing has failed; a lost message shows as this too."""
-
-_RUST: Final = Path(__file__).with_name("rust")
-_CRATE: Final = "0.2.0"
 
 
 class Failed(Exception):
@@ -35,38 +30,47 @@ class Skipped(Exception):
 
 
 class Program:
-    """A process of its own, killed when its ``with`` block is left."""
+    """A process of its own, killed when its ``with`` block is left.
 
-    def __init__(self, *command: object) -> None:
+    What it writes is read line by line: ``ready`` when others may start, ``begin`` where what is measured begins later
+    than that, ``end`` when it is over, and then what was measured as one line of JSON.
+    """
+
+    def __init__(self, *command: object, environment: Mapping[str, str] | None = None) -> None:
         self._command = list(map(str, command))
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed with this object
-        # Without a buffer on this side: what follows the first line stays in the pipe until it is asked for.
+        self._output = bytearray()
         self._process = subprocess.Popen(
-            self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0
+            self._command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            bufsize=0,
+            env=environment,
         )
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    def wait_until_ready(self) -> str:
-        """Return what stands on its first line, after ``ready``."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline().decode()
-        if not line.startswith("ready"):
+    def wait_until(self, word: str) -> str:
+        """Wait for its next line, which has to begin with that word; return the rest of the line."""
+        line = self._line()
+        if not line.startswith(word):
             self._process.kill()
             self._process.wait()
-            raise Failed(f"{self} did not start: {self._last_words()}")
-        return line.removeprefix("ready").strip()
+            raise Failed(f"{self} did not come to its {word!r}: {self._last_words()}")
+        return line.removeprefix(word).strip()
+
+    def wait_until_ready(self) -> str:
+        """Return what stands on its first line, after ``ready``."""
+        return self.wait_until("ready")
 
     def result(self) -> dict[str, Any]:
-        """Wait for its end and return what it measured, its last line."""
-        try:
-            output, _ = self._process.communicate(timeout=_PATIENCE)
-        except subprocess.TimeoutExpired:
-            raise Failed(f"{self} did not end in {_PATIENCE:g} s, so messages were lost") from None
-        self.check()
-        return dict(json.loads(output.decode().splitlines()[-1]))
+        """Return what it measured, its next line, when it has ended well."""
+        line = self._line()
+        self.wait()
+        return dict(json.loads(line))
 
     def check(self) -> None:
         """Raise Failed if it has ended badly."""
@@ -75,11 +79,32 @@ class Program:
 
     def wait(self) -> None:
         """Wait for its end, which has to be a good one."""
-        self._process.communicate(timeout=_PATIENCE)
+        try:
+            self._process.wait(timeout=_PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"{self} did not end in {_PATIENCE:g} s") from None
         self.check()
 
     def __str__(self) -> str:
         return " ".join(self._command[1:6])
+
+    def _line(self) -> str:
+        """Return its next line, or nothing when there is none any more."""
+        assert self._process.stdout is not None
+        descriptor, end = self._process.stdout.fileno(), time.monotonic() + _PATIENCE
+        while b"\n" not in self._output:
+            readable, _, _ = select.select([descriptor], [], [], max(0.0, end - time.monotonic()))
+            if not readable:
+                raise Failed(f"{self} said nothing for {_PATIENCE:g} s: were messages lost?")
+            data = os.read(descriptor, 65_536)
+            if not data:
+                self._process.wait()
+                self.check()
+                break
+            self._output += data
+        line, _, rest = self._output.partition(b"\n")
+        self._output = rest
+        return line.decode()
 
     def _last_words(self) -> str:
         self._errors.seek(0)
@@ -94,9 +119,9 @@ class Program:
         self._errors.close()
 
 
-def python(module: str, *arguments: object) -> Program:
-    """Start a module of this package."""
-    return Program(sys.executable, "-m", f"benchmarks.{module}", *arguments)
+def python(build: Build, module: str, *arguments: object) -> Program:
+    """Start a module of this package with the interpreter and the t2bus of a build."""
+    return Program(build.python, "-m", f"benchmarks.{module}", *arguments, environment=build.environment)
 
 
 def free_port() -> int:
@@ -116,57 +141,3 @@ def wait_for(path: Path | int) -> None:
                 return
         time.sleep(0.005)
     raise Failed(f"nobody listens at {path}")
-
-
-# --- the programs in Rust, built once into a cache folder
-
-
-def rust_programs() -> tuple[Path, Path]:
-    """Return the crate's own tool, which serves, and the client of ``benchmarks/rust``; at first it takes minutes."""
-    folder = Path(os.environ.get("T2BUS_BENCH_CACHE") or Path.home() / ".cache" / "t2bus-bench")
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return _build_tool(folder), _build_client(folder)
-
-
-def _build_tool(folder: Path) -> Path:
-    place = folder / f"t2-{_CRATE}"
-    if not place.exists():
-        # As its author built it: with the versions of its dependencies that the crate came with.
-        with _complete(place) as unfinished:
-            _cargo(folder, "install", "t2_bus", "--version", _CRATE, "--locked", "--root", str(unfinished))
-    return place / "bin" / "t2"
-
-
-def _build_client(folder: Path) -> Path:
-    state = hashlib.sha256()
-    for path in sorted([*_RUST.glob("Cargo.*"), *_RUST.glob("src/*.rs")]):
-        state.update(path.read_bytes() + b"\0")
-    place = folder / f"client-{state.hexdigest()[:16]}"
-    if not place.exists():
-        with _complete(place) as unfinished:
-            _cargo(folder, "build", "--release", "--locked", "--manifest-path", str(_RUST / "Cargo.toml"))
-            shutil.copy(folder / "target" / "release" / "bench-client", unfinished)
-    return place / "bench-client"
-
-
-@contextmanager
-def _complete(place: Path) -> Generator[Path, None, None]:
-    """Give a folder to fill, which gets its name when it is full."""
-    unfinished = place.with_name(f"{place.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
-    yield unfinished
-    unfinished.rename(place)
-
-
-def _cargo(folder: Path, *arguments: str) -> None:
-    cargo = shutil.which("cargo")
-    if cargo is None:
-        raise Skipped("cargo is not installed")
-    print(f"building: cargo {' '.join(arguments[:2])} (once)", file=sys.stderr)
-    env = {**os.environ, "CARGO_TARGET_DIR": str(folder / "target"), "CARGO_TERM_COLOR": "never"}
-    done = subprocess.run([cargo, *arguments], env=env, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Skipped(f"cargo {arguments[0]} failed: {done.stderr.strip()[-300:]}")

@@ -31,7 +31,7 @@ def machine() -> dict[str, object]:
 
 
 def heading() -> str:
-    return "".join(f"{title:{width}}" for width, title in _COLUMNS) + "to the first system of its case"
+    return "".join(f"{title:{width}}" for width, title in _COLUMNS) + "to the first system of its case, to its baseline"
 
 
 def lines(rows: Iterable[Row]) -> Iterable[str]:
@@ -43,6 +43,8 @@ def lines(rows: Iterable[Row]) -> Iterable[str]:
             name = ""
         value = f"{_spread(row.value)} {row.unit}"
         ratio = "1" if row.ratio is None else f"{_spread(row.ratio)} x {row.reference}"
+        if row.to_baseline is not None:
+            ratio += f"; {_spread(row.to_baseline)} x baseline"
         yield f"{name:{_COLUMNS[0][0]}}{row.system:{_COLUMNS[1][0]}}{value:{_COLUMNS[2][0] + 8}}{ratio}"
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from .work import Meter, Work, ready, say
+from .work import Meter, Work, begin, ready, say
 
 RUN = trio.run
 
@@ -84,6 +84,7 @@ async def ask(address: str, work: Work) -> None:
     sent, times = deque[float](), list[float]()
     async with await trio.open_unix_socket(address) as stream:
         ready()
+        begin()
         started = time.perf_counter()
         for number in range(work.count + work.flight):
             if number >= work.flight:
@@ -92,6 +93,8 @@ async def ask(address: str, work: Work) -> None:
                 buffered -= size
                 times.append(time.perf_counter() - sent.popleft())
             if number < work.count:
+                if work.pause:
+                    await trio.sleep(work.pause)
                 sent.append(time.perf_counter())
                 await stream.send_all(payload)
     say({"seconds": time.perf_counter() - started, "times": times})

@@ -16,9 +16,9 @@ import trio
 from attrs import frozen
 
 import t2bus
-from t2bus.payload import encode
+from t2bus.protocol import encode
 
-from .work import SERVICE, WARM_UP, Meter, Work, ready, say
+from .work import SERVICE, WARM_UP, Meter, Work, begin, ready, say
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -184,6 +184,8 @@ async def ask(address: str, work: Work) -> None:
 
     async def some(client: t2bus.Client, left: Any) -> None:
         for _ in left:
+            if work.pause:
+                await trio.sleep(work.pause)
             started = time.perf_counter()
             response = await client.request_bytes(SERVICE, payload)
             times.append(time.perf_counter() - started)
@@ -193,6 +195,7 @@ async def ask(address: str, work: Work) -> None:
         ready()
         await some(client, range(WARM_UP))
         times.clear()
+        begin()
         started, left = time.perf_counter(), iter(range(work.count))
         async with trio.open_nursery() as nursery:
             for _ in range(work.flight):

@@ -38,6 +38,8 @@ class Work:
     """Publications, or requests, that are not acknowledged yet."""
     tasks: bool = False
     """Whether ``flight`` tasks publish one by one, or one task publishes as fast as the system's own window lets it."""
+    pause: float = 0.0
+    """Seconds that a requester sleeps before each request."""
     kind: str = "random"
     """What t2bus is given: random bytes, a typed message, or its encoded bytes."""
 
@@ -91,8 +93,14 @@ def ready(address: str = "") -> None:
     print("ready", address, flush=True)
 
 
+def begin() -> None:
+    """Say that what is measured begins now, where that is later than ``ready``."""
+    print("begin", flush=True)
+
+
 def say(measured: dict[str, object]) -> None:
-    """Write what was measured."""
+    """Say that what is measured is over, and write it."""
+    print("end", flush=True)
     print(json.dumps(measured), flush=True)
 
 
@@ -111,6 +119,8 @@ async def time_requests(work: Work, ask: Callable[[], Awaitable[int]]) -> None:
     times: deque[float] = deque()
 
     async def timed() -> int:
+        if work.pause:
+            await asyncio.sleep(work.pause)
         started = time.perf_counter()
         size = await ask()
         times.append(time.perf_counter() - started)
@@ -119,6 +129,7 @@ async def time_requests(work: Work, ask: Callable[[], Awaitable[int]]) -> None:
 
     await gather_tasks(1, WARM_UP, timed)
     times.clear()
+    begin()
     started = time.perf_counter()
     await gather_tasks(work.flight, work.count, timed)
     say({"seconds": time.perf_counter() - started, "times": list(times)})

@@ -6,7 +6,7 @@
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::{env, io::Write as _, path::PathBuf, sync::Arc, sync::Mutex, time::Instant, time::SystemTime};
+use std::{env, io::Write as _, path::PathBuf, sync::Arc, sync::Mutex, time::Duration, time::Instant, time::SystemTime};
 use t2_bus::prelude::{BusResult, Client, RequestProtocol};
 
 const SERVICE: &str = "one";
@@ -19,6 +19,7 @@ struct Work {
     size: usize,
     connections: usize,
     flight: usize,
+    pause: f64,
 }
 
 /// What is asked, and answered with the same.
@@ -112,6 +113,7 @@ async fn subscribe(address: &str, work: Work) -> BusResult<()> {
         task.await.expect("what was published arrives")
     }
     let (first, last) = span.lock().expect("no task panics").expect("something was counted");
+    line("end");
     line(&json!({"first": first, "last": last, "taken": work.count * clients.len()}).to_string());
     Ok(())
 }
@@ -130,6 +132,7 @@ async fn publish(address: &str, work: Work) -> BusResult<()> {
         stream::iter(publications).buffered(work.flight).try_fold(0, |sum, count| async move { Ok(sum + count) })
     });
     let accepted: usize = futures::future::try_join_all(publishers).await?.iter().sum();
+    line("end");
     line(&json!({"accepted": accepted}).to_string());
     Ok(())
 }
@@ -151,9 +154,13 @@ async fn ask(address: &str, work: Work) -> BusResult<()> {
     for _ in 0..WARM_UP {
         client.request(SERVICE, &echo).await?;
     }
+    line("begin");
     let started = Instant::now();
     let times: Vec<f64> = stream::iter(0..work.count)
         .map(|_| async {
+            if work.pause > 0.0 {
+                tokio::time::sleep(Duration::from_secs_f64(work.pause)).await
+            }
             let started = Instant::now();
             let Echo(data) = client.request(SERVICE, &echo).await?;
             assert_eq!(data.len(), work.size);
@@ -162,6 +169,8 @@ async fn ask(address: &str, work: Work) -> BusResult<()> {
         .buffer_unordered(work.flight)
         .try_collect()
         .await?;
-    line(&json!({"seconds": started.elapsed().as_secs_f64(), "times": times}).to_string());
+    let seconds = started.elapsed().as_secs_f64();
+    line("end");
+    line(&json!({"seconds": seconds, "times": times}).to_string());
     Ok(())
 }
