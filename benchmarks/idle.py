@@ -10,39 +10,39 @@ import json
 import resource
 import sys
 import time
-from typing import Final
+from typing import Any, Final
 
 import trio
 
-from t2bus.wire import messages as m
-from t2bus.wire.framing import FrameDecoder
-from t2bus.wire.native import VERSION, decode_server_messages, encode
+from . import wire
 
 _AT_ONCE: Final = 64
 """Connections that are being made at any time; more would only wait in the kernel's queue."""
-
-_FRAME: Final = 1 << 20
 
 
 async def _stay(path: str, gate: trio.Semaphore, task_status: trio.TaskStatus[None]) -> None:
     async with gate:
         stream = await trio.open_unix_socket(path)
-        await stream.send_all(encode(m.Hello(VERSION, "idle")))
-        decoder = FrameDecoder(_FRAME)
-        messages = await _receive(stream, decoder)
-        assert isinstance(messages[0], m.Welcome)
+        await stream.send_all(wire.hello())
+        received = bytearray()
+        welcome, *_ = await _receive(stream, received)
+        assert welcome[0] == wire.WELCOME, welcome
     task_status.started()
     async with stream:
         while True:
-            for message in await _receive(stream, decoder):
-                assert isinstance(message, m.Ping), message
-                await stream.send_all(encode(m.Pong(message.token)))
+            for message in await _receive(stream, received):
+                kind, token = message
+                assert kind == wire.PING, message
+                await stream.send_all(wire.pong(token))
 
 
-async def _receive(stream: trio.SocketStream, decoder: FrameDecoder) -> list[m.ServerMessage]:
-    data = bytes(await stream.receive_some())
-    assert data, "the bus closed a connection"
-    return decode_server_messages(decoder.feed(data))
+async def _receive(stream: trio.SocketStream, received: bytearray) -> list[list[Any]]:
+    """Return the next messages, at least one; ``received`` keeps what is not a whole frame yet."""
+    while not (messages := wire.take_messages(received)):
+        data = await stream.receive_some()
+        assert data, "the bus closed a connection"
+        received += data
+    return messages
 
 
 async def _hold(path: str, count: int) -> None:

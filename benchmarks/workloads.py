@@ -5,28 +5,14 @@ Counts are small, so that all of them with five rounds end in a quarter of an ho
 
 from __future__ import annotations
 
-import json
-import resource
-import socket
-import statistics
-import sys
-import tempfile
-import time
-from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from t2bus.wire.messages import Hello
-from t2bus.wire.native import VERSION, encode
-
+from . import measures as m
 from . import peers as p
-from .builds import Build
-from .cpu import CpuMeter
-from .measuring import Case, Figures, System
-from .programs import Failed, Program, Skipped, python, wait_for
+from .measuring import Case, System
 from .with_t2bus import ENCODED
 from .work import TASKS, Work
 
@@ -51,46 +37,12 @@ def _units(first: Mapping[str, str], each: str, *parts: str) -> dict[str, str]:
 _DELIVERY: Final = _units(_RATE, "message", "publisher", "bus", "subscriber")
 
 
-def deliver(peer: p.Peer, publish: Work, subscribe: Work, processes: int, build: Build) -> Figures:
-    """Publish once, and return the deliveries per second, from the first to the last that was taken.
-
-    Each of the subscribing processes does the work of ``subscribe``. The processor time is that of one delivery, from
-    when all are connected.
-    """
-    with peer.open(build) as server, ExitStack() as stack:
-        subscribers = [
-            stack.enter_context(peer.start(build, "subscribe", server.address, subscribe)) for _ in range(processes)
-        ]
-        for subscriber in subscribers:
-            subscriber.wait_until_ready()
-        publisher = stack.enter_context(peer.start(build, "publish", server.address, publish))
-        cpu = CpuMeter({"publisher": [publisher], "bus": [server.program], "subscriber": subscribers})
-        publisher.wait_until_ready()
-        cpu.start()
-        try:
-            for subscriber in subscribers:
-                subscriber.wait_until("end")
-        except Failed:
-            # A publisher that failed explains a subscriber that waits.
-            publisher.check()
-            raise
-        publisher.wait_until("end")
-        cpu.stop()
-        results = [subscriber.result() for subscriber in subscribers]
-        wanted = subscribe.count * subscribe.connections * processes
-        accepted, taken = publisher.result().get("accepted", wanted), sum(result["taken"] for result in results)
-        if accepted != wanted or taken != wanted:
-            raise Failed(f"accepted {accepted} and taken {taken} of {wanted}")
-        seconds = max(result["last"] for result in results) - min(result["first"] for result in results)
-        return {"rate": (wanted - 1) / seconds, **cpu.per(wanted)}
-
-
 def _compare(peers: Sequence[p.Peer], publish: Work, subscribe: Work, processes: int = 1) -> Mapping[str, System]:
     systems = {}
     for peer in peers:
         suited = peer.suit(publish)
         taking = attrs.evolve(subscribe, count=suited.count)
-        systems[peer.name] = System(partial(deliver, peer, suited, taking, processes), peer.ours)
+        systems[peer.name] = System(partial(m.deliver, peer, suited, taking, processes), peer.ours)
     return systems
 
 
@@ -127,38 +79,13 @@ def fan_in() -> Iterator[Case]:
     yield Case("50:1, sensor/**, 100 B", _DELIVERY, _compare(systems, publish, subscribe))
 
 
-def request(peer: p.Peer, work: Work, build: Build) -> Figures:
-    """Ask, and return the times of a request, and how many were answered per second."""
-    with peer.open(build) as server:
-        return _ask(peer, server, work, build)
-
-
-def _ask(peer: p.Peer, server: p.Server, work: Work, build: Build) -> dict[str, float]:
-    with ExitStack() as stack:
-        responder = stack.enter_context(peer.start(build, "answer", server.address, work))
-        responder.wait_until_ready()
-        requester = stack.enter_context(peer.start(build, "ask", server.address, work))
-        cpu = CpuMeter({"requester": [requester], "bus": [server.program], "responder": [responder]})
-        requester.wait_until_ready()
-        requester.wait_until("begin")
-        cpu.start()
-        requester.wait_until("end")
-        cpu.stop()
-        measured = requester.result()
-    if len(measured["times"]) != work.count:
-        raise Failed(f"{len(measured['times'])} of {work.count} requests were answered")
-    times = statistics.quantiles(measured["times"], n=100)
-    rate = work.count / measured["seconds"]
-    return {"p50": times[49] * 1e6, "p99": times[98] * 1e6, "rate": rate, **cpu.per(work.count)}
-
-
 _ANSWER_PARTS: Final = ("requester", "bus", "responder")
 _ANSWER: Final = _units({"p50": "us", "p99": "us"}, "request", *_ANSWER_PARTS)
 _ANSWERS: Final = _units({"rate": "requests/s"}, "request", *_ANSWER_PARTS)
 
 
 def _compare_requests(peers: Sequence[p.Peer], work: Work) -> Mapping[str, System]:
-    return {peer.name: System(partial(request, peer, work), peer.ours) for peer in peers}
+    return {peer.name: System(partial(m.request, peer, work), peer.ours) for peer in peers}
 
 
 def requests() -> Iterator[Case]:
@@ -172,18 +99,10 @@ def requests() -> Iterator[Case]:
     yield Case("64 in flight, 100 B", _ANSWERS, _compare_requests(systems, many))
 
 
-def _inside(system: str, what: str, count: int, size: int, build: Build) -> Figures:
-    with python(build, "inside", system, what, count, size) as program:
-        measured = program.result()
-    each = {name: measured[name] * 1e6 for name in ("p50", "p99") if name in measured}
-    messages = count * (50 if what == "fan" else 1)
-    return {**each, "rate": messages / measured["seconds"], "cpu": measured["cpu"] / messages * 1e6}
-
-
 def _compare_inside(what: str, count: int, size: int = 100) -> dict[str, System]:
     return {
-        "in process": System(partial(_inside, "t2bus", what, count, size)),
-        "memory channel": System(partial(_inside, "bare", what, count, size), ours=False),
+        "in process": System(partial(m.inside, "t2bus", what, count, size)),
+        "memory channel": System(partial(m.inside, "bare", what, count, size), ours=False),
     }
 
 
@@ -193,76 +112,35 @@ def in_process() -> Iterator[Case]:
     for size, count in _SIZES.items():
         work = Work(count=count, size=size, flight=_window(size))
         systems = _compare_inside("one", count, size)
-        systems[by_socket] = System(partial(deliver, p.T2BUS, work, work, 1))
+        systems[by_socket] = System(partial(m.deliver, p.T2BUS, work, work, 1))
         yield Case(f"in process, 1:1, {size:,} B, pipelined", units, systems)
     count = _SIZES[100] // 2
     work = Work(count=count, size=100, flight=TASKS, tasks=True)
     systems = {
-        "in process": System(partial(_inside, "t2bus", "tasks", count, 100)),
-        by_socket: System(partial(deliver, p.T2BUS, work, work, 1)),
+        "in process": System(partial(m.inside, "t2bus", "tasks", count, 100)),
+        by_socket: System(partial(m.deliver, p.T2BUS, work, work, 1)),
     }
     yield Case(f"in process, 1:1, 100 B, {TASKS} tasks", units, systems)
     systems = _compare_inside("turn", 10_000)
-    systems[by_socket] = System(partial(_take_turns, Work(count=10_000, size=100)))
+    systems[by_socket] = System(partial(m.take_turns, Work(count=10_000, size=100)))
     yield Case("in process, publish then receive, 100 B", units, systems)
     yield Case("in process, 1:50, 100 B", units, _compare_inside("fan", 2_000))
     systems = _compare_inside("ask", 4_000)
-    systems[by_socket] = System(partial(request, p.T2BUS, Work(count=4_000, size=100)))
+    systems[by_socket] = System(partial(m.request, p.T2BUS, Work(count=4_000, size=100)))
     yield Case("in process, request, 100 B", _units({"p50": "us", "p99": "us"}, "request"), systems)
-
-
-def _take_turns(work: Work, build: Build) -> Figures:
-    """Publish and receive in turn, through a server of its own."""
-    with p.T2BUS.open(build) as server, p.T2BUS.start(build, "turn", server.address, work) as program:
-        cpu = CpuMeter({"clients": [program], "bus": [server.program]})
-        program.wait_until_ready()
-        cpu.start()
-        program.wait_until("end")
-        cpu.stop()
-        return {"rate": work.count / program.result()["seconds"], **cpu.per(work.count)}
-
-
-def _route(subscriptions: int, kind: str, build: Build) -> Figures:
-    with python(build, "routing", subscriptions, kind) as program:
-        return {topics: seconds * 1e6 for topics, seconds in program.result().items()}
 
 
 def routing() -> Iterator[Case]:
     """The router alone, per publication, by how many subscriptions it has."""
     for kind in ("concrete", "wildcard"):
-        systems = {f"{count:,} subs": System(partial(_route, count, kind)) for count in (10, 1_000, 100_000)}
+        systems = {f"{count:,} subs": System(partial(m.route, count, kind)) for count in (10, 1_000, 100_000)}
         yield Case(f"routing, {kind}", {"hot": "us, hot topics", "new": "us, new topics"}, systems)
-
-
-_PAIR: Final = Work(count=1_000, size=100)
-
-
-def _crowd(count: int, build: Build) -> Figures:
-    """Measure a pair that asks and answers among idle connections, and what those cost."""
-    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if files != resource.RLIM_INFINITY and files < count + 200:
-        raise Skipped(f"a process may open {files} files here: `ulimit -Hn`")
-    with p.open_crowded(build, count + 2) as server, ExitStack() as stack:
-        measured = {}
-        if count:
-            before = _resident(server.program.pid)
-            idle = stack.enter_context(python(build, "idle", server.address, count)).wait_until_ready()
-            measured = {"memory": (_resident(server.program.pid) - before) / count, **json.loads(idle)}
-        return {**measured, **_ask(p.T2BUS, server, _PAIR, build)}
-
-
-def _resident(pid: int) -> float:
-    """Return the resident memory of a process, in kB."""
-    status = Path(f"/proc/{pid}/status")
-    if not status.exists():
-        raise Skipped("memory is read from /proc, which is not on this machine")
-    return float(status.read_text().partition("VmRSS:")[2].split()[0])
 
 
 def idle() -> Iterator[Case]:
     """Thousands of connections that do nothing, and one pair that asks and answers among them."""
     units = {"p50": "us", "p99": "us", "memory": "kB each", "accepted": "accepted/s"}
-    systems = {f"{count:,} idle": System(partial(_crowd, count)) for count in (0, 1_000, 10_000)}
+    systems = {f"{count:,} idle": System(partial(m.crowd, count)) for count in (0, 1_000, 10_000)}
     yield Case("idle connections", units, systems)
 
 
@@ -272,7 +150,7 @@ def typed() -> Iterator[Case]:
     systems = {}
     for name, kind in (("raw bytes", "encoded"), ("typed", "typed")):
         one = attrs.evolve(work, kind=kind)
-        systems[name] = System(partial(deliver, p.T2BUS, one, one, 1))
+        systems[name] = System(partial(m.deliver, p.T2BUS, one, one, 1))
     yield Case(f"typed and raw, {len(ENCODED)} B", _DELIVERY, systems)
 
 
@@ -296,36 +174,13 @@ def rust() -> Iterator[Case]:
     yield Case("Rust clients, request", _ANSWER, _compare_requests(systems, work))
 
 
-def _run(*arguments: str, build: Build) -> Figures:
-    started = time.perf_counter()
-    with Program(build.python, *arguments, environment=build.environment) as program:
-        program.wait()
-    return {"time": (time.perf_counter() - started) * 1e3}
-
-
-def _serve(build: Build) -> Figures:
-    """Return the time until the first byte of the WELCOME."""
-    hello = encode(Hello(VERSION, "benchmark"))
-    with tempfile.TemporaryDirectory(prefix="t2bus-bench-") as folder:
-        path = Path(folder) / "bus"
-        started = time.perf_counter()
-        command = [build.python, "-m", "t2bus", "serve", f"unix:{path}"]
-        with Program(*command, environment=build.environment):
-            wait_for(path)
-            with socket.socket(socket.AF_UNIX) as sock:
-                sock.connect(str(path))
-                sock.sendall(hello)
-                sock.recv(1)
-            return {"time": (time.perf_counter() - started) * 1e3}
-
-
 def start_up() -> Iterator[Case]:
     """How long programs take to begin, beside the interpreter alone."""
     systems = {
-        "python -c pass": System(lambda build: _run("-c", "pass", build=build), ours=False),
-        "t2bus --help": System(lambda build: _run("-m", "t2bus", "--help", build=build)),
-        "import t2bus": System(lambda build: _run("-c", "import t2bus", build=build)),
-        "t2bus serve": System(_serve),
+        "python -c pass": System(partial(m.run, ["-c", "pass"]), ours=False),
+        "t2bus --help": System(partial(m.run, ["-m", "t2bus", "--help"])),
+        "import t2bus": System(partial(m.run, ["-c", "import t2bus"])),
+        "t2bus serve": System(m.serve),
     }
     yield Case("start-up", {"time": "ms"}, systems)
 
