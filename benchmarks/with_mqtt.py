@@ -24,7 +24,7 @@ def _client(address: str, flight: int = 20) -> aiomqtt.Client:
 
 async def publish(address: str, work: Work) -> None:
     payload = work.payload
-    connected = asyncio.Barrier(work.connections)
+    connected = asyncio.Barrier(work.connections + 1)
 
     async def one(number: int) -> None:
         topic = work.topic_of(number)
@@ -37,8 +37,11 @@ async def publish(address: str, work: Work) -> None:
 
             await gather_tasks(work.flight, work.share, act)
 
-    ready()
-    await asyncio.gather(*(one(number) for number in range(work.connections)))
+    async with asyncio.TaskGroup() as group:
+        for number in range(work.connections):
+            group.create_task(one(number))
+        await connected.wait()
+        ready()
     say({})
 
 

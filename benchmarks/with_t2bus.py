@@ -77,20 +77,20 @@ async def serve(address: str, work: Work) -> None:
 
 
 async def publish(address: str, work: Work) -> None:
-    accepted = 0
+    accepted, started = 0, trio.Event()
 
-    async def one(number: int, started: trio.Event) -> None:
+    async def one(number: int, task_status: trio.TaskStatus[None]) -> None:
         nonlocal accepted
         async with open_client(address) as client:
+            task_status.started()
             await started.wait()
             act = _publish_from_tasks if work.tasks else _publish_pipelined
             count = await act(client, work, work.topic_of(number))
             accepted += count
 
     async with trio.open_nursery() as nursery:
-        started = trio.Event()
         for number in range(work.connections):
-            nursery.start_soon(one, number, started)
+            await nursery.start(one, number)
         ready()
         started.set()
     say({"accepted": accepted})
