@@ -20,7 +20,7 @@ import trio
 import t2bus
 
 from .with_t2bus import ROOMY, take_turns
-from .work import SERVICE, TASKS, WARM_UP
+from .work import SERVICE, TASKS, WARM_UP, Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,33 +40,33 @@ async def _drain_bus(messages: t2bus.Subscription[bytes], count: int, size: int)
         assert len((await messages.receive()).body) == size
 
 
-async def _publish_bare(count: int, payload: bytes, subscribers: int) -> float:
+async def _publish_bare(count: int, payload: bytes, subscribers: int) -> dict[str, float]:
     pairs = [trio.open_memory_channel[bytes](_BUFFER) for _ in range(subscribers)]
-    started = time.perf_counter()
+    watch = Stopwatch()
     async with trio.open_nursery() as nursery:
         for _, receiving in pairs:
             nursery.start_soon(_drain, receiving, count, len(payload))
         for _ in range(count):
             for sending, _ in pairs:
                 await sending.send(payload)
-    return time.perf_counter() - started
+    return watch.stop()
 
 
-async def _publish_bare_in_turn(count: int, payload: bytes) -> float:
+async def _publish_bare_in_turn(count: int, payload: bytes) -> dict[str, float]:
     sending, receiving = trio.open_memory_channel[bytes](_BUFFER)
-    started = time.perf_counter()
+    watch = Stopwatch()
     for _ in range(count):
         await sending.send(payload)
         assert len(await receiving.receive()) == len(payload)
-    return time.perf_counter() - started
+    return watch.stop()
 
 
-async def _publish_bus_in_turn(count: int, payload: bytes) -> float:
+async def _publish_bus_in_turn(count: int, payload: bytes) -> dict[str, float]:
     async with t2bus.open_bus() as bus, bus.open_client() as publisher, bus.open_client() as subscriber:
         return await take_turns(publisher, subscriber, count, payload)
 
 
-async def _publish_bus_from_tasks(count: int, payload: bytes) -> float:
+async def _publish_bus_from_tasks(count: int, payload: bytes) -> dict[str, float]:
     left = iter(range(count))
 
     async def publish(client: t2bus.Client) -> None:
@@ -80,37 +80,40 @@ async def _publish_bus_from_tasks(count: int, payload: bytes) -> float:
         subscriber.subscribe_bytes(SERVICE) as messages,
         trio.open_nursery() as nursery,
     ):
-        started = time.perf_counter()
+        watch = Stopwatch()
         for _ in range(TASKS):
             nursery.start_soon(publish, publisher)
         await _drain_bus(messages, count, len(payload))
-        ended = time.perf_counter()
-    return ended - started
+        watch.stop()
+    return watch.measured
 
 
-async def _publish_bus(count: int, payload: bytes, subscribers: int) -> float:
+async def _publish_bus(count: int, payload: bytes, subscribers: int) -> dict[str, float]:
     async with t2bus.open_bus() as bus, bus.open_client() as publisher, AsyncExitStack() as stack:
         feeds = []
         for _ in range(subscribers):
             client = await stack.enter_async_context(bus.open_client())
             feeds.append(await stack.enter_async_context(client.subscribe_bytes(SERVICE)))
-        started = time.perf_counter()
+        watch = Stopwatch()
         async with trio.open_nursery() as nursery, publisher.open_bytes_publisher(SERVICE) as channel:
             for feed in feeds:
                 nursery.start_soon(_drain_bus, feed, count, len(payload))
             for _ in range(count):
                 await channel.send(payload)
-        return time.perf_counter() - started
+        return watch.stop()
 
 
 async def _time(count: int, ask: Callable[[], Awaitable[object]]) -> dict[str, float]:
-    times = []
-    for _ in range(WARM_UP + count):
+    for _ in range(WARM_UP):
+        await ask()
+    times, watch = [], Stopwatch()
+    for _ in range(count):
         started = time.perf_counter()
         await ask()
         times.append(time.perf_counter() - started)
-    quantiles = statistics.quantiles(times[WARM_UP:], n=100)
-    return {"p50": quantiles[49], "p99": quantiles[98], "seconds": sum(times[WARM_UP:])}
+    measured = watch.stop()
+    quantiles = statistics.quantiles(times, n=100)
+    return {**measured, "p50": quantiles[49], "p99": quantiles[98]}
 
 
 async def _ask_bare(count: int, payload: bytes) -> dict[str, float]:
@@ -152,11 +155,11 @@ async def _main(system: str, what: str, count: int, size: int) -> dict[str, floa
         return await (_ask_bus if system == "t2bus" else _ask_bare)(count, payload)
     if what == "turn":
         in_turn = _publish_bus_in_turn if system == "t2bus" else _publish_bare_in_turn
-        return {"seconds": await in_turn(count, payload)}
+        return await in_turn(count, payload)
     if what == "tasks" and system == "t2bus":
-        return {"seconds": await _publish_bus_from_tasks(count, payload)}
+        return await _publish_bus_from_tasks(count, payload)
     publish = _publish_bus if system == "t2bus" else _publish_bare
-    return {"seconds": await publish(count, payload, _FAN if what == "fan" else 1)}
+    return await publish(count, payload, _FAN if what == "fan" else 1)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from attrs import frozen
 import t2bus
 from t2bus.protocol import encode
 
-from .work import SERVICE, WARM_UP, Meter, Work, begin, ready, say
+from .work import SERVICE, WARM_UP, Meter, Stopwatch, Work, begin, ready, say
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -159,17 +159,17 @@ async def turn(address: str, work: Work) -> None:
     """Publish and receive in turn, one message at a time, over two connections of one program."""
     async with open_client(address) as publisher, open_client(address) as subscriber:
         ready()
-        say({"seconds": await take_turns(publisher, subscriber, work.count, work.payload)})
+        say(await take_turns(publisher, subscriber, work.count, work.payload))
 
 
-async def take_turns(publisher: t2bus.Client, subscriber: t2bus.Client, count: int, payload: bytes) -> float:
-    """Return the seconds that it takes to publish a message and then to receive it, that often."""
+async def take_turns(publisher: t2bus.Client, subscriber: t2bus.Client, count: int, payload: bytes) -> dict[str, float]:
+    """Publish a message and then receive it, that often; return what it takes."""
     async with subscriber.subscribe_bytes(SERVICE) as messages:
-        started = time.perf_counter()
+        watch = Stopwatch()
         for _ in range(count):
             await publisher.publish_bytes(SERVICE, payload)
             assert len((await messages.receive()).body) == len(payload)
-        return time.perf_counter() - started
+        return watch.stop()
 
 
 async def answer(address: str, _work: Work) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
 SERVICE: Final = "bench/one"
 _SEED: Final = 7
@@ -88,6 +88,19 @@ class Meter:
         say({"first": self._first, "last": self._last, "taken": self.taken})
 
 
+class Stopwatch:
+    """Counts the seconds, and the processor seconds of this process, from its making."""
+
+    def __init__(self) -> None:
+        self.measured: dict[str, float] = {}
+        self._started, self._used = time.perf_counter(), time.process_time()
+
+    def stop(self) -> dict[str, float]:
+        """Keep and return what was counted."""
+        self.measured = {"seconds": time.perf_counter() - self._started, "cpu": time.process_time() - self._used}
+        return self.measured
+
+
 def ready(address: str = "") -> None:
     """Let others start."""
     print("ready", address, flush=True)
@@ -98,7 +111,7 @@ def begin() -> None:
     print("begin", flush=True)
 
 
-def say(measured: dict[str, object]) -> None:
+def say(measured: Mapping[str, object]) -> None:
     """Say that what is measured is over, and write it."""
     print("end", flush=True)
     print(json.dumps(measured), flush=True)
