@@ -1,8 +1,8 @@
-"""Measure t2bus beside other systems: `python -m benchmarks [WORKLOAD...] [--rounds N] [--only-t2bus]
-[--installed] [--baseline PYTHON] [--json FILE] [--markdown FILE] [--plot FILE]`.
+"""Measure t2bus beside other systems, and beside another build of itself: `python -m benchmarks [WORKLOAD...]`.
 
 Only the ratios mean anything: this machine and its neighbours are in the absolute figures. Systems that are not there
-are skipped with a line that says so.
+are skipped with a line that says so. With `--baseline PYTHON` each system that runs t2bus has its turn twice in each
+round, with this build and with the one that is installed in the environment of that interpreter.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import argparse
 import sys
 from pathlib import Path
 
+from . import interpreters
 from .builds import OWN, NoBuild, installed_in
 from .measuring import Measurements
 from .report import heading, lines, machine, write_json, write_markdown, write_plot
 from .workloads import WORKLOADS
 
 
-def _arguments() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     about = "\n".join(f"  {name:12}{act.__doc__}" for name, act in WORKLOADS.items())
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
@@ -25,19 +26,21 @@ def _arguments() -> argparse.Namespace:
         epilog=f"workloads:\n{about}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="what is measured (default: all)")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each system is measured (default 5)")
-    parser.add_argument("--quick", action="store_true", help="one round: shows that all works, measures nothing")
-    parser.add_argument("--only-t2bus", action="store_true", help="leave the other systems out")
-    parser.add_argument(
-        "--installed", action="store_true", help="measure the t2bus in this interpreter's environment, not the checkout's"
-    )
-    parser.add_argument(
-        "--baseline", metavar="PYTHON", help="measure the t2bus in the environment of this interpreter beside it, in turn"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the ratios there as a table")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the figures, where matplotlib is installed")
+    add = parser.add_argument
+    add("workloads", nargs="*", metavar="WORKLOAD", help="what is measured (default: all)")
+    add("--rounds", type=int, default=5, help="how often each system is measured (default 5)")
+    add("--quick", action="store_true", help="one round: shows that all works, measures nothing")
+    add("--only-t2bus", action="store_true", help="leave the other systems out")
+    add("--installed", action="store_true", help="measure the installed t2bus, and not the one in this folder")
+    add("--baseline", metavar="PYTHON", help="measure beside it the t2bus that is installed for this interpreter")
+    add("--json", type=Path, metavar="FILE", help="write the figures there too")
+    add("--markdown", type=Path, metavar="FILE", help="write the ratios there as a table")
+    add("--plot", type=Path, metavar="FILE", help="draw the figures, where matplotlib is installed")
+    return parser
+
+
+def _arguments() -> argparse.Namespace:
+    parser = _parser()
     arguments = parser.parse_args()
     if unknown := set(arguments.workloads) - set(WORKLOADS):
         parser.error(f"no such workload: {', '.join(sorted(unknown))}; there are {', '.join(WORKLOADS)}")
@@ -46,22 +49,37 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def main() -> None:
-    arguments = _arguments()
-    measurements = Measurements(
+def _measurements(arguments: argparse.Namespace) -> Measurements:
+    return Measurements(
         1 if arguments.quick else arguments.rounds,
         installed_in(sys.executable) if arguments.installed else OWN,
         installed_in(arguments.baseline) if arguments.baseline else None,
         arguments.only_t2bus,
     )
+
+
+def _open(measurements: Measurements, *, quick: bool) -> None:
+    """Say what is measured on what, and what speaks against it."""
+    for role, build in measurements.builds.items():
+        print(f"{role + ':':10}{build.origin()}")
+    print(", ".join(f"{name} {value}" for name, value in machine().items()), f"rounds {measurements.rounds}", sep=", ")
+    if not quick:
+        used, found = interpreters.compare([build.python for build in measurements.builds.values()])
+        print("\n", "\n".join(interpreters.table(used, found)), sep="")
+        for warning in interpreters.warnings(used, found):
+            measurements.note(warning)
+    if warning := interpreters.load_warning():
+        measurements.note(warning)
+
+
+def main() -> None:
+    arguments = _arguments()
+    measurements = _measurements(arguments)
     try:
-        print("measured:", measurements.build.origin())
-        if measurements.baseline is not None:
-            print("baseline:", measurements.baseline.origin())
+        _open(measurements, quick=arguments.quick)
     except NoBuild as error:
         raise SystemExit(f"no t2bus to measure: {error}") from None
-    print(", ".join(f"{name} {value}" for name, value in machine().items()), f"rounds {measurements.rounds}", sep=", ")
-    print(heading())
+    print(f"\n{heading()}")
     for workload in arguments.workloads or WORKLOADS:
         print(f"\n{workload}: {WORKLOADS[workload].__doc__}")
         for case in WORKLOADS[workload]():

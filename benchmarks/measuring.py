@@ -57,11 +57,7 @@ class Spread:
 
 @frozen
 class Row:
-    """A figure of one system.
-
-    ``ratio`` is to the first system's of the same round, and None for that system itself; ``to_baseline`` is to its own
-    baseline's, and None where there is none.
-    """
+    """A figure of one system."""
 
     workload: str
     case: str
@@ -71,7 +67,10 @@ class Row:
     value: Spread
     reference: str
     ratio: Spread | None
+    """To the reference of the same round; None for the reference itself."""
     to_baseline: Spread | None
+    """To the system's own baseline of the same round; None where there is none."""
+    is_baseline: bool
     rounds: int
 
 
@@ -87,6 +86,11 @@ class Measurements:
     rows: list[Row] = field(factory=list)
     notes: list[str] = field(factory=list)
 
+    @property
+    def builds(self) -> dict[str, Build]:
+        """The builds of t2bus that are measured, by their role."""
+        return {"measured": self.build, **({} if self.baseline is None else {"baseline": self.baseline})}
+
     def run(self, workload: str, case: Case) -> list[Row]:
         """Measure one case; return its rows, the reference first."""
         turns = self._turns(case)
@@ -99,7 +103,7 @@ class Measurements:
                 except (Failed, Skipped) as error:
                     # Its earlier rounds go too: ratios are between the same rounds.
                     del taken[system]
-                    self._note(f"{type(error).__name__.lower()}: {case.title}: {system}: {error}")
+                    self.note(f"{type(error).__name__.lower()}: {case.title}: {system}: {error}")
         print("\r\033[K", end="", file=sys.stderr, flush=True)
         rows = list(_rows(workload, case, taken)) if self.rounds else []
         self.rows += rows
@@ -107,7 +111,7 @@ class Measurements:
 
     def _turns(self, case: Case) -> dict[str, Callable[[], Figures]]:
         """Return what has its turn in a round, by name, in order."""
-        turns = {}
+        turns: dict[str, Callable[[], Figures]] = {}
         for name, system in case.systems.items():
             if system.ours or not self.only_t2bus:
                 turns[name] = partial(system.measure, self.build)
@@ -115,7 +119,8 @@ class Measurements:
                 turns[_baseline_of(name)] = partial(system.measure, self.baseline)
         return turns
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
+        """Keep a remark on the figures and show it, once."""
         if text not in self.notes:
             self.notes.append(text)
             print("\r\033[K", end="", file=sys.stderr, flush=True)
@@ -135,12 +140,21 @@ def _rows(workload: str, case: Case, taken: Mapping[str, list[Figures]]) -> Iter
             if all(figure in figures for figures in rounds)
         }
         reference = next(iter(measured), "")
+        baselines = {_baseline_of(system) for system in measured}
         for system, values in measured.items():
-            ratio = None if system == reference else _ratio(values, measured[reference])
             before = measured.get(_baseline_of(system))
-            to_baseline = None if before is None else _ratio(values, before)
             yield Row(
-                workload, case.title, figure, unit, system, Spread.of(values), reference, ratio, to_baseline, len(values)
+                workload=workload,
+                case=case.title,
+                figure=figure,
+                unit=unit,
+                system=system,
+                value=Spread.of(values),
+                reference=reference,
+                ratio=None if system == reference else _ratio(values, measured[reference]),
+                to_baseline=None if before is None else _ratio(values, before),
+                is_baseline=system in baselines,
+                rounds=len(values),
             )
 
 
