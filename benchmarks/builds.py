@@ -62,7 +62,7 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def installed_in(python: str) -> Build:
-    """Return the build in the environment of an interpreter, whose path stays as it is: a link tells the environment."""
+    """Return the build in the environment of an interpreter; its path stays a link, which tells the environment."""
     return Build(str(Path(python).absolute()), installed=True)
 
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from .measuring import Measurements, Row, Spread
 
-_COLUMNS = ((34, "case, figure"), (18, "system"), (32, "median (least to most)"))
+_COLUMNS = ((18, "case, figure"), (28, "system"), (44, "median (least to most)"))
 
 
 def machine() -> dict[str, object]:
@@ -27,28 +27,31 @@ def machine() -> dict[str, object]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "load": f"{os.getloadavg()[0]:.1f}",
     }
 
 
 def heading() -> str:
-    return "".join(f"{title:{width}}" for width, title in _COLUMNS) + "to the first system of its case, to its baseline"
+    return "".join(f"{title:{width}}" for width, title in _COLUMNS) + "to the first system of its case; to its baseline"
 
 
-def lines(rows: Iterable[Row]) -> Iterable[str]:
+def lines(rows: Sequence[Row]) -> Iterable[str]:
     """Give the table of one case."""
+    if rows:
+        yield rows[0].case
+    figure = ""
     for row in rows:
-        name = f"{row.case}, {row.figure}" if row.ratio is None else ""
-        if len(name) > _COLUMNS[0][0] - 2:
-            yield name
-            name = ""
-        value = f"{_spread(row.value)} {row.unit}"
+        name, figure = "" if row.figure == figure else f"  {row.figure}", row.figure
         ratio = "1" if row.ratio is None else f"{_spread(row.ratio)} x {row.reference}"
         if row.to_baseline is not None:
             ratio += f"; {_spread(row.to_baseline)} x baseline"
-        yield f"{name:{_COLUMNS[0][0]}}{row.system:{_COLUMNS[1][0]}}{value:{_COLUMNS[2][0] + 8}}{ratio}"
+        cells = zip(_COLUMNS, (name, row.system, f"{_spread(row.value)} {row.unit}"), strict=True)
+        yield "".join(f"{cell:{width - 1}} " for (width, _), cell in cells) + ratio
 
 
 def _spread(spread: Spread) -> str:
+    if spread.least == spread.most:
+        return _short(spread.median)
     return f"{_short(spread.median)} ({_short(spread.least)} to {_short(spread.most)})"
 
 
@@ -60,6 +63,7 @@ def _short(value: float) -> str:
 def write_json(measurements: Measurements, path: Path) -> None:
     report = {
         "machine": machine(),
+        "builds": {role: build.origin() for role, build in measurements.builds.items()},
         "rounds": measurements.rounds,
         "rows": [attrs.asdict(row) for row in measurements.rows],
         "notes": measurements.notes,
@@ -68,20 +72,32 @@ def write_json(measurements: Measurements, path: Path) -> None:
 
 
 def write_markdown(measurements: Measurements, path: Path) -> None:
-    """Write a table with a row for each figure: the first system's own, and those of the others as multiples of it."""
-    table = ["| case, figure | first system | the others, as multiples of it (least to most) |", "|---|---|---|"]
+    """Write a table with a row for each figure: the first system's own, and those of the others as multiples of it; and
+    where there is a baseline, those of t2bus as multiples of it.
+    """
+    titles = ["case, figure", "first system", "the others, as multiples of it (least to most)"]
+    if measurements.baseline is not None:
+        titles.append("as a multiple of the baseline")
+    table = [titles, ["---"] * len(titles)]
     for first, *others in _figures(measurements.rows):
         value = f"{first.system} {_spread(first.value)} {first.unit}"
-        ratios = ", ".join(f"{row.system} {_spread(row.ratio)}" for row in others if row.ratio is not None)
-        table.append(f"| {first.case}, {first.figure} | {value} | {ratios} |")
-    path.write_text("\n".join(table) + "\n")
+        compared = {row.system: row.ratio for row in others if not row.is_baseline}
+        cells = [f"{first.case}, {first.figure}", value, _multiples(compared)]
+        if measurements.baseline is not None:
+            cells.append(_multiples({row.system: row.to_baseline for row in (first, *others)}))
+        table.append(cells)
+    path.write_text("".join(f"| {' | '.join(cells)} |\n" for cells in table))
+
+
+def _multiples(ratios: Mapping[str, Spread | None]) -> str:
+    return ", ".join(f"{system} {_spread(ratio)}" for system, ratio in ratios.items() if ratio is not None)
 
 
 def write_plot(measurements: Measurements, path: Path) -> str:
-    """Draw the ratios, a panel for each figure of a case; return why not, or nothing."""
+    """Draw the figures, a panel for each of a case, but not each process's; return why not, or nothing."""
     if find_spec("matplotlib") is None:
         return "no plot: matplotlib is not installed"
-    panels = [panel for panel in _figures(measurements.rows) if len(panel) > 1]
+    panels = [rows for rows in _figures(measurements.rows) if len(rows) > 1 and not rows[0].figure.startswith("cpu ")]
     if not panels:
         return "no plot: nothing was compared"
     import matplotlib as mpl  # noqa: PLC0415 -- only where it is there, and asked for

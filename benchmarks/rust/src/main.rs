@@ -6,7 +6,9 @@
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::{env, io::Write as _, path::PathBuf, sync::Arc, sync::Mutex, time::Duration, time::Instant, time::SystemTime};
+use std::{
+    env, io::Write as _, path::PathBuf, sync::Arc, sync::Mutex, time::Duration, time::Instant, time::SystemTime,
+};
 use t2_bus::prelude::{BusResult, Client, RequestProtocol};
 
 const SERVICE: &str = "one";
