@@ -11,10 +11,10 @@ way of a message is counted like this:
   for its next message, and the credit that the bus is given back for this one. The clock is Trio's mock clock. It moves
   by 0.3 s after the message, so that what is put off for a moment happens.
 - A call is a ``call`` event of ``sys.setprofile`` in a file of t2bus: a function that is entered, or a coroutine or a
-  generator that is entered or resumed. Calls of Trio, cbor2 and the standard library, of compiled functions, and of what
-  attrs generates (it has no file) are left out. So are list comprehensions, which are calls up to Python 3.11 only.
-- Trio shuffles the tasks that are ready, and the bus and its clients look at the clock once a second; so the figure is the
-  least of twenty messages, and the range is given too.
+  generator that is entered or resumed. Left out are calls of Trio, cbor2 and the standard library, of compiled
+  functions, of what attrs generates (it has no file), and of list comprehensions (Python 3.12 has no such calls).
+- Trio shuffles the tasks that are ready, and the bus and its clients look at the clock once a second; so the figure is
+  the least of twenty messages, and the range is given too.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _WARM_UP: Final = 20
 _TIMES: Final = 20
 _LATER: Final = 0.3
 """Seconds of the mock clock: longer than credit is held back."""
-_REST: Final = 0.005
+_REST: Final = 0.002
 """Real seconds in which no task ran and nothing came: everything is at rest."""
 _COMPREHENSIONS: Final = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>"})
 
