@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _PATIENCE: Final = 20.0
 """Seconds after which a program that says nothing has failed; a lost message shows as this too."""
+_START: Final = 120.0
+"""The same, until it is ready: ten thousand connections take a while."""
 
 
 class Failed(Exception):
@@ -53,9 +55,9 @@ class Program:
     def pid(self) -> int:
         return self._process.pid
 
-    def wait_until(self, word: str) -> str:
+    def wait_until(self, word: str, patience: float = _PATIENCE) -> str:
         """Wait for its next line, which has to begin with that word; return the rest of the line."""
-        line = self._line()
+        line = self._line(patience)
         if not line.startswith(word):
             self._process.kill()
             self._process.wait()
@@ -64,12 +66,14 @@ class Program:
 
     def wait_until_ready(self) -> str:
         """Return what stands on its first line, after ``ready``."""
-        return self.wait_until("ready")
+        return self.wait_until("ready", _START)
 
     def result(self) -> dict[str, Any]:
         """Return what it measured, its next line, when it has ended well."""
-        line = self._line()
+        line = self._line(_PATIENCE)
         self.wait()
+        if not line:
+            raise Failed(f"{self} ended and said nothing")
         return dict(json.loads(line))
 
     def check(self) -> None:
@@ -88,14 +92,14 @@ class Program:
     def __str__(self) -> str:
         return " ".join(self._command[1:6])
 
-    def _line(self) -> str:
+    def _line(self, patience: float) -> str:
         """Return its next line, or nothing when there is none any more."""
         assert self._process.stdout is not None
-        descriptor, end = self._process.stdout.fileno(), time.monotonic() + _PATIENCE
+        descriptor, end = self._process.stdout.fileno(), time.monotonic() + patience
         while b"\n" not in self._output:
             readable, _, _ = select.select([descriptor], [], [], max(0.0, end - time.monotonic()))
             if not readable:
-                raise Failed(f"{self} said nothing for {_PATIENCE:g} s: were messages lost?")
+                raise Failed(f"{self} said nothing for {patience:g} s: were messages lost?")
             data = os.read(descriptor, 65_536)
             if not data:
                 self._process.wait()

@@ -25,7 +25,7 @@ BASELINE = Build("baseline", installed=True)
 FAST = interpreters.Interpreter("/usr/bin/fast", "3.13.0", call=40.0, checkpoint=4.0)
 
 
-def run(*, rounds: int = 2, only_t2bus: bool = False) -> tuple[list[str], list[Row]]:
+def run(*, rounds: int = 2, only_t2bus: bool = False, unit: str = "messages/s") -> tuple[list[str], list[Row]]:
     """Measure two builds of t2bus and another system; return who had a turn, in order, and the rows.
 
     t2bus does 10, 20, 30 ... in a second, round after round, its baseline 20 each time, and the other system 5.
@@ -42,7 +42,7 @@ def run(*, rounds: int = 2, only_t2bus: bool = False) -> tuple[list[str], list[R
 
     systems = {"t2bus": System(measure_t2bus), "other": System(measure_other, ours=False)}
     measurements = Measurements(rounds, Build("new", installed=True), BASELINE, only_t2bus)
-    return turns, measurements.run("workload", Case("case", {"rate": "messages/s"}, systems))
+    return turns, measurements.run("workload", Case("case", {"rate": unit}, systems))
 
 
 def test_builds_have_their_turns_one_after_the_other() -> None:
@@ -64,6 +64,13 @@ def test_ratios_are_taken_within_a_round() -> None:
     assert (first.ratio, first.to_baseline) == (None, Spread(1.0, 0.5, 1.5))
     assert (baseline.ratio, baseline.to_baseline, baseline.is_baseline) == (Spread(1.0, 20 / 30, 2.0), None, True)
     assert (other.ratio, other.to_baseline, other.is_baseline) == (Spread(0.25, 5 / 30, 0.5), None, False)
+
+
+@pytest.mark.parametrize(("unit", "best"), [("messages/s", 30 / 20), ("us/message", 10 / 20)])
+def test_best_rounds_are_compared(unit: str, best: float) -> None:
+    """The best round is the one with the greatest rate, or with the least time."""
+    _, rows = run(rounds=3, unit=unit)
+    assert [row.best_to_baseline for row in rows] == [best, None, None]
 
 
 def test_an_installed_build_imports_what_is_installed() -> None:
