@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 
 
 class CpuMeter:
-    """What the processes of each part use from :meth:`start` to :meth:`stop`."""
+    """What the processes of each part use while a ``with`` block of it runs."""
 
     def __init__(self, parts: Mapping[str, Sequence[Program]]) -> None:
         self._parts = parts
         self._before: dict[str, float] = {}
         self._used: dict[str, float] = {}
 
-    def start(self) -> None:
+    def __enter__(self) -> Self:
         self._before = self._read()
+        return self
 
-    def stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
         after = self._read()
         self._used = {part: after[part] - before for part, before in self._before.items() if part in after}
 

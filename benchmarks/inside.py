@@ -7,7 +7,6 @@ A memory channel frames, copies, routes and encodes nothing, so it is the floor.
 
 from __future__ import annotations
 
-import json
 import random
 import statistics
 import sys
@@ -20,12 +19,14 @@ import trio
 import t2bus
 
 from .with_t2bus import ROOMY, take_turns
-from .work import SERVICE, TASKS, WARM_UP, Stopwatch
+from .work import SERVICE, TASKS, Stopwatch, next_burst, ready, say
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 _FAN: Final = 50
+_WARM_UP: Final = 50
+"""Requests before the measured ones."""
 _BUFFER: Final = 1024
 """Of a memory channel: as many as a publisher of t2bus may have in flight."""
 
@@ -104,7 +105,7 @@ async def _publish_bus(count: int, payload: bytes, subscribers: int) -> dict[str
 
 
 async def _time(count: int, ask: Callable[[], Awaitable[object]]) -> dict[str, float]:
-    for _ in range(WARM_UP):
+    for _ in range(_WARM_UP):
         await ask()
     times, watch = [], Stopwatch()
     for _ in range(count):
@@ -149,7 +150,7 @@ async def _ask_bus(count: int, payload: bytes) -> dict[str, float]:
     return figures
 
 
-async def _main(system: str, what: str, count: int, size: int) -> dict[str, float]:
+async def _burst(system: str, what: str, count: int, size: int) -> dict[str, float]:
     payload = random.Random(size).randbytes(size)
     if what == "ask":
         return await (_ask_bus if system == "t2bus" else _ask_bare)(count, payload)
@@ -162,6 +163,12 @@ async def _main(system: str, what: str, count: int, size: int) -> dict[str, floa
     return await publish(count, payload, _FAN if what == "fan" else 1)
 
 
+async def _measure(system: str, what: str, count: int, size: int) -> None:
+    ready()
+    while await next_burst(trio.to_thread.run_sync):
+        say(await _burst(system, what, count, size))
+
+
 if __name__ == "__main__":
     system, what, count, size = sys.argv[1:]
-    print(json.dumps(trio.run(_main, system, what, int(count), int(size))))
+    trio.run(_measure, system, what, int(count), int(size))

@@ -55,7 +55,7 @@ class Peer:
     """The publications in flight that it bears."""
     messages: int = 1 << 30
     volume: int = 1 << 50
-    """Messages and bytes of one measurement, at most: a slow system has fewer of them, for the same time."""
+    """Messages and bytes of a burst, at most: a slow system has fewer of them, for the same time."""
     executable: str = ""
     module: str = ""
     ours: bool = False
@@ -175,11 +175,11 @@ T2BUS_TCP = Peer("t2bus, TCP", _t2bus_tcp, "t2bus", ours=True)
 T2BUS_TLS = Peer("t2bus, mutual TLS", _t2bus_tls, "t2bus", ours=True)
 BARE = Peer("bare Trio", _bare, "bare")
 NATS = Peer("nats", _nats, "nats", executable="nats-server", module="nats")
-REDIS = Peer("redis", _redis, "redis", executable="redis-server", module="redis")
+REDIS = Peer("redis", _redis, "redis", executable="redis-server", module="redis", volume=30_000_000)
 ZMQ = Peer("pyzmq", _zmq, "zmq", module="zmq")
-MOSQUITTO = Peer("mosquitto", _mosquitto, "mqtt", executable="mosquitto", module="aiomqtt", messages=3_000)
+MOSQUITTO = Peer("mosquitto", _mosquitto, "mqtt", executable="mosquitto", module="aiomqtt", messages=300)
 # It writes payloads as arrays of numbers, and compresses them.
-_RUST_VOLUME = 6_000_000
+_RUST_VOLUME = 3_000_000
 # With 1,024 in flight the crate's server and its client both stop reading while they write, and time out.
 RUST = Peer("rust", _rust_bus, "rust", flight=256, volume=_RUST_VOLUME)
 RUST_ON_T2BUS = Peer("rust on t2bus", _t2bus_unix, "rust", flight=256, volume=_RUST_VOLUME, ours=True)

@@ -34,8 +34,8 @@ class Skipped(Exception):
 class Program:
     """A process of its own, killed when its ``with`` block is left.
 
-    What it writes is read line by line: ``ready`` when others may start, ``begin`` where what is measured begins later
-    than that, ``end`` when it is over, and then what was measured as one line of JSON.
+    It writes ``ready`` when others may start. Then it measures as often as it is told to ``go``, and each time writes
+    ``end`` when that is over, and what was measured as one line of JSON.
     """
 
     def __init__(self, *command: object, environment: Mapping[str, str] | None = None) -> None:
@@ -44,7 +44,7 @@ class Program:
         self._output = bytearray()
         self._process = subprocess.Popen(
             self._command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             bufsize=0,
@@ -68,10 +68,18 @@ class Program:
         """Return what stands on its first line, after ``ready``."""
         return self.wait_until("ready", _START)
 
+    def go(self) -> None:
+        """Let it measure once."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(b"go\n")
+        except BrokenPipeError:
+            self._process.wait()
+            raise Failed(f"{self} has ended: {self._last_words()}") from None
+
     def result(self) -> dict[str, Any]:
-        """Return what it measured, its next line, when it has ended well."""
+        """Return what it measured, its next line."""
         line = self._line(_PATIENCE)
-        self.wait()
         if not line:
             raise Failed(f"{self} ended and said nothing")
         return dict(json.loads(line))

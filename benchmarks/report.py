@@ -44,15 +44,9 @@ def lines(rows: Sequence[Row]) -> Iterable[str]:
         name, figure = "" if row.figure == figure else f"  {row.figure}", row.figure
         ratio = "1" if row.ratio is None else f"{_spread(row.ratio)} x {row.reference}"
         if row.to_baseline is not None:
-            ratio += f"; {_to_baseline(row)} x baseline"
+            ratio += f"; {_spread(row.to_baseline)} x baseline"
         cells = zip(_COLUMNS, (name, row.system, f"{_spread(row.value)} {row.unit}"), strict=True)
         yield "".join(f"{cell:{width - 1}} " for (width, _), cell in cells) + ratio
-
-
-def _to_baseline(row: Row) -> str:
-    if row.to_baseline is None or row.best_to_baseline is None:
-        return ""
-    return f"{_spread(row.to_baseline)}, best {_short(row.best_to_baseline)}"
 
 
 def _spread(spread: Spread) -> str:
@@ -83,14 +77,15 @@ def write_markdown(measurements: Measurements, path: Path) -> None:
     """
     titles = ["case, figure", "first system", "the others, as multiples of it (least to most)"]
     if measurements.baseline is not None:
-        titles.append("as a multiple of the baseline (least to most), best round to best round")
+        titles.append("as a multiple of the baseline (least to most)")
     table = [titles, ["---"] * len(titles)]
     for first, *others in _figures(measurements.rows):
         value = f"{first.system} {_spread(first.value)} {first.unit}"
         ratios = (f"{row.system} {_spread(row.ratio)}" for row in others if row.ratio and not row.is_baseline)
         cells = [f"{first.case}, {first.figure}", value, ", ".join(ratios)]
         if measurements.baseline is not None:
-            cells.append("; ".join(f"{row.system} {_to_baseline(row)}" for row in (first, *others) if row.to_baseline))
+            rows = (first, *others)
+            cells.append(", ".join(f"{row.system} {_spread(row.to_baseline)}" for row in rows if row.to_baseline))
         table.append(cells)
     path.write_text("".join(f"| {' | '.join(cells)} |\n" for cells in table))
 

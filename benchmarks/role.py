@@ -1,8 +1,8 @@
 """One process of a measurement: `python -m benchmarks.role SYSTEM ROLE ADDRESS WORK`.
 
 SYSTEM names one of the modules ``with_*`` beside this one, ROLE a function of it; WORK is JSON (``work.py``). The
-process writes ``ready`` when others may start, and then what it measured as one line of JSON. Servers and responders
-never end by themselves.
+process writes ``ready`` when others may start. Publishers and requesters then make a burst for each line that they
+read; they and subscribers write ``end`` after each burst, and then what was measured as one line of JSON.
 """
 
 from __future__ import annotations

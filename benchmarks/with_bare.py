@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from .work import Meter, Work, begin, ready, say
+from .work import Meter, Work, next_burst, ready, say
 
 RUN = trio.run
 
@@ -47,28 +47,28 @@ async def publish(address: str, work: Work) -> None:
     payload = work.payload
     async with await trio.open_unix_socket(address) as stream:
         ready()
-        for _ in range(work.count):
-            await stream.send_all(payload)
-        # The subscriber says when it has everything.
-        await stream.receive_some(1)
-    say({})
+        while await next_burst(trio.to_thread.run_sync):
+            for _ in range(work.count):
+                await stream.send_all(payload)
+            # The subscriber says when it has everything.
+            await stream.receive_some(1)
+            say({})
 
 
 async def subscribe(address: str, work: Work) -> None:
-    meter, size, buffered = Meter(work.size), work.size, 0
+    meter, size, buffered = Meter(work.size, 1), work.size, 0
     async with await trio.open_unix_socket(address) as stream:
         ready()
-        while meter.taken < work.count:
-            if buffered < size:
-                buffered += len(await stream.receive_some(_CHUNK))
-            else:
+        while True:
+            for _ in range(work.count):
+                while buffered < size:
+                    buffered += len(await stream.receive_some(_CHUNK))
                 # Every receive of a Trio channel is a checkpoint.
                 await trio.lowlevel.checkpoint()
                 buffered -= size
                 meter.take(size)
-        meter.stop()
-        await stream.send_all(b".")
-    meter.report()
+            meter.stop()
+            await stream.send_all(b".")
 
 
 async def answer(address: str, _work: Work) -> None:
@@ -79,22 +79,27 @@ async def answer(address: str, _work: Work) -> None:
 
 
 async def ask(address: str, work: Work) -> None:
+    async with await trio.open_unix_socket(address) as stream:
+        ready()
+        while await next_burst(trio.to_thread.run_sync):
+            started = time.perf_counter()
+            times = await _ask(stream, work)
+            say({"seconds": time.perf_counter() - started, "times": times})
+
+
+async def _ask(stream: trio.abc.Stream, work: Work) -> list[float]:
     """Keep ``flight`` payloads on their way; they come back in the order in which they went."""
     payload, size, buffered = work.payload, work.size, 0
     sent, times = deque[float](), list[float]()
-    async with await trio.open_unix_socket(address) as stream:
-        ready()
-        begin()
-        started = time.perf_counter()
-        for number in range(work.count + work.flight):
-            if number >= work.flight:
-                while buffered < size:
-                    buffered += len(await stream.receive_some(_CHUNK))
-                buffered -= size
-                times.append(time.perf_counter() - sent.popleft())
-            if number < work.count:
-                if work.pause:
-                    await trio.sleep(work.pause)
-                sent.append(time.perf_counter())
-                await stream.send_all(payload)
-    say({"seconds": time.perf_counter() - started, "times": times})
+    for number in range(work.count + work.flight):
+        if number >= work.flight:
+            while buffered < size:
+                buffered += len(await stream.receive_some(_CHUNK))
+            buffered -= size
+            times.append(time.perf_counter() - sent.popleft())
+        if number < work.count:
+            if work.pause:
+                await trio.sleep(work.pause)
+            sent.append(time.perf_counter())
+            await stream.send_all(payload)
+    return times

@@ -8,10 +8,11 @@ that nothing is lost. aiomqtt has no pipelined publisher: there, as many tasks p
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import aiomqtt
 
-from .work import Meter, Work, gather_tasks, ready, say
+from .work import Meter, Work, gather_tasks, next_burst, ready, say
 
 RUN = asyncio.run
 
@@ -24,29 +25,24 @@ def _client(address: str, flight: int = 20) -> aiomqtt.Client:
 
 async def publish(address: str, work: Work) -> None:
     payload = work.payload
-    connected = asyncio.Barrier(work.connections + 1)
 
-    async def one(number: int) -> None:
-        topic = work.topic_of(number)
-        async with _client(address, work.flight) as client:
-            await connected.wait()
+    async def one(client: aiomqtt.Client, topic: str) -> None:
+        async def act() -> int:
+            await client.publish(topic, payload, qos=1)
+            return 0
 
-            async def act() -> int:
-                await client.publish(topic, payload, qos=1)
-                return 0
+        await gather_tasks(work.flight, work.share, act)
 
-            await gather_tasks(work.flight, work.share, act)
-
-    async with asyncio.TaskGroup() as group:
-        for number in range(work.connections):
-            group.create_task(one(number))
-        await connected.wait()
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(_client(address, work.flight)) for _ in range(work.connections)]
         ready()
-    say({})
+        while await next_burst(asyncio.to_thread):
+            await asyncio.gather(*(one(client, work.topic_of(number)) for number, client in enumerate(clients)))
+            say({})
 
 
 async def subscribe(address: str, work: Work) -> None:
-    meter = Meter(work.size)
+    meter = Meter(work.size, work.connections)
     subscribed = asyncio.Semaphore(0)
 
     async def take() -> None:
@@ -59,8 +55,8 @@ async def subscribe(address: str, work: Work) -> None:
                 meter.take(len(message.payload))
                 left -= 1
                 if not left:
-                    break
-            meter.stop()
+                    meter.stop()
+                    left = work.count
 
     async with asyncio.TaskGroup() as group:
         for _ in range(work.connections):
@@ -68,4 +64,3 @@ async def subscribe(address: str, work: Work) -> None:
         for _ in range(work.connections):
             await subscribed.acquire()
         ready()
-    meter.report()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import nats
 
-from .work import SERVICE, Meter, Work, gather_tasks, ready, say, time_requests
+from .work import SERVICE, Meter, Work, gather_tasks, next_burst, ready, say, time_requests
 
 if TYPE_CHECKING:
     from nats.aio.subscription import Subscription
@@ -47,10 +47,9 @@ async def publish(address: str, work: Work) -> None:
         await client.flush(_PATIENCE)
 
     ready()
-    await asyncio.gather(*(one(number) for number in range(work.connections)))
-    say({})
-    for client in clients:
-        await client.close()
+    while await next_burst(asyncio.to_thread):
+        await asyncio.gather(*(one(number) for number in range(work.connections)))
+        say({})
 
 
 async def subscribe(address: str, work: Work) -> None:
@@ -60,7 +59,7 @@ async def subscribe(address: str, work: Work) -> None:
     ]
     for client in clients:
         await client.flush(_PATIENCE)
-    meter = Meter(work.size)
+    meter = Meter(work.size, work.connections)
 
     async def take(subscription: Subscription) -> None:
         left = work.count
@@ -68,14 +67,11 @@ async def subscribe(address: str, work: Work) -> None:
             meter.take(len(message.data))
             left -= 1
             if not left:
-                break
-        meter.stop()
+                meter.stop()
+                left = work.count
 
     ready()
     await asyncio.gather(*map(take, subscriptions))
-    meter.report()
-    for client in clients:
-        await client.close()
 
 
 async def answer(address: str, _work: Work) -> None:
@@ -95,4 +91,3 @@ async def ask(address: str, work: Work) -> None:
 
     ready()
     await time_requests(work, one)
-    await client.close()

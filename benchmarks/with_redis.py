@@ -11,7 +11,7 @@ import asyncio
 
 from redis.asyncio import Redis
 
-from .work import Meter, Work, gather_tasks, ready, say
+from .work import Meter, Work, gather_tasks, next_burst, ready, say
 
 RUN = asyncio.run
 
@@ -41,13 +41,12 @@ async def publish(address: str, work: Work) -> None:
     for client in clients:
         await client.ping()
     ready()
-    say({"accepted": sum(await asyncio.gather(*(one(number) for number in range(work.connections))))})
-    for client in clients:
-        await client.aclose()
+    while await next_burst(asyncio.to_thread):
+        say({"accepted": sum(await asyncio.gather(*(one(number) for number in range(work.connections))))})
 
 
 async def subscribe(address: str, work: Work) -> None:
-    meter = Meter(work.size)
+    meter = Meter(work.size, work.connections)
     subscribed = asyncio.Semaphore(0)
 
     async def take() -> None:
@@ -65,9 +64,8 @@ async def subscribe(address: str, work: Work) -> None:
                 meter.take(len(message["data"]))
                 left -= 1
                 if not left:
-                    break
-            meter.stop()
-        await client.aclose()
+                    meter.stop()
+                    left = work.count
 
     async with asyncio.TaskGroup() as group:
         for _ in range(work.connections):
@@ -75,4 +73,3 @@ async def subscribe(address: str, work: Work) -> None:
         for _ in range(work.connections):
             await subscribed.acquire()
         ready()
-    meter.report()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import resource
 import time
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -18,10 +18,10 @@ from attrs import frozen
 import t2bus
 from t2bus.protocol import encode
 
-from .work import SERVICE, WARM_UP, Meter, Stopwatch, Work, begin, ready, say
+from .work import SERVICE, Meter, Stopwatch, Work, next_burst, ready, say
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterator
 
 RUN = trio.run
 
@@ -77,23 +77,22 @@ async def serve(address: str, work: Work) -> None:
 
 
 async def publish(address: str, work: Work) -> None:
-    accepted, started = 0, trio.Event()
+    accepted, act = 0, _publish_from_tasks if work.tasks else _publish_pipelined
 
-    async def one(number: int, task_status: trio.TaskStatus[None]) -> None:
+    async def one(client: t2bus.Client, number: int) -> None:
         nonlocal accepted
-        async with open_client(address) as client:
-            task_status.started()
-            await started.wait()
-            act = _publish_from_tasks if work.tasks else _publish_pipelined
-            count = await act(client, work, work.topic_of(number))
-            accepted += count
+        count = await act(client, work, work.topic_of(number))
+        accepted += count
 
-    async with trio.open_nursery() as nursery:
-        for number in range(work.connections):
-            await nursery.start(one, number)
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(open_client(address)) for _ in range(work.connections)]
         ready()
-        started.set()
-    say({"accepted": accepted})
+        while await next_burst(trio.to_thread.run_sync):
+            accepted = 0
+            async with trio.open_nursery() as nursery:
+                for number, client in enumerate(clients):
+                    nursery.start_soon(one, client, number)
+            say({"accepted": accepted})
 
 
 async def _publish_pipelined(client: t2bus.Client, work: Work, topic: str) -> int:
@@ -129,12 +128,11 @@ def _payload(work: Work) -> bytes:
 
 
 async def subscribe(address: str, work: Work) -> None:
-    meter = Meter(work.size)
+    meter = Meter(work.size, work.connections)
     async with trio.open_nursery() as nursery:
         for _ in range(work.connections):
             await nursery.start(_take, address, work, meter)
         ready()
-    meter.report()
 
 
 async def _take(address: str, work: Work, meter: Meter, task_status: trio.TaskStatus[None]) -> None:
@@ -142,24 +140,27 @@ async def _take(address: str, work: Work, meter: Meter, task_status: trio.TaskSt
         if work.kind == "typed":
             async with client.subscribe(Reading, work.topic.partition("/")[2]) as readings:
                 task_status.started()
-                for _ in range(work.count):
-                    _, body = await readings.receive()
-                    meter.take(work.size if body.sensor == READING.sensor else 0)
-                meter.stop()
+                while True:
+                    for _ in range(work.count):
+                        _, body = await readings.receive()
+                        meter.take(work.size if body.sensor == READING.sensor else 0)
+                    meter.stop()
         else:
             async with client.subscribe_bytes(work.topic) as messages:
                 task_status.started()
-                for _ in range(work.count):
-                    _, payload = await messages.receive()
-                    meter.take(len(payload))
-                meter.stop()
+                while True:
+                    for _ in range(work.count):
+                        _, payload = await messages.receive()
+                        meter.take(len(payload))
+                    meter.stop()
 
 
 async def turn(address: str, work: Work) -> None:
     """Publish and receive in turn, one message at a time, over two connections of one program."""
     async with open_client(address) as publisher, open_client(address) as subscriber:
         ready()
-        say(await take_turns(publisher, subscriber, work.count, work.payload))
+        while await next_burst(trio.to_thread.run_sync):
+            say(await take_turns(publisher, subscriber, work.count, work.payload))
 
 
 async def take_turns(publisher: t2bus.Client, subscriber: t2bus.Client, count: int, payload: bytes) -> dict[str, float]:
@@ -182,7 +183,7 @@ async def answer(address: str, _work: Work) -> None:
 async def ask(address: str, work: Work) -> None:
     payload, times = work.payload, list[float]()
 
-    async def some(client: t2bus.Client, left: Any) -> None:
+    async def some(client: t2bus.Client, left: Iterator[int]) -> None:
         for _ in left:
             if work.pause:
                 await trio.sleep(work.pause)
@@ -193,11 +194,10 @@ async def ask(address: str, work: Work) -> None:
 
     async with open_client(address) as client:
         ready()
-        await some(client, range(WARM_UP))
-        times.clear()
-        begin()
-        started, left = time.perf_counter(), iter(range(work.count))
-        async with trio.open_nursery() as nursery:
-            for _ in range(work.flight):
-                nursery.start_soon(some, client, left)
-        say({"seconds": time.perf_counter() - started, "times": times})
+        while await next_burst(trio.to_thread.run_sync):
+            times.clear()
+            started, left = time.perf_counter(), iter(range(work.count))
+            async with trio.open_nursery() as nursery:
+                for _ in range(work.flight):
+                    nursery.start_soon(some, client, left)
+            say({"seconds": time.perf_counter() - started, "times": times})

@@ -12,7 +12,7 @@ import asyncio
 import zmq
 import zmq.asyncio
 
-from .work import Meter, Work, gather_tasks, ready, say
+from .work import Meter, Work, gather_tasks, next_burst, ready, say
 
 RUN = asyncio.run
 
@@ -40,10 +40,9 @@ async def publish(address: str, work: Work) -> None:
         await socket.send_multipart([topic, payload])
         return 0
 
-    await gather_tasks(work.flight if work.tasks else 1, work.count, act)
-    say({})
-    # Closing waits until everything is handed to the proxy.
-    context.destroy(linger=-1)
+    while await next_burst(asyncio.to_thread):
+        await gather_tasks(work.flight if work.tasks else 1, work.count, act)
+        say({})
 
 
 async def subscribe(address: str, work: Work) -> None:
@@ -53,10 +52,9 @@ async def subscribe(address: str, work: Work) -> None:
     socket.connect(f"ipc://{address}.out")
     socket.subscribe(work.topic.encode())
     ready()
-    meter = Meter(work.size)
-    for _ in range(work.count):
-        _, payload = await socket.recv_multipart()
-        meter.take(len(payload))
-    meter.stop()
-    meter.report()
-    context.destroy(linger=0)
+    meter = Meter(work.size, 1)
+    while True:
+        for _ in range(work.count):
+            _, payload = await socket.recv_multipart()
+            meter.take(len(payload))
+        meter.stop()

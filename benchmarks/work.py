@@ -1,12 +1,16 @@
-"""What a role is told to do, and what it writes: the same for every system."""
+"""What a role is told to do, and what it writes: the same for every system.
+
+What is measured is a burst of messages or requests. A role makes one each time that it is told to, so that the systems
+of a comparison take turns within a tenth of a second, while all their programs stay as they are.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import random
+import sys
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -18,8 +22,6 @@ SERVICE: Final = "bench/one"
 _SEED: Final = 7
 TASKS: Final = 256
 """Tasks that publish at once, where each awaits the answer."""
-WARM_UP: Final = 200
-"""Requests before the measured ones."""
 
 
 @attrs.frozen(kw_only=True)
@@ -29,7 +31,7 @@ class Work:
     topic: str = "bench/one"
     """Where a publisher has ``**``, the number of its connection stands instead."""
     count: int
-    """Messages that each subscriber takes, that all publishers send together, or requests."""
+    """Messages of a burst that each subscriber takes, that all publishers send together, or requests."""
     size: int
     """Bytes of a payload."""
     connections: int = 1
@@ -62,30 +64,32 @@ class Work:
 
 @attrs.define(eq=False)
 class Meter:
-    """Looks at each received message, and keeps when the first and the last of them came.
+    """Looks at each received message, and says when the first and the last of a burst came.
 
     The times are seconds of the wall clock, which is the one that all processes have in common.
     """
 
     size: int
-    taken: int = 0
+    subscribers: int
+    """Each says once in a burst that it has all it waits for."""
+    _taken: int = 0
+    _done: int = 0
     _first: float = 0.0
-    _last: float = 0.0
 
     def take(self, size: int) -> None:
         """Count one message; the clock is read for the ends alone, by whoever took one."""
         if size != self.size:
             raise AssertionError(f"a message of {size} bytes, not {self.size}")
-        if not self.taken:
+        if not self._taken:
             self._first = time.time()
-        self.taken += 1
+        self._taken += 1
 
     def stop(self) -> None:
-        """Say that one subscriber has all it waits for."""
-        self._last = time.time()
-
-    def report(self) -> None:
-        say({"first": self._first, "last": self._last, "taken": self.taken})
+        """Say that one subscriber has the whole burst; the last of them reports it."""
+        self._done += 1
+        if self._done == self.subscribers:
+            say({"first": self._first, "last": time.time(), "taken": self._taken})
+            self._taken = self._done = 0
 
 
 class Stopwatch:
@@ -106,13 +110,13 @@ def ready(address: str = "") -> None:
     print("ready", address, flush=True)
 
 
-def begin() -> None:
-    """Say that what is measured begins now, where that is later than ``ready``."""
-    print("begin", flush=True)
+async def next_burst(in_thread: Callable[[Callable[[], str]], Awaitable[str]]) -> bool:
+    """Wait until this program is told to make a burst; ``in_thread`` lets it do what it has to do meanwhile."""
+    return bool(await in_thread(sys.stdin.readline))
 
 
 def say(measured: Mapping[str, object]) -> None:
-    """Say that what is measured is over, and write it."""
+    """Say that a burst is over, and write what was measured."""
     print("end", flush=True)
     print(json.dumps(measured), flush=True)
 
@@ -128,8 +132,8 @@ async def gather_tasks(tasks: int, count: int, act: Callable[[], Awaitable[int]]
 
 
 async def time_requests(work: Work, ask: Callable[[], Awaitable[int]]) -> None:
-    """Ask from ``flight`` asyncio tasks, and report the time of each request and of all."""
-    times: deque[float] = deque()
+    """Ask from ``flight`` asyncio tasks, burst after burst, and report the time of each request and of all."""
+    times: list[float] = []
 
     async def timed() -> int:
         if work.pause:
@@ -140,9 +144,8 @@ async def time_requests(work: Work, ask: Callable[[], Awaitable[int]]) -> None:
         assert size == work.size
         return 1
 
-    await gather_tasks(1, WARM_UP, timed)
-    times.clear()
-    begin()
-    started = time.perf_counter()
-    await gather_tasks(work.flight, work.count, timed)
-    say({"seconds": time.perf_counter() - started, "times": list(times)})
+    while await next_burst(asyncio.to_thread):
+        times.clear()
+        started = time.perf_counter()
+        await gather_tasks(work.flight, work.count, timed)
+        say({"seconds": time.perf_counter() - started, "times": times})

@@ -1,6 +1,7 @@
 """The workloads, each a function that gives its cases; :data:`WORKLOADS` names them.
 
-Counts are small, so that all of them with five rounds end in a quarter of an hour on two cores.
+Counts are those of a burst. They are small, so that all workloads with five rounds end in a quarter of an hour on two
+cores, and so that the systems of a case take turns often.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ _WINDOW: Final = 1024
 """Publications in flight: the default of t2bus, given to every system that lets it be chosen."""
 _WINDOW_BYTES: Final = 8 << 20
 _RATE: Final = {"rate": "messages/s"}
-_SIZES: Final = {100: 100_000, 1_000: 60_000, 16_000: 10_000, 256_000: 2_000}
-"""Sizes of payloads, and the messages of one measurement."""
+_BURSTS: Final = 10
+_FEW: Final = 4
+"""Bursts where each takes longer."""
+_SIZES: Final = {100: 5_000, 1_000: 3_000, 16_000: 500, 256_000: 100}
+"""Sizes of payloads, and the messages of a burst."""
 
 
 def _units(first: Mapping[str, str], each: str, *parts: str) -> dict[str, str]:
@@ -55,28 +59,28 @@ def one_to_one() -> Iterator[Case]:
     systems = [p.T2BUS, p.BARE, p.NATS, p.REDIS, p.ZMQ, p.MOSQUITTO, p.RUST]
     for size, count in _SIZES.items():
         work = Work(count=count, size=size, flight=_window(size))
-        yield Case(f"1:1, {size:,} B, pipelined", _DELIVERY, _compare(systems, work, work))
-        work = Work(count=count // 2, size=size, flight=TASKS, tasks=True)
+        yield Case(f"1:1, {size:,} B, pipelined", _DELIVERY, _compare(systems, work, work), _BURSTS)
+        work = Work(count=max(count // 2, 2 * TASKS), size=size, flight=TASKS, tasks=True)
         # Bytes on one stream have one writer.
         several = [peer for peer in systems if peer is not p.BARE]
-        yield Case(f"1:1, {size:,} B, {TASKS} tasks", _DELIVERY, _compare(several, work, work))
+        yield Case(f"1:1, {size:,} B, {TASKS} tasks", _DELIVERY, _compare(several, work, work), _BURSTS)
 
 
 def fan_out() -> Iterator[Case]:
     """One publisher to fifty subscribers, each with a connection of its own, in one process and in two."""
     systems = [p.T2BUS, p.NATS, p.REDIS, p.MOSQUITTO, p.RUST]
-    publish = Work(count=4_000, size=100, flight=_WINDOW)
+    publish = Work(count=1_000, size=100, flight=_WINDOW)
     for processes, named in ((1, ""), (2, ", two processes")):
         subscribe = attrs.evolve(publish, connections=50 // processes)
-        yield Case(f"1:50, 100 B{named}", _DELIVERY, _compare(systems, publish, subscribe, processes))
+        yield Case(f"1:50, 100 B{named}", _DELIVERY, _compare(systems, publish, subscribe, processes), _FEW)
 
 
 def fan_in() -> Iterator[Case]:
     """Fifty publishers, each with a connection of its own, all in one process, to one subscriber of ``sensor/**``."""
-    subscribe = Work(topic="sensor/**", count=50_000, size=100)
+    subscribe = Work(topic="sensor/**", count=5_000, size=100)
     publish = attrs.evolve(subscribe, connections=50, flight=_WINDOW // 16)
     systems = [p.T2BUS, p.NATS, p.REDIS, p.MOSQUITTO, p.RUST]
-    yield Case("50:1, sensor/**, 100 B", _DELIVERY, _compare(systems, publish, subscribe))
+    yield Case("50:1, sensor/**, 100 B", _DELIVERY, _compare(systems, publish, subscribe), _BURSTS)
 
 
 _ANSWER_PARTS: Final = ("requester", "bus", "responder")
@@ -91,12 +95,12 @@ def _compare_requests(peers: Sequence[p.Peer], work: Work) -> Mapping[str, Syste
 def requests() -> Iterator[Case]:
     """One requester and one responder: alone in a loop, alone 1 ms apart, and with 64 requests in flight."""
     systems = [p.T2BUS, p.BARE, p.NATS, p.RUST]
-    alone = Work(count=4_000, size=100)
-    yield Case("request, 100 B", _ANSWER, _compare_requests(systems, alone))
-    spaced = attrs.evolve(alone, count=1_500, pause=0.001)
-    yield Case("request, 100 B, 1 ms apart", _ANSWER, _compare_requests(systems, spaced))
-    many = attrs.evolve(alone, count=20_000, flight=64)
-    yield Case("64 in flight, 100 B", _ANSWERS, _compare_requests(systems, many))
+    alone = Work(count=400, size=100)
+    yield Case("request, 100 B", _ANSWER, _compare_requests(systems, alone), _BURSTS)
+    spaced = attrs.evolve(alone, count=150, pause=0.001)
+    yield Case("request, 100 B, 1 ms apart", _ANSWER, _compare_requests(systems, spaced), _BURSTS)
+    many = attrs.evolve(alone, count=2_000, flight=64)
+    yield Case("64 in flight, 100 B", _ANSWERS, _compare_requests(systems, many), _BURSTS)
 
 
 def _compare_inside(what: str, count: int, size: int = 100) -> dict[str, System]:
@@ -113,21 +117,21 @@ def in_process() -> Iterator[Case]:
         work = Work(count=count, size=size, flight=_window(size))
         systems = _compare_inside("one", count, size)
         systems[by_socket] = System(partial(m.deliver, p.T2BUS, work, work, 1))
-        yield Case(f"in process, 1:1, {size:,} B, pipelined", units, systems)
+        yield Case(f"in process, 1:1, {size:,} B, pipelined", units, systems, _BURSTS)
     count = _SIZES[100] // 2
     work = Work(count=count, size=100, flight=TASKS, tasks=True)
     systems = {
         "in process": System(partial(m.inside, "t2bus", "tasks", count, 100)),
         by_socket: System(partial(m.deliver, p.T2BUS, work, work, 1)),
     }
-    yield Case(f"in process, 1:1, 100 B, {TASKS} tasks", units, systems)
-    systems = _compare_inside("turn", 10_000)
-    systems[by_socket] = System(partial(m.take_turns, Work(count=10_000, size=100)))
-    yield Case("in process, publish then receive, 100 B", units, systems)
-    yield Case("in process, 1:50, 100 B", units, _compare_inside("fan", 2_000))
-    systems = _compare_inside("ask", 4_000)
-    systems[by_socket] = System(partial(m.request, p.T2BUS, Work(count=4_000, size=100)))
-    yield Case("in process, request, 100 B", _units({"p50": "us", "p99": "us"}, "request"), systems)
+    yield Case(f"in process, 1:1, 100 B, {TASKS} tasks", units, systems, _BURSTS)
+    systems = _compare_inside("turn", 500)
+    systems[by_socket] = System(partial(m.take_turns, Work(count=500, size=100)))
+    yield Case("in process, publish then receive, 100 B", units, systems, _BURSTS)
+    yield Case("in process, 1:50, 100 B", units, _compare_inside("fan", 400), _BURSTS)
+    systems = _compare_inside("ask", 400)
+    systems[by_socket] = System(partial(m.request, p.T2BUS, Work(count=400, size=100)))
+    yield Case("in process, request, 100 B", _units({"p50": "us", "p99": "us"}, "request"), systems, _BURSTS)
 
 
 def routing() -> Iterator[Case]:
@@ -146,12 +150,12 @@ def idle() -> Iterator[Case]:
 
 def typed() -> Iterator[Case]:
     """Typed messages, and their encoded bytes."""
-    work = Work(topic="reading/one", count=100_000, size=len(ENCODED), flight=_WINDOW)
+    work = Work(topic="reading/one", count=5_000, size=len(ENCODED), flight=_WINDOW)
     systems = {}
     for name, kind in (("raw bytes", "encoded"), ("typed", "typed")):
         one = attrs.evolve(work, kind=kind)
         systems[name] = System(partial(m.deliver, p.T2BUS, one, one, 1))
-    yield Case(f"typed and raw, {len(ENCODED)} B", _DELIVERY, systems)
+    yield Case(f"typed and raw, {len(ENCODED)} B", _DELIVERY, systems, _BURSTS)
 
 
 def tls() -> Iterator[Case]:
@@ -159,9 +163,9 @@ def tls() -> Iterator[Case]:
     systems = [p.T2BUS_TCP, p.T2BUS_TLS, p.T2BUS]
     for size in (100, 1_000, 16_000):
         work = Work(count=_SIZES[size], size=size, flight=_window(size))
-        yield Case(f"1:1 over TLS, {size:,} B", _DELIVERY, _compare(systems, work, work))
-    work = Work(count=2_000, size=100)
-    yield Case("request over TLS, 100 B", _ANSWER, _compare_requests(systems, work))
+        yield Case(f"1:1 over TLS, {size:,} B", _DELIVERY, _compare(systems, work, work), _BURSTS)
+    work = Work(count=400, size=100)
+    yield Case("request over TLS, 100 B", _ANSWER, _compare_requests(systems, work), _BURSTS)
 
 
 def rust() -> Iterator[Case]:
@@ -169,9 +173,9 @@ def rust() -> Iterator[Case]:
     systems = [p.RUST, p.RUST_ON_T2BUS]
     for size in (100, 1_000, 16_000):
         work = Work(count=_SIZES[size], size=size, flight=_window(size))
-        yield Case(f"Rust clients, {size:,} B", _DELIVERY, _compare(systems, work, work))
-    work = Work(count=2_000, size=100)
-    yield Case("Rust clients, request", _ANSWER, _compare_requests(systems, work))
+        yield Case(f"Rust clients, {size:,} B", _DELIVERY, _compare(systems, work, work), _BURSTS)
+    work = Work(count=400, size=100)
+    yield Case("Rust clients, request", _ANSWER, _compare_requests(systems, work), _BURSTS)
 
 
 def start_up() -> Iterator[Case]:
@@ -182,7 +186,7 @@ def start_up() -> Iterator[Case]:
         "import t2bus": System(partial(m.run, ["-c", "import t2bus"])),
         "t2bus serve": System(m.serve),
     }
-    yield Case("start-up", {"time": "ms"}, systems)
+    yield Case("start-up", {"time": "ms"}, systems, _FEW)
 
 
 WORKLOADS: Final[Mapping[str, Workload]] = {

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from attrs import define, field
 
 import t2bus
 
@@ -18,59 +22,101 @@ sys.path.append(str(ROOT))
 
 from benchmarks import interpreters, wire  # noqa: E402 -- found from here on
 from benchmarks.builds import Build, NoBuild, installed_in  # noqa: E402 -- as above
-from benchmarks.measuring import Case, Measurements, Row, Spread, System  # noqa: E402 -- as above
+from benchmarks.measuring import Burst, Case, Measurements, Row, Spread, System  # noqa: E402 -- as above
+from benchmarks.programs import Failed  # noqa: E402 -- as above
 from benchmarks.trace import files, trace  # noqa: E402 -- as above
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BASELINE = Build("baseline", installed=True)
 FAST = interpreters.Interpreter("/usr/bin/fast", "3.13.0", call=40.0, checkpoint=4.0)
 
 
-def run(*, rounds: int = 2, only_t2bus: bool = False, unit: str = "messages/s") -> tuple[list[str], list[Row]]:
-    """Measure two builds of t2bus and another system; return who had a turn, in order, and the rows.
+@define(eq=False)
+class Machine:
+    """What happens on it: which build has a turn, and which programs are started and ended."""
 
-    t2bus does 10, 20, 30 ... in a second, round after round, its baseline 20 each time, and the other system 5.
-    """
-    turns: list[str] = []
+    events: list[str] = field(factory=list)
+    fails_after: int = 1_000
+    """Bursts of the other system that succeed."""
 
-    def measure_t2bus(build: Build) -> dict[str, float]:
-        turns.append(build.python)
-        return {"rate": 20.0 if build == BASELINE else 10.0 * turns.count(build.python)}
+    def t2bus(self) -> System:
+        """A system that does 10 in a second in its first burst, 20 in the second ..., and its baseline 20 each time."""
 
-    def measure_other(build: Build) -> dict[str, float]:
-        turns.append(f"other on {build.python}")
-        return {"rate": 5.0}
+        def burst(build: Build) -> dict[str, float]:
+            self.events.append(build.python)
+            return {"rate": 20.0 if build == BASELINE else 10.0 * self.events.count(build.python)}
 
-    systems = {"t2bus": System(measure_t2bus), "other": System(measure_other, ours=False)}
-    measurements = Measurements(rounds, Build("new", installed=True), BASELINE, only_t2bus)
-    return turns, measurements.run("workload", Case("case", {"rate": unit}, systems))
+        return System(lambda build: nullcontext(partial(burst, build)))
+
+    def other(self) -> System:
+        """A system that does 5 in a second, until it fails."""
+
+        @contextmanager
+        def start(build: Build) -> Iterator[Burst]:
+            yield partial(burst, build)
+            self.events.append("other ends")
+
+        def burst(build: Build) -> dict[str, float]:
+            self.events.append(f"other on {build.python}")
+            if self.events.count(f"other on {build.python}") > self.fails_after:
+                raise Failed("lost")
+            return {"rate": 5.0}
+
+        return System(start, ours=False)
+
+    def run(self, *, rounds: int = 1, bursts: int = 1, only_t2bus: bool = False) -> list[Row]:
+        systems = {"t2bus": self.t2bus(), "other": self.other()}
+        case = Case("case", {"rate": "messages/s"}, systems, bursts)
+        return Measurements(rounds, Build("new", installed=True), BASELINE, only_t2bus).run("workload", case)
 
 
-def test_builds_have_their_turns_one_after_the_other() -> None:
-    """Each round measures the build, its baseline and then the other systems, which have no baseline."""
-    turns, _ = run()
-    assert turns == ["new", "baseline", "other on new"] * 2
+def test_systems_have_their_turns_burst_by_burst() -> None:
+    """While all programs are there, each has a burst in turn, and whoever was first is last in the next turn."""
+    machine = Machine()
+    machine.run(bursts=2)
+    turn = ["new", "baseline", "other on new"]
+    assert machine.events == [*turn, *reversed(turn), *turn, "other ends"]
+
+
+def test_a_single_burst_is_measured_alone() -> None:
+    """A case of one burst ends the programs of one system before it starts those of the next."""
+    machine = Machine()
+    machine.run(rounds=2)
+    assert machine.events == ["new", "baseline", "other on new", "other ends"] * 2
 
 
 def test_only_t2bus_leaves_the_other_systems_out() -> None:
     """With only t2bus asked for, nothing else has a turn."""
-    turns, rows = run(only_t2bus=True)
-    assert turns == ["new", "baseline"] * 2
+    machine = Machine()
+    rows = machine.run(only_t2bus=True)
+    assert machine.events == ["new", "baseline"]
     assert [row.system for row in rows] == ["t2bus", "t2bus baseline"]
 
 
-def test_ratios_are_taken_within_a_round() -> None:
-    """A build is compared with the baseline of the same round, and others with the first system of the same round."""
-    _, (first, baseline, other) = run(rounds=3)
+def test_ratios_are_taken_within_a_turn() -> None:
+    """A build is compared with the baseline of the same turn, and others with the first system of the same turn."""
+    first, baseline, other = Machine().run(rounds=3)
     assert (first.ratio, first.to_baseline) == (None, Spread(1.0, 0.5, 1.5))
     assert (baseline.ratio, baseline.to_baseline, baseline.is_baseline) == (Spread(1.0, 20 / 30, 2.0), None, True)
     assert (other.ratio, other.to_baseline, other.is_baseline) == (Spread(0.25, 5 / 30, 0.5), None, False)
 
 
-@pytest.mark.parametrize(("unit", "best"), [("messages/s", 30 / 20), ("us/message", 10 / 20)])
-def test_best_rounds_are_compared(unit: str, best: float) -> None:
-    """The best round is the one with the greatest rate, or with the least time."""
-    _, rows = run(rounds=3, unit=unit)
-    assert [row.best_to_baseline for row in rows] == [best, None, None]
+def test_the_first_burst_of_a_round_is_not_counted() -> None:
+    """What is given is the median of all other bursts, between the medians of the rounds."""
+    first, *_ = Machine().run(rounds=2, bursts=3)
+    assert first.value == Spread(50.0, 30.0, 70.0)
+
+
+def test_a_system_that_fails_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """A failure ends the programs of one system at once and takes its rows; the others go on."""
+    machine = Machine(fails_after=2)
+    rows = machine.run(rounds=2, bursts=2)
+    assert [row.system for row in rows] == ["t2bus", "t2bus baseline"]
+    assert machine.events.count("new") == 6
+    assert machine.events.count("other on new") == 3
+    assert "failed: case: other: lost" in capsys.readouterr().out
 
 
 def test_an_installed_build_imports_what_is_installed() -> None:

@@ -1,18 +1,17 @@
 //! One role of a measurement: `bench-client ROLE ADDRESS WORK`, as `python -m benchmarks.role` for the other systems.
 //!
-//! WORK is the JSON that `benchmarks/work.py` writes. `ready` is written when others may start, and then what was
-//! measured as one line of JSON. A responder never ends by itself.
+//! WORK is the JSON that `benchmarks/work.py` writes. `ready` is written when others may start; then a publisher or a
+//! requester makes a burst for each line that it reads. `end` is written after each burst, and what was measured as one
+//! line of JSON.
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::{
-    env, io::Write as _, path::PathBuf, sync::Arc, sync::Mutex, time::Duration, time::Instant, time::SystemTime,
-};
+use std::{env, io::Write as _, path::PathBuf, time::Duration, time::Instant, time::SystemTime};
 use t2_bus::prelude::{BusResult, Client, RequestProtocol};
+use tokio::sync::mpsc;
 
 const SERVICE: &str = "one";
-const WARM_UP: usize = 200;
 
 #[derive(Debug, Deserialize)]
 struct Work {
@@ -89,53 +88,63 @@ fn now() -> f64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("the clock is set").as_secs_f64()
 }
 
-/// The times of the first message and the last one that any of the subscribers took.
+/// The bursts that this program is told to make.
+fn bursts() -> impl Iterator<Item = ()> {
+    std::io::stdin().lines().map_while(Result::ok).map(|_| ())
+}
+
+/// After each burst, the times of the first message and the last one that any of the subscribers took.
 async fn subscribe(address: &str, work: Work) -> BusResult<()> {
     let clients = connect_all(address, work.connections).await?;
-    let span: Arc<Mutex<Option<(f64, f64)>>> = Arc::default();
-    let mut tasks = Vec::new();
+    let (sender, mut spans) = mpsc::unbounded_channel::<(f64, f64)>();
     for client in &clients {
         let mut messages = client.subscribe_bytes(&work.topic).await?;
-        let span = span.clone();
-        tasks.push(tokio::spawn(async move {
-            for taken in 0..work.count {
-                let message = messages.recv().await.expect("the bus goes on");
-                let data: Vec<u8> = message.payload.into();
-                assert_eq!(data.len(), work.size);
-                if taken == 0 || taken + 1 == work.count {
-                    let now = now();
-                    let mut span = span.lock().expect("no task panics");
-                    *span = Some((span.map_or(now, |(first, _)| first), now))
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            loop {
+                let mut first = 0.0;
+                for taken in 0..work.count {
+                    let message = messages.recv().await.expect("the bus goes on");
+                    let data: Vec<u8> = message.payload.into();
+                    assert_eq!(data.len(), work.size);
+                    if taken == 0 {
+                        first = now()
+                    }
                 }
+                sender.send((first, now())).expect("bursts are reported")
             }
-        }))
+        });
     }
     line("ready");
-    for task in tasks {
-        task.await.expect("what was published arrives")
+    loop {
+        let (mut first, mut last) = (f64::INFINITY, 0.0_f64);
+        for _ in &clients {
+            let (begun, ended) = spans.recv().await.expect("subscribers go on");
+            (first, last) = (first.min(begun), last.max(ended))
+        }
+        line("end");
+        line(&json!({"first": first, "last": last, "taken": work.count * clients.len()}).to_string())
     }
-    let (first, last) = span.lock().expect("no task panics").expect("something was counted");
-    line("end");
-    line(&json!({"first": first, "last": last, "taken": work.count * clients.len()}).to_string());
-    Ok(())
 }
 
 async fn publish(address: &str, work: Work) -> BusResult<()> {
     let clients = connect_all(address, work.connections).await?;
     let (share, body) = (work.count / work.connections, payload(work.size));
     line("ready");
-    let publishers = clients.iter().enumerate().map(|(number, client)| {
-        let topic = work.topic.replace("**", &number.to_string());
-        let body = &body;
-        let publications = (0..share).map(move |_| {
-            let (topic, payload) = (topic.clone(), body.clone());
-            async move { client.publish_bytes(&topic, payload).await }
+    for () in bursts() {
+        let publishers = clients.iter().enumerate().map(|(number, client)| {
+            let topic = work.topic.replace("**", &number.to_string());
+            let body = &body;
+            let publications = (0..share).map(move |_| {
+                let (topic, payload) = (topic.clone(), body.clone());
+                async move { client.publish_bytes(&topic, payload).await }
+            });
+            stream::iter(publications).buffered(work.flight).try_fold(0, |sum, count| async move { Ok(sum + count) })
         });
-        stream::iter(publications).buffered(work.flight).try_fold(0, |sum, count| async move { Ok(sum + count) })
-    });
-    let accepted: usize = futures::future::try_join_all(publishers).await?.iter().sum();
-    line("end");
-    line(&json!({"accepted": accepted}).to_string());
+        let accepted: usize = futures::future::try_join_all(publishers).await?.iter().sum();
+        line("end");
+        line(&json!({"accepted": accepted}).to_string())
+    }
     Ok(())
 }
 
@@ -149,30 +158,28 @@ async fn answer(address: &str) -> BusResult<()> {
     Ok(())
 }
 
-/// The time of each request, and the time of all.
+/// After each burst, the time of each request and the time of all.
 async fn ask(address: &str, work: Work) -> BusResult<()> {
     let (client, echo) = (connect(address).await?, Echo(payload(work.size)));
     line("ready");
-    for _ in 0..WARM_UP {
-        client.request(SERVICE, &echo).await?;
+    for () in bursts() {
+        let started = Instant::now();
+        let times: Vec<f64> = stream::iter(0..work.count)
+            .map(|_| async {
+                if work.pause > 0.0 {
+                    tokio::time::sleep(Duration::from_secs_f64(work.pause)).await
+                }
+                let started = Instant::now();
+                let Echo(data) = client.request(SERVICE, &echo).await?;
+                assert_eq!(data.len(), work.size);
+                BusResult::Ok(started.elapsed().as_secs_f64())
+            })
+            .buffer_unordered(work.flight)
+            .try_collect()
+            .await?;
+        let seconds = started.elapsed().as_secs_f64();
+        line("end");
+        line(&json!({"seconds": seconds, "times": times}).to_string())
     }
-    line("begin");
-    let started = Instant::now();
-    let times: Vec<f64> = stream::iter(0..work.count)
-        .map(|_| async {
-            if work.pause > 0.0 {
-                tokio::time::sleep(Duration::from_secs_f64(work.pause)).await
-            }
-            let started = Instant::now();
-            let Echo(data) = client.request(SERVICE, &echo).await?;
-            assert_eq!(data.len(), work.size);
-            BusResult::Ok(started.elapsed().as_secs_f64())
-        })
-        .buffer_unordered(work.flight)
-        .try_collect()
-        .await?;
-    let seconds = started.elapsed().as_secs_f64();
-    line("end");
-    line(&json!({"seconds": seconds, "times": times}).to_string());
     Ok(())
 }
