@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from t2bus import Received
 from t2bus.cli.console import counted
 from t2bus.cli.notation import BadValue, diagnostic, encode_value, show_message, show_payload
-from t2bus.payload import decode_any
+from t2bus.protocol import decode_any
 from t2bus.text import printable
 
 whole = st.integers(-(2**64), 2**64 - 1)

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 import cbor2
 
 from ..errors import MalformedMessage
-from ..payload import DEPTH, decode_any
+from ..protocol import decode_any
+from ..protocol.payload import DEPTH
 from ..text import printable
 
 if TYPE_CHECKING:

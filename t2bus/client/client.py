@@ -16,8 +16,7 @@ from attrs import define
 
 from .. import protocol as protocols
 from ..background import open_background_nursery
-from ..payload import decode, encode, encode_as
-from ..protocol import PublishProtocol, RequestProtocol
+from ..protocol import PublishProtocol, RequestProtocol, decode, encode, encode_as
 from ..wire.compression import inflate
 from ..wire.messages import Response
 from ..wire.values import NO_HEADERS

@@ -15,7 +15,7 @@
         number: int
 
 The theory. A protocol is half of an address and all of a payload: on the bus its messages have topics that begin with
-its prefix, and bytes that :mod:`t2bus.payload` reads as its class. Publications and requests do not interact, so that a
+its prefix, and bytes that :mod:`.payload` reads as its class. Publications and requests do not interact, so that a
 protocol of either role may use the same prefix.
 
 A message is a map of its fields. For peers that expect another **shape**, Rust's tuple structs and newtypes among them,
@@ -36,23 +36,13 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any, ClassVar, ForwardRef, Generic, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
-from . import payload
-from .errors import InvalidTopic
-from .payload import decode, decode_any, encode, encode_as
-from .topic import DEPTH, LENGTH, is_concrete, validate
+from ..errors import InvalidTopic
+from ..topic import DEPTH, LENGTH, is_concrete, validate
+from .classes import Shape, check_shape, shape_of
+from .forms import name_of
+from .payload import prepare
 
-__all__ = [
-    "PublishProtocol",
-    "RequestProtocol",
-    "Struct",
-    "decode",
-    "decode_any",
-    "encode",
-    "encode_as",
-    "full_topic",
-    "prefix_of",
-    "response_type",
-]
+__all__ = ["PublishProtocol", "RequestProtocol", "Struct", "full_topic", "prefix_of", "response_type"]
 
 R = TypeVar("R")
 
@@ -68,14 +58,14 @@ class Struct:
     """
 
     __slots__ = ()
-    _t2bus_shape: ClassVar[payload.Shape] = payload.Shape.MAP
+    _t2bus_shape: ClassVar[Shape] = Shape.MAP
 
     def __init_subclass__(cls, *, transparent: bool = False, as_array: bool = False, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if transparent and as_array:
             raise TypeError(f"{cls.__name__} cannot be transparent and an array: choose one of them")
         if transparent or as_array:
-            cls._t2bus_shape = payload.Shape.TRANSPARENT if transparent else payload.Shape.ARRAY
+            cls._t2bus_shape = Shape.TRANSPARENT if transparent else Shape.ARRAY
 
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
@@ -83,7 +73,7 @@ class Struct:
         others = getattr(super(), "__attrs_init_subclass__", None)
         if others is not None:
             others()
-        payload.check_shape(cls)
+        check_shape(cls)
 
 
 class PublishProtocol(Struct):
@@ -158,7 +148,7 @@ def _class_line(cls: type, base: str, prefix: str | None) -> str:
         words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text[:LENGTH]).lower()
         return "/".join(re.findall(r"[a-z0-9][a-z0-9_]*", words)[:DEPTH])
 
-    shape = payload.shape_of(cls).value
+    shape = shape_of(cls).value
     options = f", {shape}=True" if shape else ""
     return f'class {cls.__name__}({base}, prefix="{mended(prefix or "") or mended(cls.__name__)}"{options}):'
 
@@ -174,7 +164,7 @@ def _written_response(cls: type) -> tuple[type, Any]:
 
 def _spelling(response: Any) -> str:
     """Write a response type as its user did."""
-    return repr(response.__forward_arg__) if isinstance(response, ForwardRef) else payload.name_of(response)
+    return repr(response.__forward_arg__) if isinstance(response, ForwardRef) else name_of(response)
 
 
 def prefix_of(protocol: type) -> str:
@@ -189,7 +179,7 @@ def prefix_of(protocol: type) -> str:
 
 def _given(protocol: object) -> str:
     """Name what was given for a protocol. Instances are likely, and may be large."""
-    return payload.name_of(protocol) if isinstance(protocol, type) else f"an instance of {type(protocol).__name__}"
+    return name_of(protocol) if isinstance(protocol, type) else f"an instance of {type(protocol).__name__}"
 
 
 def full_topic(protocol: type, topic: str) -> str:
@@ -203,14 +193,14 @@ def full_topic(protocol: type, topic: str) -> str:
 
     """
     prefix = prefix_of(protocol)
-    payload.prepare(protocol)
+    prepare(protocol)
     if not issubclass(type(topic), str):
         raise TypeError(f"the topic is a str, not {type(topic).__name__}")
     return f"{prefix}/{topic}" if topic else prefix
 
 
 def response_type(protocol: type[RequestProtocol[R]]) -> type[R]:
-    """Return the type of the responses to a request, which may be any that :func:`t2bus.payload.decode` takes.
+    """Return the type of the responses to a request, which may be any that :func:`.decode` takes.
 
     Raises:
       TypeError: the protocol is no request, or its response type is not found in its module or cannot travel.
@@ -233,5 +223,5 @@ def _response(protocol: type[RequestProtocol[Any]]) -> Any:
     except Exception as error:  # whatever the evaluation of an annotation raises
         where = f"{error}; quoted names are looked for in {owner.__module__}, outside functions"
         raise TypeError(f"the response type of {protocol.__name__} is not found: {where}") from error
-    payload.prepare(hints["response"])
+    prepare(hints["response"])
     return hints["response"]

@@ -15,8 +15,7 @@ import pytest
 from attrs import frozen
 
 from t2bus.errors import MalformedMessage
-from t2bus.payload import decode, encode, encode_as
-from t2bus.protocol import PublishProtocol, Struct
+from t2bus.protocol import PublishProtocol, Struct, decode, encode, encode_as
 
 T = TypeVar("T")
 

@@ -13,7 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from t2bus.errors import BusError, MalformedMessage
-from t2bus.payload import DEPTH, decode, decode_any, encode, encode_as
+from t2bus.protocol import decode, decode_any, encode, encode_as
+from t2bus.protocol.payload import DEPTH
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from t2bus.errors import MalformedMessage
-from t2bus.payload import decode, encode, encode_as, prepare
-from t2bus.protocol import PublishProtocol, Struct
+from t2bus.protocol import PublishProtocol, Struct, decode, encode, encode_as
+from t2bus.protocol.payload import prepare
 
 T = TypeVar("T")
 

@@ -8,8 +8,7 @@ import attrs
 import pytest
 from attrs import frozen
 
-from t2bus.payload import encode
-from t2bus.protocol import PublishProtocol, RequestProtocol, Struct
+from t2bus.protocol import PublishProtocol, RequestProtocol, Struct, encode
 
 BASES = ["Struct", "PublishProtocol, prefix='a'", "RequestProtocol[int], prefix='a'"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import cbor2
 import pytest
 
-from t2bus.payload import decode, encode
+from t2bus.protocol import decode, encode
 
 PAGE = Path(__file__).parents[1] / "docs" / "rust.md"
 

@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from typing_extensions import TypeAliasType
 
 from t2bus.errors import MalformedMessage
-from t2bus.payload import decode, encode, encode_as, prepare
+from t2bus.protocol import decode, encode, encode_as
+from t2bus.protocol.payload import prepare
 
 T = TypeVar("T")
 Moment = TypeVar("Moment", datetime, time)
