@@ -564,7 +564,7 @@ class UndecoratedChild(Point):
 Untyped = attrs.make_class("Untyped", ["x"])
 
 NO_FORM: list[tuple[Any, str]] = [
-    (Undecorated, "Undecorated is neither an attrs class nor a type with a form: decorate it with @attrs.frozen"),
+    (Undecorated, "Undecorated is neither an attrs class nor a supported type: decorate it with @attrs.frozen"),
     (UndecoratedChild, "UndecoratedChild is neither .*: decorate it with @attrs.frozen"),
     (Path, "Path is neither"),
     (complex, "complex is neither"),
@@ -598,7 +598,7 @@ def test_types_that_cannot_travel_are_found_on_first_use(type_: Any, text: str) 
 def test_encoding_and_decoding_prepare() -> None:
     """A type that has no form is a TypeError wherever it is used."""
     for use in (lambda: encode(Undecorated()), lambda: encode_as(1, complex), lambda: decode(b"", complex)):
-        with pytest.raises(TypeError, match="is neither an attrs class nor a type with a form"):
+        with pytest.raises(TypeError, match="is neither an attrs class nor a supported type"):
             use()
 
 

@@ -1,9 +1,9 @@
 """Typed messages: their prefixes, their response types, and attrs classes as CBOR and back, exact in both directions.
 
 :mod:`.declaration` has the bases of a program's classes, :mod:`.payload` keeps the bounds and words the errors,
-:mod:`.compiler` reads annotations, :mod:`.variants` tells the members of a union by name, :mod:`.classes` knows attrs
-classes, :mod:`.leaves` what has no parts, :mod:`.forms` how parts are put together. Each imports only from those after
-it, which ``lint-imports`` checks.
+:mod:`.compiler` reads annotations, :mod:`.variants` tells the members of a union by name, :mod:`.classes` knows
+attrs classes, :mod:`.scalars` has the types without parts, :mod:`.adapters` those
+with parts. Each imports only from those after it, which ``lint-imports`` checks.
 """
 
 from .declaration import PublishProtocol, RequestProtocol, Struct, full_topic, prefix_of, response_type

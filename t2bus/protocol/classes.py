@@ -2,8 +2,8 @@
 
 The theory. A class travels as a map from the names of its fields to their values, for all fields that ``__init__``
 takes, private ones under their private names. cattrs generates the two functions that run over the fields, one line of
-code for each; what is done to a field is the form of its type. A class may lead back to itself, directly or through
-others: it then meets its own form, which is there before it is finished.
+code for each; what is done to a field is the adapter of its type. A class may lead back to itself, directly or through
+others: it then meets its own adapter, which is there before it is finished.
 
 The other two **shapes** are the map without what it says of the class: as an array it has no names, and a transparent
 class of one field is that field. They are what serde makes of Rust's tuple structs and newtypes.
@@ -18,17 +18,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from enum import Enum
-from typing import Annotated, Any, Final, NewType, TypeAlias, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Final, TypeAlias, TypeVar, get_args, get_origin
 
 import attrs
 from cattrs import Converter, override
 from cattrs.gen import make_dict_structure_fn_from_attrs, make_dict_unstructure_fn_from_attrs
 
-from .forms import Form, Function, Refusal, deepest, mismatch, name_of
+from .adapters import Conversion, Refusal, TypeAdapter, deepest, mismatch, name_of, text_of
 
-__all__ = ["Shape", "bare", "check_shape", "fields_of", "is_class", "record", "said", "shape_of"]
+__all__ = ["Shape", "check_shape", "fields_of", "is_class", "record", "shape_of"]
 
-_Compile: TypeAlias = Callable[[Any], Form]
+_Compile: TypeAlias = Callable[[Any], TypeAdapter]
 
 # The generators of cattrs ask for one. Each field brings its own functions, so nothing is ever looked up in it.
 _CONVERTER: Final = Converter()
@@ -60,40 +60,22 @@ def is_class(type_: Any) -> bool:
     return "__attrs_attrs__" in getattr(get_origin(type_) or type_, "__dict__", ())
 
 
-def bare(type_: Any) -> Any:
-    """Take off a type what says nothing of its form."""
-    while True:
-        if isinstance(type_, NewType):
-            type_ = type_.__supertype__
-        elif get_origin(type_) in (Annotated, Final):
-            type_ = get_args(type_)[0]
-        elif hasattr(type_, "__value__"):  # a type alias of Python 3.12
-            type_ = type_.__value__
-        else:
-            return type(None) if type_ is None else type_
+def record(type_: Any, known: dict[Any, TypeAdapter], compile_: _Compile) -> TypeAdapter:
+    """Make the adapter of an attrs class and put it into ``known``.
 
-
-def said(error: Exception) -> str:
-    """Quote an exception without its further arguments, which may be whole values."""
-    return f"{type(error).__name__}: {error.args[0]}" if error.args else type(error).__name__
-
-
-def record(type_: Any, known: dict[Any, Form], compile_: _Compile) -> Form:
-    """Build the form of an attrs class and put it into ``known``.
-
-    While its fields are compiled ``known`` has it already: of infinite depth, and, if it is transparent, of no kind.
+    While its fields are compiled ``known`` has it already, with infinite depth; if transparent, with no plain types.
 
     Whatever a validator, a converter or ``__attrs_post_init__`` of the class raises refuses the map, in its own words.
     """
     cls = get_origin(type_) or type_
     name = name_of(type_)
 
-    def lower(value: object) -> object:
+    def to_plain(value: object) -> object:
         if type(value) is not cls:
             raise mismatch(name, value)
         return write(value)
 
-    def lift(plain: object) -> object:
+    def from_plain(plain: object) -> object:
         if type(plain) is not dict:
             raise mismatch(f"{name} as dict", plain)
         try:
@@ -102,22 +84,24 @@ def record(type_: Any, known: dict[Any, Form], compile_: _Compile) -> Form:
             raise
         except Exception as error:
             missing = [field.name for field in fields if field.default is attrs.NOTHING and field.name not in plain]
-            raise Refusal("is missing", f".{missing[0]}") if missing else Refusal(said(error)) from error
+            raise Refusal("is missing", f".{missing[0]}") if missing else Refusal(text_of(error)) from error
 
     check_shape(cls)
     hints = fields_of(type_)
-    kinds, shaped, unshaped = _SHAPES[shape_of(cls)](name, [field.name for field, _ in hints], lower, lift)
-    known[type_] = Form(frozenset([cls]), kinds, math.inf, shaped, unshaped)
+    plain_types, shaped, unshaped = _SHAPES[shape_of(cls)](
+        name, [field.name for field, _ in hints], to_plain, from_plain
+    )
+    known[type_] = TypeAdapter(frozenset([cls]), plain_types, math.inf, shaped, unshaped)
     parts = [(field, _compile_field(name, field, hint, compile_)) for field, hint in hints]
-    fields = [_with_functions(field, form) for field, form in parts]
+    fields = [_with_functions(field, adapter) for field, adapter in parts]
     arguments = {parameter.__name__: Any for parameter in getattr(cls, "__parameters__", ())}
     write = make_dict_unstructure_fn_from_attrs(fields, cls, _CONVERTER)
     read = make_dict_structure_fn_from_attrs(fields, cls, _CONVERTER, arguments, _cattrs_detailed_validation=False)
-    depth = deepest(form for _, form in parts)
-    if kinds:
+    depth = deepest(adapter for _, adapter in parts)
+    if plain_types:
         known[type_] = attrs.evolve(known[type_], depth=1 + depth)
     else:
-        known[type_] = attrs.evolve(known[type_], depth=depth, kinds=parts[0][1].kinds)
+        known[type_] = attrs.evolve(known[type_], depth=depth, plain_types=parts[0][1].plain_types)
     return known[type_]
 
 
@@ -136,8 +120,8 @@ def fields_of(type_: Any) -> list[tuple[attrs.Attribute[Any], Any]]:
     return [(field, filled(field.type)) for field in attrs.fields(cls) if field.init]
 
 
-def _compile_field(owner: str, field: attrs.Attribute[Any], hint: Any, compile_: _Compile) -> Form:
-    """Compile the form of a field, or say which it is that has none: the way there is part of the TypeError."""
+def _compile_field(owner: str, field: attrs.Attribute[Any], hint: Any, compile_: _Compile) -> TypeAdapter:
+    """Compile the type of a field, or say which it is that has none: the way there is part of the TypeError."""
     if hint is None:  # an annotation of None has become its class
         raise TypeError(f"{owner}.{field.name} has no annotation")
     try:
@@ -146,13 +130,13 @@ def _compile_field(owner: str, field: attrs.Attribute[Any], hint: Any, compile_:
         raise TypeError(f"{owner}.{field.name}: {error}") from error
 
 
-def _with_functions(field: attrs.Attribute[Any], form: Form) -> attrs.Attribute[Any]:
+def _with_functions(field: attrs.Attribute[Any], adapter: TypeAdapter) -> attrs.Attribute[Any]:
     """Hand the functions of a field to the generators of cattrs.
 
     They would take them as keyword arguments too, but then no field could be called ``cl`` or ``converter``.
     """
 
-    def at_field(function: Function) -> Callable[..., Any]:
+    def at_field(function: Conversion) -> Callable[..., Any]:
         # One more call for each field, 50 ns. The alternative, to run a second set of functions that keep track after
         # the first has failed, would let a hostile payload cost twice.
         def located(value: object, _type: object = None) -> object:
@@ -162,41 +146,41 @@ def _with_functions(field: attrs.Attribute[Any], form: Form) -> attrs.Attribute[
                 refusal.path.append(f".{field.name}")
                 raise
             except Exception as error:
-                raise Refusal(said(error), f".{field.name}") from error
+                raise Refusal(text_of(error), f".{field.name}") from error
 
         return located
 
-    functions = override(unstruct_hook=at_field(form.lower), struct_hook=at_field(form.lift))
+    functions = override(unstruct_hook=at_field(adapter.to_plain), struct_hook=at_field(adapter.from_plain))
     return field.evolve(type=Annotated[Any, functions])
 
 
 # --- shapes
 
-# Each function takes what lowers to a map and what lifts one, and returns the kinds and the functions of another shape.
-_Shaped: TypeAlias = tuple[frozenset[type], Function, Function]
+# Each function takes what writes a map and what reads one, and returns plain types and functions of another shape.
+_Shaped: TypeAlias = tuple[frozenset[type], Conversion, Conversion]
 
 
-def _as_map(_name: str, _fields: list[str], lower: Function, lift: Function) -> _Shaped:
-    return frozenset([dict]), lower, lift
+def _as_map(_name: str, _fields: list[str], to_plain: Conversion, from_plain: Conversion) -> _Shaped:
+    return frozenset([dict]), to_plain, from_plain
 
 
-def _as_array(name: str, fields: list[str], lower: Function, lift: Function) -> _Shaped:
-    def lower_array(value: object) -> object:
-        return list(lower(value).values())
+def _as_array(name: str, fields: list[str], to_plain: Conversion, from_plain: Conversion) -> _Shaped:
+    def to_array(value: object) -> object:
+        return list(to_plain(value).values())
 
-    def lift_array(plain: object) -> object:
+    def from_array(plain: object) -> object:
         if type(plain) is not list:
             raise mismatch(f"{name} as list", plain)
         if len(plain) > len(fields):
             raise Refusal(f"expected {len(fields)} elements, got {len(plain)}")
-        return lift(dict(zip(fields, plain, strict=False)))
+        return from_plain(dict(zip(fields, plain, strict=False)))
 
-    return frozenset([list]), lower_array, lift_array
+    return frozenset([list]), to_array, from_array
 
 
-def _as_bare_value(_name: str, fields: list[str], lower: Function, lift: Function) -> _Shaped:
+def _as_bare_value(_name: str, fields: list[str], to_plain: Conversion, from_plain: Conversion) -> _Shaped:
     [only] = fields
-    return frozenset(), lambda value: lower(value)[only], lambda plain: lift({only: plain})
+    return frozenset(), lambda value: to_plain(value)[only], lambda plain: from_plain({only: plain})
 
 
 _SHAPES: Final = {Shape.MAP: _as_map, Shape.ARRAY: _as_array, Shape.TRANSPARENT: _as_bare_value}

@@ -1,4 +1,4 @@
-"""From annotations to forms.
+"""The compiler: from annotations to type adapters.
 
 ::
 
@@ -20,8 +20,11 @@
 ``Annotated``, ``Final``, ``NewType`` and type aliases are what they stand for; a generic attrs class needs its
 arguments. Other types are a TypeError on first use.
 
-The law of this module: a type that says which values it has, has one form, or none; nothing is guessed. An abstract
-``Sequence`` has none, for it does not say what to build.
+The theory. An annotation is a tree of types. Its parts are compiled first, and their adapters put together. A class may
+lead back to itself, directly or through others: it then meets its own adapter, which is there before it is finished.
+
+The law of this module: nothing is guessed. A type that says which values it has gets one adapter, and any other none:
+an abstract ``Sequence`` does not say what to build.
 """
 
 from __future__ import annotations
@@ -32,39 +35,39 @@ from decimal import Decimal
 from enum import Enum, Flag
 from functools import cache, partial
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NewType, TypeGuard, Union, get_args, get_origin
 from uuid import UUID
 
 import attrs
 
-from .classes import bare, fields_of, is_class, record, said
-from .forms import Form, Refusal, array, mapping, name_of, row, union
-from .leaves import INT, PLAIN, STR, constant, travels_as
+from .adapters import Refusal, TypeAdapter, array, fixed_tuple, mapping, name_of, text_of, union
+from .classes import fields_of, is_class, record
+from .scalars import INT, PLAIN_SCALARS, STR, literal, travels_as
 from .variants import variants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["form_of"]
+__all__ = ["adapter_of"]
 
 
-def _any() -> Form:
-    """Build the form of ``Any``: the union of the leaves, and of lists and dicts of itself."""
+def _any() -> TypeAdapter:
+    """Make the adapter of ``Any``: the union of the plain scalars, and of lists and dicts of ``Any``."""
 
-    def lower(value: object) -> object:
-        return form.lower(value)
+    def to_plain(value: object) -> object:
+        return adapter.to_plain(value)
 
-    def lift(plain: object) -> object:
-        return form.lift(plain)
+    def from_plain(plain: object) -> object:
+        return adapter.from_plain(plain)
 
-    # As a part it is asked for its functions and depth only.
-    itself = Form(frozenset(), frozenset(), math.inf, lower, lift)
-    form = union("a plain value", [*PLAIN, array(list, itself), mapping(STR, itself)])
-    return form
+    # Stands for the adapter within the adapter: as a part it is asked for its functions and its depth only.
+    itself = TypeAdapter(frozenset(), frozenset(), math.inf, to_plain, from_plain)
+    adapter = union("a plain value", [*PLAIN_SCALARS, array(list, itself), mapping(STR, itself)])
+    return adapter
 
 
-def _moment(value: datetime | time) -> str:
-    """Write a time as Python reads it back: it takes ``+00:00:00.000001`` for UTC."""
+def _isoformat(value: datetime | time) -> str:
+    """Return a time as text, unless Python would read it back as another: it takes ``+00:00:00.000001`` for UTC."""
     offset = value.utcoffset()
     if offset is not None and offset.microseconds:
         raise Refusal("an offset of a fraction of a second cannot travel")
@@ -72,13 +75,13 @@ def _moment(value: datetime | time) -> str:
 
 
 _ANY: Final = _any()
-_LEAVES: Final[dict[Any, Form]] = {
-    **{kind: form for form in PLAIN for kind in form.classes},
+_BUILT_IN: Final[dict[Any, TypeAdapter]] = {
+    **{kind: scalar for scalar in PLAIN_SCALARS for kind in scalar.value_types},
     Any: _ANY,
     object: _ANY,
-    datetime: travels_as(STR, datetime, _moment, datetime.fromisoformat),
+    datetime: travels_as(STR, datetime, _isoformat, datetime.fromisoformat),
     date: travels_as(STR, date, date.isoformat, date.fromisoformat),
-    time: travels_as(STR, time, _moment, time.fromisoformat),
+    time: travels_as(STR, time, _isoformat, time.fromisoformat),
     timedelta: travels_as(INT, timedelta, lambda delta: delta // timedelta.resolution, timedelta.resolution.__mul__),
     Decimal: travels_as(STR, Decimal, str, Decimal),
     UUID: travels_as(STR, UUID, str, UUID),
@@ -86,30 +89,30 @@ _LEAVES: Final[dict[Any, Form]] = {
 
 
 @cache
-def form_of(type_: Any) -> Form:
-    """Compile the form of a type.
+def adapter_of(type_: Any) -> TypeAdapter:
+    """Return the adapter of a type, which is compiled once.
 
     Raises:
-      TypeError: a part of it has no form, or an annotation names what its module does not hold.
+      TypeError: a part of it cannot travel, or an annotation names what its module does not hold.
 
     """
     try:
-        # Each call begins with nothing known: what fails halfway leaves no half-made class behind.
+        # Nothing is known at first, and what fails halfway leaves no unfinished class behind.
         return _compile(type_, {})
     except TypeError:
         raise
     except Exception as error:  # whatever the evaluation of an annotation raises
-        raise TypeError(f"{name_of(type_)} cannot be compiled: {said(error)}") from error
+        raise TypeError(f"{name_of(type_)} cannot be compiled: {text_of(error)}") from error
 
 
-def _compile(type_: Any, known: dict[Any, Form]) -> Form:
-    """Find or build a form; ``known`` holds the classes met so far, the unfinished ones too.
+def _compile(type_: Any, known: dict[Any, TypeAdapter]) -> TypeAdapter:
+    """Find or make an adapter. ``known`` holds those of the classes met so far, of unfinished ones too.
 
-    The order matters little: each branch is of types that no other branch takes. What no branch takes has no form.
+    A type belongs to one branch at most, so their order matters little.
     """
-    type_ = bare(type_)
-    if form := _LEAVES.get(type_) or known.get(type_):
-        return form
+    type_ = _unwrap(type_)
+    if adapter := _BUILT_IN.get(type_) or known.get(type_):
+        return adapter
     compile_ = partial(_compile, known=known)
     origin = get_origin(type_) or type_
     arguments = get_args(type_)
@@ -118,62 +121,81 @@ def _compile(type_: Any, known: dict[Any, Form]) -> Form:
     if origin is tuple and (type_ is tuple or ... in arguments):
         return array(tuple, compile_(arguments[0] if arguments else Any))
     if origin is tuple:
-        return row([compile_(argument) for argument in arguments])
+        return fixed_tuple([compile_(argument) for argument in arguments])
     if origin is dict:
         key, value = arguments or (str, Any)
-        return mapping(_told_apart(key, compile_(key), known), compile_(value))
+        return mapping(_settled(key, compile_(key), known), compile_(value))
     if origin is Literal:
-        return constant(name_of(type_), [(value, compile_(type(value)).lower(value)) for value in arguments])
+        return literal(name_of(type_), [(value, compile_(type(value)).to_plain(value)) for value in arguments])
     if origin in (Union, UnionType):
         return _union(name_of(type_), arguments, known)
     if _is_enum(origin):
         return _enum(origin, compile_)
     if is_class(type_):
         return record(type_, known, compile_)
-    raise TypeError(
-        f"{name_of(type_)} is neither an attrs class nor a type with a form: decorate it with @attrs.frozen"
-    )
+    raise TypeError(f"{name_of(type_)} is neither an attrs class nor a supported type: decorate it with @attrs.frozen")
 
 
-def _union(name: str, members: Iterable[Any], known: dict[Any, Form]) -> Form:
-    """Compile a union."""
-    forms = {bare(member): _compile(member, known) for member in members}
-    enums = {member: form for member, form in forms.items() if _is_enum(member) and form.kinds == {str}}
-    classes = {member: form for member, form in forms.items() if is_class(member)}
+def _unwrap(type_: Any) -> Any:
+    """Return the type that an ``Annotated``, a ``Final``, a ``NewType`` or an alias stands for."""
+    while True:
+        if isinstance(type_, NewType):
+            type_ = type_.__supertype__
+        elif get_origin(type_) in (Annotated, Final):
+            type_ = get_args(type_)[0]
+        elif hasattr(type_, "__value__"):  # a type alias of Python 3.12
+            type_ = type_.__value__
+        else:
+            return type(None) if type_ is None else type_
+
+
+def _union(name: str, members: Iterable[Any], known: dict[Any, TypeAdapter]) -> TypeAdapter:
+    """Compile a union. If two or more of its members have names to be told apart by, these are variants."""
+    adapters = {_unwrap(member): _compile(member, known) for member in members}
+    classes = {member: adapter for member, adapter in adapters.items() if is_class(member)}
+    enums = {
+        member: adapter for member, adapter in adapters.items() if _is_enum(member) and adapter.plain_types == {str}
+    }
     tagged = {**classes, **enums} if len(classes) + len(enums) > 1 else {}
-    parts = [_told_apart(member, form, known) for member, form in forms.items() if member not in tagged]
+    parts = [_settled(member, adapter, known) for member, adapter in adapters.items() if member not in tagged]
     return union(name, [*parts, *variants(name, classes, enums)] if tagged else parts)
 
 
-def _told_apart(type_: Any, form: Form, known: dict[Any, Form]) -> Form:
-    """See that the kinds of a form are known.
+def _settled(type_: Any, adapter: TypeAdapter, known: dict[Any, TypeAdapter]) -> TypeAdapter:
+    """Return an adapter whose plain types are known, for a place where they decide something.
 
-    They are not while the field of a transparent class is compiled and has led back to the class. But they are those of
-    the field, which can be compiled now that the class is known, unless it needs them too.
+    They are unknown for a transparent class whose field is being compiled and has led back to it, as ``Keyed`` does
+    whose field is a ``dict[Keyed, int]``. They are those of the field. So the field is compiled a second time, now that
+    the class is known, and must not need them itself.
     """
-    if form.kinds or not math.isinf(form.depth):
-        return form
-    type_ = bare(type_)
-    known[type_] = attrs.evolve(form, kinds=frozenset([Form]))  # no plain item is one
+    if adapter.plain_types or not math.isinf(adapter.depth):
+        return adapter
+    type_ = _unwrap(type_)
+    known[type_] = attrs.evolve(adapter, plain_types=frozenset([_Unsettled]))
     [(_, hint)] = fields_of(type_)
-    kinds = _compile(hint, known).kinds
-    if Form in kinds:
+    plain_types = _compile(hint, known).plain_types
+    if _Unsettled in plain_types:
         raise TypeError(f"{name_of(type_)} may hold itself with nothing around it")
-    known[type_] = attrs.evolve(form, kinds=kinds)
+    known[type_] = attrs.evolve(adapter, plain_types=plain_types)
     return known[type_]
+
+
+class _Unsettled:
+    """Stands for plain types that are being looked for."""
 
 
 def _is_enum(type_: Any) -> TypeGuard[type[Enum]]:
     return isinstance(type_, type) and issubclass(type_, Enum)
 
 
-def _enum(kind: type[Enum], compile_: Callable[[Any], Form]) -> Form:
+def _enum(kind: type[Enum], compile_: Callable[[Any], TypeAdapter]) -> TypeAdapter:
     """Compile an enumeration.
 
-    A number without a meaning of its own is no more than the member's place, and changes when one is put in before.
+    Its values travel if they are text, or mean something: those of flags, and of an ``IntEnum``. Otherwise the names of
+    the members do. A number from ``auto()``, for example, changes when a member is put in front.
     """
-    meant = issubclass(kind, Flag) or all(isinstance(member, type(member.value)) for member in kind)
-    if meant or all(type(member.value) is str for member in kind):
+    meaningful = issubclass(kind, Flag) or all(isinstance(member, type(member.value)) for member in kind)
+    if meaningful or all(type(member.value) is str for member in kind):
         values = map(compile_, dict.fromkeys(type(member.value) for member in kind))
         return travels_as(union(name_of(kind), values), kind, lambda member: member.value, kind)
     return travels_as(STR, kind, lambda member: member.name, kind.__getitem__)

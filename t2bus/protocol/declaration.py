@@ -38,8 +38,8 @@ from typing import Any, ClassVar, ForwardRef, Generic, TypeAlias, TypeVar, get_a
 
 from ..errors import InvalidTopic
 from ..topic import DEPTH, LENGTH, is_concrete, validate
+from .adapters import name_of
 from .classes import Shape, check_shape, shape_of
-from .forms import name_of
 from .payload import prepare
 
 __all__ = ["PublishProtocol", "RequestProtocol", "Struct", "full_topic", "prefix_of", "response_type"]

@@ -19,9 +19,8 @@ import cbor2
 
 from ..errors import MalformedMessage
 from ..wire.cbor import make_reader
-from .classes import said
-from .compiler import form_of
-from .forms import Refusal, name_of
+from .adapters import Refusal, name_of, text_of
+from .compiler import adapter_of
 
 __all__ = ["DEPTH", "decode", "decode_any", "encode", "encode_as", "prepare"]
 
@@ -66,7 +65,7 @@ def prepare(type_: Any) -> None:
       TypeError: the type has a part that cannot travel, or is not decorated; the text says how to mend it.
 
     """
-    form_of(type_)
+    adapter_of(type_)
 
 
 def encode(body: object) -> bytes:
@@ -82,10 +81,10 @@ def encode_as(body: object, type_: Any) -> bytes:
       TypeError: as :func:`prepare`.
 
     """
-    form = form_of(type_)
+    adapter = adapter_of(type_)
     try:
-        plain = form.lower(body)
-        if form.depth > DEPTH:
+        plain = adapter.to_plain(body)
+        if adapter.depth > DEPTH:
             _check_depth(plain)
         return cbor2.dumps(plain)
     except Exception as error:
@@ -100,9 +99,9 @@ def decode(payload: bytes, type_: type[T]) -> T:
       TypeError: as :func:`prepare`.
 
     """
-    form = form_of(type_)  # type: ignore[arg-type] # mypy looks for the hash of an instance
+    adapter = adapter_of(type_)  # type: ignore[arg-type] # mypy looks for the hash of an instance
     try:
-        value: T = form.lift(_read(_reader.decoder, payload))
+        value: T = adapter.from_plain(_read(_reader.decoder, payload))
     except Exception as error:
         raise _malformed(type_, error) from error
     return value
@@ -156,7 +155,7 @@ def _check_depth(plain: object) -> None:
 def _malformed(type_: Any, error: Exception) -> MalformedMessage:
     """Say in one short printable line what is wrong, and where."""
     path = "".join(reversed(error.path)) if isinstance(error, Refusal) else ""
-    reason = error.reason if isinstance(error, Refusal) else said(error)
+    reason = error.reason if isinstance(error, Refusal) else text_of(error)
     if isinstance(error, cbor2.CBORError):
         reason = f"the bytes are no payload: {error.__cause__ or error}"
     text = f"{_cut(f'{name_of(type_)}{path}')}: {_cut(reason)}"

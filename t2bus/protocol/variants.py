@@ -1,13 +1,13 @@
-"""Variants: unions that say which member a value is of, as Rust's enums do.
+"""Variants: unions whose values say which member they are of, as Rust's enums do.
 
-The theory. Maps do not say which class they were. So where several classes are possible, a value travels inside a map
-of one key, the name of its class: ``{"Circle": {"radius": 1.0}}``. Without fields there is nothing to put inside, and
-the name alone travels, as text. The members of an enumeration are such texts already. serde calls this an externally
-tagged enum.
+The theory. A map does not say of which class it is. So where several classes are possible, a value travels in a map of
+one key, the name of its class: ``{"Circle": {"radius": 1.0}}``. serde calls this an externally tagged enum, and the key
+a **tag**. A class without fields has nothing to put there, and travels as its name alone: ``"Empty"``. The members of
+an enumeration that travel as text look like that already.
 
-The law of this module: a tag is one variant's. Names of classes and texts of members are kept apart by none but
-themselves, so that two that are alike make the union a TypeError. What is inside the tag obeys the law of its class: a
-class that gains a first field, with a default, or loses its last one, still reads the other spelling.
+The law of this module: a tag stands for one variant. Two variants of one name make the union a TypeError. What is
+inside the tag obeys the law of its class. So a class that gains its first field, with a default, still reads its bare
+name, and one that loses its last field still reads a map.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, get_origin
 
 import attrs
 
+from .adapters import Conversion, Refusal, TypeAdapter
 from .classes import Shape, fields_of, shape_of
-from .forms import Form, Function, Refusal
 
 if TYPE_CHECKING:
     from enum import Enum
@@ -25,71 +25,71 @@ if TYPE_CHECKING:
 __all__ = ["variants"]
 
 
-def variants(name: str, classes: dict[Any, Form], enums: dict[type[Enum], Form]) -> list[Form]:
-    """Build the forms of the variants of one union, of attrs classes and of enumerations that travel as text.
+def variants(name: str, classes: dict[Any, TypeAdapter], enums: dict[type[Enum], TypeAdapter]) -> list[TypeAdapter]:
+    """Make the adapters of the variants of one union: attrs classes, and enumerations that travel as text.
 
-    Each lowers its own values. Maps are lifted by one form for all, and texts by another, if any variant is one.
+    Each variant writes its own values. All of them share one adapter that reads maps, and one that reads text.
 
     Raises:
       TypeError: two variants have the same tag.
 
     """
-    inside: dict[str, Function] = {}
-    texts: dict[str, tuple[Function, object]] = {}
-    lowering = []
-    for type_, form in classes.items():
+    inside: dict[str, Conversion] = {}
+    texts: dict[str, tuple[Conversion, object]] = {}
+    writers = []
+    for type_, adapter in classes.items():
         tag = _new_tag((get_origin(type_) or type_).__name__, name, {*inside, *texts})
-        inside[tag] = form.lift
+        inside[tag] = adapter.from_plain
         fields = [field for field, _ in fields_of(type_)] if shape_of(type_) is Shape.MAP else None
         if fields is not None and all(field.default is not attrs.NOTHING for field in fields):
-            texts[tag] = form.lift, {}
-        lower = _writes(tag, form.lower) if fields == [] else _writes_inside(tag, form.lower)
-        lowering.append(Form(form.classes, frozenset(), 1 + form.depth, lower, form.lift))
-    for kind, form in enums.items():
+            texts[tag] = adapter.from_plain, {}
+        write = _write_tag(tag, adapter.to_plain) if fields == [] else _write_inside(tag, adapter.to_plain)
+        writers.append(TypeAdapter(adapter.value_types, frozenset(), 1 + adapter.depth, write, adapter.from_plain))
+    for kind, adapter in enums.items():
         for member in kind:
-            text = form.lower(member)
-            texts[_new_tag(text, name, {*inside, *texts})] = form.lift, text
-        lowering.append(attrs.evolve(form, kinds=frozenset()))
-    maps, words = _reads_inside(inside), _reads(texts)
-    lifting = [Form(frozenset(), frozenset([dict]), 0, maps, maps)] if inside else []
-    lifting += [Form(frozenset(), frozenset([str]), 0, words, words)] if texts else []
-    return [*lowering, *lifting]
+            text = adapter.to_plain(member)
+            texts[_new_tag(text, name, {*inside, *texts})] = adapter.from_plain, text
+        writers.append(attrs.evolve(adapter, plain_types=frozenset()))
+    maps, words = _read_inside(inside), _read_tag(texts)
+    readers = [TypeAdapter(frozenset(), frozenset([dict]), 0, maps, maps)] if inside else []
+    readers += [TypeAdapter(frozenset(), frozenset([str]), 0, words, words)] if texts else []
+    return [*writers, *readers]
 
 
 def _new_tag(tag: str, name: str, others: set[str]) -> str:
-    """Return a tag that no other variant has."""
+    """Return a tag, having checked that no other variant has it."""
     if tag in others:
         raise TypeError(f"two variants of {name} are called {tag!r}: name their classes and members apart")
     return tag
 
 
-def _writes(tag: str, lower: Function) -> Function:
-    """Make the function that lowers values without fields."""
+def _write_tag(tag: str, check: Conversion) -> Conversion:
+    """Make the function that writes values without fields as their tag."""
 
-    def write(value: object) -> object:
-        lower(value)
+    def to_plain(value: object) -> object:
+        check(value)
         return tag
 
-    return write
+    return to_plain
 
 
-def _writes_inside(tag: str, lower: Function) -> Function:
-    """Make the function that lowers values into their tag."""
+def _write_inside(tag: str, write: Conversion) -> Conversion:
+    """Make the function that writes values into a map from their tag."""
 
-    def write(value: object) -> object:
+    def to_plain(value: object) -> object:
         try:
-            return {tag: lower(value)}
+            return {tag: write(value)}
         except Refusal as refusal:
             refusal.path.append(f".{tag}")
             raise
 
-    return write
+    return to_plain
 
 
-def _reads_inside(inside: dict[str, Function]) -> Function:
-    """Make the function that lifts what is inside a tag."""
+def _read_inside(inside: dict[str, Conversion]) -> Conversion:
+    """Make the function that reads maps from a tag."""
 
-    def read(plain: Any) -> object:
+    def from_plain(plain: Any) -> object:
         if len(plain) != 1:
             raise Refusal(f"expected one key, of {', '.join(inside)}, got {len(plain)}")
         [(tag, item)] = plain.items()
@@ -101,16 +101,16 @@ def _reads_inside(inside: dict[str, Function]) -> Function:
             refusal.path.append(f".{tag}")
             raise
 
-    return read
+    return from_plain
 
 
-def _reads(texts: dict[str, tuple[Function, object]]) -> Function:
-    """Make the function that lifts a tag with nothing inside."""
+def _read_tag(texts: dict[str, tuple[Conversion, object]]) -> Conversion:
+    """Make the function that reads tags without a map, and the members of enumerations."""
 
-    def read(plain: Any) -> object:
+    def from_plain(plain: Any) -> object:
         if plain not in texts:
             raise Refusal(f"expected one str, of {', '.join(texts)}, got another")
-        lift, item = texts[plain]
-        return lift(item)
+        read, item = texts[plain]
+        return read(item)
 
-    return read
+    return from_plain

@@ -1,0 +1,133 @@
+"""Scalars: the adapters of types that have no parts.
+
+The theory. Some types are plain items already; their adapters only check that nothing else passes. All others travel as
+one of those: a date as text, a duration as a number, the member of an enumeration as its value.
+
+The law of this module: a scalar is read in time proportional to its length, and without a look at anything else.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Final
+
+from .adapters import Conversion, Refusal, TypeAdapter, mismatch, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["INT", "PLAIN_SCALARS", "STR", "literal", "travels_as"]
+
+
+def _check(kind: type) -> Conversion:
+    """Make the function that returns values of exactly this type unchanged, in either direction."""
+
+    def check(value: object) -> object:
+        if type(value) is not kind:
+            raise mismatch(name_of(kind), value)
+        return value
+
+    return check
+
+
+def _check_int(value: object) -> int:
+    """Return an int that CBOR holds without a tag. What was decoded needs no such check: the decoder refuses tags."""
+    if type(value) is not int:
+        raise mismatch("int", value)
+    if not -(2**64) <= value < 2**64:
+        raise Refusal("an int of more than 64 bits cannot travel")
+    return value
+
+
+def _check_float(value: object) -> float:
+    """Return a float, or make one of an int of the same value. Programs write both; JavaScript encoders send both."""
+    if type(value) is float:
+        return value
+    if type(value) is int and -(2**53) <= value <= 2**53:
+        return float(value)
+    raise mismatch("float", value)
+
+
+def _check_str(value: object) -> str:
+    """Return a str that is valid Unicode."""
+    if type(value) is not str:
+        raise mismatch("str", value)
+    if not value.isascii():
+        try:
+            value.encode()  # CBOR does so again, but could not say where in the message the str stands
+        except UnicodeEncodeError as error:
+            raise Refusal("a str with a lone surrogate cannot travel") from error
+    return value
+
+
+def _scalar(
+    kind: type, to_plain: Conversion | None = None, from_plain: Conversion | None = None, *, all_travel: bool = True
+) -> TypeAdapter:
+    """Make the adapter of a type whose values are plain items. Without ``all_travel``, ``to_plain`` refuses some."""
+    check, itself = _check(kind), frozenset([kind])
+    return TypeAdapter(
+        value_types=itself,
+        plain_types=itself,
+        depth=0,
+        to_plain=to_plain or check,
+        from_plain=from_plain or check,
+        to_plain_keeps=itself if all_travel else frozenset(),
+        from_plain_keeps=itself,
+    )
+
+
+STR: Final = _scalar(str, _check_str, all_travel=False)
+INT: Final = _scalar(int, _check_int, all_travel=False)
+PLAIN_SCALARS: Final = (
+    _scalar(NoneType),
+    _scalar(bool),
+    INT,
+    _scalar(float, _check_float, _check_float),
+    STR,
+    _scalar(bytes),
+)
+
+
+def travels_as(adapter: TypeAdapter, kind: type, write: Conversion, read: Conversion) -> TypeAdapter:
+    """Make the adapter of a type whose values travel as values of another, whose adapter is given.
+
+    For example ``travels_as(STR, date, date.isoformat, date.fromisoformat)``. ``read`` may raise anything for what
+    ``write`` does not write. A subclass is refused: a datetime sent as a date would come back as another type.
+    """
+    name = name_of(kind)
+    written = " or ".join(sorted(map(name_of, adapter.plain_types)))
+
+    def to_plain(value: object) -> object:
+        if type(value) is not kind:
+            raise mismatch(name, value)
+        return adapter.to_plain(write(value))
+
+    def from_plain(plain: object) -> object:
+        if type(plain) not in adapter.plain_types:
+            raise mismatch(f"{name} as {written}", plain)
+        try:
+            return read(adapter.from_plain(plain))
+        except Exception as error:
+            raise Refusal(f"this {name_of(type(plain))} is no {name}") from error
+
+    return TypeAdapter(frozenset([kind]), adapter.plain_types, adapter.depth, to_plain, from_plain)
+
+
+def literal(name: str, pairs: Sequence[tuple[Any, Any]]) -> TypeAdapter:
+    """Make the adapter of a ``Literal``, given as pairs of a value and the plain item that it travels as.
+
+    ``name`` is what a refusal calls the type.
+    """
+    # The type is part of the key because 1 == True.
+    plain_of = {(type(value), value): item for value, item in pairs}
+    value_of = {(type(item), item): value for value, item in pairs}
+
+    def look_up(table: dict[Any, Any], value: object) -> object:
+        try:
+            return table[type(value), value]
+        except (KeyError, TypeError) as error:  # TypeError: it cannot be hashed
+            raise Refusal(f"expected {name}, got another {name_of(type(value))}") from error
+
+    value_types, plain_types = (frozenset(kind for kind, _ in table) for table in (plain_of, value_of))
+    return TypeAdapter(value_types, plain_types, 0, partial(look_up, plain_of), partial(look_up, value_of))
