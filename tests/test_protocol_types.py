@@ -166,15 +166,20 @@ class Converted:
 class Awkward:
     """Its fields are called as what the generated functions, their makers and their callers have of their own."""
 
-    cl: int
-    converter: int
-    attrs: int
-    typevar_map: int
-    instance: int
-    res: int
-    o: int
-    _cattrs_use_alias: int
+    cls: int
+    name: int
+    keys: int
+    value: int
+    plain: int
+    step: int
+    v0: int
+    to_0: int
+    from_0: int
+    mismatch: int
+    error: int
     prefix: int
+    given: int = 1
+    text_of: int = 2
 
 
 @frozen(kw_only=True)
@@ -347,7 +352,7 @@ def test_an_aware_datetime_keeps_its_offset() -> None:
 
 def test_fields_may_have_any_name() -> None:
     """No field name collides with what the generated code uses."""
-    body = Awkward(*range(9))
+    body = Awkward(*range(14))
     assert decode(encode(body), Awkward) == body
 
 

@@ -41,7 +41,8 @@ from uuid import UUID
 import attrs
 
 from .adapters import Refusal, TypeAdapter, array, fixed_tuple, mapping, name_of, text_of, union
-from .classes import fields_of, is_class, record
+from .classes import fields_of, is_class
+from .records import record
 from .scalars import INT, PLAIN_SCALARS, STR, literal, travels_as
 from .variants import variants
 
