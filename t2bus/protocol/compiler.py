@@ -1,30 +1,32 @@
 """The compiler: from annotations to type adapters.
 
-::
+What each type travels as::
 
-    None bool int float str bytes    themselves. An int has 64 bits; up to 2**53 it will do for a float and becomes one.
-    datetime date time Decimal UUID  text; of a datetime the offset travels, not the name of its zone
-    timedelta                        an int: microseconds
-    Enum                             text: the members' values if all are text, else their names. Of flags, and of
-                                     members that are values themselves, as in an IntEnum, the value
-    Literal                          the value; of a member what it travels as
+    None bool int float str bytes    itself. An int has at most 64 bits. One of up to 2**53 may stand for a float, and
+                                     becomes one
+    datetime date time Decimal UUID  text. A datetime keeps its offset, but not the name of its time zone
+    timedelta                        an int, of microseconds
+    Enum                             text: the value of the member if the values of all are text, else its name. But
+                                     members that are values themselves, and flags: the value, as in an IntEnum
+    Literal                          the value; a member of an enum as in its enum
     list tuple set frozenset         an array
-    dict                             a map if the keys are text or bytes on the wire, else an array of [key, value]
-    attrs class                      a map from field name to value, of the fields that __init__ takes; an array of
-                                     the values, or the only value, if it was defined so
-    X | Y                            as its member. Members differ in the type of their plain item. Two or more attrs
-                                     classes, or enums that are text, are variants: {name of the class: the above},
-                                     the bare name of a class without fields, the text of an enum's member
-    Any, object                      None, bool, int, float, str, bytes, and lists and dicts, with str keys, of these
+    dict                             a map if its keys travel as text or bytes, else an array of [key, value]
+    attrs class                      a map from the names of the fields that __init__ takes to their values; or, if its
+                                     class line asks for it, an array of the values, or the only value
+    X | Y                            what its member travels as. Members must differ in the type of their plain items.
+                                     Two or more attrs classes, or enums of text, are variants: {"name of the class":
+                                     the above}, "name of the class" if it has no fields, or the text of the enum
+    Any, object                      None, bool, int, float, str, bytes, and lists and dicts of these, with str keys
 
-``Annotated``, ``Final``, ``NewType`` and type aliases are what they stand for; a generic attrs class needs its
-arguments. Other types are a TypeError on first use.
+``Annotated``, ``Final``, ``NewType`` and type aliases travel as what they stand for. A generic attrs class needs its
+arguments. Any other type is a TypeError on first use.
 
-The theory. An annotation is a tree of types. Its parts are compiled first, and their adapters put together. A class may
-lead back to itself, directly or through others: it then meets its own adapter, which is there before it is finished.
+The theory. An annotation is a tree of types. The parts of a type are compiled before it, and its adapter is made of
+theirs. A class may lead back to itself, directly or through other classes. There it finds its own adapter, which exists
+before it is finished.
 
-The law of this module: nothing is guessed. A type that says which values it has gets one adapter, and any other none:
-an abstract ``Sequence`` does not say what to build.
+The law of this module: nothing is guessed. A type either says exactly which values it has, or it has no adapter: an
+abstract ``Sequence`` does not say what to build.
 """
 
 from __future__ import annotations
@@ -61,14 +63,14 @@ def _any() -> TypeAdapter:
     def from_plain(plain: object) -> object:
         return adapter.from_plain(plain)
 
-    # Stands for the adapter within the adapter: as a part it is asked for its functions and its depth only.
+    # The adapter of the elements, which exists before the whole. Only its functions and its depth are used.
     itself = TypeAdapter(frozenset(), frozenset(), math.inf, to_plain, from_plain)
     adapter = union("a plain value", [*PLAIN_SCALARS, array(list, itself), mapping(STR, itself)])
     return adapter
 
 
 def _isoformat(value: datetime | time) -> str:
-    """Return a time as text, unless Python would read it back as another: it takes ``+00:00:00.000001`` for UTC."""
+    """Return a time as text. One that Python reads back wrongly is refused: it takes ``+00:00:00.000001`` for UTC."""
     offset = value.utcoffset()
     if offset is not None and offset.microseconds:
         raise Refusal("an offset of a fraction of a second cannot travel")
@@ -91,14 +93,14 @@ _BUILT_IN: Final[dict[Any, TypeAdapter]] = {
 
 @cache
 def adapter_of(type_: Any) -> TypeAdapter:
-    """Return the adapter of a type, which is compiled once.
+    """Return the adapter of a type. It is compiled on the first call.
 
     Raises:
-      TypeError: a part of it cannot travel, or an annotation names what its module does not hold.
+      TypeError: a part of the type cannot travel, or an annotation names what its module does not hold.
 
     """
     try:
-        # Nothing is known at first, and what fails halfway leaves no unfinished class behind.
+        # The table of known adapters is a new one, so a class that cannot be compiled leaves nothing behind.
         return _compile(type_, {})
     except TypeError:
         raise
@@ -107,10 +109,7 @@ def adapter_of(type_: Any) -> TypeAdapter:
 
 
 def _compile(type_: Any, known: dict[Any, TypeAdapter]) -> TypeAdapter:
-    """Find or make an adapter. ``known`` holds those of the classes met so far, of unfinished ones too.
-
-    A type belongs to one branch at most, so their order matters little.
-    """
+    """Find or make the adapter of a type. ``known`` has those of the classes met so far, of unfinished ones too."""
     type_ = _unwrap(type_)
     if adapter := _BUILT_IN.get(type_) or known.get(type_):
         return adapter
@@ -151,7 +150,7 @@ def _unwrap(type_: Any) -> Any:
 
 
 def _union(name: str, members: Iterable[Any], known: dict[Any, TypeAdapter]) -> TypeAdapter:
-    """Compile a union. If two or more of its members have names to be told apart by, these are variants."""
+    """Compile a union. Its classes and its enumerations of text are variants, if there are two or more of them."""
     adapters = {_unwrap(member): _compile(member, known) for member in members}
     classes = {member: adapter for member, adapter in adapters.items() if is_class(member)}
     enums = {
@@ -163,11 +162,11 @@ def _union(name: str, members: Iterable[Any], known: dict[Any, TypeAdapter]) -> 
 
 
 def _settled(type_: Any, adapter: TypeAdapter, known: dict[Any, TypeAdapter]) -> TypeAdapter:
-    """Return an adapter whose plain types are known, for a place where they decide something.
+    """Return the adapter with its plain types, for the key of a dict or the member of a union, which depend on them.
 
-    They are unknown for a transparent class whose field is being compiled and has led back to it, as ``Keyed`` does
-    whose field is a ``dict[Keyed, int]``. They are those of the field. So the field is compiled a second time, now that
-    the class is known, and must not need them itself.
+    Only an unfinished transparent class has none yet. An example is a class ``Keyed`` with the one field ``parts:
+    tuple[dict[Keyed, int], ...]``. Its plain types are those of the field, here a list. So the field is compiled once
+    more: if that needs the plain types of the class too, the class could hold itself, and nothing else.
     """
     if adapter.plain_types or not math.isinf(adapter.depth):
         return adapter
@@ -182,7 +181,7 @@ def _settled(type_: Any, adapter: TypeAdapter, known: dict[Any, TypeAdapter]) ->
 
 
 class _Unsettled:
-    """Stands for plain types that are being looked for."""
+    """Stands for the plain types of a class while they are looked for."""
 
 
 def _is_enum(type_: Any) -> TypeGuard[type[Enum]]:
@@ -192,8 +191,8 @@ def _is_enum(type_: Any) -> TypeGuard[type[Enum]]:
 def _enum(kind: type[Enum], compile_: Callable[[Any], TypeAdapter]) -> TypeAdapter:
     """Compile an enumeration.
 
-    Its values travel if they are text, or mean something: those of flags, and of an ``IntEnum``. Otherwise the names of
-    the members do. A number from ``auto()``, for example, changes when a member is put in front.
+    Its values travel if they are text or mean something by themselves, as those of flags and of an ``IntEnum`` do.
+    Otherwise the names of the members travel: a number from ``auto()`` changes when a member is added before it.
     """
     meaningful = issubclass(kind, Flag) or all(isinstance(member, type(member.value)) for member in kind)
     if meaningful or all(type(member.value) is str for member in kind):

@@ -1,4 +1,4 @@
-"""Protocols: the kinds of messages that a program declares, each an attrs class with a prefix.
+"""Declarations: how a program says which messages it has, each an attrs class with a prefix.
 
 ::
 
@@ -14,18 +14,18 @@
     class UserId(Struct, transparent=True):
         number: int
 
-The theory. A protocol is half of an address and all of a payload: on the bus its messages have topics that begin with
-its prefix, and bytes that :mod:`.payload` reads as its class. Publications and requests do not interact, so that a
-protocol of either role may use the same prefix.
+The theory. A protocol is a kind of message. Its prefix begins the topics of its messages: ``Hello("hi")`` published to
+``alice`` is on the bus as ``hello/alice``. Its class says what their payloads hold. Publications and requests do not
+interact, so a publication and a request may have the same prefix.
 
-A message is a map of its fields. For peers that expect another **shape**, Rust's tuple structs and newtypes among them,
-the class line asks for it: ``as_array=True`` for an array of the values in their order, and ``transparent=True`` for
-the only value without anything around it. :class:`Struct` gives these options to what is no protocol: responses, and
-the classes of fields.
+A message travels as a map of its fields. Peers may expect another **shape**, as Rust's tuple structs and newtypes have,
+and the class line asks for it: ``as_array=True`` is an array of the values in the order of the fields, and
+``transparent=True`` the only value, with nothing around it. :class:`Struct` gives these options to responses and to the
+classes of fields, which are no protocols.
 
-The law of this module: a flawed protocol is found out where it is written, or else on its first use, before anything is
-sent. Its definition checks prefix, role and shape; its first use checks decorator and annotations, which may look
-ahead.
+The law of this module: a flaw in a protocol is found before anything is sent. Prefix, role and shape are checked where
+the class is defined. Its decorator and its annotations are checked on first use, because an annotation may name what is
+defined later.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ R = TypeVar("R")
 
 
 class Struct:
-    """The base of attrs classes within messages whose shape on the wire is not a map.
+    """The base of attrs classes that are parts of messages and do not travel as a map.
 
-    Ask for the shape in the class line: ``as_array=True`` or ``transparent=True``. Subclasses inherit it.
+    The class line asks for the shape: ``as_array=True`` or ``transparent=True``. Subclasses inherit it.
 
     Raises, where the class is defined:
-      TypeError: it asks for both; or it is transparent, and ``__init__`` takes another number of fields than one.
+      TypeError: it asks for both shapes; or it is transparent, and ``__init__`` does not take exactly one field.
 
     """
 
@@ -69,7 +69,7 @@ class Struct:
 
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
-        """Check the fields, which are known once attrs has been over the class."""
+        """Check the fields, which are known once attrs has decorated the class."""
         others = getattr(super(), "__attrs_init_subclass__", None)
         if others is not None:
             others()
@@ -79,12 +79,12 @@ class Struct:
 class PublishProtocol(Struct):
     """The base of messages to publish.
 
-    Name the prefix in the class line and decorate the class with ``@attrs.frozen`` or ``@attrs.define``. A subclass of
-    a protocol names a prefix of its own. The class line may ask for a shape too, as :class:`Struct` has it.
+    Name the prefix in the class line, and decorate the class with ``@attrs.frozen`` or ``@attrs.define``. A subclass of
+    a protocol names a prefix of its own. The class line may ask for a shape, as that of a :class:`Struct` does.
 
     Raises, where the class is defined:
-      TypeError: it names no prefix, or is a request as well; or it has not the fields that its shape asks for.
-      InvalidTopic: its prefix is not a topic, or has wildcards.
+      TypeError: it names no prefix, is a request too, or has not the fields that its shape needs.
+      InvalidTopic: the prefix is not a topic, or has wildcards.
 
     """
 
@@ -99,10 +99,10 @@ class PublishProtocol(Struct):
 
 
 class RequestProtocol(Struct, Generic[R]):
-    """The base of requests whose response is of type ``R``: an attrs class, or whatever else a field may be.
+    """The base of requests whose response is of type ``R``: an attrs class, or any type that a field may have.
 
-    As :class:`PublishProtocol`; it is a TypeError too if no response type is named. ``R`` may be quoted and defined
-    later, in the same module.
+    What :class:`PublishProtocol` says holds here too. It is also a TypeError to name no response type. ``R`` may be
+    quoted and defined later, in the same module: ``RequestProtocol["HelloResponse"]``.
     """
 
     __slots__ = ()
@@ -123,11 +123,11 @@ _Protocol: TypeAlias = type[PublishProtocol] | type[RequestProtocol[Any]]
 
 
 def _declare(cls: _Protocol, prefix: str | None, base: str) -> None:
-    """Check and keep the prefix of a class that is being defined; ``base`` is its role as the class line has it."""
+    """Check and keep the prefix of a class that is being defined. ``base`` is the base class as its user writes it."""
     if issubclass(cls, PublishProtocol) and issubclass(cls, RequestProtocol):
         raise TypeError(f"{cls.__name__} cannot be published and requested: write two classes; they may share a prefix")
     if prefix is None:
-        # With slots, attrs makes the class anew without the keywords of its line, but with all that the first one held.
+        # For slots, attrs makes the class a second time: without the keywords of its line, but with its attributes.
         prefix = vars(cls).get("_t2bus_prefix")
     if not isinstance(prefix, str):
         raise TypeError(f"{cls.__name__} names no prefix: write `{_class_line(cls, base, None)}`")
@@ -142,7 +142,7 @@ def _declare(cls: _Protocol, prefix: str | None, base: str) -> None:
 
 
 def _class_line(cls: type, base: str, prefix: str | None) -> str:
-    """Write the first line of a class as it should be, with the nearest valid prefix to the one that is there."""
+    """Write the class line as it should be, with a valid prefix that is close to the one given, or to the name."""
 
     def mended(text: str) -> str:
         words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text[:LENGTH]).lower()
@@ -154,7 +154,7 @@ def _class_line(cls: type, base: str, prefix: str | None) -> str:
 
 
 def _written_response(cls: type) -> tuple[type, Any]:
-    """Find the response type as it was written, and the class that it was written in; None if there is none."""
+    """Return the class whose line names the response type, and the type as it is written there, or None."""
     for owner in cls.__mro__:
         for base in vars(owner).get("__orig_bases__", ()):
             if get_origin(base) is RequestProtocol and not isinstance(get_args(base)[0], TypeVar):
@@ -163,12 +163,12 @@ def _written_response(cls: type) -> tuple[type, Any]:
 
 
 def _spelling(response: Any) -> str:
-    """Write a response type as its user did."""
+    """Write a response type as its user wrote it."""
     return repr(response.__forward_arg__) if isinstance(response, ForwardRef) else name_of(response)
 
 
 def prefix_of(protocol: type) -> str:
-    """Return the prefix that a protocol was defined with. Raises TypeError for anything else than a protocol."""
+    """Return the prefix that a protocol was defined with. Raises TypeError for anything that is no protocol."""
     prefix: str | None = getattr(protocol, "_t2bus_prefix", None)
     if prefix is None or not issubclass(type(protocol), type):
         raise TypeError(
@@ -178,18 +178,18 @@ def prefix_of(protocol: type) -> str:
 
 
 def _given(protocol: object) -> str:
-    """Name what was given for a protocol. Instances are likely, and may be large."""
+    """Name what was given in place of a protocol. It is often an instance, which may be large, so only its class."""
     return name_of(protocol) if isinstance(protocol, type) else f"an instance of {type(protocol).__name__}"
 
 
 def full_topic(protocol: type, topic: str) -> str:
     """Return the topic that a message has on the bus: ``prefix/topic``, or the prefix alone for ``""``.
 
-    The topic is not validated, but the protocol is: whatever makes its messages impossible to send or to read shows
-    here, before anything is sent.
+    This checks the whole protocol, so that a class that cannot be sent shows before anything is sent. Of the topic it
+    checks the type only.
 
     Raises:
-      TypeError: the protocol is none, is not decorated, or has a field that cannot travel; or the topic is no str.
+      TypeError: it is no protocol, is not decorated, or has a field that cannot travel; or the topic is no str.
 
     """
     prefix = prefix_of(protocol)
@@ -200,10 +200,10 @@ def full_topic(protocol: type, topic: str) -> str:
 
 
 def response_type(protocol: type[RequestProtocol[R]]) -> type[R]:
-    """Return the type of the responses to a request, which may be any that :func:`.decode` takes.
+    """Return the type of the responses to a request, for :func:`.encode_as` and :func:`.decode`.
 
     Raises:
-      TypeError: the protocol is no request, or its response type is not found in its module or cannot travel.
+      TypeError: it is no request; or its response type is not found in its module, or cannot travel.
 
     """
     prefix_of(protocol)
@@ -215,7 +215,7 @@ def response_type(protocol: type[RequestProtocol[R]]) -> type[R]:
 
 @cache
 def _response(protocol: type[RequestProtocol[Any]]) -> Any:
-    """Resolve and check a response type, once."""
+    """Find and check a response type. What fails is tried again on the next call: the name may be defined by then."""
     owner, written = _written_response(protocol)
     holder = SimpleNamespace(__annotations__={"response": written})
     try:

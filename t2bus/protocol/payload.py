@@ -1,12 +1,20 @@
-"""Payloads: typed messages as CBOR bytes, and back.
+r"""Payloads: typed messages as CBOR bytes, and back.
 
-The theory. A payload is one CBOR item of the plain kind: no tags, definite lengths, no key twice, at most ``DEPTH``
-containers around each other, and nothing behind it. Its value is read in two steps. The decoder bounds the work: it
-builds what the bytes that are there amount to, and stops at the first flaw. The form of the type decides what fits.
+::
 
-The law of this module: what ``encode_as`` returns, ``decode`` of the same type turns into an equal value; whatever else
-``decode`` is given, it turns into a value of the type or raises :exc:`MalformedMessage`, and nothing else. Its text
-names the class and leads to the field, ``Order.items[2].price: expected int, got str``, and does not quote payloads.
+    encode(Hello("hi"))                   b"\xa1dtextbhi"
+    decode(b"\xa1dtextbhi", Hello)        Hello("hi")
+    decode(b"\xa1dtext\x05", Hello)       MalformedMessage: Hello.text: expected str, got int
+
+The theory. A payload is one plain CBOR item: it has no tags, no indefinite lengths, no key twice, at most ``DEPTH``
+containers inside each other, and no bytes behind it. It is read in two steps. The decoder makes plain items of the
+bytes. It allocates for data that is there, never for a declared length, and stops at the first flaw. Then the adapter
+of the type makes a value of the items, or refuses them.
+
+The law of this module: ``decode`` returns a value equal to the one that ``encode_as`` was given, for the same type. For
+any other bytes it returns a value of the type, or raises :exc:`MalformedMessage` and nothing else. The text of that
+leads to the flaw, ``Order.items[2].price: expected int, got str``. It quotes the keys on the way there, and what code
+of the program's own classes raised, but no values.
 """
 
 from __future__ import annotations
@@ -27,20 +35,20 @@ __all__ = ["DEPTH", "decode", "decode_any", "encode", "encode_as", "prepare"]
 T = TypeVar("T")
 
 DEPTH: Final = 32
-"""Containers around each other in one payload. Structuring recurses, and 32 is far from the limit of Python."""
+"""Containers inside each other in one payload. Adapters recurse, and 32 levels are far from Python's limit."""
 
-_PART: Final = 140  # characters; a text has two parts
+_PART: Final = 140  # characters of each of the two parts of an error's text: where, and what
 
 
-class _PeeledTags(dict[int, Any]):
-    """A table that has a decoder for every tag: one that leaves what was tagged."""
+class _IgnoredTags(dict[int, Any]):
+    """A table of semantic decoders that returns what was tagged, whatever the tag."""
 
     def __missing__(self, _tag: int) -> Any:
         return lambda value, _immutable: value
 
 
 class _Reader(threading.local):
-    """The decoder of a thread. To make one for each payload takes 0.7 us, half as much as to decode a small one."""
+    """The decoder of a thread, kept because making one takes 0.7 us, half as long as decoding a small payload."""
 
     def __init__(self) -> None:
         self.decoder = make_reader(BytesIO(), DEPTH)
@@ -50,7 +58,7 @@ _reader: Final = _Reader()
 
 
 def _read(decoder: cbor2.CBORDecoder, payload: bytes) -> Any:
-    """Decode the one item of a payload."""
+    """Decode the only item of a payload."""
     decoder.fp = source = BytesIO(payload)
     item = decoder.decode()
     if source.tell() != len(payload):
@@ -59,22 +67,22 @@ def _read(decoder: cbor2.CBORDecoder, payload: bytes) -> Any:
 
 
 def prepare(type_: Any) -> None:
-    """Compile what encodes and decodes a type, as its first use would.
+    """Compile the adapter of a type now, instead of on its first use, so that a flaw shows before anything is sent.
 
     Raises:
-      TypeError: the type has a part that cannot travel, or is not decorated; the text says how to mend it.
+      TypeError: a part of the type cannot travel, or a class is not decorated; the text says how to mend it.
 
     """
     adapter_of(type_)
 
 
 def encode(body: object) -> bytes:
-    """Return the payload of an instance of an attrs class; raises as :func:`encode_as`."""
+    """Return the payload of an instance of an attrs class. Raises as :func:`encode_as`."""
     return encode_as(body, type(body))
 
 
 def encode_as(body: object, type_: Any) -> bytes:
-    """Return the payload of a value of a type.
+    """Return the payload of a value of a type, such as ``list[int]``, that the value alone does not tell.
 
     Raises:
       MalformedMessage: the value is not of the type, or a part of it cannot travel.
@@ -92,10 +100,10 @@ def encode_as(body: object, type_: Any) -> bytes:
 
 
 def decode(payload: bytes, type_: type[T]) -> T:
-    """Return the value of a type that a payload holds.
+    """Return the value that a payload holds.
 
     Raises:
-      MalformedMessage: it holds none.
+      MalformedMessage: the bytes are no payload, or do not hold a value of the type.
       TypeError: as :func:`prepare`.
 
     """
@@ -110,8 +118,8 @@ def decode(payload: bytes, type_: type[T]) -> T:
 def decode_any(payload: bytes) -> object:
     """Return what a payload of unknown type holds, to be shown: plain Python values.
 
-    Tags are peeled off and indefinite lengths are taken, for other programs write them; ``undefined`` becomes None. The
-    work is bounded as in :func:`decode`.
+    Other programs may write what :func:`decode` refuses: tags are ignored here, indefinite lengths accepted, and
+    ``undefined`` becomes None. The work is bounded all the same.
 
     Raises:
       MalformedMessage: it is not one CBOR item, or one that takes too much work.
@@ -119,7 +127,7 @@ def decode_any(payload: bytes) -> object:
     """
     decoder = cbor2.CBORDecoder(
         BytesIO(),
-        semantic_decoders=_PeeledTags(),
+        semantic_decoders=_IgnoredTags(),
         max_depth=DEPTH,
         allow_duplicate_keys=False,
         strict_hashable_types=True,
@@ -131,7 +139,7 @@ def decode_any(payload: bytes) -> object:
 
 
 def _shown(item: Any) -> object:
-    """Replace what CBOR has and Python has not."""
+    """Replace the items that Python has no value for."""
     if isinstance(item, dict):
         return {key: _shown(value) for key, value in item.items()}
     if isinstance(item, list | tuple):
@@ -142,7 +150,10 @@ def _shown(item: Any) -> object:
 
 
 def _check_depth(plain: object) -> None:
-    """Refuse plain items that the decoder would; only those of types that nest without end can be too deep."""
+    """Refuse plain items that nest deeper than the decoder of the receiver allows.
+
+    Only the values of a type that may contain itself have to be checked, layer by layer.
+    """
     layer: list[Any] = [plain]
     for _ in range(DEPTH + 1):
         containers = [item for item in layer if type(item) in (list, dict)]
@@ -153,7 +164,7 @@ def _check_depth(plain: object) -> None:
 
 
 def _malformed(type_: Any, error: Exception) -> MalformedMessage:
-    """Say in one short printable line what is wrong, and where."""
+    """Make the error that says in one short printable line where the flaw is, and what."""
     path = "".join(reversed(error.path)) if isinstance(error, Refusal) else ""
     reason = error.reason if isinstance(error, Refusal) else text_of(error)
     if isinstance(error, cbor2.CBORError):
@@ -163,5 +174,5 @@ def _malformed(type_: Any, error: Exception) -> MalformedMessage:
 
 
 def _cut(text: str) -> str:
-    """Shorten a part of the line; values of any length may have come into it."""
+    """Shorten a part of the text: names, keys and exceptions of a program's code may be of any length."""
     return text if len(text) <= _PART else f"{text[: _PART - 3]}..."

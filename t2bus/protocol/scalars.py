@@ -1,9 +1,10 @@
-"""Scalars: the adapters of types that have no parts.
+"""Scalars: the adapters of types that have no parts, such as ``int``, ``date`` or ``Literal["a", "b"]``.
 
-The theory. Some types are plain items already; their adapters only check that nothing else passes. All others travel as
-one of those: a date as text, a duration as a number, the member of an enumeration as its value.
+The theory. The values of some types are plain items already. Their adapters return them unchanged, having checked that
+they are of the type. Values of all other types travel as one of those: a date as text, a duration as a number, the
+member of an enumeration as its value.
 
-The law of this module: a scalar is read in time proportional to its length, and without a look at anything else.
+The law of this module: reading a scalar takes time proportional to its length, and depends on nothing but the item.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ __all__ = ["INT", "PLAIN_SCALARS", "STR", "literal", "travels_as"]
 
 
 def _check(kind: type) -> Conversion:
-    """Make the function that returns values of exactly this type unchanged, in either direction."""
+    """Make the function that returns values of exactly one type unchanged, for either direction."""
 
     def check(value: object) -> object:
         if type(value) is not kind:

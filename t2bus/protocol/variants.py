@@ -1,13 +1,18 @@
 """Variants: unions whose values say which member they are of, as Rust's enums do.
 
-The theory. A map does not say of which class it is. So where several classes are possible, a value travels in a map of
-one key, the name of its class: ``{"Circle": {"radius": 1.0}}``. serde calls this an externally tagged enum, and the key
-a **tag**. A class without fields has nothing to put there, and travels as its name alone: ``"Empty"``. The members of
-an enumeration that travel as text look like that already.
+The values of ``Circle | Empty | Color``, for example, travel as::
 
-The law of this module: a tag stands for one variant. Two variants of one name make the union a TypeError. What is
-inside the tag obeys the law of its class. So a class that gains its first field, with a default, still reads its bare
-name, and one that loses its last field still reads a map.
+    Circle(1.0)       {"Circle": {"radius": 1.0}}
+    Empty()           "Empty"
+    Color.RED         "red"
+
+The theory. A map does not say of which class it is. So where several classes are possible, a value travels in a map
+with one key, the name of its class. serde calls the key a **tag**, and this an externally tagged enum. A class without
+fields has nothing to put behind the tag, which travels alone. An enumeration of text looks like that anyway.
+
+The law of this module: a tag stands for one variant. Two variants with the same tag make the union a TypeError. What is
+behind the tag obeys the law of its class. So when a class gains its first field, with a default, it still reads its tag
+alone; when it loses its last field, it still reads a map.
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ __all__ = ["variants"]
 def variants(name: str, classes: dict[Any, TypeAdapter], enums: dict[type[Enum], TypeAdapter]) -> list[TypeAdapter]:
     """Make the adapters of the variants of one union: attrs classes, and enumerations that travel as text.
 
-    Each variant writes its own values. All of them share one adapter that reads maps, and one that reads text.
+    Each variant has an adapter that writes its values. One adapter reads all maps, and another all text.
 
     Raises:
       TypeError: two variants have the same tag.
@@ -105,7 +110,7 @@ def _read_inside(inside: dict[str, Conversion]) -> Conversion:
 
 
 def _read_tag(texts: dict[str, tuple[Conversion, object]]) -> Conversion:
-    """Make the function that reads tags without a map, and the members of enumerations."""
+    """Make the function that reads tags alone, and the members of enumerations."""
 
     def from_plain(plain: Any) -> object:
         if plain not in texts:
