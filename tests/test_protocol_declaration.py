@@ -236,7 +236,7 @@ def test_an_undecorated_class_fails_on_first_use() -> None:
 
 
 def test_a_class_that_cannot_travel_fails_on_first_use() -> None:
-    """A field of a type that has no form is a TypeError before anything is sent."""
+    """A field of a type that cannot travel is a TypeError before anything is sent."""
     cls = attrs.frozen(defined("class A(PublishProtocol, prefix='a'): x: complex"))
     with pytest.raises(TypeError, match=r"^A\.x: complex is neither"):
         full_topic(cls, "a")
@@ -294,7 +294,7 @@ def test_a_module_that_is_gone_is_a_type_error() -> None:
 
 
 def test_a_response_type_that_cannot_travel_is_a_type_error() -> None:
-    """A response type that has no form is found out before anything is sent."""
+    """A response type that cannot travel is found out before anything is sent."""
     with pytest.raises(TypeError, match=r"^complex is neither"):
         response_type(defined("class A(RequestProtocol[complex], prefix='a'): pass"))
 
@@ -313,8 +313,8 @@ def test_messages_travel() -> None:
     assert protocols.decode(protocols.encode(HelloRequest("a")), HelloRequest) == HelloRequest("a")
 
 
-def test_messages_are_read_by_form_not_by_name() -> None:
-    """Two classes of the same fields read each other's payloads."""
+def test_messages_are_read_by_their_fields_not_by_name() -> None:
+    """Two classes with the same fields read each other's payloads."""
     assert protocols.decode(protocols.encode(Hello("a")), HelloResponse) == HelloResponse("a")
 
 

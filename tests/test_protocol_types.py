@@ -1,4 +1,4 @@
-"""How each type travels: what its plain items are, what is refused in either direction, and which have no form."""
+"""How each type travels: what its plain items are, what is refused in either direction, and which cannot travel."""
 
 from __future__ import annotations
 
@@ -528,7 +528,7 @@ def test_reading_stops_at_the_first_flaw() -> None:
     assert len(seen) == 2
 
 
-# --- types that have no form
+# --- types that cannot travel
 
 
 @frozen
@@ -568,7 +568,7 @@ class UndecoratedChild(Point):
 
 Untyped = attrs.make_class("Untyped", ["x"])
 
-NO_FORM: list[tuple[Any, str]] = [
+UNSUPPORTED: list[tuple[Any, str]] = [
     (Undecorated, "Undecorated is neither an attrs class nor a supported type: decorate it with @attrs.frozen"),
     (UndecoratedChild, "UndecoratedChild is neither .*: decorate it with @attrs.frozen"),
     (Path, "Path is neither"),
@@ -593,15 +593,15 @@ NO_FORM: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("type_", "text"), NO_FORM)
+@pytest.mark.parametrize(("type_", "text"), UNSUPPORTED)
 def test_types_that_cannot_travel_are_found_on_first_use(type_: Any, text: str) -> None:
-    """A type that has no form is a TypeError, before there is a value of it."""
+    """A type that cannot travel is a TypeError, before there is a value of it."""
     with pytest.raises(TypeError, match=text):
         prepare(type_)
 
 
 def test_encoding_and_decoding_prepare() -> None:
-    """A type that has no form is a TypeError wherever it is used."""
+    """A type that cannot travel is a TypeError wherever it is used."""
     for use in (lambda: encode(Undecorated()), lambda: encode_as(1, complex), lambda: decode(b"", complex)):
         with pytest.raises(TypeError, match="is neither an attrs class nor a supported type"):
             use()

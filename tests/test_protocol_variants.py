@@ -255,7 +255,7 @@ def test_what_is_of_no_variant_is_not_sent(type_: Any, value: object, text: str)
     assert str(caught.value) == text
 
 
-NO_FORM: list[tuple[Any, str]] = [
+UNSUPPORTED: list[tuple[Any, str]] = [
     (Page[int] | Page[str], r"^two variants of .* are called 'Page': name their classes and members apart$"),
     (Map | attrs.make_class("Map", {"z": field(type=int)}), "are called 'Map'"),
     (Red | Color, "are called 'Red'"),
@@ -269,7 +269,7 @@ NO_FORM: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("type_", "text"), NO_FORM)
+@pytest.mark.parametrize(("type_", "text"), UNSUPPORTED)
 def test_variants_that_are_alike_are_found_on_first_use(type_: Any, text: str) -> None:
     """A union whose members share a tag, or look alike beside it, is a TypeError before there is a value of it."""
     with pytest.raises(TypeError, match=text):
