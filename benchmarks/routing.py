@@ -33,20 +33,16 @@ _ROUTE: Final = 1000
 """Subscriptions of one branch of the tree."""
 
 
-def _ignore(*_: object) -> None:
-    """Leave out what the server does around the router."""
-
-
 def _connect(router: Router) -> Peer:
-    link = router.connect(m.Hello(VERSION, "benchmark"), LOCAL, wake=_ignore, close=_ignore, expel=_ignore)
-    _drain(link)
-    return link
+    peer = router.connect(m.Hello(VERSION, "benchmark"), LOCAL)
+    _drain(peer)
+    return peer
 
 
-def _drain(link: Peer) -> int:
+def _drain(peer: Peer) -> int:
     """Write what waits; return how many deliveries it were."""
-    count = sum(isinstance(message, m.Deliver) for message in link.outbox.take())
-    link.outbox.written()
+    count = sum(isinstance(message, m.Deliver) for message in peer.outbox.take())
+    peer.outbox.written()
     return count
 
 
@@ -67,11 +63,11 @@ class Bench:
     def __init__(self, subscriptions: int, kind: str) -> None:
         limits = Limits(subscriptions=subscriptions, subscription_messages=_ENOUGH, subscription_bytes=_ENOUGH)
         self._subscriptions, self._kind = subscriptions, kind
-        self._router = Router(limits, _ignore, _ignore)
+        self._router = Router(limits)
         self._publisher, self._subscriber = _connect(self._router), _connect(self._router)
         for number in range(subscriptions):
             subscribe = m.Subscribe(number + 1, _pattern(number, kind), _ENOUGH, _ENOUGH)
-            self._router.feed(self._subscriber, subscribe, 0.0)
+            self._router.feed(self._subscriber, [subscribe], 0.0)
             if number % _BATCH == 0:
                 _drain(self._subscriber)
         _drain(self._subscriber)
@@ -85,7 +81,7 @@ class Bench:
         ]
         delivered, started = 0, time.perf_counter()
         for number, publication in enumerate(publications, 1):
-            self._router.feed(self._publisher, publication, 0.0)
+            self._router.feed(self._publisher, [publication], 0.0)
             if number % _BATCH == 0:
                 delivered += _drain(self._subscriber)
                 _drain(self._publisher)

@@ -188,6 +188,7 @@ class TopicTree(Generic[V]):
         64 times as many values are kept only in a single result. ``length`` and ``depth`` are for :func:`validate`.
         """
         self._steps = steps
+        self.last_steps = 0  # stored fragments that the last search looked at
         self._limits = {"length": length, "depth": depth}
         self._root: _Node[V] = _Node()
         self._size = 0
@@ -254,7 +255,7 @@ class TopicTree(Generic[V]):
         pattern = _Pattern(topic)
         wild = pattern.single | pattern.deep
         named = {*pattern.names, "*", "**"}
-        steps_left = sys.maxsize if is_concrete(topic) else self._steps  # see __init__ for why
+        steps, most = 0, sys.maxsize if is_concrete(topic) else self._steps  # see __init__ for why
         found: set[V] = set()
         work = [(self._root, pattern.start)]
         while work:
@@ -264,17 +265,18 @@ class TopicTree(Generic[V]):
             if not (children := node.children):
                 continue
             fragments = children if places & wild else named & children.keys()
-            steps_left -= len(fragments)
-            if steps_left < 0:
+            steps += len(fragments)
+            if steps > most:
                 reason = f"meets more than {self._steps} subscribed fragments: publish to a narrower topic"
                 raise TopicTooBroad(f"topic {quote(topic)} {reason}")
-            # All fragments that the topic does not name lead to the same places. Reading them once for each node
-            # brought publishing ``**`` to 100,000 topics from 123 to 69 ms.
+            # Fragments that the topic does not name lead to the same places, read once for each node: publishing
+            # ``**`` to 100,000 topics went from 123 to 69 ms.
             other = pattern.meet(places, _OTHER)
             for fragment in fragments:
                 after = pattern.meet(places, fragment) if fragment in named else other
                 if after:
                     work.append((children[fragment], after))
+        self.last_steps = steps
         return found
 
     def _remember(self, topic: str, found: frozenset[V]) -> None:

@@ -13,16 +13,17 @@ from hypothesis import strategies as st
 
 from t2bus.rust import frames as r
 from t2bus.rust.client_translator import ClientTranslator
-from t2bus.rust.codec import codec_for_client
 from t2bus.wire import messages as m
 from t2bus.wire.framing import HEADER_SIZE, FrameDecoder
+from t2bus.wire.native import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from t2bus.wire.codec import Codec
 
 REQ = r.Kind.REQ
+HELLO = m.Hello(VERSION, "t2_bus", ())
+"""What the translator says for a client of the crate, which has no word for it."""
 
 HI, NAME, BOB, X = (cbor2.dumps(text) for text in ("Hi", "name", "Bob", "x"))
 MANY_HI = bytes.fromhex(
@@ -254,21 +255,20 @@ def spelt(meaning: r.Carrier | r.Answer) -> dict[str, Any]:
     return {"id": meaning.id, "content": {kind: fields}}
 
 
-class Link:
-    """A codec that has said HELLO, and the frames of either end as values."""
+class RustClient:
+    """The bus's translator of a client of the crate that has said its first frame, and frames of both as values."""
 
     def __init__(self) -> None:
-        first = written(r.Control(1, r.Kind.KEEP_ALIVE))[HEADER_SIZE:]
-        self.codec: Codec[m.ClientMessage, m.ServerMessage] = codec_for_client(first)
-        assert isinstance(self.codec.translator, ClientTranslator)
-        self.translator = self.codec.translator
-        self.codec.decode([])
+        self.translator = ClientTranslator()
+        (hello,) = self.translator.decode([])
+        assert hello == HELLO
 
     def says(self, *frames: r.Control | r.Carrier | r.Answer) -> list[m.ClientMessage]:
-        return self.codec.decode([written(frame)[HEADER_SIZE:] for frame in frames])
+        return self.translator.decode([written(frame)[HEADER_SIZE:] for frame in frames])
 
     def hears(self, *messages: m.ServerMessage) -> list[r.Carrier | r.Answer | r.Ack]:
-        return r.decode_server_frames(FrameDecoder(r.FRAME).feed(self.codec.encode(messages)))
+        data = b"".join(map(self.translator.encode_one, messages))
+        return r.decode_server_frames(FrameDecoder(r.FRAME).feed(data))
 
     def serve(self, topic: str = "a") -> int:
         (claim,) = self.says(r.Control(1, r.Kind.SRV, topic))
@@ -276,16 +276,18 @@ class Link:
         self.hears(m.Accepted(claim.id, (0,)))
         return claim.id
 
-    def ask(self, number: int = 9) -> int:
-        *_, request = self.says(carrier(number, REQ))
+    def ask(self, number: int = 9) -> tuple[int, m.Ping]:
+        """Ask, and return the id of the operation and the PING that acknowledges it."""
+        *_, request, ping = self.says(carrier(number, REQ))
         assert isinstance(request, m.Ask)
-        return request.id
+        assert isinstance(ping, m.Ping)
+        return request.id, ping
 
 
-def heard_for(link: Link, message: m.ClientMessage) -> Sequence[r.Carrier | r.Answer | r.Ack]:
+def heard_for(client: RustClient, message: m.ClientMessage) -> Sequence[r.Carrier | r.Answer | r.Ack]:
     """Answer a PING as the bus does."""
     assert isinstance(message, m.Ping)
-    return link.hears(m.Pong(message.token))
+    return client.hears(m.Pong(message.token))
 
 
 # --- anything, for Hypothesis

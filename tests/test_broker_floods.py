@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pure_helpers import bus, of_kind, one_by_one, stream
-from t2bus.broker.outbox import Budget, Outbox
+from broker_helpers import bus
+from pure_helpers import of_kind, one_by_one, stream
+from t2bus.broker.outbox import Budget, DirtyPeers, Outbox
 from t2bus.wire import messages as m
 
 
-def idle() -> None:
-    """Nobody has to be woken."""
-
-
 def outbox(limit: int, total: Budget) -> Outbox:
-    return Outbox(limit, 1_000_000, total, idle, idle)
+    return Outbox(1, limit, 1_000_000, total, DirtyPeers())
 
 
 def fill(box: Outbox, size: int) -> int:
@@ -74,7 +71,7 @@ def test_a_full_outbox_tells_of_all_that_is_missed_at_once() -> None:
         publisher.read()
     heard = subscriber.read()
     assert len(of_kind(heard, m.Gap)) == len(numbers)
-    assert subscriber.reasons == []
+    assert subscriber.ending is None
     publisher.publish("a", b"last")
     heard += subscriber.read()
     for number in numbers:
@@ -107,7 +104,7 @@ def test_requests_that_are_given_up_do_not_cost_the_responder_its_connection() -
     heard = responder.read()
     while more := responder.read():
         heard += more
-    assert responder.reasons == []
+    assert responder.ending is None
     assert sorted(each.call for each in of_kind(heard, m.Withdraw)) == [each.id for each in of_kind(heard, m.Call)]
 
 
@@ -118,9 +115,9 @@ def test_a_call_that_has_ended_is_not_withdrawn_late() -> None:
     responder.claim(requests=100, size=100_000)
     for _ in range(20):
         requester.feed(m.Cancel(requester.request()))
-    heard = one_by_one(responder.link.outbox.take())
+    heard = one_by_one(responder.outbox.take())
     for call in of_kind(heard, m.Call):
         responder.feed(m.Respond(call.id, b"r"))
-    responder.router.written(responder.link, 0.0)
+    responder.router.written(responder.peer)
     assert len(of_kind(heard, m.Withdraw)) < 20
     assert responder.read() == []

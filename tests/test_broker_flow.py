@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pure_helpers import Bus, RawPeer, acknowledged, bus, of_kind, payloads, stream
+from broker_helpers import Bus, RawPeer, bus
+from pure_helpers import acknowledged, of_kind, payloads, stream
 from t2bus.wire import messages as m
 
 
@@ -199,10 +200,10 @@ def test_what_is_being_written_still_takes_room() -> None:
     """What is taken from the outbox makes room when it is written, not before."""
     publisher, subscriber, number = open_three(bus(outbox_bytes=2), window=10)
     publish(publisher, "12", paced=True)
-    subscriber.link.outbox.take()
+    subscriber.outbox.take()
     subscriber.credit(number, 1, 1)
     assert acknowledged(publisher.read()) == {1: 1}
-    subscriber.router.written(subscriber.link, 0.0)
+    subscriber.router.written(subscriber.peer)
     assert acknowledged(publisher.read()) == {2: 1}
 
 

@@ -7,32 +7,30 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pure_helpers import bus, steady
-from t2bus.broker.outbox import Budget, Outbox
+from broker_helpers import bus
+from pure_helpers import steady
+from t2bus.broker.outbox import Budget, DirtyPeers, Outbox
 from t2bus.wire import messages as m
 
 PING = m.Ping(0)
 
 
+NUMBER = 7
+"""The id of the connection."""
+
+
 @define(eq=False)
 class Owner:
-    """An outbox and how often its owner was called."""
+    """An outbox, and whoever looks which peers have something new."""
 
     limit: int = 100
     control_limit: int = 1000
     total: Budget = field(factory=lambda: Budget(1000))
-    wakes: int = field(default=0, init=False)
-    overflows: int = field(default=0, init=False)
+    dirty: DirtyPeers = field(factory=DirtyPeers)
     outbox: Outbox = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.outbox = Outbox(self.limit, self.control_limit, self.total, self._wake, self._overflow)
-
-    def _wake(self) -> None:
-        self.wakes += 1
-
-    def _overflow(self) -> None:
-        self.overflows += 1
+        self.outbox = Outbox(NUMBER, self.limit, self.control_limit, self.total, self.dirty)
 
 
 def test_what_is_put_is_taken_in_order() -> None:
@@ -71,79 +69,63 @@ def test_a_run_ends_with_what_is_taken() -> None:
     assert outbox.take() == [m.Accepted(2, (5,))]
 
 
-def test_the_writer_is_woken_once() -> None:
-    """However much is put, the writer is woken once before it has found the outbox empty."""
+@pytest.mark.parametrize("what", ["delivery", "control", "gap", "acknowledgement", "acknowledged run"])
+def test_each_way_of_putting_marks_the_peer(what: str) -> None:
+    """Whatever begins to wait, the peer is noted as one that has something to be written."""
     owner = Owner()
-    owner.outbox.put_control(PING)
-    owner.outbox.put(PING, 1)
-    owner.outbox.acknowledge(1, 0)
-    assert owner.wakes == 1
-    owner.outbox.take()
-    owner.outbox.put(PING, 1)
-    assert owner.wakes == 1, "the writer looks again after it has written"
-    owner.outbox.take()
-    owner.outbox.take()
-    owner.outbox.put(PING, 1)
-    assert owner.wakes == 2
-
-
-def test_a_writer_that_rests_is_woken() -> None:
-    """Whoever has written all that waited may rest, and is woken for what is put next."""
-    owner = Owner()
-    owner.outbox.put(PING, 1)
-    owner.outbox.take()
-    owner.outbox.written()
-    assert owner.outbox.rest()
-    assert owner.wakes == 1
-    owner.outbox.put(PING, 1)
-    assert owner.wakes == 2
-    assert owner.outbox.take() == [PING]
-
-
-@pytest.mark.parametrize("what", ["delivery", "control", "acknowledgement"])
-def test_nobody_rests_while_something_waits(what: str) -> None:
-    """What was put since the last writing keeps the outbox awake: whoever wrote has to see that it is written."""
-    owner = Owner()
-    owner.outbox.acknowledge(1, 0)
-    owner.outbox.take()
+    assert owner.dirty.take() == []
     match what:
         case "delivery":
             owner.outbox.put(PING, 1)
         case "control":
             owner.outbox.put_control(PING)
+        case "gap":
+            owner.outbox.put_gap(1, 1)
+        case "acknowledgement":
+            owner.outbox.acknowledge(1, 0)
         case _:
-            owner.outbox.acknowledge(2, 0)
-    assert not owner.outbox.rest()
-    assert owner.wakes == 1, "nobody was woken for it"
-    owner.outbox.put_control(PING)
-    assert owner.wakes == 1
-    assert owner.outbox.take()
-    assert owner.outbox.rest()
+            owner.outbox.acknowledge_run(1, [0, 0])
+    assert owner.dirty.take() == [NUMBER]
+    assert not owner.outbox.is_empty
 
 
-def test_an_outbox_that_is_empty_or_closed_rests() -> None:
-    """Where nothing waits, or ever will, there is nothing to stay awake for."""
+def test_a_peer_is_marked_once() -> None:
+    """However much is put, the peer is noted once, and not again before what waits was taken."""
     owner = Owner()
-    assert owner.outbox.rest()
+    owner.outbox.put_control(PING)
     owner.outbox.put(PING, 1)
-    owner.outbox.close()
-    assert owner.outbox.rest()
+    owner.outbox.acknowledge(1, 0)
+    assert owner.dirty.take() == [NUMBER]
+    owner.outbox.put(PING, 1)
+    assert owner.dirty.take() == [], "the writer looks again after it has written"
+    owner.outbox.take()
+    owner.outbox.put(PING, 1)
+    assert owner.dirty.take() == [NUMBER]
 
 
-@given(st.lists(st.sampled_from(["put", "control", "accept", "take", "rest"]), max_size=30))
+def test_those_marked_first_come_first() -> None:
+    """Peers are named once each, in the order in which they were marked first."""
+    dirty = DirtyPeers()
+    for number in (3, 1, 3, 2, 1):
+        dirty.mark(number)
+    assert dirty.take() == [3, 1, 2]
+    assert dirty.take() == []
+
+
+@given(st.lists(st.sampled_from(["put", "control", "accept", "take", "look"]), max_size=30))
 @steady(200)
-def test_whoever_is_asleep_is_woken_once(steps: list[str]) -> None:
-    """The writer is woken exactly when something is put after it was told that nothing waits."""
+def test_a_peer_is_marked_whenever_something_begins_to_wait(steps: list[str]) -> None:
+    """The peer is noted exactly when something is put for the first time since what waited was taken."""
     owner = Owner(limit=1000, control_limit=100_000)
-    asleep, waiting, wakes = True, 0, 0
+    is_noted, waiting = False, 0
     for number, step in enumerate(steps):
         match step:
-            case "rest":
-                assert owner.outbox.rest() == (waiting == 0)
-                asleep = asleep or waiting == 0
+            case "look":
+                assert owner.dirty.take() == [NUMBER] * is_noted
+                is_noted = False
             case "take":
                 assert bool(owner.outbox.take()) == (waiting > 0)
-                asleep, waiting = waiting == 0, 0
+                waiting = 0
             case _:
                 if step == "put":
                     owner.outbox.put(PING, 1)
@@ -151,19 +133,20 @@ def test_whoever_is_asleep_is_woken_once(steps: list[str]) -> None:
                     owner.outbox.put_control(PING)
                 else:
                     owner.outbox.acknowledge(number, 0)
-                wakes += asleep
-                asleep, waiting = False, waiting + 1
-        assert owner.wakes == wakes
+                is_noted = is_noted or not waiting
+                waiting += 1
+        assert owner.outbox.is_empty == (waiting == 0)
 
 
-def test_each_way_of_putting_wakes() -> None:
-    """A delivery, a control message and an acknowledgement each wake a writer that waits."""
+def test_looking_takes_nothing() -> None:
+    """Who looks at what waits sees what will be taken, and it waits as before."""
     owner = Owner()
-    owner.outbox.acknowledge(1, 0)
-    owner.outbox.take()
-    owner.outbox.take()
-    owner.outbox.put_control(PING)
-    assert owner.wakes == 2
+    owner.outbox.put(PING, 10)
+    owner.outbox.acknowledge(7, 0)
+    assert owner.outbox.peek() == owner.outbox.peek() == [m.Accepted(7, (0,)), PING]
+    assert owner.outbox.size == 10
+    assert owner.outbox.take() == [m.Accepted(7, (0,)), PING]
+    assert owner.outbox.peek() == []
 
 
 def test_it_fits_up_to_the_limit() -> None:
@@ -207,13 +190,16 @@ def test_control_does_not_count_as_a_delivery() -> None:
 
 
 def test_control_overflows_once() -> None:
-    """A connection that does not even take its control messages is given up, once, and its outbox is empty."""
+    """A connection that does not even take its control messages is noted, once, to be given up, and nothing waits."""
     owner = Owner(control_limit=100)
     owner.outbox.put(PING, 5)
-    for _ in range(3):
+    marked = []
+    for _ in range(4):
         owner.outbox.put_control(PING)
         owner.outbox.acknowledge(1, 0)
-    assert owner.overflows == 1
+        marked += owner.dirty.take()
+    assert marked == [NUMBER, NUMBER], "for what waits, and for the overflow"
+    assert owner.outbox.is_overflowed
     assert owner.outbox.take() == []
     assert owner.total.used == 0
 
@@ -222,9 +208,9 @@ def test_text_counts_as_control() -> None:
     """The free text of a control message counts with it."""
     owner = Owner(control_limit=100)
     owner.outbox.put_control(PING, "x" * 30)
-    assert not owner.overflows
+    assert not owner.outbox.is_overflowed
     owner.outbox.put_control(PING, "x" * 30)
-    assert owner.overflows
+    assert owner.outbox.is_overflowed
 
 
 def test_acknowledgements_overflow_too() -> None:
@@ -232,7 +218,7 @@ def test_acknowledgements_overflow_too() -> None:
     owner = Owner(control_limit=100)
     for operation in range(1, 20):
         owner.outbox.acknowledge(operation, 1)
-    assert owner.overflows == 1
+    assert owner.outbox.is_overflowed
 
 
 def test_room_for_control_comes_back_when_taken() -> None:
@@ -241,7 +227,7 @@ def test_room_for_control_comes_back_when_taken() -> None:
     for _ in range(10):
         owner.outbox.put_control(PING)
         owner.outbox.take()
-    assert not owner.overflows
+    assert not owner.outbox.is_overflowed
 
 
 def test_acknowledgements_of_all_held_publications_fit() -> None:
@@ -255,23 +241,27 @@ def test_acknowledgements_of_all_held_publications_fit() -> None:
     publisher.feed(PING)
     for number in numbers:
         subscriber.unsubscribe(number)
-    assert publisher.reasons == []
+    assert publisher.ending is None
     assert sum(len(each.counts) for each in publisher.read() if isinstance(each, m.Accepted)) == 16_384
 
 
 def test_a_closed_outbox_takes_nothing() -> None:
-    """What is put after the end is dropped, counts nowhere and wakes nobody."""
+    """What is put after the end is dropped, counts nowhere and marks nobody."""
     owner = Owner()
     owner.outbox.put(PING, 10)
     owner.outbox.take()
     owner.outbox.put(PING, 10)
+    owner.dirty.take()
     owner.outbox.close()
     owner.outbox.put(PING, 10)
     owner.outbox.put_control(PING)
+    owner.outbox.put_gap(1, 1)
     owner.outbox.acknowledge(1, 1)
+    owner.outbox.acknowledge_run(2, [1, 1])
     owner.outbox.written()
     assert owner.outbox.take() == []
-    assert (owner.outbox.size, owner.total.used, owner.wakes, owner.overflows) == (0, 0, 1, 0)
+    assert (owner.outbox.size, owner.outbox.control_size, owner.total.is_empty) == (0, 0, True)
+    assert (owner.dirty.take(), owner.outbox.is_overflowed) == ([], False)
 
 
 @given(st.lists(st.sampled_from(["put", "take", "written", "control", "accept"]), max_size=30), st.integers(0, 30))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 
-from pure_helpers import HELLO, Bus, RawPeer, assert_empty, bus, of_kind, refused
-from t2bus.broker.identity import ANONYMOUS
+from broker_helpers import DOES_NOT_READ, Bus, assert_empty, bus
+from pure_helpers import HELLO, of_kind, refused
+from t2bus.broker.identity import ANONYMOUS, Identity
+from t2bus.broker.peer import Ending
 from t2bus.errors import ProtocolViolation
 from t2bus.wire import messages as m
 from t2bus.wire.compression import ZLIB
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def connect(one_bus: Bus, hello: m.ClientMessage) -> Peer:
-    return one_bus.router.connect(hello, ANONYMOUS, wake=lambda: None, close=lambda _: None, expel=lambda _: None)
+    return one_bus.router.connect(hello, ANONYMOUS)
 
 
 # --- the handshake
@@ -75,12 +78,12 @@ def test_ping_is_answered_with_its_token() -> None:
     assert peer.read() == [m.Pong(42)]
 
 
-@pytest.mark.parametrize(("last", "reason"), [(m.Goodbye("done"), ""), (m.Error("x" * 500), "it says: " + "x" * 200)])
+@pytest.mark.parametrize(("last", "reason"), [(m.Goodbye("done"), ""), (m.Error("x" * 500), "it says: " + "x" * 500)])
 def test_the_peers_last_message_ends_the_connection(last: m.ClientMessage, reason: str) -> None:
     """GOODBYE and ERROR ask the owner to end the connection, with the peer's reason if it has one."""
     peer = bus().connect()
     peer.feed(last)
-    assert peer.reasons == [reason]
+    assert peer.ending == Ending(reason)
 
 
 @pytest.mark.parametrize("operation", [0, 4, 5])
@@ -124,15 +127,14 @@ def test_a_refused_id_is_used() -> None:
 
 
 def test_a_connection_that_does_not_read_is_given_up() -> None:
-    """Control messages that do not fit ask the owner, once, to end the connection, and its outbox is dropped."""
+    """Control messages that do not fit ask the owner to end the connection, and its outbox is dropped."""
     one_bus = bus(control_bytes=200)
     peer = one_bus.connect()
     peer.subscribe("a")
     peer.publish("a")
     for token in range(10):
         peer.feed(m.Ping(token))
-    assert len(peer.reasons) == 1
-    assert "Limits.control_bytes" in peer.reasons[0]
+    assert peer.ending == Ending(DOES_NOT_READ)
     assert one_bus.router.statistics().buffered_bytes == 0
     peer.disconnect()
     assert_empty(one_bus.router)
@@ -209,43 +211,86 @@ def test_time_alone_does_nothing() -> None:
     assert peer.read() == []
 
 
-def snapshot(one_bus: Bus, peers: list[RawPeer]) -> object:
-    """All that a refused operation must leave as it was, counters of refusals and the last id aside."""
-    broker, services = one_bus.router._pubsub, one_bus.router._services
-    links = [
-        (dict(p.link.subscriptions), dict(p.link.services), dict(p.link.requests), dict(p.link.calls)) for p in peers
-    ]
-    windows = [(s.messages, s.size, s.held, len(s.backlog)) for p in peers for s in p.link.subscriptions.values()]
-    pending = [(dict(s.pending), s.size) for s in services._services.values()]
-    tables = dict(services._services), dict(services._pending), len(broker), dict(broker._holding)
-    return links, windows, pending, tables, one_bus.router._total.used, len(broker._tree._root.children)
-
-
-def test_what_is_refused_leaves_the_state_as_it_was() -> None:
-    """No refused operation leaves a trace, but for its answer."""
+def converse(*, with_refusals: bool) -> tuple[object, ...]:
+    """Talk to a bus that has no place left, be refused much or say nothing in its place, and go on; return all of it
+    that may not depend on what was refused.
+    """
     one_bus = bus(
         subscriptions=1, services=1, requests=1, matching_steps=1, topic_length=9, topic_depth=2, service_requests=1
     )
-    peer, other = one_bus.connect(), one_bus.connect()
-    peer.subscribe("a/b")
-    peer.claim("s")
-    peer.request("s")
+    peer, other = peers = one_bus.connect(), one_bus.connect()
+    subscribed, served, asked = peer.subscribe("a/b"), peer.claim("s"), peer.request("s")
     other.subscribe("c")
-    peers = [peer, other]
+    (call,) = of_kind(peer.read(), m.Call)
+    other.read()
+    if with_refusals:
+        operations = [peer.subscribe("b"), peer.claim("t"), peer.request("s"), peer.claim("s"), peer.publish("**")]
+        operations += [peer.publish(topic) for topic in ("?", "a" * 10, "a/b/c")]
+        others = [other.subscribe("?"), other.claim("s"), other.claim("*"), other.request("s"), other.request("t")]
+        for each, expected in ((peer, operations), (other, others)):
+            messages = each.read()
+            assert list(refused(messages)) == expected
+            assert len(messages) == len(expected)
+    peer.last_operation, other.last_operation = 100, 200
+    statistics = [attrs.evolve(one_bus.router.statistics(), requests_busy=0), *(each.statistics for each in peers)]
+    deadline = one_bus.router.next_deadline()
+    other.publish("a/b", paced=True)
+    peer.publish("c")
+    peer.unsubscribe(subscribed)
+    peer.subscribe("b")
+    other.publish("b")
+    peer.feed(m.Respond(call.id, b"r"))
+    other.request("s")
+    peer.unclaim(served)
+    other.claim("s")
+    assert asked in {each.request for each in of_kind(peer.peer.outbox.peek(), m.Response)}
+    heard = [each.read() for each in peers]
     for each in peers:
-        each.read()
-    before = snapshot(one_bus, peers)
-    operations = [peer.subscribe("b"), peer.claim("t"), peer.request("s"), peer.claim("s"), peer.publish("**")]
-    operations += [peer.publish(topic) for topic in ("?", "a" * 10, "a/b/c")]
-    other_operations = [
-        other.subscribe("?"),
-        other.claim("s"),
-        other.claim("*"),
-        other.request("s"),
-        other.request("t"),
+        each.disconnect()
+    assert_empty(one_bus.router)
+    return statistics, deadline, heard
+
+
+def test_what_is_refused_leaves_the_state_as_it_was() -> None:
+    """A bus that has refused much says and does the same afterwards as one that was not asked for it."""
+    assert converse(with_refusals=True) == converse(with_refusals=False)
+
+
+# --- one identity
+
+
+def test_connections_are_counted_by_identity() -> None:
+    """The bus knows how many connections each identity has, for as long as it has some."""
+    one_bus = bus()
+    alice, bob = Identity("alice"), Identity("bob")
+    first, second, third = (one_bus.connect(identity=each) for each in (alice, bob, alice))
+    assert one_bus.router.statistics().identities == {"alice": 2, "bob": 1}
+    assert one_bus.router.connections_of(alice) == 2
+    first.disconnect()
+    second.disconnect()
+    assert one_bus.router.statistics().identities == {"alice": 1}
+    assert one_bus.router.connections_of(bob) == 0
+    third.disconnect()
+    assert_empty(one_bus.router)
+
+
+# --- after the end
+
+
+def test_what_is_left_of_a_connection_that_has_ended_is_dropped() -> None:
+    """Messages that were read before the end of a connection and come to their turn after it change nothing."""
+    one_bus = bus()
+    peer, other = one_bus.connect(), one_bus.connect()
+    other.subscribe("a")
+    other.read()
+    peer.disconnect()
+    late: list[m.ClientMessage] = [
+        m.Subscribe(1, "a", 1, 1),
+        m.Claim(2, "s", 1, 1),
+        m.Publish(3, False, m.Publication("a", b"")),
+        HELLO,
     ]
-    assert snapshot(one_bus, peers) == before
-    for each, expected in ((peer, operations), (other, other_operations)):
-        messages = each.read()
-        assert list(refused(messages)) == expected
-        assert len(of_kind(messages, m.Refused)) == len(messages)
+    assert one_bus.router.feed(peer.peer, late, 0.0) == ()
+    assert other.read() == []
+    other.disconnect()
+    assert_empty(one_bus.router)

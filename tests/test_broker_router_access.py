@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pure_helpers import Bus, RawPeer, acknowledged, assert_empty, of_kind, payloads, publication, refused, steady
+from broker_helpers import Bus, RawPeer, assert_empty
+from pure_helpers import HELLO, acknowledged, of_kind, payloads, publication, refused, steady
 from t2bus.broker.access import Verb
 from t2bus.broker.access_file import parse
 from t2bus.broker.identity import ANONYMOUS, Identity
+from t2bus.broker.peer import Ending
 from t2bus.errors import PermissionDenied, ProtocolViolation
 from t2bus.limits import Limits
 from t2bus.wire import messages as m
@@ -58,7 +61,7 @@ def test_what_no_rule_allows_is_refused(name: str) -> None:
     number = operate(peer)
     text = f"'bob' may not {phrase}"
     assert peer.read() == [m.Refused(number, ErrorCode.PERMISSION_DENIED, text)]
-    assert bus.reports == [("bob", text)]
+    assert bus.denials() == [("bob", text)]
     assert bus.router.statistics().denied == 1
     peer.disconnect()
     assert_empty(bus.router)
@@ -76,7 +79,7 @@ def test_what_a_rule_allows_is_carried_out(name: str) -> None:
         assert refused(messages) == {number: ErrorCode.SERVICE_NOT_FOUND}
     else:
         assert acknowledged(messages) == {number: 0}
-    assert bus.reports == []
+    assert bus.denials() == []
     assert bus.router.statistics().denied == 0
 
 
@@ -88,7 +91,7 @@ def test_what_is_denied_is_refused_whatever_allows_it(name: str) -> None:
     bus = Bus(access=everyone(rule, f"deny = {{ {rule.replace('t/**', '*/a')} }}"))
     peer = bus.connect()
     operate(peer)
-    assert bus.reports == [("anonymous", f"'anonymous' may not {phrase}")]
+    assert bus.denials() == [("anonymous", f"'anonymous' may not {phrase}")]
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -97,7 +100,7 @@ def test_without_rules_everything_is_allowed(name: str) -> None:
     operate, _ = OPERATIONS[name]
     bus = Bus()
     peer = bus.connect()
-    assert peer.link.permissions is None
+    assert peer.peer.permissions is None
     operate(peer)
     assert ErrorCode.PERMISSION_DENIED not in refused(peer.read()).values()
 
@@ -156,7 +159,7 @@ def test_an_answer_needs_no_right() -> None:
     alice.feed(m.Respond(first.id, b"yes"))
     alice.feed(m.Fail(second.id, ErrorCode.REMOTE_ERROR, "no"))
     assert bob.read() == [m.Response(answered, b"yes"), m.Refused(failed, ErrorCode.REMOTE_ERROR, "no")]
-    assert bus.reports == []
+    assert bus.denials() == []
 
 
 def test_ending_needs_no_right() -> None:
@@ -170,7 +173,7 @@ def test_ending_needs_no_right() -> None:
     messages = peer.read()
     assert acknowledged(messages) == {unsubscribed: 0, unclaimed: 0}
     assert of_kind(messages, m.Pong) == [m.Pong(7)]
-    assert bus.reports == []
+    assert bus.denials() == []
 
 
 @pytest.mark.parametrize("topic", ["A", "a//b", "x" * 21, "a/b/c/d"])
@@ -181,7 +184,7 @@ def test_what_is_no_topic_is_not_denied(topic: str, access: Access) -> None:
     peer = bus.connect()
     numbers = [peer.publish(topic), peer.subscribe(topic), peer.claim(topic), peer.request(topic)]
     assert refused(peer.read()) == dict.fromkeys(numbers, ErrorCode.INVALID_TOPIC)
-    assert bus.reports == []
+    assert bus.denials() == []
     assert bus.router.statistics().denied == 0
 
 
@@ -214,21 +217,26 @@ def test_connections_of_one_identity_share_what_is_remembered() -> None:
     bus = Bus(access=ALL)
     one, other = bus.connect(identity=ALICE), bus.connect(identity=Identity("alice", ("staff",)))
     third = bus.connect(identity=Identity("alice"))
-    assert one.link.permissions is other.link.permissions
-    assert third.link.permissions is not one.link.permissions
-    assert len(bus.router._granted) == 2
+    assert one.peer.permissions is other.peer.permissions
+    assert third.peer.permissions is not one.peer.permissions
 
 
 def test_nothing_is_remembered_of_who_has_left() -> None:
     """When the last connection of an identity ends, its verdicts are forgotten."""
-    bus = Bus(access=ALL)
-    for number in range(3):
-        peer = bus.connect(identity=Identity(f"user{number}"))
-        peer.publish("a")
-        peer.disconnect()
-        del peer
+    router = Bus(access=ALL).router
+    first, last = (router.connect(HELLO, ALICE) for _ in range(2))
+    assert first.permissions is not None
+    granted = weakref.ref(first.permissions)
+    for peer in (first, last):
+        router.feed(peer, [m.Publish(1, False, publication("a"))], 0.0)
+    router.disconnect(first)
+    del first
     gc.collect()
-    assert len(bus.router._granted) == 0
+    assert granted() is last.permissions
+    router.disconnect(last)
+    del peer, last
+    gc.collect()
+    assert granted() is None
 
 
 # --- new rules
@@ -268,11 +276,11 @@ def test_who_has_what_is_forbidden_now_is_expelled(what: str) -> None:
         peer.read()
     bus.router.set_access(parse(f'[identity.alice]\n{RULES[what]}\n[everyone]\npublish = ["**"]'))
     reason = f"the access rules have changed: 'bob' may not {OPERATIONS[what][1]}"
-    assert there.expelled == [reason]
+    assert there.ending == Ending(reason, is_flushed=True)
     assert there.read() == [m.Error(reason)]
     for peer in (idle, elsewhere):
-        assert (peer.expelled, peer.reasons, peer.read()) == ([], [], [])
-    assert bus.reports == []
+        assert (peer.ending, peer.read()) == (None, [])
+    assert bus.denials() == []
 
 
 def test_rights_that_are_not_in_use_may_go_quietly() -> None:
@@ -283,7 +291,7 @@ def test_rights_that_are_not_in_use_may_go_quietly() -> None:
     peer.request("s")
     peer.read()
     bus.router.set_access(NOTHING)
-    assert (peer.expelled, peer.read()) == ([], [])
+    assert (peer.ending, peer.read()) == (None, [])
 
 
 def test_rights_may_come_from_other_rules() -> None:
@@ -294,7 +302,7 @@ def test_rights_may_come_from_other_rules() -> None:
     peer.unsubscribe(peer.subscribe("u/a"))
     peer.unclaim(peer.claim("v"))
     bus.router.set_access(everyone('subscribe = ["*/a"]', 'deny = { subscribe = ["u/**"] }'))
-    assert peer.expelled == []
+    assert peer.ending is None
 
 
 def test_who_is_expelled_hears_nothing_that_is_newer() -> None:
@@ -343,7 +351,7 @@ def test_expelling_leaves_nothing() -> None:
         peer.request("s0")
     bus.router.set_access(NOTHING)
     bus.router.set_access(NOTHING)
-    assert [len(peer.expelled) for peer in peers] == [1, 1, 1]
+    assert [len(of_kind(peer.read(), m.Error)) for peer in peers] == [1, 1, 1]
     for peer in peers:
         peer.disconnect()
     assert_empty(bus.router)
@@ -394,4 +402,4 @@ def test_the_router_does_what_the_rules_say(before: str, after: str, operations:
         if code is None and name in {"subscribe", "serve"}:
             kept.append((name, topic))
     bus.router.set_access(parse(after))
-    assert bool(peer.expelled) is not all(is_allowed(name, topic, new=True) for name, topic in kept)
+    assert (peer.ending is None) is all(is_allowed(name, topic, new=True) for name, topic in kept)

@@ -4,7 +4,7 @@ The model writes down, for each subscription, every publication that its topic i
 must be that list, in order, with a gap of the exact length wherever something is missing; and only what may be dropped
 is: the model says for each publication whether it finds room, may be held, or may be dropped. Likewise every operation
 and every request has the one answer that the model foresees. After each step the budget is counted one by one, and at
-the end every table is empty.
+the end nothing is left.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from attrs import define, field
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pure_helpers import Bus, RawPeer, assert_empty, bus, of_kind, one_by_one, steady, waiting_and_held
+from broker_helpers import Bus, RawPeer, assert_empty, bus
+from pure_helpers import of_kind, one_by_one, steady
 from t2bus.topic import intersects
 from t2bus.wire import messages as m
 from t2bus.wire.values import ErrorCode, size_of
@@ -120,7 +121,7 @@ class Asked:
 class Connected:
     """One connection: what it has open, which answers are due to it, and how much of its outbox was looked at."""
 
-    peer: RawPeer
+    raw: RawPeer
     subscriptions: dict[int, Subscribed] = field(factory=dict)
     services: dict[str, Served] = field(factory=dict)
     requests: dict[int, Asked] = field(factory=dict)
@@ -169,7 +170,7 @@ class RouterMachine(RuleBasedStateMachine):
 
     def some(self, number: int) -> Connected:
         who = self.connected[number % len(self.connected)]
-        who.peer.now = self.now
+        who.raw.now = self.now
         return who
 
     @property
@@ -194,14 +195,14 @@ class RouterMachine(RuleBasedStateMachine):
         for asked in who.requests.values():
             asked.service.who.withdrawals[asked.call] += asked.call in self.calls
         who.requests.clear()
-        who.peer.disconnect()
+        who.raw.disconnect()
         self.look()
 
     @rule(number=st.integers(0, 3))
     def take(self, number: int) -> None:
         """The writer takes all that waits; the answers that are due are among it, and no other."""
         who = self.some(number)
-        messages = who.peer.link.outbox.take()
+        messages = who.raw.outbox.take()
         who.seen = 0
         for accepted in of_kind(messages, m.Accepted):
             for operation, count in enumerate(accepted.counts, accepted.first):
@@ -213,7 +214,7 @@ class RouterMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 3))
     def written(self, number: int) -> None:
         who = self.some(number)
-        self.router.written(who.peer.link, self.now)
+        self.router.written(who.raw.peer)
         self.look()
         for subscription in who.subscriptions.values():
             self.check_told(subscription)
@@ -246,13 +247,13 @@ class RouterMachine(RuleBasedStateMachine):
     )
     def subscribe(self, number: int, topic: str, messages: int, size: int) -> None:
         who = self.some(number)
-        operation = who.peer.last_operation + 1
+        operation = who.raw.last_operation + 1
         if len(who.subscriptions) >= SUBSCRIPTIONS:
             who.refusals[operation] = ErrorCode.LIMIT_EXCEEDED
         else:
             who.subscriptions[operation] = Subscribed(who, operation, topic, messages, size)
             who.due[operation] = 0
-        who.peer.subscribe(topic, messages, size)
+        who.raw.subscribe(topic, messages, size)
         self.look()
 
     @precondition(lambda self: self.open_subscriptions)
@@ -262,7 +263,7 @@ class RouterMachine(RuleBasedStateMachine):
         who = subscription.who
         del who.subscriptions[subscription.id]
         self.let_go([subscription])
-        who.due[who.peer.unsubscribe(subscription.id)] = 0
+        who.due[who.raw.unsubscribe(subscription.id)] = 0
         self.look()
 
     def let_go(self, subscriptions: list[Subscribed]) -> None:
@@ -286,9 +287,7 @@ class RouterMachine(RuleBasedStateMachine):
         sent = Sent(len(self.sent), size_of(topic, payload, {}))
         self.sent.append(sent)
         reached = [each for each in self.open_subscriptions if intersects(each.topic, topic)]
-        takers = {
-            each for each in reached if not each.held and each.has_credit and each.who.peer.link.outbox.fits(sent.size)
-        }
+        takers = {each for each in reached if not each.held and each.has_credit and each.who.raw.outbox.fits(sent.size)}
         may_be_held = {each for each in reached if paced and self.may_hold(each, who, sent)}
         for each in reached:
             each.expected.append(sent)
@@ -299,7 +298,7 @@ class RouterMachine(RuleBasedStateMachine):
             if each not in may_be_held or not self.ample:
                 each.droppable.add(sent)
         sent.unsettled = {each for each in reached if each in takers or each in may_be_held}
-        who.due[who.peer.publish(topic, payload, paced=paced)] = sent
+        who.due[who.raw.publish(topic, payload, paced=paced)] = sent
         self.look()
         assert set(sent.deliveries.values()) <= {1}, "a connection was sent a publication twice at once"
         if self.ample:
@@ -314,7 +313,7 @@ class RouterMachine(RuleBasedStateMachine):
     def read_backlogs(self, reached: list[Subscribed], sent: Sent) -> None:
         """Where the total is small it depends on the order of receivers who holds: take the router's word for it."""
         for each in reached:
-            holds = each.who.peer.link.subscriptions[each.id].held > len(each.held)
+            holds = each.who.raw.statistics.subscriptions[each.id] > len(each.held)
             if each.told and each.expected[each.told - 1] is sent:
                 each.droppable.discard(sent)
             elif holds:
@@ -335,8 +334,8 @@ class RouterMachine(RuleBasedStateMachine):
         half = 2 * subscription.credit >= subscription.messages
         if half and 2 * subscription.credit_size >= subscription.size:
             subscription.lagging = False
-        subscription.who.peer.now = self.now
-        subscription.who.peer.credit(subscription.id, messages, size)
+        subscription.who.raw.now = self.now
+        subscription.who.raw.credit(subscription.id, messages, size)
         self.look()
         self.check_told(subscription)
 
@@ -351,7 +350,7 @@ class RouterMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 3), topic=st.sampled_from(SERVED), requests=st.integers(1, 3), size=st.integers(1, 9))
     def claim(self, number: int, topic: str, requests: int, size: int) -> None:
         who = self.some(number)
-        operation = who.peer.last_operation + 1
+        operation = who.raw.last_operation + 1
         if any(topic in each.services for each in self.connected):
             who.refusals[operation] = ErrorCode.TOPIC_CLAIMED
         elif len(who.services) >= SERVICES:
@@ -359,7 +358,7 @@ class RouterMachine(RuleBasedStateMachine):
         else:
             who.services[topic] = Served(who, operation, requests, size)
             who.due[operation] = 0
-        who.peer.claim(topic, requests, size)
+        who.raw.claim(topic, requests, size)
         self.look()
 
     @serving
@@ -369,7 +368,7 @@ class RouterMachine(RuleBasedStateMachine):
         service = who.services.pop(topic, None)
         if service is not None:
             self.leave([service])
-        who.due[who.peer.unclaim(service.id if service else 999)] = 0
+        who.due[who.raw.unclaim(service.id if service else 999)] = 0
         self.look()
 
     def leave(self, services: list[Served]) -> None:
@@ -387,7 +386,7 @@ class RouterMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 3), topic=st.sampled_from(SERVED), length=st.sampled_from([2, 2, 6]))
     def request(self, number: int, topic: str, length: int) -> None:
         who = self.some(number)
-        operation = who.peer.last_operation + 1
+        operation = who.raw.last_operation + 1
         size = len(topic) + length
         service = next((each.services[topic] for each in self.connected if topic in each.services), None)
         if len(who.requests) >= REQUESTS:
@@ -397,12 +396,12 @@ class RouterMachine(RuleBasedStateMachine):
         elif (
             len(service.calls) >= service.requests
             or sum(asked.size for asked in service.calls.values()) >= service.size
-            or not service.who.peer.link.outbox.fits(size)
+            or not service.who.raw.outbox.fits(size)
         ):
             who.refusals[operation] = ErrorCode.SERVICE_BUSY
         else:
             who.requests[operation] = self.asked = Asked(who, operation, service, size, self.now + LIFETIME)
-        who.peer.request(topic, bytes(length))
+        who.raw.request(topic, bytes(length))
         self.look()
         assert operation not in who.requests or who.requests[operation].call, "the request was not handed over"
 
@@ -410,13 +409,13 @@ class RouterMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 15), length=st.sampled_from([0, 3, 30]), fails=st.booleans())
     def answer(self, number: int, length: int, fails: bool) -> None:
         asked = list(self.calls.values())[number % len(self.calls)]
-        fits = asked.who.peer.link.outbox.fits(length) if asked.operation in asked.who.requests else False
+        fits = asked.who.raw.outbox.fits(length) if asked.operation in asked.who.requests else False
         message = (
             m.Fail(asked.call, ErrorCode.REMOTE_ERROR, "x" * length) if fails else m.Respond(asked.call, bytes(length))
         )
         self.end(asked, (ErrorCode.REMOTE_ERROR if fails else bytes(length)) if fits else ErrorCode.LIMIT_EXCEEDED)
         late = self.router.counters.late_responses
-        asked.service.who.peer.feed(message)
+        asked.service.who.raw.feed(message)
         assert self.router.counters.late_responses - late == (asked.operation not in asked.who.requests)
         self.look()
 
@@ -428,15 +427,18 @@ class RouterMachine(RuleBasedStateMachine):
         asked = who.requests.pop(operation, None)
         if asked is not None:
             asked.service.who.withdrawals[asked.call] += 1
-        who.peer.feed(m.Cancel(operation))
+        who.raw.feed(m.Cancel(operation))
         self.look()
 
     # --- at any time
 
     @invariant()
     def budget_is_what_waits_or_is_held(self) -> None:
-        assert self.router._total.used == waiting_and_held(self.router) <= self.router._total.limit
-        assert all(link.outbox.size <= link.outbox.limit for link in self.router._peers.values())
+        used = self.router.statistics().buffered_bytes
+        held = {sent for subscription in self.open_subscriptions for sent in subscription.held}
+        waiting = [who.raw.outbox.size for who in self.connected]
+        assert used == sum(waiting) + sum(sent.size for sent in held) <= self.bus.limits.total_bytes
+        assert all(size <= self.bus.limits.outbox_bytes for size in waiting)
 
     @invariant()
     def nothing_waits_that_has_room(self) -> None:
@@ -444,7 +446,7 @@ class RouterMachine(RuleBasedStateMachine):
             if subscription.held and subscription.has_credit:
                 head = subscription.expected[subscription.told]
                 assert head not in subscription.droppable
-                outbox = subscription.who.peer.link.outbox
+                outbox = subscription.who.raw.outbox
                 # Room that others have left is used at once where nothing waits, and else when that is written.
                 assert not outbox.suits(head.size) or (outbox.size and not self.ample)
 
@@ -456,17 +458,20 @@ class RouterMachine(RuleBasedStateMachine):
 
     @invariant()
     def tables_are_those_of_the_model(self) -> None:
-        statistics, broker = self.router.statistics(), self.router._pubsub
+        statistics = self.router.statistics()
+        assert statistics.connections == len(self.router) == len(self.connected)
         assert statistics.subscriptions == len(self.open_subscriptions)
         assert statistics.services == sum(len(who.services) for who in self.connected)
         assert statistics.requests_pending == len(self.calls)
         assert statistics.deliveries_held == sum(len(each.held) for each in self.open_subscriptions)
-        assert broker._remembered == sum(len(ids) for route in broker._routes.values() for _, _, ids in route)
         for who in self.connected:
-            assert set(who.peer.link.requests) == set(who.requests)
-            assert set(who.peer.link.calls) == {number for each in who.services.values() for number in each.calls}
-            assert not self.ample or who.peer.link.held == who.held
-            assert not who.peer.reasons
+            one = who.raw.statistics
+            calls = [asked for each in who.services.values() for asked in each.calls.values()]
+            assert one.subscriptions == {number: len(each.held) for number, each in who.subscriptions.items()}
+            assert (one.services, one.requests) == (len(who.services), len(who.requests))
+            assert (one.calls, one.calls_size) == (len(calls), sum(asked.size for asked in calls))
+            assert not self.ample or who.raw.peer.held == who.held
+            assert who.raw.ending is None
 
     def teardown(self) -> None:
         """Let everybody take everything and answer everything: nothing is missing and nothing is left."""
@@ -484,10 +489,10 @@ class RouterMachine(RuleBasedStateMachine):
             self.written(number)
             assert not who.due, "an operation was not answered"
             assert not who.requests
-        assert self.router._total.used == 0
+        assert self.router.statistics().buffered_bytes == 0
         while len(self.connected) > 1:
             self.disconnect(0)
-        self.connected[0].peer.disconnect()
+        self.connected[0].raw.disconnect()
         assert_empty(self.router)
 
     # --- what the connections are told
@@ -495,7 +500,7 @@ class RouterMachine(RuleBasedStateMachine):
     def look(self) -> None:
         """Take note of all that was put in the outboxes since the last look."""
         for who in self.connected:
-            messages = who.peer.link.outbox._messages
+            messages = [each for each in who.raw.outbox.peek() if not isinstance(each, m.Accepted)]
             for place, message in enumerate(messages[: who.seen]):
                 if isinstance(message, m.Gap) and message.dropped > who.gaps[place]:
                     who.subscriptions[message.subscription].miss(message.dropped - who.gaps[place])

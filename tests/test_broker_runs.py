@@ -9,34 +9,18 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pure_helpers import (
-    Bus,
-    RawPeer,
-    acknowledged,
-    assert_empty,
-    bus,
-    of_kind,
-    refused,
-    steady,
-    stream,
-    waiting_and_held,
-)
-from rust_corpus import carrier, written
-from t2bus.broker import flow as core_subscription
+from broker_helpers import Bus, RawPeer, assert_empty, bus
+from pure_helpers import acknowledged, of_kind, refused, steady, stream
+from t2bus.broker import flow
 from t2bus.broker.access_file import parse
 from t2bus.errors import ProtocolViolation
 from t2bus.limits import Limits
-from t2bus.rust import frames as r
-from t2bus.rust.codec import codec_for_client
 from t2bus.wire import messages as m
-from t2bus.wire.framing import HEADER_SIZE, FrameDecoder
-from t2bus.wire.native import VERSION
 from t2bus.wire.values import ErrorCode
 
 if TYPE_CHECKING:
     from t2bus.broker.access import Access
 
-RUST = m.Hello(VERSION, "t2_bus", (), m.Dialect.T2)
 LETTERS: Final = [b"1", b"2", b"3"]
 NO_B = parse('[everyone]\npublish = ["**"]\nsubscribe = ["**"]\ndeny = { publish = ["b"] }')
 
@@ -69,20 +53,23 @@ class World:
     bus: Bus
     peers: list[RawPeer] = field(init=False)
     heard: list[list[Any]] = field(init=False)
+    denials: list[tuple[str, str]] = field(factory=list, init=False)
+    alarms: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        router = self.bus.router
-        self.peers = [RawPeer(router), RawPeer(router), RawPeer(router, hello=RUST)]
+        self.peers = [self.bus.connect() for _ in range(3)]
         self.heard = [[] for _ in self.peers]
 
     def do(self, step: tuple[Any, ...]) -> None:
         with pytest.MonkeyPatch.context() as patch:
             if not self.as_runs:
                 # Nothing goes on with what is released then.
-                patch.setattr(core_subscription, "RUN_SIZE", 0)
-            self._do(step)
+                patch.setattr(flow, "RUN_SIZE", 0)
+            self.do_one(step)
+        self.denials += self.bus.denials()
+        self.alarms += self.bus.router.take_alarm()
 
-    def _do(self, step: tuple[Any, ...]) -> None:
+    def do_one(self, step: tuple[Any, ...]) -> None:
         match step:
             case ("subscribe", who, topic, messages, size):
                 self.peers[who].subscribe(topic, messages, size)
@@ -101,7 +88,7 @@ class World:
 
     def subscription(self, who: int, place: int) -> int:
         """One of the open subscriptions of a connection, or none that there is."""
-        numbers = list(self.peers[who].link.subscriptions)
+        numbers = list(self.peers[who].statistics.subscriptions)
         return numbers[place % len(numbers)] if numbers else 99
 
     def publish(self, peer: RawPeer, topic: str, bodies: list[bytes], paced: bool) -> None:
@@ -113,13 +100,11 @@ class World:
 
     def facts(self) -> tuple[object, ...]:
         """All that can be told from outside: what was heard, counted and asked for, and what waits."""
-        links = [peer.link for peer in self.peers]
+        router, peers = self.bus.router, self.peers
         return (
-            *(self.heard, self.bus.router.statistics(), self.bus.alarms, self.bus.reports),
-            self.bus.router.next_deadline(),
-            *([link.outbox.size for link in links], [link.outbox._control for link in links]),
-            *([link.held for link in links], [peer.reasons for peer in self.peers]),
-            waiting_and_held(self.bus.router),
+            *(self.heard, router.statistics(), self.alarms, self.denials, router.next_deadline()),
+            [(peer.outbox.size, peer.outbox.control_size) for peer in peers],
+            [(peer.statistics, peer.peer.held, peer.ending) for peer in peers],
         )
 
 
@@ -149,6 +134,7 @@ steps = st.one_of(
         outbox_bytes=st.sampled_from([8, 8, 40, 1000]),
         total_bytes=st.sampled_from([10, 60, 1_000_000, 1_000_000]),
         matching_steps=st.sampled_from([4, 1000, 1000, 1000]),
+        turn_steps=st.sampled_from([1, 5, 4096, 4096]),
         stall=st.just(1.0),
     ),
     st.sampled_from([None, None, NO_B]),
@@ -182,7 +168,7 @@ def test_a_run_is_one_object_for_all_receivers() -> None:
         subscriber.read()
     run = publish_run(publisher, LETTERS)
     for subscriber, number in zip(subscribers, numbers, strict=True):
-        (delivery,) = subscriber.link.outbox.take()
+        (delivery,) = subscriber.outbox.take()
         assert delivery == m.DeliverRun((number,), run)
         assert isinstance(delivery, m.DeliverRun)
         assert delivery.run is run
@@ -197,7 +183,7 @@ def test_each_publication_of_a_run_is_acknowledged_and_counted() -> None:
     assert of_kind(publisher.read(), m.Accepted) == [m.Accepted(1, (0, 2, 2, 2))]
     statistics = one_bus.router.statistics()
     assert (statistics.published, statistics.delivered) == (3, 6)
-    assert (subscriber.link.outbox.size, statistics.buffered_bytes) == (6, 6)
+    assert (subscriber.outbox.size, statistics.buffered_bytes) == (6, 6)
 
 
 def test_a_run_that_reaches_nobody_is_acknowledged_with_zeros() -> None:
@@ -213,9 +199,9 @@ def test_a_run_waits_behind_what_is_held() -> None:
     """Whoever can take neither all that it holds nor what comes is sent the older first."""
     publisher, subscriber, number = open_three(bus(outbox_bytes=4))
     publish_run(publisher, [b"111", b"2"], paced=True)
-    subscriber.link.outbox.take()
+    subscriber.outbox.take()
     publish_run(publisher, [b"3"], paced=True)
-    subscriber.link.outbox.written()
+    subscriber.outbox.written()
     publish_run(publisher, [b"", b""], paced=True)
     assert stream(subscriber.read(), number) == [b"2", b"3"]
     assert stream(subscriber.read(), number) == [b"", b""]
@@ -232,8 +218,8 @@ def test_who_has_no_room_for_the_whole_run_takes_it_apart() -> None:
     for subscriber in subscribers:
         subscriber.read()
     run = publish_run(publisher, LETTERS)
-    assert subscribers[0].link.outbox.take() == [m.Deliver((small,), each) for each in run.publications[:2]]
-    assert subscribers[1].link.outbox.take() == [m.DeliverRun((large,), run)]
+    assert subscribers[0].outbox.take() == [m.Deliver((small,), each) for each in run.publications[:2]]
+    assert subscribers[1].outbox.take() == [m.DeliverRun((large,), run)]
     assert acknowledged(publisher.read()) == {1: 2, 2: 2, 3: 1}
     subscribers[0].credit(small)
     assert subscribers[0].read() == [m.Gap(small, 1)]
@@ -258,7 +244,7 @@ def test_overlapping_subscriptions_take_a_run_apart() -> None:
     small, large = subscriber.subscribe("a", 1), subscriber.subscribe("**", 5)
     subscriber.read()
     publish_run(publisher, LETTERS)
-    deliveries = of_kind(subscriber.link.outbox.take(), m.Deliver)
+    deliveries = of_kind(subscriber.outbox.take(), m.Deliver)
     assert [each.subscriptions for each in deliveries] == [(small, large), (large,), (large,)]
     assert acknowledged(publisher.read()) == {1: 1, 2: 1, 3: 1}
 
@@ -277,19 +263,6 @@ def test_what_does_not_fit_in_the_outbox_is_missed() -> None:
     publish_run(publisher, LETTERS)
     assert stream(subscriber.read(), number) == [b"1", b"2"]
     assert stream(subscriber.read(), number) == [1]
-
-
-def test_a_run_for_a_rust_client_arrives_as_single_frames() -> None:
-    """The crate has no word for a run, so its client is written one frame for each publication."""
-    one_bus = bus()
-    publisher, subscriber = one_bus.connect(), RawPeer(one_bus.router, hello=RUST)
-    subscriber.subscribe()
-    subscriber.read()
-    publish_run(publisher, LETTERS)
-    codec = codec_for_client(written(r.Control(1, r.Kind.KEEP_ALIVE))[HEADER_SIZE:])
-    data = codec.encode(subscriber.link.outbox.take())
-    said = r.decode_server_frames(FrameDecoder(r.FRAME).feed(data))
-    assert said == [carrier(0, r.Kind.PUB, "a", letter) for letter in LETTERS]
 
 
 # --- refused
@@ -321,7 +294,8 @@ def test_each_operation_that_is_denied_is_reported() -> None:
     one_bus = Bus(access=NO_B)
     publish_run(one_bus.connect(), LETTERS, "b")
     assert one_bus.router.statistics().denied == 3
-    assert one_bus.reports == [("anonymous", "'anonymous' may not publish to 'b'")] * 3
+    assert one_bus.denials() == [("anonymous", "'anonymous' may not publish to 'b'")] * 3
+    assert one_bus.denials() == [], "each is reported once"
 
 
 @pytest.mark.parametrize("first", [1, 5, 6])

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pure_helpers import Bus, Program, RawPeer, acknowledged, bus, of_kind, one_by_one, payloads, publication, steady
-from t2bus.broker.outbox import Budget, Outbox
+from broker_helpers import Bus, RawPeer, bus
+from pure_helpers import acknowledged, of_kind, one_by_one, payloads, publication, steady
+from session_helpers import Program
+from t2bus.broker.outbox import Budget, DirtyPeers, Outbox
 from t2bus.errors import ProtocolViolation
 from t2bus.session.windows import ReceiveWindow
 from t2bus.wire import messages as m
@@ -22,22 +24,24 @@ LETTERS: Final = [b"1", b"2", b"3"]
 # --- released by the bus
 
 
-def hold(one_bus: Bus, *messages: m.Publish | m.PublishRun) -> tuple[RawPeer, RawPeer, int]:
-    """A publisher, and a subscriber that holds these since its window of one message is spent."""
-    publisher, subscriber = one_bus.connect(), one_bus.connect()
-    number = subscriber.subscribe("**", 1, 1 << 30)
-    publisher.feed(m.Publish(1, False, m.Publication("a", b"")))
-    subscriber.read()
+def hold(
+    one_bus: Bus, *messages: m.Publish | m.PublishRun, window: int = 100, size: int = 1 << 30
+) -> tuple[RawPeer, RawPeer, int]:
+    """A publisher, and a subscriber that holds these since the messages of its window are spent, and as many bytes."""
+    publisher, subscriber, other = (one_bus.connect() for _ in range(3))
+    number = subscriber.subscribe("**", window, size)
+    for _ in range(window):
+        other.publish("a", b"")
+        subscriber.read()
     for message in messages:
         publisher.feed(message)
-    subscriber.link.subscriptions[number].window_messages = 1 << 20
     return publisher, subscriber, number
 
 
 def released(subscriber: RawPeer, number: int, messages: int) -> list[Any]:
     """Give credit, and return what comes for it as it is."""
     subscriber.credit(number, messages)
-    return subscriber.link.outbox.take()
+    return subscriber.outbox.take()
 
 
 def test_what_was_held_is_released_as_a_run() -> None:
@@ -78,7 +82,7 @@ def test_a_released_run_is_bounded_in_bytes(last: int, runs: list[int]) -> None:
     """What is released together has at most 65,536 bytes, five around each payload counted, and the rest follows."""
     said = [*[bytes([number]) * 9_999 for number in range(6)], bytes(last)]
     _, subscriber, number = hold(bus(), m.PublishRun(2, True, m.Run("a", said)))
-    messages = released(subscriber, number, 1000)
+    messages = released(subscriber, number, 100)
     assert payloads(one_by_one(messages)) == said
     assert [len(each.run.payloads) for each in of_kind(messages, m.DeliverRun)] == runs
 
@@ -94,7 +98,7 @@ def test_a_large_publication_is_released_alone() -> None:
     """One that is longer than a released run may be comes between two of them."""
     said = [b"1", b"2", bytes(200_000), b"3", b"4"]
     _, subscriber, number = hold(bus(), m.PublishRun(2, True, m.Run("a", said)))
-    messages = released(subscriber, number, 1000)
+    messages = released(subscriber, number, 100)
     assert payloads(one_by_one(messages)) == said
     assert [type(each) for each in messages] == [m.DeliverRun, m.Deliver, m.DeliverRun]
 
@@ -102,15 +106,14 @@ def test_a_large_publication_is_released_alone() -> None:
 def test_a_released_run_is_bounded_in_number() -> None:
     """However many are released at once, a run has at most 1,024 of them."""
     runs = [m.PublishRun(first, True, m.Run("a", [b""] * 1024)) for first in (2, 1026, 2050)]
-    _, subscriber, number = hold(bus(), *runs)
+    _, subscriber, number = hold(bus(), *runs, window=3000)
     messages = of_kind(released(subscriber, number, 3000), m.DeliverRun)
     assert [len(each.run.payloads) for each in messages] == [1024, 1024, 952]
 
 
 def test_a_release_keeps_to_the_bytes_of_the_window() -> None:
     """Credit of bytes ends a released run as it ends single deliveries: the last may run over it."""
-    _, subscriber, number = hold(bus(), m.PublishRun(2, True, m.Run("a", [b"1"] * 10)))
-    subscriber.link.subscriptions[number].size = 5
+    _, subscriber, number = hold(bus(), m.PublishRun(2, True, m.Run("a", [b"1"] * 10)), window=100, size=105)
     (delivery,) = released(subscriber, number, 100)
     assert len(delivery.run.payloads) == 3
 
@@ -122,7 +125,7 @@ def test_a_release_keeps_to_the_outbox() -> None:
     (delivery,) = released(subscriber, number, 100)
     assert delivery.run.payloads == [b"1", b"2"]
     assert one_bus.router.statistics().buffered_bytes == 6
-    one_bus.router.written(subscriber.link, 0.0)
+    one_bus.router.written(subscriber.peer)
     assert payloads(subscriber.read()) == [b"3"]
     assert one_bus.router.statistics().buffered_bytes == 0
 
@@ -132,9 +135,9 @@ def test_a_release_keeps_to_the_outbox() -> None:
 
 def subscribed(program: Program) -> ReceiveWindow:
     """A subscription with a window of 100 messages that is open."""
-    inlet = program.session.subscribe("a", program.wake_inlet, program.done)
-    program.session.feed(m.Accepted(inlet.id, (0,)))
-    return inlet
+    window = program.session.subscribe("a", program.done)
+    program.feed(m.Accepted(window.id, (0,)))
+    return window
 
 
 def test_a_run_is_taken_one_by_one() -> None:
@@ -142,7 +145,7 @@ def test_a_run_is_taken_one_by_one() -> None:
     program = Program()
     one, other = subscribed(program), subscribed(program)
     run = m.Run("a", LETTERS)
-    program.session.feed(m.DeliverRun((one.id, other.id), run))
+    program.feed(m.DeliverRun((one.id, other.id), run))
     taken = [one.take() for _ in LETTERS]
     assert taken == [publication("a", letter) for letter in LETTERS]
     others = [other.take() for _ in LETTERS]
@@ -151,13 +154,11 @@ def test_a_run_is_taken_one_by_one() -> None:
     assert program.session.statistics().received == 6
 
 
-def test_a_run_wakes_the_program_once() -> None:
+def test_a_run_is_news_once() -> None:
     """However many come at once, the program is told once for each subscription."""
     program = Program()
-    inlet = subscribed(program)
-    woken = program.inlet_wakes
-    program.session.feed(m.DeliverRun((inlet.id,), m.Run("a", LETTERS)))
-    assert program.inlet_wakes == woken + 1
+    one, other = subscribed(program), subscribed(program)
+    assert program.feed(m.DeliverRun((one.id, other.id), m.Run("a", LETTERS))) == [one, other]
 
 
 def test_a_run_for_a_closed_subscription_is_dropped() -> None:
@@ -165,20 +166,16 @@ def test_a_run_for_a_closed_subscription_is_dropped() -> None:
     program = Program()
     one, other = subscribed(program), subscribed(program)
     program.session.unsubscribe(one, None)
-    program.session.feed(m.DeliverRun((one.id, other.id), m.Run("a", LETTERS)))
+    assert program.feed(m.DeliverRun((one.id, other.id), m.Run("a", LETTERS))) == [other]
     assert (one.waiting, other.waiting) == (0, 3)
     assert program.session.statistics().received == 3
-
-
-def credit_of(inlet: ReceiveWindow) -> tuple[int, int]:
-    return inlet._credit, inlet._credit_size
 
 
 @given(st.integers(1, 8), st.integers(1, 12), st.lists(st.lists(st.binary(max_size=3), min_size=1, max_size=4)))
 @steady(300)
 def test_a_run_uses_the_window_of_its_publications(messages: int, size: int, runs: list[list[bytes]]) -> None:
     """A run takes of the window what its publications do, and breaks the rules where one of them does."""
-    one, other = (ReceiveWindow(1, messages, size, lambda *_: None, lambda: None) for _ in range(2))
+    one, other = (ReceiveWindow(1, messages, size) for _ in range(2))
     for bodies in runs:
         run = m.Run("a", bodies)
         try:
@@ -189,19 +186,23 @@ def test_a_run_uses_the_window_of_its_publications(messages: int, size: int, run
                 other.put_run(run)
             return
         other.put_run(run)
-        assert (one.waiting, credit_of(one)) == (other.waiting, credit_of(other))
+        assert (one.waiting, one.is_nearly_spent) == (other.waiting, other.is_nearly_spent)
     waiting = one.waiting
     assert [one.take() for _ in range(waiting)] == [other.take() for _ in range(other.waiting)]
+    assert one.collect(0.0) == other.collect(0.0)
 
 
 # --- acknowledged
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), st.lists(st.integers(0, 9), min_size=1, max_size=5)), max_size=10))
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.lists(st.integers(0, 9), min_size=1, max_size=5)), max_size=10),
+    st.sampled_from([60, 100, 200, 10_000]),
+)
 @steady(200)
-def test_acknowledging_a_run_is_acknowledging_its_operations(runs: list[tuple[int, list[int]]]) -> None:
+def test_acknowledging_a_run_is_acknowledging_its_operations(runs: list[tuple[int, list[int]]], limit: int) -> None:
     """Runs and single operations merge where their ids go on, and count the same bytes of control."""
-    one, other = (Outbox(100, 10_000, Budget(0), lambda: None, lambda: None) for _ in range(2))
+    one, other = (Outbox(1, 100, limit, Budget(0), DirtyPeers()) for _ in range(2))
     operation = 1
     for skipped, counts in runs:
         operation += skipped
@@ -209,15 +210,19 @@ def test_acknowledging_a_run_is_acknowledging_its_operations(runs: list[tuple[in
         for each in counts:
             other.acknowledge(operation, each)
             operation += 1
-        assert one._control == other._control
+        assert one.control_size == other.control_size
+        assert one.is_overflowed == other.is_overflowed
     assert one.take() == other.take()
 
 
 def test_acknowledging_runs_overflows_once() -> None:
     """A connection that does not read is given up for acknowledged runs too, and what comes then is dropped."""
-    called: list[str] = []
-    outbox = Outbox(100, 64, Budget(0), lambda: called.append("wake"), lambda: called.append("overflow"))
+    dirty = DirtyPeers()
+    outbox = Outbox(7, 100, 64, Budget(0), dirty)
+    marked = []
     for first in range(1, 20, 4):
         outbox.acknowledge_run(first, [1, 1, 1])
-    assert called == ["wake", "overflow"]
+        marked.append(dirty.take())
+    assert marked == [[7], [7], [], [], []]
+    assert outbox.is_overflowed
     assert outbox.take() == []

@@ -11,7 +11,7 @@ import trio.testing
 from attrs import frozen
 
 import t2bus
-from bus_helpers import Add, Count, Note, Site, Sum, add, is_cancelled_at, open_site, registered, settle
+from bus_helpers import Add, Count, Note, Site, Sum, add, is_cancelled_at, open_site, registered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -169,13 +169,13 @@ async def test_promise_09_a_call_can_be_cancelled_anywhere(
     before = registered(world.site.bus, world.client, world.other)
     step = 1
     while await is_cancelled_at(step, lambda: call(world)):
-        await settle()
+        await trio.testing.wait_all_tasks_blocked()
         await drain(world.notes, world.other)
         assert registered(world.site.bus, world.client, world.other) == before, f"cancelled at {step}"
         step += 1
     assert step > 1
     with trio.fail_after(5):
-        await settle()
+        await trio.testing.wait_all_tasks_blocked()
         await drain(world.notes, world.other)
         assert await world.client.publish("x", Note("after")) == 1
         assert (await world.notes.receive()).body == Note("after")
@@ -202,9 +202,9 @@ async def test_promise_09_a_cancelled_receive_loses_nothing(world: World) -> Non
             while cancelled:
                 if call is receive:
                     await world.other.publish("x", Count(published))
-                    await settle()
+                    await trio.testing.wait_all_tasks_blocked()
                 cancelled = await is_cancelled_at(step, call)
-                await settle()
+                await trio.testing.wait_all_tasks_blocked()
                 if world.client.statistics().messages_waiting:
                     await receive()
                 step += 1
@@ -227,7 +227,7 @@ async def test_promise_09_a_cancelled_receive_of_a_request_loses_nothing(world: 
         while cancelled:
             nursery.start_soon(world.other.request, "y", Add(1, 2))
             if step % 2:
-                await settle()
+                await trio.testing.wait_all_tasks_blocked()
             cancelled = await is_cancelled_at(step, receive)
             if not taken:
                 await receive()
@@ -299,7 +299,7 @@ async def test_promise_09_every_call_is_a_checkpoint(world: World) -> None:
     client = world.client
     async with world.client.open_publisher(Note, "x") as publisher, world.client.serve(Add, "w") as requests:
         await world.other.publish("x", Note("ready"))
-        await settle()
+        await trio.testing.wait_all_tasks_blocked()
         calls: list[Callable[[], Awaitable[object]]] = [
             lambda: client.publish("x", Note("")),
             lambda: client.publish_bytes("x", b""),
@@ -326,7 +326,7 @@ async def test_promise_09_serving_is_a_checkpoint(world: World) -> None:
     async with world.client.serve(Add, "y") as requests, trio.open_nursery() as nursery:
         for answer in ("respond", "fail"):
             nursery.start_soon(ask_whatever_comes, world.other)
-            await settle()
+            await trio.testing.wait_all_tasks_blocked()
             with trio.testing.assert_checkpoints():
                 request = await requests.receive()
             with trio.testing.assert_checkpoints():

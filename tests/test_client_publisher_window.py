@@ -11,11 +11,15 @@ import trio.testing
 from attrs import define, field
 
 import t2bus
-from bus_helpers import Site, settle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
+
+    from bus_helpers import Site
+
+GATHERED = 0.01
+"""Seconds, in which what a publisher sends is written, and answered."""
 
 ONE = t2bus.Limits(subscription_messages=1)
 """A window that one message fills."""
@@ -79,10 +83,10 @@ async def open_blocked(bus: t2bus.Bus, window: str = "messages") -> AsyncGenerat
                 await publisher.send(bytes([number]) * size, headers=headers)
             sender = Sender(publisher)
             nursery.start_soon(sender.run)
-            await settle()
+            await trio.testing.wait_all_tasks_blocked()
             assert sender.outcome is None
             yield Blocked(client, publisher, sender, messages)
-        await settle()
+        await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
 
 
@@ -126,7 +130,7 @@ async def test_acknowledgements_wake_a_sender(clock: trio.testing.MockClock, mem
     """A sender that waits for room goes on when one of the publications before it is acknowledged."""
     async with open_blocked(memory.bus, window) as blocked:
         await blocked.messages.receive()
-        await settle()
+        await trio.testing.wait_all_tasks_blocked()
         assert blocked.sender.outcome == "sent"
         payloads = [(await blocked.messages.receive()).body for _ in range(3)]
         assert [payload[:1] for payload in payloads] == [b"\0", b"\1", b"l"]
@@ -143,7 +147,7 @@ async def test_each_sender_that_waits_gets_its_turn(clock: trio.testing.MockCloc
         counts = []
         for _ in range(7):
             await blocked.messages.receive()
-            await settle()
+            await trio.testing.wait_all_tasks_blocked()
             counts.append(sum(sender.outcome == "sent" for sender in senders))
         assert counts == [1, 2, 3, 4, 5, 5, 5]
 
@@ -233,7 +237,7 @@ async def test_a_bus_that_is_gone_takes_nothing(mortal: MortalBus) -> None:
         await publisher.send(b"before")
         await publisher.flush()
         mortal.scope.cancel()
-        await settle()
+        await trio.testing.wait_all_tasks_blocked()
         for _ in range(2):
             with pytest.raises(t2bus.Disconnected):
                 await publisher.send(b"after")
@@ -243,7 +247,7 @@ async def test_the_end_of_the_bus_wakes_a_sender(clock: trio.testing.MockClock, 
     """A sender that waits for room while the connection ends raises that it did, and so does whoever flushes."""
     async with open_blocked(mortal.bus) as blocked:
         mortal.scope.cancel()
-        await settle()
+        await trio.testing.wait_all_tasks_blocked()
         assert isinstance(blocked.sender.outcome, t2bus.Disconnected)
         with pytest.raises(t2bus.Disconnected):
             await blocked.publisher.send(b"more")
@@ -260,7 +264,7 @@ async def test_what_was_not_acknowledged_is_told_at_the_end(clock: trio.testing.
                     await blocked.publisher.flush()
 
             nursery.start_soon(flush)
-            await settle()
+            await trio.testing.wait_all_tasks_blocked()
             mortal.scope.cancel()
         assert blocked.publisher.accepted == 0
 
@@ -269,7 +273,7 @@ async def test_closing_the_publisher_wakes_a_sender(clock: trio.testing.MockCloc
     """A sender that waits for room while its publisher is closed raises that it was, and what was sent is published."""
     async with open_blocked(memory.bus) as blocked, trio.open_nursery() as nursery:
         nursery.start_soon(blocked.publisher.aclose)
-        await settle()
+        await trio.testing.wait_all_tasks_blocked()
         assert isinstance(blocked.sender.outcome, trio.ClosedResourceError)
         assert [(await blocked.messages.receive()).body[:1] for _ in range(3)] == [b"f", b"\0", b"\1"]
 
@@ -277,14 +281,14 @@ async def test_closing_the_publisher_wakes_a_sender(clock: trio.testing.MockCloc
 # --- refusals
 
 
-async def test_a_denied_publication_is_raised_once(folder: Path) -> None:
+async def test_a_denied_publication_is_raised_once(clock: trio.testing.MockClock, folder: Path) -> None:
     """What the access rules refuse is raised by the next send, which sends nothing, and by none after it."""
     rules = folder / "access.toml"
     rules.write_text('[everyone]\nsubscribe = ["**"]\npublish = ["y"]\n')
     async with t2bus.open_bus(access=rules) as bus, bus.open_client() as client:
         async with client.open_bytes_publisher("x") as publisher:
             await publisher.send(b"denied")
-            await settle()
+            await trio.sleep(GATHERED)
             rules.write_text('[everyone]\nsubscribe = ["**"]\npublish = ["**"]\n')
             bus.reload()
             async with client.subscribe_bytes("x") as messages:
@@ -295,13 +299,13 @@ async def test_a_denied_publication_is_raised_once(folder: Path) -> None:
         assert publisher.accepted == 1
 
 
-async def test_several_refusals_are_raised_once(mortal: MortalBus) -> None:
+async def test_several_refusals_are_raised_once(clock: trio.testing.MockClock, mortal: MortalBus) -> None:
     """However many publications are refused before the next send, it raises one error for all of them."""
     async with mortal.bus.open_client() as client, client.subscribe_bytes(TOO_BROAD):
         publisher = client.open_bytes_publisher(TOO_BROAD)
         for _ in range(3):
             await publisher.send(b"too broad")
-        await settle()
+        await trio.sleep(GATHERED)
         with pytest.raises(t2bus.TopicTooBroad):
             await publisher.send(b"not sent")
         await publisher.flush()

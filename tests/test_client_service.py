@@ -11,7 +11,8 @@ import trio
 import trio.testing
 
 import t2bus
-from bus_helpers import Add, Site, Sum, add, settle, wait_until
+from bus_helpers import Add, Site, Sum, add
+from tap_helpers import until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -33,7 +34,7 @@ async def outcome(site: Site, handler: Callable[[Add], Awaitable[object]], limit
         await nursery.start(server.serve_with, Add, "x", handler)
         with trio.fail_after(5), pytest.raises(t2bus.RemoteError) as caught:
             await client.request("x", Add(1, 2))
-        await settle()
+        await trio.testing.wait_all_tasks_blocked()
         assert server.statistics().calls_pending == 0
         nursery.cancel_scope.cancel()
     return str(caught.value)
@@ -114,35 +115,37 @@ async def test_a_handler_is_cancelled_with_its_request(memory: Site) -> None:
         async with trio.open_nursery() as requesters:
             for scope in scopes:
                 requesters.start_soon(ask, scope)
-            await wait_until(lambda: len(running) == 2)
+            await until(lambda: len(running) == 2)
             scopes[0].cancel()
-            await wait_until(lambda: len(cancelled) == 1)
-            await settle()
+            await until(lambda: len(cancelled) == 1)
+            await trio.testing.wait_all_tasks_blocked()
             assert server.statistics().calls_pending == memory.bus.statistics().requests_pending == 1
             release.set()
         nursery.cancel_scope.cancel()
 
 
-async def test_a_request_withdrawn_before_its_handler_began_is_not_handled(memory: Site) -> None:
-    """A callback for the withdrawal of a request is called at once if that has happened already."""
-    called = 0
-
-    def callback() -> None:
-        nonlocal called
-        called += 1
-
+async def test_what_is_done_for_a_request_that_is_withdrawn_is_cancelled(memory: Site) -> None:
+    """A scope is cancelled when a request is withdrawn in it, and at once if it was withdrawn before."""
     async with memory.connect() as client, client.serve(Add, "x") as requests:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(client.request, "x", Add(1, 2))
             request = await requests.receive()
-            nursery.cancel_scope.cancel()
-        await settle()
-        request.on_withdraw(callback)
-        assert called == 1
+            with trio.CancelScope() as scope, request.cancelled_when_withdrawn(scope):
+                await trio.testing.wait_all_tasks_blocked()
+                assert not scope.cancel_called
+                nursery.cancel_scope.cancel()
+                with trio.CancelScope(shield=True):
+                    await until(lambda: request.withdrawn)
+                assert scope.cancel_called
+        with trio.CancelScope() as scope, request.cancelled_when_withdrawn(scope):
+            await trio.sleep_forever()
         assert request.is_connected
 
 
-async def test_losing_the_bus_ends_serving_quietly(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("addresses", [("tcp:127.0.0.1:0",), ()])
+async def test_losing_the_bus_ends_serving_quietly(
+    addresses: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
     """``serve_with`` raises one ``Disconnected`` when the bus is lost, however many handlers run, and logs nothing."""
     caplog.set_level(logging.WARNING, "t2bus")
     stop = trio.Event()
@@ -155,11 +158,11 @@ async def test_losing_the_bus_ends_serving_quietly(caplog: pytest.LogCaptureFixt
             await trio.Event().wait()
         finally:
             with trio.CancelScope(shield=True):
-                await settle()
+                await trio.testing.wait_all_tasks_blocked()
         return await add(request)
 
     async def run_bus(*, task_status: trio.TaskStatus[t2bus.Bus]) -> None:
-        async with t2bus.open_bus("tcp:127.0.0.1:0") as bus:
+        async with t2bus.open_bus(*addresses) as bus:
             task_status.started(bus)
             await stop.wait()
 
@@ -174,14 +177,14 @@ async def test_losing_the_bus_ends_serving_quietly(caplog: pytest.LogCaptureFixt
     async with trio.open_nursery() as outer:
         bus: t2bus.Bus = await outer.start(run_bus)
         async with (
-            t2bus.open_client(bus.addresses[0]) as server,
-            t2bus.open_client(bus.addresses[0]) as client,
+            t2bus.open_client(bus.addresses[0]) if bus.addresses else bus.open_client() as server,
+            t2bus.open_client(bus.addresses[0]) if bus.addresses else bus.open_client() as client,
             trio.open_nursery() as nursery,
         ):
             await nursery.start(serve)
             for _ in range(3):
                 nursery.start_soon(ask)
-            await wait_until(lambda: running == 3)
+            await until(lambda: running == 3)
             stop.set()
     assert caplog.text == ""
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 import t2bus
-from bus_helpers import Count, Note, Site, settle
+from bus_helpers import Count, Note, Site
 
 
 def test_received_unpacks_into_two() -> None:
@@ -65,7 +66,7 @@ async def test_a_channel_whose_receiver_is_gone_ends_the_block(memory: Site) -> 
             async with client.subscribe_into(Note, "x", send_channel):
                 await client.publish("x", Note("hello"))
                 await trio.sleep_forever()
-        await settle()
+        await trio.testing.wait_all_tasks_blocked()
         assert memory.bus.statistics().subscriptions == 0
 
 
@@ -74,7 +75,7 @@ async def test_what_was_not_taken_is_dropped_on_closing(memory: Site) -> None:
     async with memory.connect() as client:
         async with client.subscribe(Note, "x"):
             await client.publish("x", Note("left"))
-            await settle()
+            await trio.testing.wait_all_tasks_blocked()
         assert client.statistics().messages_waiting == 0
         async with client.subscribe(Note, "x") as messages:
             await client.publish("x", Note("new"))

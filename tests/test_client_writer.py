@@ -1,10 +1,11 @@
-"""What a client writes: alone from the call, together from the task, and nothing after the goodbye."""
+"""What a client writes: alone at once, together in one write, and nothing after the goodbye."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,25 +13,21 @@ import trio
 import trio.testing
 
 import t2bus
-from bus_helpers import WELCOME, Site, open_fake_bus, open_site, settle, wait_until
+from bus_helpers import WELCOME, Site, open_fake_bus, open_site
 from t2bus.wire import messages as m
 from t2bus.wire import native
-from tap_helpers import CLIENT_WRITER
+from tap_helpers import CALLER, SILENT, call, delivery, kinds, open_answered_client, until
 from tls_helpers import open_tls_site
-from watched_bus import CALLER, SILENT, TASK, call, delivery, open_watched_client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from bus_helpers import RawPeer
+    from tap_helpers import Tap
 
 SMALL = 4096
 """Bytes of a socket's buffer that is full soon."""
-
-
-def kinds(messages: list[m.ClientMessage]) -> list[str]:
-    return [type(message).__name__ for message in messages]
 
 
 # --- alone and together
@@ -44,45 +41,42 @@ async def test_each_operation_that_comes_alone_is_written_by_its_caller() -> Non
             await client.publish_bytes("x", b"")
             await client.request_bytes("x", b"")
 
-    async with open_watched_client() as (client, bus), trio.open_nursery() as nursery:
+    async with open_answered_client() as (client, tap), trio.open_nursery() as nursery:
         nursery.start_soon(operate, name=CALLER)
-        await bus.tap.expect(m.Unsubscribe)
+        await tap.expect(m.Unsubscribe)
         expected = ["Subscribe", "Claim", "Publish", "Ask", "Unclaim", "Unsubscribe"]
-        assert [(step.task, kinds(step.messages)) for step in bus.tap.writes] == [(CALLER, [each]) for each in expected]
+        assert [(step.is_of_caller, kinds(step.messages)) for step in tap.writes] == [
+            (True, [each]) for each in expected
+        ]
 
 
-async def test_a_ping_is_answered_by_who_reads_it() -> None:
-    """The answer to a ping is written by the task or the call that read it, without another one's turn."""
-    async with open_watched_client() as (client, bus), trio.open_nursery() as nursery:
-
-        async def ask() -> None:
-            await client.request_bytes("x", b"q")
-            await client.request_bytes(SILENT, b"q")
-
-        bus.tap.say(m.Ping(1))
-        await settle()
-        nursery.start_soon(ask, name=CALLER)
-        await bus.until_led()
-        bus.tap.say(m.Ping(2))
-        await settle()
-        pongs = [(step.task, each) for step in bus.tap.writes for each in step.messages if isinstance(each, m.Pong)]
-        assert pongs == [(TASK, m.Pong(1)), (CALLER, m.Pong(2))]
+async def test_a_ping_is_answered_in_the_step_that_reads_it(mock_clock: trio.testing.MockClock) -> None:
+    """The answer to a ping waits for no other task's turn, whether a call waits meanwhile or none does."""
+    async with open_answered_client() as (client, tap), trio.open_nursery() as nursery:
+        for number in range(2):
+            tap.steps.clear()
+            tap.say(m.Ping(number))
+            assert await tap.expect(m.Pong) == m.Pong(number)
+            assert tap.places == [1]
+            nursery.start_soon(client.request_bytes, SILENT, b"q")
+            await tap.expect(m.Ask)
+            await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
 
 
 async def test_what_waits_goes_with_the_last_answer(mock_clock: trio.testing.MockClock) -> None:
     """Answers that were gathered, and credit that was given back, are one write with the answer that is the last."""
     async with (
-        open_watched_client() as (client, bus),
+        open_answered_client() as (client, tap),
         client.serve_bytes("x") as requests,
         client.subscribe_bytes("x") as messages,
     ):
-        bus.tap.say(*map(call, range(2)), *(delivery(number, 2) for number in range(2048)))
+        tap.say(*map(call, range(2)), *(delivery(number, 2) for number in range(2048)))
         first, last = [await requests.receive() for _ in range(2)]
         for _ in range(2047):
             await messages.receive()
-        await settle()
-        bus.tap.steps.clear()
+        await trio.testing.wait_all_tasks_blocked()
+        tap.steps.clear()
 
         async def answer() -> None:
             await first.respond(b"a")
@@ -91,52 +85,71 @@ async def test_what_waits_goes_with_the_last_answer(mock_clock: trio.testing.Moc
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer, name=CALLER)
-            await settle()
-        assert [step.task for step in bus.tap.writes] == [CALLER]
-        assert kinds(bus.tap.messages) == ["Respond", "Respond", "Credit"]
+            await trio.testing.wait_all_tasks_blocked()
+        assert [step.is_of_caller for step in tap.writes] == [True]
+        assert kinds(tap.messages) == ["Respond", "Respond", "Credit"]
         assert client.statistics().outbox_bytes == 0
+
+
+async def test_lone_publications_cause_no_credit_each(mock_clock: trio.testing.MockClock) -> None:
+    """Of ten publications that come one by one, however far apart, nothing is said to the bus."""
+    async with open_answered_client() as (client, tap), client.subscribe_bytes("x") as messages:
+        tap.steps.clear()
+        for number in range(10):
+            tap.say(delivery(number))
+            assert (await messages.receive()).body == b"%d" % number
+            mock_clock.jump(0.9)
+            await trio.testing.wait_all_tasks_blocked()
+        assert tap.messages == []
 
 
 @pytest.mark.parametrize("count", [1, 2])
-async def test_the_writer_finishes_what_is_larger_than_the_socket(count: int) -> None:
-    """What does not fit in the socket is finished by the writer, and what was written counts no more."""
-    async with open_watched_client(SMALL) as (client, bus), trio.open_nursery() as nursery:
+async def test_what_is_larger_than_the_socket_is_finished(count: int) -> None:
+    """What does not fit in the socket is written when there is room again, and then counts no more."""
+    async with open_answered_client(SMALL) as (client, tap), trio.open_nursery() as nursery:
         for _ in range(count):
-            nursery.start_soon(client.publish_bytes, "x", bytes(900_000), name=CALLER)
-        await wait_until(lambda: len(bus.tap.of_kind(m.Publish)) == count)
-        await settle()
-        assert {step.task for step in bus.tap.writes} == {CLIENT_WRITER}
+            nursery.start_soon(client.publish_bytes, "x", bytes(900_000))
+        await tap.expect(m.Publish, count)
+        await trio.testing.wait_all_tasks_blocked()
         assert client.statistics().outbox_bytes == 0
-        assert client._connection.transport.writing_since is None
-        bus.tap.steps.clear()
-        await client.publish_bytes("x", b"")
-        assert len(bus.tap.of_kind(m.Publish)) == 1
+        tap.steps.clear()
+        nursery.start_soon(partial(client.publish_bytes, "x", b""), name=CALLER)
+        await tap.expect(m.Publish)
+        assert [(step.is_of_caller, kinds(step.messages)) for step in tap.writes] == [(True, ["Publish"])]
 
 
-async def test_what_is_gathered_waits_for_a_busy_bus(mock_clock: trio.testing.MockClock) -> None:
-    """While the bus has not answered what it has, publications are gathered, and written at once when it has."""
-    async with open_watched_client() as (client, bus):
+async def test_publications_are_gathered_for_two_milliseconds(mock_clock: trio.testing.MockClock) -> None:
+    """What a publisher sends is one write after 2 ms, whatever is not answered yet; a flush waits for nothing."""
+
+    async def acknowledge() -> None:
+        await tap.expect(m.PublishRun, 3)
+        tap.say(m.Accepted(1, (1,) * 15))
+
+    async with open_answered_client() as (client, tap), trio.open_nursery() as nursery:
         async with client.open_bytes_publisher(SILENT) as publisher:
-            for count in (10, 5):
-                for _ in range(count):
+            for number in range(1, 3):
+                for _ in range(5):
                     await publisher.send(b"p")
-                await settle()
-                mock_clock.jump(0.003)
-                await settle()
-            assert [len(each.run.payloads) for each in bus.tap.of_kind(m.PublishRun)] == [10]
-            bus.tap.say(m.Accepted(1, (1,) * 10))
-            await settle()
-            assert [len(each.run.payloads) for each in bus.tap.of_kind(m.PublishRun)] == [10, 5]
-            bus.tap.say(m.Accepted(11, (1,) * 5))
+                await trio.testing.wait_all_tasks_blocked()
+                assert runs(tap) == [5] * (number - 1)
+                mock_clock.jump(0.002)
+                await trio.testing.wait_all_tasks_blocked()
+                assert runs(tap) == [5] * number
+            for _ in range(5):
+                await publisher.send(b"p")
+            nursery.start_soon(acknowledge)
+        assert (runs(tap), publisher.accepted) == ([5] * 3, 15)
         assert client.statistics().outbox_bytes == 0
 
 
-async def test_a_client_over_tls_leaves_all_to_its_tasks(tmp_path: Path) -> None:
-    """Over TLS nothing is read or written by a call, and requests, publications and their answers pass as ever."""
+def runs(tap: Tap[m.ClientMessage]) -> list[int]:
+    """How many publications each run had that was written."""
+    return [len(each.run.payloads) for each in tap.of_kind(m.PublishRun)]
+
+
+async def test_a_client_over_tls(tmp_path: Path) -> None:
+    """Over TLS, where nothing is written without waiting, requests, publications and their answers pass as ever."""
     async with open_tls_site(tmp_path) as site, site.connect() as one, site.connect() as other:
-        for client in (one, other):
-            assert not client._connection.transport.reads_now
-            assert not client._connection.transport.can_send_now
         with trio.fail_after(10):
             async with other.serve_bytes("x") as requests, other.subscribe_bytes("y") as messages:
                 async with trio.open_nursery() as nursery:
@@ -158,23 +171,23 @@ async def test_a_client_over_tls_leaves_all_to_its_tasks(tmp_path: Path) -> None
 
 async def test_a_ping_after_the_goodbye_is_not_answered(clock: trio.testing.MockClock) -> None:
     """A client that has said goodbye and waits for the bus to close answers no ping."""
-    async with trio.open_nursery() as nursery, open_watched_client() as (_, bus):
-        bus.tap.closes = False
+    async with trio.open_nursery() as nursery, open_answered_client() as (_, tap):
+        tap.closes = False
 
         async def ping() -> None:
-            await bus.tap.expect(m.Goodbye)
+            await tap.expect(m.Goodbye)
             for number in range(3):
-                bus.tap.say(m.Ping(number))
-                await settle()
+                tap.say(m.Ping(number))
+                await trio.testing.wait_all_tasks_blocked()
 
         nursery.start_soon(ping)
-    assert kinds(bus.tap.messages) == ["Goodbye"]
+    assert kinds(tap.messages) == ["Goodbye"]
 
 
 async def ask_and_close(*, at_once: bool) -> list[str]:
     """Close a client while it asks, cancel what it asked in the same pass or later, and return what it said."""
-    async with trio.open_nursery() as nursery, open_watched_client() as (client, bus):
-        bus.tap.closes = False
+    async with trio.open_nursery() as nursery, open_answered_client() as (client, tap):
+        tap.closes = False
         scope = trio.CancelScope()
 
         async def ask() -> None:
@@ -182,17 +195,17 @@ async def ask_and_close(*, at_once: bool) -> list[str]:
                 await client.request_bytes(SILENT, b"q")
 
         async def cancel() -> None:
-            await bus.tap.expect(m.Goodbye)
-            await settle()
+            await tap.expect(m.Goodbye)
+            await trio.testing.wait_all_tasks_blocked()
             scope.cancel()
 
         if at_once:
-            bus.tap.hear = lambda message: scope.cancel() if isinstance(message, m.Goodbye) else None
+            tap.hear = lambda message: scope.cancel() if isinstance(message, m.Goodbye) else None
         else:
             nursery.start_soon(cancel)
         nursery.start_soon(ask)
-        await bus.tap.expect(m.Ask)
-    return kinds(bus.tap.messages)
+        await tap.expect(m.Ask)
+    return kinds(tap.messages)
 
 
 async def test_a_request_cancelled_after_the_goodbye_says_nothing(clock: trio.testing.MockClock) -> None:
@@ -209,7 +222,7 @@ async def test_a_request_cancelled_with_the_goodbye_says_nothing(clock: trio.tes
 @pytest.mark.parametrize("what", ["ping", "cancel", "unsubscribe"])
 async def test_nothing_follows_a_goodbye_that_had_to_wait(what: str, clock: trio.testing.MockClock) -> None:
     """While the goodbye waits behind a large message, pings and cancelled calls put nothing behind it."""
-    async with trio.open_nursery() as nursery, open_watched_client(SMALL) as (client, bus):
+    async with trio.open_nursery() as nursery, open_answered_client(SMALL) as (client, tap):
         scope = trio.CancelScope()
 
         async def call() -> None:
@@ -221,25 +234,25 @@ async def test_nothing_follows_a_goodbye_that_had_to_wait(what: str, clock: trio
                     await client.request_bytes(SILENT, b"q")
 
         async def disturb() -> None:
-            await settle()
-            bus.tap.say(*[m.Ping(1)] * (what == "ping"))
+            await trio.testing.wait_all_tasks_blocked()
+            tap.say(*[m.Ping(1)] * (what == "ping"))
             if what != "ping":
                 scope.cancel()
-            await settle()
-            bus.tap.is_open = True
+            await trio.testing.wait_all_tasks_blocked()
+            tap.is_open = True
 
         async def publish() -> None:
             with pytest.raises(trio.ClosedResourceError):
                 await client.publish_bytes(SILENT, bytes(1_000_000))
 
         nursery.start_soon(call)
-        await settle()
-        bus.tap.is_open = False
+        await trio.testing.wait_all_tasks_blocked()
+        tap.is_open = False
         nursery.start_soon(publish)
-        await settle()
+        await trio.testing.wait_all_tasks_blocked()
         nursery.start_soon(disturb)
-    assert bus.tap.of_kind(m.Publish)
-    assert kinds(bus.tap.messages)[-1] == "Goodbye"
+    assert tap.of_kind(m.Publish)
+    assert kinds(tap.messages)[-1] == "Goodbye"
 
 
 # --- what comes with the WELCOME
@@ -255,16 +268,15 @@ async def test_a_violation_that_comes_with_the_welcome() -> None:
         told.extend(await peer.read_to_end())
 
     async with open_fake_bus(handler) as address, t2bus.open_client(address) as client:
-        await settle()
         with pytest.raises(t2bus.Disconnected, match="broke the rules"):
             await client.publish_bytes("x", b"")
-        await wait_until(lambda: told != [])
-    assert kinds(told) == ["Error"]
+        await until(lambda: told != [])
+    assert kinds(told)[-1] == "Error"
 
 
 @pytest.mark.parametrize("_turn", range(16))
 async def test_a_goodbye_that_comes_with_the_welcome(_turn: int) -> None:
-    """What came with the WELCOME is heard before anything else, whatever a first call reads by itself."""
+    """What came with the WELCOME is heard before anything else, whatever a first call writes."""
 
     async def handler(peer: RawPeer[m.ClientMessage]) -> None:
         await peer.expect(m.Hello)
@@ -308,5 +320,4 @@ async def test_requests_go_both_ways(either: Site) -> None:
             async with trio.open_nursery() as askers:
                 askers.start_soon(ask, one, "other")
                 askers.start_soon(ask, other, "one")
-        assert one._connection.transport.reads_now is (either.bus.addresses != ())
         nursery.cancel_scope.cancel()

@@ -1,37 +1,51 @@
-"""What comes alone is written at once, by whoever has it; what does not fit, and what comes together, by the writer."""
+"""What comes alone is written at once, in the step that brought it; what does not fit, and what comes together, later.
+
+A bus takes two steps to write on what comes alone: what one task has read, another carries out and writes. One more
+step is that of a task which writes what was left to it.
+"""
 
 from __future__ import annotations
 
-import socket
-from typing import TYPE_CHECKING, Any
+import contextlib
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
 import trio.testing
+from attrs import define
 
 import t2bus
-from bus_helpers import open_site, settle, wait_until
+from bus_helpers import open_site
+from stream_helpers import publication, stream_pair
 from t2bus.wire import messages as m
+from t2bus.wire import native
 from tap_helpers import (
-    CLIENT_WRITER,
+    CALLER,
     HELLO,
-    READER,
-    WRITER,
+    Tap,
     delivered,
+    kinds,
     open_service,
     open_tapped_client,
     open_tapped_peer,
-    publication,
+    start,
+    until,
 )
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
-CALLER = "caller"
 SMALL = 4096
 """Bytes of a socket's buffer that is full soon."""
 WIDE = 1 << 30
+AT_ONCE, LATER = 2, 3
+"""The step in which a bus writes: that of the task which carries out what was read, or of one that only writes."""
+
+no_time = pytest.mark.usefixtures("mock_clock")
+"""What a bus does once a second would be a step more."""
 
 
 @pytest.fixture
@@ -43,41 +57,71 @@ async def bus(folder: Path) -> AsyncGenerator[t2bus.Bus, None]:
 # --- the bus
 
 
+@no_time
 async def test_a_bus_writes_on_what_comes_alone(bus: t2bus.Bus) -> None:
-    """A request, its answer and a publication that come alone are written on by the task that read them."""
+    """A request, its answer and a publication that come alone are written on in the step that carries them out."""
     async with (
         open_tapped_peer(bus) as one,
         open_tapped_peer(bus, m.Claim(1, "x", 10, WIDE), m.Subscribe(2, "x", 10, WIDE)) as other,
     ):
-        one.say(m.Ask(1, None, "x", b"q"))
-        call = await other.expect(m.Call)
-        other.say(m.Respond(call.id, b"a"))
-        assert await one.expect(m.Response) == m.Response(1, b"a")
-        one.say(publication(2))
-        await one.expect(m.Accepted)
-        assert [step.task for step in one.writes + other.writes] == [READER] * 4
+
+        async def places(tap: Tap[m.ServerMessage], message: m.ClientMessage, kind: type[m.ServerMessage]) -> list[int]:
+            start(one, other)
+            (one if tap is other else other).say(message)
+            await tap.expect(kind)
+            return tap.places
+
+        assert await places(other, m.Ask(1, None, "x", b"q"), m.Call) == [AT_ONCE]
+        (call,) = other.of_kind(m.Call)
+        assert await places(one, m.Respond(call.id, b"a"), m.Response) == [AT_ONCE]
+        assert await places(other, publication(2), m.Deliver) == [AT_ONCE]
+        assert kinds(one.messages) == ["Accepted"]
 
 
+@no_time
 async def test_a_bus_gathers_what_comes_together(bus: t2bus.Bus) -> None:
-    """What comes in one read is left to the writers: one write for each connection that it concerns."""
+    """What comes in one read is left to those who write: one write for each connection that it concerns."""
     async with open_tapped_peer(bus) as one, open_tapped_peer(bus, m.Claim(1, "x", 10, WIDE)) as other:
         one.say(*(m.Ask(number, None, "x", b"q") for number in range(1, 11)))
         await other.expect(m.Call, 10)
+        assert (len(other.messages), other.places) == (10, [LATER])
+        one.steps.clear()
         other.say(*(m.Respond(call.id, b"a") for call in other.of_kind(m.Call)))
         await one.expect(m.Response, 10)
-        assert [(step.task, len(step.messages)) for step in one.writes + other.writes] == [(WRITER, 10)] * 2
+        assert (len(one.messages), one.places) == (10, [LATER])
 
 
-async def test_what_is_long_is_left_to_the_writer(bus: t2bus.Bus) -> None:
-    """A publication that takes long to write holds nobody up: its receivers' writers write it."""
+@no_time
+@pytest.mark.parametrize(("count", "place"), [(6, AT_ONCE), (7, LATER)])
+async def test_much_that_follows_from_one_message_is_written_later(bus: t2bus.Bus, count: int, place: int) -> None:
+    """A CREDIT that lets more than 64 KiB of deliveries go, which takes long, holds nobody up."""
+    async with open_tapped_peer(bus, m.Subscribe(1, "**", 10, WIDE)) as tap, open_tapped_peer(bus) as publisher:
+        # They are of different topics, so that no run says many of them at once.
+        numbers = range(1, 11 + count)
+        publisher.say(*(m.Publish(each, True, m.Publication(f"x/{each}", bytes([each]) * 10_000)) for each in numbers))
+        await tap.expect(m.Deliver, 10)
+        await until(lambda: bus.statistics().deliveries_held == count)
+        start(tap)
+        tap.say(m.Credit(((1, 10, WIDE),)))
+        await tap.expect(m.Deliver, count)
+        assert (tap.places, delivered(tap)) == ([place], list(numbers)[10:])
+
+
+@no_time
+@pytest.mark.parametrize(("size", "is_later"), [(60_000, False), (900_000, True)])
+async def test_a_publication_up_to_a_size_is_written_on_at_once(bus: t2bus.Bus, size: int, is_later: bool) -> None:
+    """What comes alone goes on in the step in which its publisher is told; above 64 KiB the writer sees to it."""
     async with open_tapped_peer(bus, m.Subscribe(1, "x", 10, WIDE)) as tap, open_tapped_peer(bus) as publisher:
-        publisher.say(publication(1, 60_000))
+        start(tap, publisher)
+        sending = memoryview(native.encode(publication(1, size)))
+        while sending:
+            with contextlib.suppress(BlockingIOError):
+                sending = sending[publisher.far.send(sending) :]
+            await trio.testing.wait_all_tasks_blocked()
+        await publisher.expect(m.Accepted)
         await tap.expect(m.Deliver)
-        publisher.say(publication(2, 70_000))
-        await tap.expect(m.Deliver, 2)
-        await publisher.expect(m.Accepted, 2)
-        assert [step.task for step in tap.writes] == [READER, WRITER]
-        assert [step.task for step in publisher.writes] == [READER] * 2
+        assert delivered(tap) == [1]
+        assert (tap.places[0] > publisher.places[0]) == is_later
 
 
 async def test_alone_and_together_keep_their_order(bus: t2bus.Bus) -> None:
@@ -99,6 +143,7 @@ async def test_alone_and_together_keep_their_order(bus: t2bus.Bus) -> None:
             assert own == list(range(1, count + 1))
 
 
+@no_time
 async def test_what_does_not_fit_follows_in_order(bus: t2bus.Bus) -> None:
     """A subscriber that does not read for a while gets all of it in order, and the bus then holds nothing of it."""
     async with open_tapped_peer(bus, m.Subscribe(1, "x", 100, WIDE)) as tap, open_tapped_peer(bus) as publisher:
@@ -110,10 +155,11 @@ async def test_what_does_not_fit_follows_in_order(bus: t2bus.Bus) -> None:
         tap.is_open = True
         await tap.expect(m.Deliver, 60)
         assert delivered(tap) == list(range(1, 61))
-        await wait_until(lambda: bus.statistics().buffered_bytes == 0)
+        await until(lambda: bus.statistics().buffered_bytes == 0)
+        start(tap)
         publisher.say(publication(61))
-        await tap.expect(m.Deliver, 61)
-        assert tap.writes[-1].task == READER
+        await tap.expect(m.Deliver)
+        assert (delivered(tap), tap.places) == ([61], [AT_ONCE])
         assert bus.statistics().buffered_bytes == 0
 
 
@@ -134,50 +180,62 @@ async def test_nothing_follows_the_goodbye_of_a_bus(bus: t2bus.Bus, clock: trio.
         nursery.cancel_scope.cancel()
 
 
-async def test_nothing_is_written_to_who_is_finished_with(bus: t2bus.Bus) -> None:
-    """A connection that is being closed gets what waited for it and nothing that comes alone afterwards."""
-    async with open_tapped_peer(bus, m.Subscribe(1, "x", 10, WIDE)) as tap, open_tapped_peer(bus) as publisher:
-        connection, _ = bus._admission.connections
-        connection.finish()
-        await settle()
+async def test_nothing_is_written_to_who_is_finished_with(folder: Path) -> None:
+    """A connection that loses a permission it uses is told why, and gets nothing that comes alone afterwards."""
+    rules = folder / "access.toml"
+    rules.write_text('[everyone]\nsubscribe = ["**"]\npublish = ["**"]\n')
+    async with (
+        t2bus.open_bus(f"unix:{folder}/bus", access=rules) as bus,
+        open_tapped_peer(bus, m.Subscribe(1, "x", 10, WIDE)) as tap,
+        open_tapped_peer(bus) as publisher,
+    ):
+        rules.write_text('[everyone]\npublish = ["**"]\n')
+        bus.reload()
         publisher.say(publication(1))
         await publisher.expect(m.Accepted)
-        assert tap.messages == []
+        await until(lambda: bus.statistics().connections == 1)
+        assert kinds(tap.messages) == ["Error"]
 
 
+@no_time
 async def test_a_receiver_that_has_gone_costs_nothing(bus: t2bus.Bus) -> None:
-    """A subscriber whose socket is closed delays neither the acknowledgement nor the delivery to another."""
+    """For a subscriber whose socket is closed neither the publisher nor another subscriber waits for any time."""
     async with open_tapped_peer(bus, m.Subscribe(1, "x", 10, WIDE)) as tap, open_tapped_peer(bus) as publisher:
         async with open_tapped_peer(bus, m.Subscribe(1, "x", 10, WIDE)) as gone:
             gone.far.close()
             publisher.say(publication(1))
             await publisher.expect(m.Accepted)
+            await tap.expect(m.Deliver)
         assert delivered(tap) == [1]
-        await wait_until(lambda: bus.statistics().connections == 2)
-        assert [step.task for step in tap.writes] == [READER]
+        await until(lambda: bus.statistics().connections == 2)
 
 
+@no_time
 async def test_a_message_against_the_rules_stops_nobody(bus: t2bus.Bus) -> None:
     """When what came alone breaks the rules, its sender is told why, and what comes next is written on at once."""
     async with open_tapped_peer(bus, m.Subscribe(1, "x", 10, WIDE)) as tap, open_tapped_peer(bus) as publisher:
         async with open_tapped_peer(bus) as bad:
             bad.say(HELLO)
             await bad.expect(m.Error)
+        await trio.testing.wait_all_tasks_blocked()
+        start(tap)
         publisher.say(publication(1))
         await tap.expect(m.Deliver)
-        assert [step.task for step in tap.writes] == [READER]
+        assert tap.places == [AT_ONCE]
 
 
-async def test_what_has_to_be_inflated_is_left_to_the_writer(bus: t2bus.Bus) -> None:
-    """A peer that reads nothing compressed is written to by its writer, since that may take long."""
+@no_time
+async def test_what_has_to_be_inflated_is_written_later(bus: t2bus.Bus) -> None:
+    """To a peer that reads nothing compressed nothing is written at once, since that may take long."""
     hello = m.Hello(1, "a test", ())
     async with (
         open_tapped_peer(bus, m.Subscribe(1, "x", 10, WIDE), hello=hello) as tap,
         open_tapped_peer(bus) as publisher,
     ):
+        start(tap)
         publisher.say(publication(1))
         await tap.expect(m.Deliver)
-        assert [step.task for step in tap.writes] == [WRITER]
+        assert tap.places == [LATER]
 
 
 # --- a client
@@ -190,16 +248,37 @@ async def request(client: t2bus.Client) -> None:
 async def test_a_client_says_at_once_what_it_says_alone() -> None:
     """A call that is the only one is on the wire before any other task runs."""
     async with open_tapped_client() as (client, tap):
-        for call, kind in ((client.publish_bytes, m.Publish), (client.request_bytes, m.Ask)):
+        for call, kind in ((client.publish_bytes, "Publish"), (client.request_bytes, "Ask")):
             tap.steps.clear()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(call, "x", b"payload", name=CALLER)
-                await settle()
-                first = next(step for step in tap.steps if step.task == CALLER)
-                assert [type(message) for message in first.messages] == [kind]
+                await trio.testing.wait_all_tasks_blocked()
+                first = next(step for step in tap.steps if step.is_of_caller)
+                assert kinds(first.messages) == [kind]
                 assert tap.writes == [first]
                 assert client.statistics().outbox_bytes == 0
                 nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("kind", ["unix", "tcp4"])
+async def test_a_client_of_an_address_says_it_at_once(kind: str, folder: Path) -> None:
+    """Whatever kind of socket an address leads to, a call that is the only one has nothing left to be written."""
+    async with open_site(kind, folder) as site, site.connect() as client, trio.open_nursery() as nursery:
+        steps: list[int] = []
+
+        @define(eq=False)
+        class AfterTheCall(trio.abc.Instrument):
+            def after_task_step(self, task: trio.lowlevel.Task) -> None:
+                if task.name == CALLER:
+                    steps.append(client.statistics().outbox_bytes)
+
+        instrument = AfterTheCall()
+        trio.lowlevel.add_instrument(instrument)
+        nursery.start_soon(client.publish_bytes, "x", b"payload", name=CALLER)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        trio.lowlevel.remove_instrument(instrument)
+        assert steps
+        assert set(steps) == {0}
 
 
 async def test_a_client_gathers_what_it_says_together() -> None:
@@ -207,24 +286,25 @@ async def test_a_client_gathers_what_it_says_together() -> None:
     async with open_tapped_client() as (client, tap), trio.open_nursery() as nursery:
         for _ in range(64):
             nursery.start_soon(request, client, name=CALLER)
-        await settle()
-        assert [(step.task, len(step.messages)) for step in tap.writes] == [(CALLER, 1), (CLIENT_WRITER, 63)]
+        await trio.testing.wait_all_tasks_blocked()
+        assert [len(step.messages) for step in tap.writes] == [1, 63]
+        assert [step.is_of_caller for step in tap.writes] == [True, False]
         nursery.cancel_scope.cancel()
 
 
 async def test_the_rest_of_a_large_message_goes_first() -> None:
-    """What does not fit in the socket is sent by the writer before anything else, and then counts no more."""
-    async with open_tapped_client(buffer=SMALL) as (client, tap), trio.open_nursery() as nursery:
+    """What does not fit in the socket is sent before anything else, and then counts no more."""
+    async with open_tapped_client(SMALL) as (client, tap), trio.open_nursery() as nursery:
         tap.is_open = False
         nursery.start_soon(client.publish_bytes, "x", bytes(1_000_000))
-        await settle()
+        await trio.testing.wait_all_tasks_blocked()
         nursery.start_soon(request, client)
-        await settle()
+        await trio.testing.wait_all_tasks_blocked()
         assert client.statistics().outbox_bytes > 1_000_000
         tap.is_open = True
         await tap.expect(m.Ask)
-        assert [type(message) for message in tap.messages] == [m.Publish, m.Ask]
-        await wait_until(lambda: client.statistics().outbox_bytes == 0)
+        assert kinds(tap.messages) == ["Publish", "Ask"]
+        await until(lambda: client.statistics().outbox_bytes == 0)
         nursery.cancel_scope.cancel()
 
 
@@ -251,7 +331,7 @@ async def test_answers_that_are_given_together_are_one_write() -> None:
         async with trio.open_nursery() as nursery:
             for each in requests:
                 nursery.start_soon(each.respond, b"a", name=CALLER)
-        assert [(step.task, len(step.messages)) for step in tap.writes] == [(CALLER, 64)]
+        assert [(step.is_of_caller, len(step.messages)) for step in tap.writes] == [(True, 64)]
 
 
 async def test_the_last_answer_is_not_delayed(mock_clock: trio.testing.MockClock) -> None:
@@ -259,7 +339,7 @@ async def test_the_last_answer_is_not_delayed(mock_clock: trio.testing.MockClock
     async with open_tapped_client() as (client, tap), open_service(tap, client, 20) as requests:
         for each in requests:
             await each.respond(b"a")
-        await settle()
+        await trio.testing.wait_all_tasks_blocked()
         assert tap.messages == [m.Respond(number, b"a") for number in range(20)]
         assert len(tap.writes) <= 11
 
@@ -268,8 +348,8 @@ async def test_an_answer_does_not_wait_for_others(mock_clock: trio.testing.MockC
     """An answer goes out without any time passing, though the service never gives the others."""
     async with open_tapped_client() as (client, tap), open_service(tap, client, 3) as requests:
         await requests[1].respond(b"a")
-        await settle()
-        assert [(step.task, step.messages) for step in tap.writes] == [(CLIENT_WRITER, [m.Respond(1, b"a")])]
+        await trio.testing.wait_all_tasks_blocked()
+        assert [step.messages for step in tap.writes] == [[m.Respond(1, b"a")]]
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -287,7 +367,7 @@ async def test_a_cancelled_answer_is_not_sent() -> None:
         with trio.CancelScope() as scope:
             scope.cancel()
             await requests[0].respond(b"cancelled")
-        await settle()
+        await trio.testing.wait_all_tasks_blocked()
         assert scope.cancelled_caught
         assert tap.messages == []
         await requests[0].respond(b"a")
@@ -308,14 +388,25 @@ async def test_an_answer_on_its_way_is_not_cancelled() -> None:
 # --- both ends
 
 
-@pytest.mark.parametrize("kind", ["unix", "tcp4"])
-async def test_large_payloads_pass_both_ways_through_small_sockets(kind: str, folder: Path) -> None:
+@asynccontextmanager
+async def open_small_client(bus: t2bus.Bus, kind: str) -> AsyncGenerator[t2bus.Client, None]:
+    """Open a client whose sockets, at both ends, take little at once."""
+    ours, theirs = stream_pair(kind, SMALL)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(bus.serve_stream, theirs, identity="a test"))
+        async with t2bus.open_client(ours) as client:
+            yield client
+
+
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+async def test_large_payloads_pass_both_ways_through_small_sockets(kind: str) -> None:
     """Requests and answers of any size come whole, alone and many at once, though no socket takes one at once."""
     payloads = [bytes([number]) * size for number, size in enumerate((1, 5_000, 60_000, 70_000, 300_000))]
-    async with open_site(kind, folder) as site, site.connect() as one, site.connect() as other:
-        transports: list[Any] = [one._connection.transport, other._connection.transport]
-        for transport in (*transports, *(each.transport for each in site.bus._admission.connections)):
-            transport.stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
+    async with (
+        t2bus.open_bus() as bus,
+        open_small_client(bus, kind) as one,
+        open_small_client(bus, kind) as other,
+    ):
 
         async def ask(payload: bytes) -> None:
             assert await one.request_bytes("x", payload) == payload
@@ -328,7 +419,7 @@ async def test_large_payloads_pass_both_ways_through_small_sockets(kind: str, fo
         with trio.fail_after(30):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(serve)
-                await wait_until(lambda: site.bus.statistics().services == 1)
+                await until(lambda: bus.statistics().services == 1)
                 for payload in payloads:
                     await ask(payload)
                 async with trio.open_nursery() as requesters:

@@ -11,6 +11,7 @@ import logging
 import random
 import socket
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +21,6 @@ from attrs import evolve
 
 import t2bus
 from bus_helpers import (
-    HELLO,
     WELCOME,
     Add,
     Bystanders,
@@ -35,8 +35,6 @@ from bus_helpers import (
     wait_until,
     welcome,
 )
-from t2bus.client.connect import open_client_over
-from t2bus.transport.memory import open_memory_pair
 from t2bus.wire import messages as m
 from t2bus.wire import native
 from t2bus.wire.values import ErrorCode
@@ -649,26 +647,25 @@ async def test_a_bus_that_hangs_up_mid_write_is_heard_out(clock: trio.testing.Mo
 
 async def test_a_connection_that_is_broken_one_way(clock: trio.testing.MockClock) -> None:
     """A bus that takes nothing any more but leaves the other direction open is soon taken for lost."""
-    client_end, bus_end = open_memory_pair()
+    near, far = trio.testing.memory_stream_pair()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(bus_end.send, [WELCOME])
-        async with open_client_over(client_end, t2bus.Limits()) as client:
-            await bus_end.receive()
-            bus_end._receive_channel.close()
+        nursery.start_soon(welcome, RawPeer(far, native.decode_client_messages))
+        async with t2bus.open_client(near) as client:
+            far.receive_stream.close()
             with trio.fail_after(2), pytest.raises(t2bus.Disconnected, match="the connection to the bus broke"):
                 await client.publish_bytes("x", b"")
 
 
 async def test_a_client_that_is_broken_one_way(clock: trio.testing.MockClock) -> None:
     """A client that takes nothing any more but leaves the other direction open is soon closed."""
-    async with t2bus.open_bus() as bus, bus.open_client() as client:
-        client_end, bus_end = open_memory_pair()
-        bus._nursery.start_soon(bus._admission.serve_local, bus_end)
-        await client_end.send([HELLO])
-        await client_end.receive()
-        await client_end.send([m.Subscribe(1, "x", 10, 1000)])
-        await client_end.receive()
-        client_end._receive_channel.close()
+    near, far = trio.testing.memory_stream_pair()
+    async with t2bus.open_bus() as bus, bus.open_client() as client, trio.open_nursery() as nursery:
+        nursery.start_soon(partial(bus.serve_stream, far, identity="deaf"))
+        peer = RawPeer(near, native.decode_server_messages)
+        await peer.shake_hands()
+        await peer.send(m.Subscribe(1, "x", 10, 1000))
+        await peer.expect(m.Accepted)
+        near.receive_stream.close()
         assert await client.publish_bytes("x", b"") == 1
         await trio.sleep(1.1)
         assert bus.statistics().connections == 1

@@ -50,7 +50,9 @@ CROSSED: dict[str, tuple[str, str]] = {
     "outbox_bytes": ("test_promises", "test_promise_05_what_waits_for_a_connection_is_bounded"),
     "control_bytes": ("test_promises", "test_promise_06_a_peer_that_takes_no_control_frames_is_closed"),
     "total_bytes": ("test_promises", "test_promise_05_what_waits_for_all_connections_is_bounded"),
-    "routes": ("test_broker_pubsub", "test_routes_are_bounded_in_number"),
+    "inbox": (HERE, "test_batches_that_wait_for_the_router"),
+    "turn_steps": ("test_broker_turns", "test_a_turn_ends_after_its_steps"),
+    "routes": ("test_broker_routes", "test_routes_are_bounded_in_number"),
     "matching_steps": ("test_promises", "test_promise_05_matching_is_bounded"),
     "request_lifetime": ("test_original_faults", "test_a_request_that_times_out_raises"),
     "ping_interval": (HERE, "test_the_time_until_a_ping"),
@@ -211,6 +213,34 @@ async def test_bytes_of_a_service() -> None:
         nursery.start_soon(bystanders.other.request_bytes, "raw", b"")
         await (await requests.receive()).respond(b"")
         nursery.cancel_scope.cancel()
+
+
+# --- the router
+
+
+async def test_batches_that_wait_for_the_router() -> None:
+    """Peers that say more at once than the inbox takes wait their turn, and each is answered for all that it said."""
+    crowd, each = 20, 10
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(t2bus.open_bus("tcp:127.0.0.1:0", limits=t2bus.Limits(inbox=1)))
+        bystanders = await stack.enter_async_context(open_bystanders(bus.open_client))
+        messages = await stack.enter_async_context(bystanders.one.subscribe_bytes("raw/*"))
+        connects: list[Connect] = [bus.open_client, partial(t2bus.open_client, bus.addresses[0])]
+        clients = [await stack.enter_async_context(connects[number % 2]()) for number in range(crowd)]
+
+        async def publish(number: int) -> None:
+            for place in range(each):
+                assert await clients[number].publish_bytes(f"raw/n{number}", b"%d" % place) == 1
+
+        async with trio.open_nursery() as nursery:
+            for number in range(crowd):
+                nursery.start_soon(publish, number)
+            await bystanders.try_out()
+        heard = [await messages.receive() for _ in range(crowd * each)]
+        for number in range(crowd):
+            bodies = [message.body for message in heard if message.topic == f"raw/n{number}"]
+            assert bodies == [b"%d" % place for place in range(each)]
+        await bystanders.try_out()
 
 
 # --- time

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from pure_helpers import HELLO, Bus, Program, assert_empty, bus, steady
+from broker_helpers import Bus, assert_empty, bus
+from pure_helpers import HELLO, steady
+from session_helpers import Program
 from t2bus.broker.identity import ANONYMOUS
 from t2bus.errors import (
     Disconnected,
@@ -24,6 +26,7 @@ from t2bus.errors import (
     TopicClaimed,
 )
 from t2bus.limits import Limits
+from t2bus.session.windows import UNSEEN
 from t2bus.wire import messages as m
 from t2bus.wire.values import NO_HEADERS, ErrorCode
 
@@ -41,21 +44,19 @@ Heard = list[bytes | int]
 
 @define(eq=False)
 class Wire:
-    """A client's session, its link of the router, and what is on its way between them."""
+    """A client's session, its connection of a router, and what is on its way between them."""
 
     bus: Bus
     limits: Limits
     program: Program = field(init=False)
-    link: Peer = field(init=False)
+    peer: Peer = field(init=False)
     up: deque[m.ClientMessage] = field(factory=deque)
     down: deque[m.ServerMessage] = field(factory=deque)
     now: float = 0.0
 
     def __attrs_post_init__(self) -> None:
-        self.link = self.bus.router.connect(
-            HELLO, ANONYMOUS, wake=lambda: None, close=lambda _: None, expel=lambda _: None
-        )
-        (welcome,) = self.link.outbox.take()
+        self.peer = self.bus.router.connect(HELLO, ANONYMOUS)
+        (welcome,) = self.peer.outbox.take()
         assert isinstance(welcome, m.Welcome)
         self.program = Program(self.limits, welcome)
 
@@ -64,8 +65,8 @@ class Wire:
         if not self.up:
             self.up.extend(self.program.session.outbox.take())
         moved = bool(self.up)
-        for _ in range(min(count, len(self.up))):
-            self.bus.router.feed(self.link, self.up.popleft(), self.now)
+        read = [self.up.popleft() for _ in range(min(count, len(self.up)))]
+        self.up.extendleft(reversed(self.bus.router.feed(self.peer, read, self.now)))
         if moved and not self.up:
             self.program.session.outbox.written()
         return moved
@@ -73,31 +74,53 @@ class Wire:
     def move_down(self, count: int) -> bool:
         """Let the client read so many messages."""
         if not self.down:
-            self.down.extend(self.link.outbox.take())
+            self.down.extend(self.peer.outbox.take())
         moved = bool(self.down)
         for _ in range(min(count, len(self.down))):
-            self.program.session.feed(self.down.popleft())
+            self.program.feed(self.down.popleft())
         if moved and not self.down:
-            self.bus.router.written(self.link, 0.0)
+            self.bus.router.written(self.peer)
         return moved
 
     def request(self, topic: str = "s", payload: bytes = b"q") -> int:
         return self.program.session.request(topic, (payload, NO_HEADERS, 1), None, self.program.done)
 
     def subscribe(self, topic: str = "a") -> ReceiveWindow:
-        return self.program.session.subscribe(topic, self.program.wake_inlet, self.program.done)
+        return self.program.session.subscribe(topic, self.program.done)
 
     def publish(self, topic: str, payload: bytes, *, paced: bool) -> int:
         return self.program.session.publish(topic, (payload, NO_HEADERS, 1), self.program.done, paced=paced)
 
     def claim(self, topic: str = "s") -> CallWindow:
-        return self.program.session.claim(topic, self.program.wake_inlet, self.program.done)
+        return self.program.session.claim(topic, self.program.done)
 
-    def respond(self, inlet: CallWindow, pending: PendingCall, payload: bytes = b"r") -> None:
-        self.program.session.respond(inlet, pending, (payload, NO_HEADERS, 1))
+    def respond(self, window: CallWindow, pending: PendingCall, payload: bytes = b"r") -> None:
+        self.program.session.respond(window, pending, (payload, NO_HEADERS, 1))
+
+    def take_all(self, window: ReceiveWindow) -> Heard:
+        """Take all that has arrived: payloads, and in their places the lengths of gaps; give back what is owed."""
+        session = self.program.session
+        heard: Heard = []
+        while window.waiting:
+            item = window.take()
+            if window.wants_look:
+                session.credit.look_at(window, self.now)
+            if isinstance(item, Lagged):
+                heard.append(item.dropped)
+            else:
+                assert isinstance(item.payload, bytes)
+                heard.append(item.payload)
+        self.now += UNSEEN
+        session.credit.give_back(self.now)
+        return heard
+
+    def owes_nothing(self) -> bool:
+        """Whether the bus has no request of this client, and this client none of others."""
+        statistics = self.bus.router.statistics_of(self.peer)
+        return (statistics.requests, statistics.calls, statistics.calls_size) == (0, 0, 0)
 
     def lose(self) -> None:
-        self.bus.router.disconnect(self.link)
+        self.bus.router.disconnect(self.peer)
         self.program.session.close(Disconnected("lost"))
         self.up.clear()
         self.down.clear()
@@ -117,19 +140,6 @@ def settle(wires: Iterable[Wire], sizes: Iterator[int]) -> None:
             moved |= wire.move_up(next(sizes)) | wire.move_down(next(sizes))
 
 
-def take_all(inlet: ReceiveWindow) -> Heard:
-    """Take all that has arrived: payloads, and in their places the lengths of gaps."""
-    heard: Heard = []
-    while inlet.waiting:
-        item = inlet.take()
-        if isinstance(item, Lagged):
-            heard.append(item.dropped)
-        else:
-            assert isinstance(item.payload, bytes)
-            heard.append(item.payload)
-    return heard
-
-
 def outcome_types(wire: Wire, operations: Iterable[int]) -> list[type]:
     return [type(wire.program.outcomes[operation]) for operation in operations]
 
@@ -143,7 +153,7 @@ def test_a_live_subscriber_loses_nothing(sizes: Iterator[int], messages: int, si
     """A paced publisher and a program that takes get everything across, in order, through any window."""
     one_bus = bus()
     publisher, subscriber = glue(one_bus, 2, subscription_messages=messages, subscription_bytes=size)
-    inlet = subscriber.subscribe()
+    window = subscriber.subscribe()
     settle([subscriber], sizes)
     sent = [bytes([number]) * (number % 5) + bytes([number]) for number in range(60)]
     operations = [publisher.publish("a", payload, paced=True) for payload in sent]
@@ -151,7 +161,7 @@ def test_a_live_subscriber_loses_nothing(sizes: Iterator[int], messages: int, si
     while len(heard) < len(sent):
         before = len(heard)
         settle([publisher, subscriber], sizes)
-        heard += take_all(inlet)
+        heard += subscriber.take_all(window)
         assert len(heard) > before, "nothing moves any more"
     settle([publisher, subscriber], sizes)
     assert heard == sent
@@ -164,17 +174,17 @@ def test_a_live_subscriber_loses_nothing(sizes: Iterator[int], messages: int, si
 def test_a_subscriber_that_lags_is_told_and_recovers(sizes: Iterator[int], messages: int) -> None:
     """What finds no credit is missed and counted in its place; when the program takes again it gets what follows."""
     publisher, subscriber = glue(bus(), 2, subscription_messages=messages)
-    inlet = subscriber.subscribe()
+    window = subscriber.subscribe()
     settle([subscriber], sizes)
     for number in range(messages + 3):
         publisher.publish("a", bytes([number]), paced=False)
     settle([publisher, subscriber], sizes)
-    heard = take_all(inlet)
+    heard = subscriber.take_all(window)
     assert heard == [bytes([number]) for number in range(messages)]
     settle([subscriber], sizes)
     publisher.publish("a", b"again", paced=False)
     settle([publisher, subscriber], sizes)
-    assert take_all(inlet) == [3, b"again"]
+    assert subscriber.take_all(window) == [3, b"again"]
     assert len(publisher.program.outcomes) == messages + 4
 
 
@@ -183,7 +193,7 @@ def test_a_subscriber_that_lags_is_told_and_recovers(sizes: Iterator[int], messa
 def test_a_window_that_the_bus_caps_does_not_starve(sizes: Iterator[int]) -> None:
     """A client may ask for a larger window than the bus gives, and a program that takes still gets everything."""
     publisher, subscriber = glue(bus(subscription_messages=4, subscription_bytes=50), 2)
-    inlet = subscriber.subscribe()
+    window = subscriber.subscribe()
     settle([subscriber], sizes)
     sent = [bytes([number]) for number in range(20)]
     for payload in sent:
@@ -191,7 +201,7 @@ def test_a_window_that_the_bus_caps_does_not_starve(sizes: Iterator[int]) -> Non
     heard: Heard = []
     for _ in sent:
         settle([publisher, subscriber], sizes)
-        heard += take_all(inlet)
+        heard += subscriber.take_all(window)
     assert heard == sent
 
 
@@ -200,12 +210,12 @@ def test_a_window_that_the_bus_caps_does_not_starve(sizes: Iterator[int]) -> Non
 def test_a_closed_subscription_holds_nobody(sizes: Iterator[int]) -> None:
     """A program that closes a subscription it takes nothing from lets its publishers go on."""
     publisher, subscriber = glue(bus(), 2, subscription_messages=1)
-    inlet = subscriber.subscribe()
+    window = subscriber.subscribe()
     settle([subscriber], sizes)
     operations = [publisher.publish("a", b"x", paced=True) for _ in range(5)]
     settle([publisher, subscriber], sizes)
     assert list(publisher.program.outcomes) == operations[:1]
-    subscriber.program.session.unsubscribe(inlet, subscriber.program.done)
+    subscriber.program.session.unsubscribe(window, subscriber.program.done)
     settle([publisher, subscriber], sizes)
     assert [publisher.program.outcomes[operation] for operation in operations] == [1, 0, 0, 0, 0]
 
@@ -228,7 +238,8 @@ def test_each_request_gets_its_own_answer(sizes: Iterator[int], order: list[int]
     settle([requester, responder], sizes)
     outcomes = [requester.program.outcomes[number] for number in numbers]
     assert outcomes == [m.Response(number, bytes([index]) + b"!") for index, number in enumerate(numbers)]
-    assert requester.link.requests == responder.link.calls == {}
+    assert requester.owes_nothing()
+    assert responder.owes_nothing()
     assert not service.pending
 
 
@@ -281,13 +292,14 @@ def test_the_end_of_a_service_reaches_all_that_wait(sizes: Iterator[int], taken:
     numbers = [requester.request() for _ in range(3)]
     settle([requester, responder], sizes)
     calls = [service.take() for _ in range(taken)]
-    service.close(Disconnected("closed here"))
+    responder.program.session.close_service(service, Disconnected("closed here"))
     responder.program.session.unclaim(service, responder.program.done)
     for pending in calls:
         responder.respond(service, pending)
     settle([requester, responder], sizes)
     assert outcome_types(requester, numbers) == [ServiceGone] * 3
-    assert requester.link.requests == responder.link.calls == {}
+    assert requester.owes_nothing()
+    assert responder.owes_nothing()
 
 
 @given(moves)
@@ -318,7 +330,7 @@ def test_the_end_of_a_connection_leaves_nothing(sizes: Iterator[int]) -> None:
     wires = glue(one_bus, 2, subscription_messages=2)
     one, other = wires
     services = [wire.claim(topic) for wire, topic in zip(wires, "st", strict=True)]
-    inlets = [wire.subscribe() for wire in wires]
+    windows = [wire.subscribe() for wire in wires]
     settle(wires, sizes)
     for wire in wires:
         for _ in range(5):
@@ -328,11 +340,11 @@ def test_the_end_of_a_connection_leaves_nothing(sizes: Iterator[int]) -> None:
     settle(wires, sizes)
     one.lose()
     settle([other], sizes)
-    assert inlets[0].closed is services[0].closed is one.program.session.closed
+    assert windows[0].closed is services[0].closed is one.program.session.closed
     assert ServiceGone in map(type, other.program.outcomes.values())
     other.lose()
     for wire in wires:
-        assert not wire.program.session._pending
+        assert wire.program.session.unanswered == 0
     assert_empty(one_bus.router)
 
 
@@ -346,7 +358,7 @@ class PairMachine(RuleBasedStateMachine):
     def open(self, window: int, outbox: int) -> None:
         self.bus = bus(outbox_bytes=outbox, requests=4, services=2, held_messages=5, routes=2)
         self.wires = glue(self.bus, 3, subscription_messages=window, service_requests=window)
-        self.inlets: list[tuple[Wire, ReceiveWindow, Heard]] = []
+        self.windows: list[tuple[Wire, ReceiveWindow, Heard]] = []
         self.services: list[tuple[Wire, CallWindow]] = []
         self.calls: list[tuple[Wire, CallWindow, PendingCall]] = []
         self.requests: list[tuple[Wire, int]] = []
@@ -356,15 +368,15 @@ class PairMachine(RuleBasedStateMachine):
 
     @rule(who=st.integers(0, 2), topic=st.sampled_from(["a", "b", "*", "**"]))
     def subscribe(self, who: int, topic: str) -> None:
-        inlet = self.wires[who].subscribe(topic)
-        self.inlets.append((self.wires[who], inlet, []))
-        self.begun.add((self.wires[who], inlet.id))
+        window = self.wires[who].subscribe(topic)
+        self.windows.append((self.wires[who], window, []))
+        self.begun.add((self.wires[who], window.id))
 
     @rule(number=st.integers(0, 9))
     def unsubscribe(self, number: int) -> None:
-        if len(self.inlets) > 2:
-            wire, inlet, heard = self.inlets.pop(number % len(self.inlets))
-            self.begun.add((wire, wire.program.session.unsubscribe(inlet, wire.program.done)))
+        if len(self.windows) > 2:
+            wire, window, heard = self.windows.pop(number % len(self.windows))
+            self.begun.add((wire, wire.program.session.unsubscribe(window, wire.program.done)))
             self.check_order(heard)
 
     @rule(who=st.integers(0, 2), topic=st.sampled_from(["a", "b", "*"]), paced=st.booleans(), count=st.integers(1, 4))
@@ -382,8 +394,8 @@ class PairMachine(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 9))
     def take(self, number: int) -> None:
-        for _, inlet, heard in self.inlets[number:]:
-            heard.extend(take_all(inlet))
+        for wire, window, heard in self.windows[number:]:
+            heard.extend(wire.take_all(window))
 
     @rule(who=st.integers(0, 2), topic=st.sampled_from("st"))
     def claim(self, who: int, topic: str) -> None:
@@ -399,7 +411,7 @@ class PairMachine(RuleBasedStateMachine):
     def unclaim(self, number: int) -> None:
         if len(self.services) > 2:
             wire, service = self.services.pop(number % len(self.services))
-            service.close(Disconnected("closed here"))
+            wire.program.session.close_service(service, Disconnected("closed here"))
             self.begun.add((wire, wire.program.session.unclaim(service, wire.program.done)))
 
     @rule(who=st.integers(0, 2), topic=st.sampled_from("st"))
@@ -445,13 +457,13 @@ class PairMachine(RuleBasedStateMachine):
         while moving:
             settle(self.wires, sizes)
             self.serve(0)
-            moving = bool(self.calls) or any(inlet.waiting for _, inlet, _ in self.inlets)
+            moving = bool(self.calls) or any(window.waiting for _, window, _ in self.windows)
             while self.calls:
                 self.respond(0)
             self.take(0)
         for wire, operation in self.begun:
             assert (operation in wire.program.outcomes) != ((wire, operation) in self.cancelled)
-        for _, _, heard in self.inlets:
+        for _, _, heard in self.windows:
             self.check_order(heard)
         while self.requests:
             self.end_request(0)
@@ -460,7 +472,7 @@ class PairMachine(RuleBasedStateMachine):
         assert (statistics.requests_pending, statistics.deliveries_held, statistics.buffered_bytes) == (0, 0, 0)
         for wire in self.wires:
             assert wire.program.session.requests == 0
-            assert wire.link.requests == wire.link.calls == {}
+            assert wire.owes_nothing()
             wire.lose()
         assert_empty(self.bus.router)
 

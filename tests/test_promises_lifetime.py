@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,8 +30,6 @@ from bus_helpers import (
     wait_until,
     welcome,
 )
-from t2bus.client.connect import open_client_over
-from t2bus.transport.memory import open_memory_pair
 from t2bus.wire import messages as m
 from t2bus.wire import native
 
@@ -386,12 +385,14 @@ async def test_promise_12_silent_peers_do_not_hold_a_shutdown_up(clock: trio.tes
 async def test_promise_12_who_came_at_the_last_moment_is_told() -> None:
     """A connection that came in just before the bus stopped accepting is turned away with the reason."""
     async with t2bus.open_bus() as bus:
-        client_end, bus_end = open_memory_pair()
-        bus._nursery.start_soon(bus._admission.serve_local, bus_end)
-        bus.stop_accepting()
-        with pytest.raises(t2bus.ConnectFailed, match="the bus is shutting down"):
-            async with open_client_over(client_end, bus.limits):
-                pass
+        near, far = trio.testing.memory_stream_pair()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(bus.serve_stream, far, identity="late"))
+            await trio.testing.wait_all_tasks_blocked()
+            bus.stop_accepting()
+            with pytest.raises(t2bus.ConnectFailed, match="the bus is shutting down"):
+                async with t2bus.open_client(near):
+                    pass
 
 
 async def test_promise_12_all_tasks_have_ended(clock: trio.testing.MockClock) -> None:

@@ -22,9 +22,10 @@ import t2bus
 from bus_helpers import HELLO, Note, RawPeer, names, open_bystanders, settle
 from program_helpers import open_program
 from pure_helpers import steady
-from t2bus.server.listening import RateLimiter, listen
+from t2bus.endpoints import Listener
+from t2bus.server.limiters import RateLimiter
+from t2bus.server.listening import listen
 from t2bus.transport.address import TcpAddress
-from t2bus.transport.dial import Listener
 from t2bus.wire import messages as m
 from t2bus.wire import native
 
@@ -123,16 +124,6 @@ async def test_shortage_is_logged_now_and_then(clock: trio.testing.MockClock, ca
     assert 11 < accepting.at[-1] - accepting.at[0] < 13
     assert caplog.messages == [f"cannot accept connections at {HERE} for now: {os.strerror(errno.EMFILE)}"] * 3
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
-
-
-@pytest.mark.parametrize("number", [errno.ECONNABORTED, errno.EPROTO])
-async def test_who_has_gone_is_passed_over(
-    clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture, number: int
-) -> None:
-    """A peer that left before it was accepted is no shortage: no pause, and nothing in the log."""
-    accepting = await try_all(number, errno.EMFILE, number, errno.EMFILE)
-    assert accepting.pauses() == [0, 0.01, 0, 0.02]
-    assert len(caplog.messages) == 1
 
 
 async def test_a_closed_listener_ends_it() -> None:

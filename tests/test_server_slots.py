@@ -261,15 +261,14 @@ async def test_peers_that_say_nothing(clock: trio.testing.MockClock, tmp_path: P
     """Five hundred peers connect and say nothing; a new client gets in at once, and they are closed in the end."""
     async with open_watched_site(tmp_path) as site, open_crowd(site, 500, b"") as streams:
         await settle()
-        newcomers = site.bus._admission._newcomers
-        assert len(newcomers) == site.bus.limits.handshakes
+        assert site.bus.statistics().newcomers == site.bus.limits.handshakes
         await site.try_out()
-        assert len(newcomers) <= site.bus.limits.handshakes
+        assert site.bus.statistics().newcomers <= site.bus.limits.handshakes
         with trio.fail_after(site.bus.limits.handshake_time + 1):
             for stream in streams:
                 await read_to_end(stream)
         assert site.bus.statistics().refused == 500
-        assert not newcomers
+        assert site.bus.statistics().newcomers == 0
 
 
 async def test_the_oldest_newcomers_go_first(
@@ -289,7 +288,7 @@ async def test_clients_are_no_newcomers(clock: trio.testing.MockClock, tmp_path:
     """Those who are in are not counted among the newcomers, and none takes their place."""
     limits = t2bus.Limits(handshakes=3)
     async with open_watched_site(tmp_path, limits=limits) as site, site.connect() as client:
-        assert not site.bus._admission._newcomers
+        assert site.bus.statistics().newcomers == 0
         async with open_crowd(site, 10, b""):
             await settle()
             assert await client.publish("x", Note("")) == 0

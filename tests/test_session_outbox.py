@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pure_helpers import of_kind, one_by_one, steady
+from session_helpers import take_call
 from t2bus.session.outbox import ClientOutbox
 from t2bus.wire import messages as m
 from t2bus.wire.values import NO_HEADERS, Deflated
@@ -25,19 +26,21 @@ HEADERS: Final = {"k": "v"}
 
 @define(eq=False)
 class Owner:
-    """An outbox, and how often its writer was woken; publications get the next id."""
+    """An outbox, and how often its writer was called; publications get the next id."""
 
     limit: int = 1000
     frame: int = 1 << 20
-    wakes: int = field(default=0, init=False)
+    calls: int = field(default=0, init=False)
     number: int = field(default=0, init=False)
     outbox: ClientOutbox = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.outbox = ClientOutbox(self.limit, self._wake, self.frame)
+        self.outbox = ClientOutbox(self.limit, self.frame)
 
-    def _wake(self) -> None:
-        self.wakes += 1
+    def look(self) -> int:
+        """Answer a call for the writer if there is one, and return how many there were so far."""
+        self.calls += take_call(self.outbox)
+        return self.calls
 
     def publish(
         self,
@@ -50,20 +53,12 @@ class Owner:
         pressing: bool = False,
     ) -> None:
         self.number += 1
-        content = payload, headers, size
+        encoded = payload, headers, size
         if pressing:
-            self.outbox.publish(self.number, topic, content, paced=paced)
+            self.outbox.publish(self.number, topic, encoded, paced=paced)
         else:
-            self.outbox.stream(self.number, topic, content, paced)
-
-    def let_through(self, messages: list[m.ClientMessage]) -> None:
-        """Write what goes through to this list."""
-
-        def write(message: m.ClientMessage, _size: int) -> bool:
-            messages.append(message)
-            return True
-
-        self.outbox.through = write
+            self.outbox.stream(self.number, topic, encoded, paced)
+        self.look()
 
     def run_lengths(self) -> list[int]:
         """Take all that waits, and count the publications of each run."""
@@ -173,9 +168,9 @@ def test_a_run_is_bounded_in_number() -> None:
     assert owner.run_lengths() == [1024, 1024, 452]
 
 
-contents = st.sampled_from([b"", b"1", Deflated(b"1")])
+payloads = st.sampled_from([b"", b"1", Deflated(b"1")])
 publications = st.tuples(
-    contents, st.sampled_from("aaab"), st.sampled_from([*[NO_HEADERS] * 3, HEADERS]), st.booleans()
+    payloads, st.sampled_from("aaab"), st.sampled_from([*[NO_HEADERS] * 3, HEADERS]), st.booleans()
 )
 
 
@@ -221,22 +216,22 @@ def test_each_publication_of_a_run_counts_as_gathered() -> None:
 
 
 def test_enough_publications_for_one_write_are_in_a_hurry() -> None:
-    """At 256 publications the writer is woken a second time, even if they are one run."""
+    """At 256 publications the writer is called a second time, even if they are one run."""
     owner = Owner()
     told = []
     for _ in range(257):
         owner.publish()
-        told.append((owner.wakes, owner.outbox.gathered))
+        told.append((owner.look(), owner.outbox.gathered))
     assert told == [*((1, number) for number in range(1, 256)), (2, 0), (2, 0)]
 
 
 def test_enough_bytes_for_one_write_are_in_a_hurry() -> None:
-    """When 262,144 bytes wait the writer is woken a second time, however few publications they are."""
+    """When 262,144 bytes wait the writer is called a second time, however few publications they are."""
     owner = Owner()
     told = []
     for _ in range(5):
         owner.publish(size=65_535)
-        told.append((owner.wakes, owner.outbox.gathered))
+        told.append((owner.look(), owner.outbox.gathered))
     assert told == [(1, 1), (1, 2), (1, 3), (2, 0), (2, 0)]
 
 
@@ -246,16 +241,16 @@ def test_answers_are_gathered_for_a_shorter_time() -> None:
     told = []
     for number in range(16):
         owner.outbox.put(m.Respond(number, b""), pressing=False)
-        told.append((owner.wakes, owner.outbox.gathered > 0))
+        told.append((owner.look(), owner.outbox.gathered > 0))
     assert told == [(1, True)] * 15 + [(2, False)]
 
 
-def test_a_publication_that_presses_wakes_the_writer_of_a_run() -> None:
+def test_a_publication_that_presses_calls_the_writer_of_a_run() -> None:
     """A publication that somebody waits for joins a run that is gathered, and ends the gathering, once."""
     owner = Owner()
     for pressing in (False, False, True, True, False):
         owner.publish(pressing=pressing)
-    assert (owner.wakes, owner.outbox.gathered) == (2, 0)
+    assert (owner.calls, owner.outbox.gathered) == (2, 0)
     assert owner.run_lengths() == [5]
 
 
@@ -265,26 +260,13 @@ def test_a_run_can_be_pressed() -> None:
     owner.outbox.press()
     owner.publish()
     owner.publish()
-    wakes = [owner.wakes]
+    calls = [owner.look()]
     for _ in range(2):
         owner.outbox.press()
-        wakes.append(owner.wakes)
+        calls.append(owner.look())
     owner.outbox.take()
     owner.outbox.press()
-    assert [*wakes, owner.wakes] == [1, 2, 2, 2]
-
-
-def test_the_writer_is_not_woken_while_it_is_at_work() -> None:
-    """What is gathered while the writer writes wakes nobody; the first after it has found nothing does."""
-    owner = Owner()
-    owner.publish()
-    owner.outbox.take()
-    owner.publish()
-    wakes = [owner.wakes]
-    owner.outbox.take()
-    owner.outbox.take()
-    owner.publish()
-    assert [*wakes, owner.wakes] == [1, 2]
+    assert [*calls, owner.look()] == [1, 2, 2, 2]
 
 
 def test_each_publication_of_a_run_takes_its_room() -> None:
@@ -311,19 +293,20 @@ def test_a_closed_outbox_drops_runs() -> None:
     owner.publish()
     owner.outbox.grant(7, 1, 1)
     owner.outbox.close()
+    calls = owner.look()
     owner.publish()
     owner.publish(pressing=True)
     owner.outbox.put(PING)
     owner.outbox.grant(7, 1, 1)
-    assert (owner.outbox.gathered, owner.outbox.size, owner.wakes) == (0, 0, 1)
+    assert (owner.outbox.gathered, owner.outbox.size, owner.look()) == (0, 0, calls)
     assert owner.outbox.take() == []
 
 
-def test_the_end_wakes_a_writer_that_rests() -> None:
+def test_the_end_calls_a_writer_that_rests() -> None:
     """A writer with nothing to do is told of the end, since it has that to do."""
     owner = Owner()
     owner.outbox.close()
-    assert owner.wakes == 1
+    assert owner.look() == 1
 
 
 def test_nothing_follows_what_waits_when_it_is_shut() -> None:
@@ -342,43 +325,10 @@ def test_nothing_follows_what_waits_when_it_is_shut() -> None:
 # --- what comes alone
 
 
-@pytest.mark.parametrize("publishes", [False, True])
-def test_what_presses_alone_need_not_wait(publishes: bool) -> None:
-    """A message that presses while nothing waits goes through, and then counts for nothing and wakes nobody."""
-    owner, through = Owner(), list[m.ClientMessage]()
-    owner.let_through(through)
-    if publishes:
-        owner.publish(b"1", pressing=True)
-    else:
-        owner.outbox.put(PING)
-    assert through == [m.Publish(1, False, m.Publication("a", b"1")) if publishes else PING]
-    assert (owner.outbox.size, owner.outbox.take(), owner.wakes) == (0, [], 0)
-
-
-@pytest.mark.parametrize("publishes", [False, True])
-def test_what_goes_through_in_part_counts_until_it_is_written(publishes: bool) -> None:
-    """A message of which a part is written already wakes the writer for the rest, and counts until that is written."""
+def test_a_publication_that_somebody_waits_for_is_said_alone() -> None:
+    """It will mostly go alone, so it is no run of one; those behind it are put together as ever."""
     owner = Owner()
-
-    def write_in_part(_: m.ClientMessage, size: int) -> bool:
-        owner.outbox.leave_rest(size)
-        return True
-
-    owner.outbox.through = write_in_part
-    if publishes:
-        owner.publish(size=7, pressing=True)
-    else:
-        owner.outbox.put(PING, 7)
-    assert (owner.outbox.size, owner.outbox.take(), owner.wakes) == (8, [], 1)
-    owner.outbox.written()
-    assert owner.outbox.size == 0
-
-
-def test_nothing_goes_through_past_what_waits() -> None:
-    """While anything waits, or does not press, nothing goes through: order is kept."""
-    owner, through = Owner(), list[m.ClientMessage]()
-    owner.let_through(through)
-    owner.outbox.put(m.Respond(1, b""), pressing=False)
-    owner.outbox.put(PING)
-    owner.publish(pressing=True)
-    assert (through, len(owner.outbox.take())) == ([], 3)
+    for payload in (b"1", b"2", b"3"):
+        owner.publish(payload, pressing=True)
+    run = m.PublishRun(2, False, m.Run("a", [b"2", b"3"]))
+    assert owner.outbox.take() == [m.Publish(1, False, m.Publication("a", b"1")), run]

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING, Final
 
 import pytest
 import trio
+import trio.testing
+from attrs import define
 
+from stream_helpers import ClientEnd, connect, socket_pair, stream_on
 from t2bus.wire import messages as m
 from t2bus.wire import native
-from test_transport_now import ClientEnd, connect
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncGenerator
 
 READ: Final = 65_536
 """What is read at once, as a rule."""
 
 
-class RawPeer:
+@define(eq=False)
+class Writer:
     """A client's transport that reads what a test has written to its socket."""
 
-    def __init__(self, transport: ClientEnd, far: socket.socket) -> None:
-        self.transport = transport
-        self.far = far
-        self.frames = b""
+    transport: ClientEnd
+    far: socket.socket
+    frames: bytes = b""
 
     def write(self, size: int) -> None:
         """Write so many bytes of the frames."""
@@ -33,21 +35,28 @@ class RawPeer:
         self.frames = self.frames[size:]
 
     async def read(self) -> int:
-        """Return how many messages are there after one wait, and at once."""
-        await self.transport.wait_until_readable()
-        return len(self.transport.receive_now())
+        """Return how many messages are there with one wait."""
+        received: list[m.ServerMessage] = []
+
+        async def receive() -> None:
+            received.extend(await self.transport.receive())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        return len(received)
 
 
 @pytest.fixture
-async def peer() -> AsyncGenerator[RawPeer, None]:
-    await trio.lowlevel.checkpoint()
-    near, far = socket.socketpair()
-    with near, far:
+async def peer() -> AsyncGenerator[Writer, None]:
+    near, far = socket_pair()
+    with far:
         far.setblocking(False)
-        with trio.socket.from_stdlib_socket(near) as ours:
-            transport = connect(trio.SocketStream(ours))
+        async with stream_on(near) as stream:
+            transport = connect(stream)
             transport.set_frame_limit(1 << 20)
-            yield RawPeer(transport, far)
+            yield Writer(transport, far)
 
 
 def frames(size: int, count: int) -> bytes:
@@ -62,7 +71,7 @@ def frames(size: int, count: int) -> bytes:
     ("size", "read"),
     [(500, READ), (3000, READ), (4097, 120_000), (16_000, 120_000), (60_000, 120_000)],
 )
-async def test_bulk_is_read_at_length(peer: RawPeer, size: int, read: int) -> None:
+async def test_bulk_is_read_at_length(peer: Writer, size: int, read: int) -> None:
     """Who fills a read with few frames is read at length the next time; who sends small ones is not."""
     peer.frames = frames(size, 200_000 // size)
     peer.write(READ)
@@ -72,7 +81,7 @@ async def test_bulk_is_read_at_length(peer: RawPeer, size: int, read: int) -> No
     assert first + await peer.read() == (READ + read) // size
 
 
-async def test_who_sends_less_is_read_as_before(peer: RawPeer) -> None:
+async def test_who_sends_less_is_read_as_before(peer: Writer) -> None:
     """One read that is not full ends the reading at length."""
     peer.frames = frames(16_000, 20)
     for size in (READ, 1000):
@@ -83,14 +92,14 @@ async def test_who_sends_less_is_read_as_before(peer: RawPeer) -> None:
 
 
 @pytest.mark.parametrize("size", [70_000, 100_000, 150_000])
-async def test_a_large_frame_that_is_there_is_read_as_a_whole(peer: RawPeer, size: int) -> None:
+async def test_a_large_frame_that_is_there_is_read_as_a_whole(peer: Writer, size: int) -> None:
     """A frame that one read does not bring, and a second one does, needs no wait between them."""
     peer.frames = frames(size, 1)
     peer.write(size)
     assert await peer.read() == 1
 
 
-async def test_a_large_frame_that_is_not_there_is_waited_for(peer: RawPeer) -> None:
+async def test_a_large_frame_that_is_not_there_is_waited_for(peer: Writer) -> None:
     """What is missing of a large frame after the first read may come later, in any parts."""
     peer.frames = frames(150_000, 1)
     for size in (READ, 10_000, READ):
@@ -100,10 +109,10 @@ async def test_a_large_frame_that_is_not_there_is_waited_for(peer: RawPeer) -> N
     assert await peer.read() == 1
 
 
-async def test_the_end_behind_half_a_large_frame(peer: RawPeer) -> None:
+async def test_the_end_behind_half_a_large_frame(peer: Writer) -> None:
     """A peer that goes away in the middle of a large frame has ended the stream, and is not waited for."""
     peer.frames = frames(150_000, 1)
     peer.write(READ)
     peer.far.close()
     with pytest.raises(trio.EndOfChannel):
-        await peer.read()
+        await peer.transport.receive()

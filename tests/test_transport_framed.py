@@ -11,31 +11,33 @@ import trio.testing
 
 import t2bus
 from bus_helpers import HELLO, WELCOME, Bystanders, RawPeer, Site, open_peer
+from t2bus.endpoints import recognise
 from t2bus.errors import ProtocolViolation
-from t2bus.limits import Limits
-from t2bus.transport.dial import accept
 from t2bus.transport.framed import FramedTransport
 from t2bus.wire import messages as m
 from t2bus.wire import native
-from t2bus.wire.codec import codec_for_bus
+from t2bus.wire.codec import codec_for_bus, codec_for_client
+from t2bus.wire.framing import frame
 from t2bus.wire.values import Deflated
 
 if TYPE_CHECKING:
     from t2bus.transport.transport import Transport
 
 LIMIT = 4096
-LIMITS = Limits(handshake_bytes=LIMIT)
 
 
 def connect(stream: trio.abc.Stream) -> FramedTransport[m.ServerMessage, m.ClientMessage]:
-    codec = codec_for_bus()
-    return FramedTransport(stream, LIMIT, lambda _: codec, codec)
+    return FramedTransport(stream, codec_for_bus(), LIMIT)
+
+
+def accept(stream: trio.abc.Stream) -> FramedTransport[m.ClientMessage, m.ServerMessage]:
+    return FramedTransport(stream, codec_for_client(), LIMIT)
 
 
 async def test_two_ends_understand_each_other() -> None:
     """What one end sends the other receives, in batches, over whatever stream."""
     client_stream, bus_stream = trio.testing.memory_stream_pair()
-    client, bus = connect(client_stream), accept(bus_stream, LIMITS)
+    client, bus = connect(client_stream), accept(bus_stream)
     await client.send([HELLO, m.Ping(1)])
     assert await bus.receive() == [HELLO, m.Ping(1)]
     await bus.send([WELCOME])
@@ -45,7 +47,7 @@ async def test_two_ends_understand_each_other() -> None:
 async def test_bytes_that_come_one_by_one() -> None:
     """Messages are received whole, however their bytes are torn."""
     peer, stream = trio.testing.memory_stream_pair()
-    bus = accept(stream, LIMITS)
+    bus = accept(stream)
     messages: list[m.ClientMessage] = [HELLO, m.Ping(1), m.Subscribe(1, "x", 10, 10), m.Goodbye("so long")]
     received: list[m.ClientMessage] = []
 
@@ -64,7 +66,7 @@ async def test_bytes_that_come_one_by_one() -> None:
 async def test_a_cancelled_receive_loses_nothing() -> None:
     """Bytes that arrived before receiving was cancelled are part of what is received next."""
     peer, stream = trio.testing.memory_stream_pair()
-    bus = accept(stream, LIMITS)
+    bus = accept(stream)
     data = native.encode(HELLO)
     await peer.send_all(data[:7])
     with trio.CancelScope() as scope:
@@ -79,7 +81,7 @@ async def test_a_cancelled_receive_loses_nothing() -> None:
 async def test_the_end_of_a_stream() -> None:
     """A stream that its peer has closed is at its end, for receiving, and broken, for sending."""
     client_stream, bus_stream = trio.testing.memory_stream_pair()
-    client, bus = connect(client_stream), accept(bus_stream, LIMITS)
+    client, bus = connect(client_stream), accept(bus_stream)
     await client.send([HELLO])
     await bus.receive()
     await client.aclose()
@@ -101,20 +103,50 @@ async def test_the_own_end_closed() -> None:
     assert client.writing_since is None
 
 
-async def test_nothing_can_be_told_before_the_wire_is_known() -> None:
-    """What a bus says to a peer that has not shown its wire is not sent."""
+async def test_what_was_read_before_is_part_of_it() -> None:
+    """What was read of a stream to know its wire is the beginning of what is received."""
     peer, stream = trio.testing.memory_stream_pair()
-    bus = accept(stream, LIMITS)
-    await bus.send([WELCOME])
-    await bus.aclose()
-    assert await peer.receive_some() == b""
+    data = native.encode(HELLO) + native.encode(m.Ping(1))
+    for size in range(1, len(data)):
+        bus = FramedTransport(stream, codec_for_client(), LIMIT, data[:size])
+        await peer.send_all(data[size:])
+        received: list[m.ClientMessage] = []
+        while len(received) < 2:
+            received += await bus.receive()
+        assert received == [HELLO, m.Ping(1)]
+
+
+@pytest.mark.parametrize("size", [0, 1, 4])
+async def test_a_stream_that_ends_before_its_wire_is_known(size: int) -> None:
+    """A peer that has said too little to know its wire, and goes, has ended the stream."""
+    peer, stream = trio.testing.memory_stream_pair()
+    await peer.send_all(native.encode(HELLO)[:size])
+    await peer.aclose()
+    with pytest.raises(trio.EndOfChannel):
+        await recognise(stream, t2bus.Limits())
+
+
+async def test_a_stream_that_is_closed_before_its_wire_is_known() -> None:
+    """A stream that another task closes here is broken for whoever waits to know its wire."""
+    _peer, stream = trio.testing.memory_stream_pair()
+    await stream.aclose()
+    with pytest.raises(trio.BrokenResourceError):
+        await recognise(stream, t2bus.Limits())
+
+
+async def test_no_wire() -> None:
+    """A first frame that is neither an array nor a map is of no wire that is spoken here."""
+    peer, stream = trio.testing.memory_stream_pair()
+    await peer.send_all(frame(b"\xff"))
+    with pytest.raises(ProtocolViolation, match="first frame"):
+        await recognise(stream, t2bus.Limits())
 
 
 async def test_the_limit_of_the_handshake_is_raised_after_it() -> None:
     """Frames are small until the handshake is over."""
     for raised in (False, True):
         peer, stream = trio.testing.memory_stream_pair()
-        bus = accept(stream, LIMITS)
+        bus = accept(stream)
         large = m.Goodbye("x" * LIMIT)
         await peer.send_all(native.encode(HELLO))
         await bus.receive()
@@ -150,7 +182,7 @@ async def test_a_slow_reader_is_told_from_one_that_does_not_read(autojump_clock:
 async def test_reading_a_part_of_a_frame_shows() -> None:
     """A transport says when it last read anything, be it one byte."""
     peer, stream = trio.testing.memory_stream_pair()
-    bus = accept(stream, LIMITS)
+    bus = accept(stream)
     assert bus.read_at < trio.current_time()
     before = trio.current_time()
     async with trio.open_nursery() as nursery:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Final
 
 import trio
 import trio.testing
 
-from t2bus.transport.memory import open_memory_pair
-from t2bus.transport.socket_stream import DirectSocket
-from test_transport_now import connect, open_pair, publication
+from stream_helpers import connect, open_transport_pair, publication
 
 WIDE: Final = 1 << 19
 """Bytes of a socket's buffer that holds several of the kernel's pieces."""
@@ -20,9 +17,8 @@ async def test_a_slow_reader_is_told_from_one_that_does_not_read(autojump_clock:
     """A peer that takes a little shows at the next look, long before the socket has room; one that takes nothing does
     not.
     """
-    with open_pair() as pair:
-        pair.near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, WIDE)
-        assert not pair.transport.send_now([publication(1, 16 * WIDE)])
+    with open_transport_pair(buffer=WIDE) as pair:
+        assert not pair.transport.send_nowait([publication(1, 16 * WIDE)])
         began = trio.current_time()
         for _ in range(3):
             await trio.sleep(1)
@@ -39,21 +35,36 @@ async def test_where_nothing_is_written_nothing_gets_anywhere() -> None:
     memory, _ = trio.testing.memory_stream_pair()
     other = connect(memory)
     other.look_for_progress()
-    client, _ = open_memory_pair()
-    client.look_for_progress()
-    with open_pair() as pair:
+    with open_transport_pair() as pair:
         pair.transport.look_for_progress()
-        assert (pair.transport.writing_since, other.writing_since, client.writing_since) == (None, None, None)
+        assert (pair.transport.writing_since, other.writing_since) == (None, None)
     await memory.aclose()
+
+
+async def test_a_stream_that_does_not_tell_shows_when_it_takes_something(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A look at a stream without a socket shows no progress; a send that goes on is some."""
+    near, far = trio.testing.lockstep_stream_pair()
+    transport = connect(near)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(transport.send, [publication(1, 400_000)])
+        await trio.sleep(3)
+        transport.look_for_progress()
+        assert transport.writing_since == trio.current_time() - 3
+        received = 0
+        while received < 300_000:
+            received += len(await far.receive_some(1 << 16))
+        await trio.testing.wait_all_tasks_blocked()
+        assert transport.writing_since == trio.current_time()
+        nursery.cancel_scope.cancel()
 
 
 async def test_what_the_peer_has_not_taken_is_known() -> None:
     """What was written and not taken counts; of a stream that is closed nothing is known."""
-    with open_pair() as pair:
-        direct = DirectSocket(pair.near)
-        assert direct.unsent() == 0
-        direct.send_now([bytes(WIDE)])
-        assert (direct.unsent() or 0) > 0
-        direct.close()
-        assert direct.unsent() is None
-    await trio.lowlevel.checkpoint()
+    with open_transport_pair(buffer=WIDE) as pair:
+        assert pair.stream.unsent() == 0
+        pair.stream.send_nowait([bytes(WIDE)])
+        assert (pair.stream.unsent() or 0) > 0
+        await pair.stream.aclose()
+        assert pair.stream.unsent() is None

@@ -1,22 +1,17 @@
-"""Codecs: which wire a client speaks, and what is done for one that cannot inflate."""
+"""Codecs: both ends of the native wire, and what is done for a client that cannot inflate."""
 
 from __future__ import annotations
 
-import cbor2
 import pytest
 
-from t2bus.errors import ProtocolViolation
-from t2bus.rust.codec import codec_for_client
-from t2bus.rust.frames import encode_ack
 from t2bus.wire import messages as m
 from t2bus.wire import values as v
-from t2bus.wire.codec import codec_for_bus
+from t2bus.wire.codec import codec_for_bus, codec_for_client
 from t2bus.wire.compression import deflate
 from t2bus.wire.framing import FrameDecoder
 from t2bus.wire.native import encode
-from wire_corpus import CLIENT_MESSAGES, SERVER_MESSAGES, body_of
+from wire_corpus import CLIENT_MESSAGES, SERVER_MESSAGES
 
-HELLO = body_of(m.Hello(1, "t2bus-python", ("zlib",)))
 LIMIT = 100_000
 PAYLOAD = b"payload " * 10_000
 DEFLATED = deflate(PAYLOAD)
@@ -27,48 +22,11 @@ HEADERS = {"k": "v"}
 
 def said_to_a_client_without_zlib(message: m.ServerMessage) -> m.ServerMessage:
     """Return what such a client reads of a message, and check that it keeps within the limit."""
-    codec = codec_for_client(HELLO)
+    codec = codec_for_client()
     codec.inflate_limit = LIMIT
     read = codec_for_bus().decode(FrameDecoder(LIMIT).feed(codec.encode([message])))
     assert len(read) == 1
     return read[0]
-
-
-# --- telling wires apart
-
-
-def test_a_client_whose_first_frame_is_an_array_speaks_the_native_wire() -> None:
-    """HELLO as a CBOR array chooses the native codec, which reads it."""
-    assert codec_for_client(HELLO).decode([HELLO]) == [m.Hello(1, "t2bus-python", ("zlib",))]
-
-
-@pytest.mark.parametrize("first", range(256))
-def test_the_first_byte_decides_which_wire_a_client_speaks(first: int) -> None:
-    """An array of any size is the native wire, a map is that of the Rust crate, and anything else is none."""
-    if 0x80 <= first <= 0x9F:
-        assert codec_for_client(bytes([first])).encode([m.Pong(1)]) == encode(m.Pong(1))
-    elif 0xA0 <= first <= 0xBF:
-        assert codec_for_client(bytes([first])).encode([m.Pong(1)]) == encode_ack(1)
-    else:
-        with pytest.raises(ProtocolViolation, match=r"not a t2bus/1 HELLO"):
-            codec_for_client(bytes([first]))
-
-
-@pytest.mark.parametrize(
-    "frame",
-    [
-        b"GET / HTTP/1.1\r\nHost: bus\r\n\r\n",
-        b"SSH-2.0-OpenSSH_9.6\r\n",
-        b"\x16\x03\x01\x02\x00\x01",
-        b"\0",
-        b"{}",
-        cbor2.dumps("HELLO"),
-    ],
-)
-def test_another_protocol_is_told_what_this_port_speaks(frame: bytes) -> None:
-    """Whoever speaks something else is refused with words that help."""
-    with pytest.raises(ProtocolViolation, match="nor of the Rust crate t2_bus"):
-        codec_for_client(frame)
 
 
 # --- both ends
@@ -77,12 +35,12 @@ def test_another_protocol_is_told_what_this_port_speaks(frame: bytes) -> None:
 def test_the_bus_reads_what_clients_write() -> None:
     """A client's codec and the bus's codec for it are each other's other end."""
     data = codec_for_bus().encode(CLIENT_MESSAGES)
-    assert codec_for_client(HELLO).decode(FrameDecoder(LIMIT).feed(data)) == CLIENT_MESSAGES
+    assert codec_for_client().decode(FrameDecoder(LIMIT).feed(data)) == CLIENT_MESSAGES
 
 
 def test_clients_read_what_the_bus_writes() -> None:
     """Compressed payloads arrive compressed at a client that reads zlib."""
-    data = codec_for_client(HELLO).encode(SERVER_MESSAGES)
+    data = codec_for_client().encode(SERVER_MESSAGES)
     assert codec_for_bus().decode(FrameDecoder(LIMIT).feed(data)) == SERVER_MESSAGES
 
 
@@ -163,7 +121,7 @@ def test_headers_alone_at_the_limit_leave_no_room() -> None:
 
 def test_one_bad_payload_of_a_batch_harms_no_other() -> None:
     """The messages around a malformed payload are inflated all the same."""
-    codec = codec_for_client(HELLO)
+    codec = codec_for_client()
     codec.inflate_limit = LIMIT
     data = codec.encode([m.Response(1, DEFLATED), m.Response(2, BROKEN), m.Response(3, DEFLATED)])
     assert codec_for_bus().decode(FrameDecoder(LIMIT).feed(data)) == [
@@ -178,7 +136,7 @@ def test_one_bad_payload_of_a_batch_harms_no_other() -> None:
 
 def test_pieces_are_the_whole() -> None:
     """A batch that is encoded in pieces has the same bytes, and no piece has more messages than asked for."""
-    codec = codec_for_client(HELLO)
+    codec = codec_for_client()
     messages: list[m.ServerMessage] = [m.Pong(number) for number in range(10)]
     pieces = list(map(b"".join, codec.encode_in_pieces(messages, 4)))
     assert [len(FrameDecoder(LIMIT).feed(piece)) for piece in pieces] == [4, 4, 2]
@@ -188,7 +146,7 @@ def test_pieces_are_the_whole() -> None:
 @pytest.mark.parametrize(("size", "are_joined"), [(100, True), (200, True), (300, False), (100_000, False)])
 def test_the_parts_of_a_piece(size: int, are_joined: bool) -> None:
     """What is small is put together for one write, and what is large is written from where it is."""
-    codec = codec_for_client(HELLO)
+    codec = codec_for_client()
     messages: list[m.ServerMessage] = [m.Deliver((1,), m.Publication("a", b"p" * size)) for _ in range(2)]
     (piece,) = codec.encode_in_pieces(messages, 100)
     assert (len(piece) == 1) is are_joined
@@ -197,7 +155,7 @@ def test_the_parts_of_a_piece(size: int, are_joined: bool) -> None:
 
 def test_many_bytes_end_a_piece() -> None:
     """No piece goes on behind the message with which it has 262,144 bytes."""
-    codec = codec_for_client(HELLO)
+    codec = codec_for_client()
     messages: list[m.ServerMessage] = [m.Response(number, bytes(65_536)) for number in range(10)]
     pieces = list(map(b"".join, codec.encode_in_pieces(messages, 100)))
     assert [len(FrameDecoder(LIMIT).feed(piece)) for piece in pieces] == [4, 4, 2]
@@ -205,7 +163,7 @@ def test_many_bytes_end_a_piece() -> None:
 
 def test_what_has_to_be_inflated_ends_a_piece() -> None:
     """For a client without zlib each compressed payload is the last of its piece, since it takes long."""
-    codec = codec_for_client(HELLO)
+    codec = codec_for_client()
     codec.inflate_limit = LIMIT
     messages: list[m.ServerMessage] = [
         m.Pong(1),

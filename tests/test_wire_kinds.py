@@ -10,7 +10,7 @@ import cbor2
 import pytest
 
 from t2bus.wire import messages as m
-from t2bus.wire.kinds import KINDS, Element, Row, Rest, Sender
+from t2bus.wire.kinds import KINDS, Element, Rest, Row, Sender
 from wire_corpus import DIRECTIONS, SPECIFICATION, Direction, body_of
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pure_helpers import one_by_one
-from rust_corpus import Link, ack, carrier, written
+from rust_corpus import RustClient, ack, carrier, written
 from t2bus.errors import ProtocolViolation
 from t2bus.limits import Limits
 from t2bus.rust import frames as r
-from t2bus.rust.codec import codec_for_client, codec_for_rust_bus
+from t2bus.rust.bus_translator import BusTranslator
 from t2bus.wire import messages as m
 from t2bus.wire import values as v
-from t2bus.wire.codec import codec_for_bus
+from t2bus.wire.codec import codec_for_bus, codec_for_client
 from t2bus.wire.compression import deflate
 from t2bus.wire.framing import HEADER_SIZE, FrameDecoder
 from t2bus.wire.native import decode_client_messages, decode_server_messages, encode, encode_parts
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 LIMIT = 1_000_000
 LARGE = b"payload " * 1000
 PUB = r.Kind.PUB
-HELLO = body_of(m.Hello(1, "t2bus-python", ("zlib",)))
 
 KINDS: dict[str, tuple[list[Any], Callable[[Sequence[Frame]], Sequence[Any]]]] = {
     "PUBLISH_RUN": ([17, 7, True, "hello"], decode_client_messages),
@@ -204,7 +203,7 @@ def test_what_is_kept_is_no_part_of_a_run() -> None:
 
 def test_a_run_counts_as_its_publications_in_a_piece() -> None:
     """What is encoded at once has about as many publications as messages may be, so that no piece takes long."""
-    codec = codec_for_client(HELLO)
+    codec = codec_for_client()
     run = m.DeliverRun((1,), m.Run("hello", [b"p"] * 4))
     said: list[m.ServerMessage] = [m.Pong(1), run, m.Pong(2), run, run, m.Pong(3)]
     pieces = list(map(b"".join, codec.encode_in_pieces(said, 5)))
@@ -221,7 +220,7 @@ def test_a_published_run_counts_as_well() -> None:
 
 def test_runs_reach_a_client_that_cannot_inflate() -> None:
     """Nothing in a run is compressed, so it reaches a client without zlib as it is, beside what is inflated for it."""
-    codec = codec_for_client(HELLO)
+    codec = codec_for_client()
     codec.inflate_limit = LIMIT
     run = m.DeliverRun((1,), m.Run("hello", [LARGE, LARGE]))
     data = codec.encode([run, m.Deliver((1,), m.Publication("hello", deflate(LARGE)))])
@@ -235,44 +234,44 @@ def test_runs_reach_a_client_that_cannot_inflate() -> None:
 def test_a_rust_client_is_written_single_frames() -> None:
     """A run is one Pub for each publication, in order."""
     run = m.Run("a", [b"1", b"", b"3"])
-    assert Link().hears(m.DeliverRun((1,), run)) == [carrier(0, PUB, "a", payload) for payload in run.payloads]
+    assert RustClient().hears(m.DeliverRun((1,), run)) == [carrier(0, PUB, "a", payload) for payload in run.payloads]
 
 
 def test_a_run_is_encoded_once_for_all_rust_clients() -> None:
     """Each frame of a run is kept with its publication for the next client of the crate."""
     run = m.Run("a", [b"1", b"2"])
-    Link().hears(m.DeliverRun((1,), run))
+    RustClient().hears(m.DeliverRun((1,), run))
     frames = [each.t2_frame for each in run.publications]
     assert frames == [written(carrier(0, PUB, "a", payload)) for payload in run.payloads]
-    Link().hears(m.DeliverRun((2,), run))
+    RustClient().hears(m.DeliverRun((2,), run))
     assert all(each.t2_frame is frame for each, frame in zip(run.publications, frames, strict=True))
 
 
 def test_what_a_rust_client_cannot_bear_of_a_run_is_withheld_alone() -> None:
     """A topic that its matcher never finishes costs every publication of the run, and each is counted."""
-    link = Link()
-    assert link.hears(m.DeliverRun((1,), m.Run("/".join(["**"] * 20), [b"1", b"2"]))) == []
-    assert link.translator.withheld == 2
+    client = RustClient()
+    assert client.hears(m.DeliverRun((1,), m.Run("/".join(["**"] * 20), [b"1", b"2"]))) == []
+    assert client.translator.withheld == 2
 
 
 def test_a_run_to_a_rust_bus_is_single_frames() -> None:
     """Each publication is a Pub of its own, and its Ack answers the operation that it has in the run."""
-    codec = codec_for_rust_bus(Limits())
-    data = codec.encode([m.PublishRun(70, True, m.Run("a", [b"1", b"", b"3"]))])
+    bus = BusTranslator(Limits())
+    data = bus.encode_one(m.PublishRun(70, True, m.Run("a", [b"1", b"", b"3"])))
     said = r.decode_client_frames(FrameDecoder(r.FRAME).feed(data))
     assert said == [carrier(number, PUB, "a", payload) for number, payload in enumerate((b"1", b"", b"3"), 1)]
     acks = (ack(1, to=4), ack(2, "InternalError"), ack(3, to=0))
-    heard = codec.decode([written(each)[HEADER_SIZE:] for each in acks])
+    heard = bus.decode([written(each)[HEADER_SIZE:] for each in acks])
     text = "the Rust bus refused it: InternalError"
     assert heard == [m.Accepted(70, (4,)), m.Refused(71, v.ErrorCode.REMOTE_ERROR, text), m.Accepted(72, (0,))]
 
 
 def test_a_publication_of_a_run_too_large_for_a_rust_bus_is_refused_alone() -> None:
     """What would not fit in a frame of the crate is refused in its turn, and what stands beside it is published."""
-    codec = codec_for_rust_bus(Limits())
+    bus = BusTranslator(Limits())
     large = random.Random(1).randbytes(700_000)
-    data = codec.encode([m.PublishRun(70, True, m.Run("a", [b"1", large, b"3"]))])
+    data = bus.encode_one(m.PublishRun(70, True, m.Run("a", [b"1", large, b"3"])))
     said = r.decode_client_frames(FrameDecoder(r.FRAME).feed(data))
     assert [type(each) for each in said] == [r.Carrier, r.Control, r.Carrier]
-    heard = codec.decode([written(ack(each.id, to=1))[HEADER_SIZE:] for each in said])
+    heard = bus.decode([written(ack(each.id, to=1))[HEADER_SIZE:] for each in said])
     assert [type(each) for each in heard] == [m.Accepted, m.Refused, m.Accepted]

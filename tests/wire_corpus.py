@@ -177,7 +177,6 @@ _BY_TYPE: dict[str, st.SearchStrategy[Any]] = {
     "tuple[int, ...]": st.lists(_uints, min_size=1).map(tuple),
     "tuple[tuple[int, int, int], ...]": st.lists(st.tuples(_uints, _uints, _uints), min_size=1).map(tuple),
     "ErrorCode": st.sampled_from(v.ErrorCode),
-    "Dialect": st.just(m.Dialect.NATIVE),
     "Payload": _payloads,
     "Headers": _headers,
     "Publication": st.builds(m.Publication, st.text(), _payloads, _headers),

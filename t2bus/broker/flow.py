@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, cast
 
 from attrs import define, field
 
-from ..wire.messages import MOST_IN_RUN, RUN_SIZE, Deliver, DeliverRun, Dialect, Publication, Run
+from ..wire.messages import MOST_IN_RUN, RUN_SIZE, Deliver, DeliverRun, Publication, Run
 from ..wire.values import PAYLOAD_OVERHEAD
 
 if TYPE_CHECKING:
@@ -38,13 +38,14 @@ __all__ = ["HeldPublication", "SendWindow"]
 class HeldPublication:
     """A paced publication that waits for room somewhere, and whom to tell when it waits no more."""
 
+    publication: Publication
     publisher: Peer
     operation: int
     size: int
-    count: int = 0
-    waiting: int = 0
-    counted: set[int] = field(factory=set)
+    counted: set[int]
     """The connections that took it, by id: each counts once."""
+    waiting: int = 0
+    """The subscriptions that hold it."""
 
     @property
     def adds(self) -> int:
@@ -63,18 +64,11 @@ class HeldPublication:
 
     def settle(self, accepted_by: Peer | None) -> None:
         """Note that a subscription that has let it go took it, or missed it; acknowledge it when it was the last."""
-        if accepted_by is not None and accepted_by.id not in self.counted:
+        if accepted_by is not None:
             self.counted.add(accepted_by.id)
-            self.count += 1
         if not self.waiting:
             self.publisher.held -= 1
-            self.publisher.outbox.acknowledge(self.operation, self.count)
-
-
-@define(eq=False)
-class _Held:
-    publication: Publication
-    ticket: HeldPublication
+            self.publisher.outbox.acknowledge(self.operation, len(self.counted))
 
 
 @define(eq=False)
@@ -94,12 +88,14 @@ class SendWindow:
     stall: float
     frame: int
     counters: Counters
+    behind: dict[int, SendWindow]
+    """Shared by the windows of one connection: those with a backlog. Who waits the longest for room comes first."""
     messages: int = field(init=False)
     size: int = field(init=False)
     held: int = field(default=0, init=False)
     lagging: bool = field(default=False, init=False)
     stalls_at: float = field(default=math.inf, init=False)
-    backlog: deque[_Held | _Missed] = field(factory=deque, init=False)
+    backlog: deque[HeldPublication | _Missed] = field(factory=deque, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Start with the whole window as credit."""
@@ -110,6 +106,13 @@ class SendWindow:
     def has_credit(self) -> bool:
         """Whether a delivery may be made."""
         return self.messages > 0 and self.size > 0
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing can be delivered before there is more credit, or room for what waits."""
+        if self.backlog:
+            self.release()
+        return bool(self.backlog) or not self.has_credit
 
     def admit(self, size: int, *, paced: bool) -> bool:
         """Use credit for a delivery now, or return False: there is none, the outbox has no room, or something waits.
@@ -139,21 +142,21 @@ class SendWindow:
         self.counters.delivered += count
         return True
 
-    def hold(self, publication: Publication, ticket: HeldPublication, now: float) -> None:
+    def hold(self, publication: HeldPublication, now: float) -> None:
         """Keep a paced publication until there is credit."""
         if not self.held:
             self.stalls_at = now + self.stall
         self.held += 1
-        ticket.hold()
+        publication.hold()
         self._note_shortage()
-        self._put_behind(_Held(publication, ticket))
+        self._put_behind(publication)
 
-    def miss(self) -> None:
-        """Count a publication as dropped at this place of the stream; who cannot be told so is disconnected."""
-        self.counters.dropped += 1
-        if self.peer.dialect is Dialect.T2:
-            self.peer.close("it lags, and its wire has no word for that: it does not read as fast as others publish")
-        self._mark_missed(1)
+    def miss(self, count: int = 1) -> None:
+        """Count publications as dropped at this place of the stream; who cannot be told so is disconnected."""
+        self.counters.dropped += count
+        if not self.peer.tells_gaps:
+            self.peer.end("it lags, and its wire has no word for that: it does not read as fast as others publish")
+        self._mark_missed(count)
 
     def _mark_missed(self, count: int) -> None:
         if self.backlog and isinstance(last := self.backlog[-1], _Missed):
@@ -161,9 +164,10 @@ class SendWindow:
         else:
             self._put_behind(_Missed(count))
 
-    def _put_behind(self, entry: _Held | _Missed) -> None:
+    def _put_behind(self, entry: HeldPublication | _Missed) -> None:
         self.backlog.append(entry)
-        self.peer.behind[self.id] = self
+        self.behind[self.id] = self
+        self.peer.waits_for_room = True
 
     def grant(self, messages: int, size: int, now: float) -> None:
         """Take credit back from the client and deliver what waits for it.
@@ -183,7 +187,7 @@ class SendWindow:
         """Deliver from the backlog, in order, as far as credit and the outbox go."""
         self._release()
         if not self.backlog:
-            self.peer.behind.pop(self.id, None)
+            self.behind.pop(self.id, None)
 
     def _release(self) -> None:
         outbox = self.peer.outbox
@@ -203,34 +207,34 @@ class SendWindow:
             if len(batch) == 1:
                 outbox.put(Deliver((self.id,), publication), size)
             else:
-                payloads = [entry.publication.payload for entry in batch]
+                payloads = [held.publication.payload for held in batch]
                 run = Run(publication.topic, cast("list[bytes]", payloads))
                 outbox.put(DeliverRun((self.id,), run), size, len(batch))
-            for entry in batch:
-                entry.ticket.settle(self.peer)
+            for held in batch:
+                held.settle(self.peer)
 
     def _note_shortage(self) -> None:
         """Note that room in the outbox is not what is missing: what is written to others will make some."""
         if not self.peer.outbox.size and self.has_credit:
             self.peer.outbox.total.is_short = True
 
-    def _take_batch(self) -> tuple[list[_Held], int]:
+    def _take_batch(self) -> tuple[list[HeldPublication], int]:
         """Take from the front of the backlog what may be delivered now, if it is several then as one run."""
         outbox, backlog = self.peer.outbox, self.backlog
-        batch: list[_Held] = []
+        batch: list[HeldPublication] = []
         size = 0
         while backlog and len(batch) < min(self.messages, MOST_IN_RUN) and size < self.size:
             entry = backlog[0]
             if isinstance(entry, _Missed):
                 break
-            ticket, more = entry.ticket, entry.ticket.size
+            more = entry.size
             room = min(RUN_SIZE, self.frame) - size - PAYLOAD_OVERHEAD * len(batch)
             if batch and (more + PAYLOAD_OVERHEAD > room or not entry.publication.goes_on(batch[0].publication)):
                 break
             # What is held by nobody else counts already.
-            ticket.let_go()
+            entry.let_go()
             if not outbox.suits(size + more, len(batch) + 1):
-                ticket.hold()
+                entry.hold()
                 break
             size += more
             self._unhold()
@@ -252,15 +256,15 @@ class SendWindow:
     def close(self) -> None:
         """Let go of everything held: the subscription is gone."""
         for entry in self.backlog:
-            if isinstance(entry, _Held):
+            if isinstance(entry, HeldPublication):
                 self._forget(entry)
         self.backlog.clear()
-        self.peer.behind.pop(self.id, None)
+        self.behind.pop(self.id, None)
 
-    def _forget(self, entry: _Held) -> None:
+    def _forget(self, held: HeldPublication) -> None:
         self._unhold()
-        entry.ticket.let_go()
-        entry.ticket.settle(None)
+        held.let_go()
+        held.settle(None)
 
     def _unhold(self) -> None:
         self.held -= 1

@@ -9,8 +9,10 @@ even take that is given up.
 
 Acknowledgements wait as runs of consecutive ids, so that a thousand of them are one message.
 
-The law of this module: synchronous; the one effect outside is the ``wake`` callback, called when the outbox stops
-being empty.
+An outbox in which something begins to wait notes its peer among the :class:`DirtyPeers`, which whoever writes looks
+through after each step of the router.
+
+The law of this module: synchronous, and it calls nobody.
 """
 
 from __future__ import annotations
@@ -19,12 +21,12 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from ..wire.messages import Accepted, Gap, ServerMessage
+from ..wire.messages import Accepted, Gap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from ..wire.messages import ServerMessage
 
-__all__ = ["Budget", "Outbox"]
+__all__ = ["Budget", "DirtyPeers", "Outbox"]
 
 _CONTROL_SIZE = 64
 """What a control message counts for: an upper bound of its fixed part, in memory terms."""
@@ -72,6 +74,11 @@ class Budget:
         self.most = _most(self.limit)
         self.share = self.limit // _SHARES
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing counts."""
+        return not (self.used or self.held or self.messages)
+
     def fits(self, size: int, count: int) -> bool:
         """Tell whether so many bytes and messages more are within the limit."""
         return self.used + size <= self.limit and self.messages + count <= self.most
@@ -102,16 +109,32 @@ def _most(limit: int) -> int:
     return max(_LEAST_MESSAGES, limit // _LEAST_SIZE)
 
 
+class DirtyPeers(dict[int, None]):
+    """The ids of the peers that have something new: to be written, or the end of their connection."""
+
+    def mark(self, peer: int) -> None:
+        """Note a peer; idempotent."""
+        self[peer] = None
+
+    def take(self) -> list[int]:
+        """Return them, those first that were marked first, and begin anew."""
+        ids = list(self)
+        self.clear()
+        return ids
+
+
 @define(eq=False, repr=False)
 class Outbox:
     """The messages that wait for one connection's writer."""
 
+    peer: int
+    """The id of the connection."""
     limit: int
     control_limit: int
     total: Budget
-    wake: Callable[[], None]
-    overflow: Callable[[], None]
-    """Called once, when control messages do not fit any more."""
+    dirty: DirtyPeers
+    is_overflowed: bool = field(default=False, init=False)
+    """Whether control messages did not fit; the outbox is closed then."""
     _messages: list[ServerMessage] = field(factory=list, init=False)
     _accepted: list[tuple[int, list[int]]] = field(factory=list, init=False)
     _gaps: dict[int, int] = field(factory=dict, init=False)
@@ -121,9 +144,12 @@ class Outbox:
     _count: int = field(default=0, init=False)
     """The messages that wait or are being written, control aside."""
     _count_taken: int = field(default=0, init=False)
-    _control: int = field(default=0, init=False)
-    _taken: int = field(default=0, init=False)
-    _awake: bool = field(default=False, init=False)
+    control_size: int = field(default=0, init=False)
+    """The bytes of control that wait."""
+    taken: int = field(default=0, init=False)
+    """The bytes that were taken and are not known to be written, control aside."""
+    _is_marked: bool = field(default=False, init=False)
+    """Whether the peer is noted as dirty, or was and what waits has not been taken since."""
     _closed: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -133,7 +159,7 @@ class Outbox:
     @property
     def size(self) -> int:
         """The bytes that wait or are being written, control aside."""
-        return self._waiting + self._taken
+        return self._waiting + self.taken
 
     @property
     def is_empty(self) -> bool:
@@ -143,14 +169,17 @@ class Outbox:
     @property
     def is_calm(self) -> bool:
         """Whether control messages that can wait should not wait: half of what may be kept for them is free."""
-        return 2 * self._control <= self.control_limit
+        return 2 * self.control_size <= self.control_limit
 
     def fits(self, size: int, count: int = 1) -> bool:
         """Tell whether a message of that size may be put, or a run of so many."""
+        total = self.total
         return (
-            self._waiting + self._taken + size <= self.limit
+            self._waiting + self.taken + size <= self.limit
             and self._count + count <= self._most
-            and self.total.fits(size, count)
+            # As Budget.fits tells: it is asked for each message and receiver.
+            and total.used + size <= total.limit
+            and total.messages + count <= total.most
         )
 
     def suits(self, size: int, count: int = 1) -> bool:
@@ -170,8 +199,9 @@ class Outbox:
         self.total.used += size
         self.total.messages += count
         self._messages.append(message)
-        if not self._awake:
-            self._rouse()
+        if not self._is_marked:
+            self._is_marked = True
+            self.dirty[self.peer] = None
 
     def put_control(self, message: ServerMessage, text: str = "") -> None:
         """Add a message that may not be dropped; ``text`` is what it carries of free length."""
@@ -219,47 +249,40 @@ class Outbox:
             self._count_control(_RUN_SIZE + _ACCEPTED_SIZE * (len(counts) - 1))
 
     def _count_control(self, size: int) -> None:
-        self._control += size
-        if self._control > self.control_limit:
+        self.control_size += size
+        if self.control_size > self.control_limit:
             self.close()
-            self.overflow()
-        elif not self._awake:
-            self._rouse()
+            self.is_overflowed = True
+        elif self._is_marked:
+            return
+        self._is_marked = True
+        self.dirty[self.peer] = None
 
-    def _rouse(self) -> None:
-        self._awake = True
-        self.wake()
+    def peek(self) -> list[ServerMessage]:
+        """Return what :meth:`take` would, and leave it."""
+        return [*(Accepted(first, tuple(counts)) for first, counts in self._accepted), *self._messages]
 
     def take(self) -> list[ServerMessage]:
         """Return all that waits, acknowledgements first, and empty the outbox; nothing if it is empty.
 
         The bytes go on counting until :meth:`written`.
         """
-        messages = self._messages
-        if self._accepted:
-            messages = [Accepted(first, tuple(counts)) for first, counts in self._accepted] + messages
-            self._accepted = []
+        messages = self.peek() if self._accepted else self._messages
+        self._accepted = []
         self._messages = []
         self._gaps.clear()
-        self._taken += self._waiting
+        self.taken += self._waiting
         self._count_taken = self._count
-        self._waiting = self._control = 0
-        self._awake = bool(messages)
+        self._waiting = self.control_size = 0
+        self._is_marked = False
         return messages
-
-    def rest(self) -> bool:
-        """Return whether nothing waits; if so, ``wake`` is called for what is put next."""
-        if self.is_empty:
-            self._awake = False
-            return True
-        return False
 
     def written(self) -> None:
         """Stop counting what was taken: it is with the network now."""
-        self.total.used -= self._taken
+        self.total.used -= self.taken
         self.total.messages -= self._count_taken
         self._count -= self._count_taken
-        self._taken = self._count_taken = 0
+        self.taken = self._count_taken = 0
 
     def close(self) -> None:
         """Drop what waits and take nothing more."""
@@ -267,7 +290,7 @@ class Outbox:
         self._messages = []
         self._accepted = []
         self._gaps.clear()
-        self.total.used -= self._waiting + self._taken
+        self.total.used -= self._waiting + self.taken
         self.total.messages -= self._count
         self._count = self._count_taken = 0
-        self._waiting = self._taken = self._control = 0
+        self._waiting = self.taken = self.control_size = 0

@@ -1,70 +1,65 @@
-"""What the router knows of one connection."""
+"""What every part of the broker knows of one connection; what only one part knows, it keeps itself."""
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from attrs import define, field
+from attrs import define, field, frozen
 
-from ..errors import BusError, ProtocolViolation
-from ..wire.messages import Dialect, Refused
+from ..wire.messages import Refused
 from ..wire.values import ErrorCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from ..errors import BusError
     from .access import Permissions
-    from .flow import SendWindow
     from .identity import Identity
     from .outbox import Outbox
-    from .requests import PendingRequest, Service
 
-__all__ = ["Peer"]
+__all__ = ["Ending", "Peer"]
+
+_DOES_NOT_READ: Final = "it does not read: control messages that may not be dropped do not fit (Limits.control_bytes)"
+
+
+@frozen
+class Ending:
+    """Why a connection is to end, and whether what waits for it is written before."""
+
+    reason: str
+    is_flushed: bool = False
 
 
 @define(eq=False, repr=False)
 class Peer:
-    """One connection: its outbox and everything registered in its name.
-
-    ``close`` asks the owner of the connection to end it, and says why; the owner then calls ``Router.disconnect``.
-    ``expel`` does the same once what waits in the outbox has been written.
-    """
+    """One connection of the bus."""
 
     id: int
     identity: Identity
     outbox: Outbox
-    close: Callable[[str], None]
-    expel: Callable[[str], None]
-    dialect: Dialect = Dialect.NATIVE
-    permissions: Permissions | None = None
+    permissions: Permissions | None
     """None when there are no access rules."""
-    subscriptions: dict[int, SendWindow] = field(factory=dict)
-    behind: dict[int, SendWindow] = field(factory=dict)
-    """Those of the subscriptions that have a backlog. Who waits the longest for room comes first."""
-    services: dict[int, Service] = field(factory=dict)
-    requests: dict[int, PendingRequest] = field(factory=dict)
-    """Requests of this connection that wait for an answer, by operation id."""
-    calls: dict[int, PendingRequest] = field(factory=dict)
-    """Requests handed to this connection and not ended by it yet, by call id."""
-    untold: deque[int] = field(factory=deque)
-    """Calls of this connection that nobody waits for any more, which it will be told when it has read what waits."""
-    held: int = 0
+    tells_gaps: bool = True
+    """Whether it can be told that it misses messages; else it is disconnected instead."""
+    held: int = field(default=0, init=False)
     """Paced publications of this connection that are held for some subscriber."""
-    last_operation: int = 0
-
-    def begin(self, operation: int, count: int = 1) -> None:
-        """Check that an operation id is new, and so many that follow it.
-
-        Raises:
-          ProtocolViolation: it is not above the last one.
-
-        """
-        if operation <= self.last_operation:
-            raise ProtocolViolation(f"operation id {operation} is not above {self.last_operation}, the last one")
-        self.last_operation = operation + count - 1
+    waits_for_room: bool = field(default=False, init=False)
+    """Whether something that concerns it waits until its outbox has room."""
+    ending: Ending | None = field(default=None, init=False)
+    """Set when the connection has to end: its owner ends it, and calls ``Router.disconnect`` then."""
+    last_operation: int = field(default=0, init=False)
+    """The highest operation id that was used."""
 
     def refuse(self, operation: int, error: BusError) -> None:
         """Answer an operation with an error."""
         text = str(error)
         self.outbox.put_control(Refused(operation, ErrorCode.of(error), text), text)
+
+    def end(self, reason: str, *, is_flushed: bool = False) -> None:
+        """Have the connection ended; the first reason stands."""
+        if self.ending is None:
+            self.ending = Ending(reason, is_flushed)
+            self.outbox.dirty.mark(self.id)
+
+    def end_if_overflowed(self) -> None:
+        """Have the connection ended if its outbox has overflowed; its owner is about to look."""
+        if self.outbox.is_overflowed and self.ending is None:
+            self.ending = Ending(_DOES_NOT_READ)

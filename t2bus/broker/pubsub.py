@@ -1,8 +1,10 @@
 """Publish and subscribe: who receives a publication, and what becomes of it at each receiver.
 
-A publication is matched once. Its receivers, grouped by connection, form its *route*; the route of a concrete topic is
-remembered until a subscription that could change it comes or goes, because programs publish on few topics, many times.
-Then each connection is looked at by itself: what it takes is one delivery that names the subscriptions that took it.
+A publication is matched once. Then each connection on its route is looked at by itself: what it takes is one delivery
+that names the subscriptions that took it.
+
+Matching a fragment, looking at a receiver and taking a publication out of a run are one *step* each. Each publication
+says how many steps it took, and a run that would take more than a turn (``Limits.turn_steps``) is carried out in part.
 
 The law of this module: nothing that happens at one receiver, whatever it is, is seen by the next.
 """
@@ -11,39 +13,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from ..errors import LimitExceeded, ProtocolViolation
-from ..topic import TopicTree, is_concrete
-from ..wire.messages import (
-    Credit,
-    Deliver,
-    DeliverRun,
-    Dialect,
-    Publication,
-    Publish,
-    PublishRun,
-    Subscribe,
-    Unsubscribe,
-)
+from ..wire.messages import Credit, Deliver, DeliverRun, Publish, PublishRun, Run, Subscribe, Unsubscribe
 from ..wire.values import size_of
 from .flow import HeldPublication, SendWindow
+from .routes import Routes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from ..limits import Limits
+    from ..wire.messages import Publication
     from .outbox import Budget
     from .peer import Peer
+    from .routes import Route
     from .statistics import Counters
 
 __all__ = ["PubSub"]
 
-_Route = list[tuple["Peer", list[SendWindow], tuple[int, ...]]]
 
-_RECEIVERS = 64
-"""For each of ``Limits.routes`` so many subscriptions may be remembered: counting topics alone would not bound memory,
-since each may reach all subscriptions of the bus."""
+@define(eq=False)
+class _Subscriber:
+    """The subscriptions of one connection, by id."""
+
+    windows: dict[int, SendWindow] = field(factory=dict)
+    behind: dict[int, SendWindow] = field(factory=dict)
+    """Those that have a backlog; see :attr:`.SendWindow.behind`."""
 
 
 @define(eq=False, repr=False)
@@ -52,110 +49,145 @@ class PubSub:
 
     limits: Limits
     counters: Counters
-    alarm: Callable[[], None]
-    """Called when the first subscription begins to hold something, and so may stall."""
     total: Budget
     """Shared by the outboxes of all connections."""
-    _tree: TopicTree[SendWindow] = field(init=False)
-    _routes: dict[str, _Route] = field(factory=dict, init=False)
-    _remembered: int = field(default=0, init=False)
-    """The subscriptions in all routes."""
+    is_alarmed: bool = field(default=False, init=False)
+    """Set when a subscription begins to hold something, and so may stall: :meth:`next_deadline` has come nearer."""
+    _routes: Routes = field(init=False)
+    _subscribers: dict[int, _Subscriber] = field(factory=dict, init=False)
+    """By the ids of their connections."""
     _holding: dict[SendWindow, None] = field(factory=dict, init=False)
     """The subscriptions that hold something, or did when last looked at: the only ones that can stall."""
 
     def __attrs_post_init__(self) -> None:
-        """Make the tree with the bounds of this bus; routes are remembered here, so it need not remember matches."""
-        limits = self.limits
-        self._tree = TopicTree(
-            steps=limits.matching_steps, cache=0, length=limits.topic_length, depth=limits.topic_depth
-        )
+        """Make the routes with the bounds of this bus."""
+        self._routes = Routes(self.limits)
 
     def __len__(self) -> int:
         """Return the number of subscriptions."""
-        return len(self._tree)
+        return len(self._routes)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left of any connection."""
+        return self._routes.is_empty and not (self._subscribers or self._holding)
 
     @property
     def held(self) -> int:
         """How many deliveries wait for credit, over all subscriptions."""
-        return sum(subscription.held for subscription in self._holding)
+        return sum(window.held for window in self._holding)
+
+    def held_by(self, peer: Peer) -> dict[int, int]:
+        """Return how many deliveries wait for credit in each subscription of a connection, by its id."""
+        subscriber = self._subscribers.get(peer.id) or _Subscriber()
+        return {number: window.held for number, window in subscriber.windows.items()}
+
+    # --- subscriptions
 
     def subscribe(self, peer: Peer, message: Subscribe) -> None:
         """Open a subscription, with the window that the client asks for or the bus's own, whichever is smaller."""
         limits = self.limits
-        if len(peer.subscriptions) >= limits.subscriptions:
+        subscriber = self._subscribers.get(peer.id) or _Subscriber()
+        if len(subscriber.windows) >= limits.subscriptions:
             raise LimitExceeded(
                 f"this connection has {limits.subscriptions} subscriptions, all that Limits.subscriptions of the bus "
                 "allows: subscribe with wildcards, or open a second connection"
             )
         if not message.messages or not message.size:
             raise ProtocolViolation("a subscription needs a window of at least one message and one byte")
-        # A client that knows no credit is bounded by its outbox alone.
-        gives_credit = peer.dialect is Dialect.NATIVE
-        subscription = SendWindow(
+        window = SendWindow(
             message.id,
             message.topic,
             peer,
-            min(message.messages, limits.subscription_messages) if gives_credit else message.messages,
-            min(message.size, limits.subscription_bytes) if gives_credit else message.size,
+            # Who cannot be told of a gap is bounded by its outbox alone.
+            min(message.messages, limits.subscription_messages) if peer.tells_gaps else message.messages,
+            min(message.size, limits.subscription_bytes) if peer.tells_gaps else message.size,
             limits.stall,
             limits.frame,
             self.counters,
+            subscriber.behind,
         )
-        self._tree.add(message.topic, subscription)
-        peer.subscriptions[message.id] = subscription
-        self._forget_routes(message.topic)
+        self._routes.add(window)
+        self._subscribers[peer.id] = subscriber
+        subscriber.windows[message.id] = window
         peer.outbox.acknowledge(message.id, 0)
 
     def unsubscribe(self, peer: Peer, message: Unsubscribe) -> None:
         """Close a subscription; one that is not there is closed already."""
-        subscription = peer.subscriptions.pop(message.subscription, None)
-        if subscription is not None:
-            self._remove(subscription)
+        subscriber = self._subscribers.get(peer.id)
+        window = None if subscriber is None else subscriber.windows.pop(message.subscription, None)
+        if window is not None:
+            self._remove(window)
             self.share_room()
         peer.outbox.acknowledge(message.id, 0)
 
-    def _remove(self, subscription: SendWindow) -> None:
-        self._tree.discard(subscription.topic, subscription)
-        self._forget_routes(subscription.topic)
-        self._holding.pop(subscription, None)
-        subscription.close()
+    def _remove(self, window: SendWindow) -> None:
+        self._routes.discard(window)
+        self._holding.pop(window, None)
+        window.close()
 
     def disconnect(self, peer: Peer) -> None:
         """Close all subscriptions of a connection that has ended."""
-        while peer.subscriptions:
-            self._remove(peer.subscriptions.popitem()[1])
+        subscriber = self._subscribers.pop(peer.id, None)
+        if subscriber is not None:
+            for window in subscriber.windows.values():
+                self._remove(window)
         self.share_room()
 
-    def publish(self, peer: Peer, message: Publish, now: float) -> None:
+    def topics(self, peer: Peer) -> Iterable[str]:
+        """Yield the topics of a connection's subscriptions."""
+        subscriber = self._subscribers.get(peer.id)
+        return () if subscriber is None else (window.topic for window in subscriber.windows.values())
+
+    # --- publications
+
+    def publish(self, peer: Peer, message: Publish, now: float) -> int:
         """Deliver a publication to all that it reaches, and acknowledge it, at once or when it is held nowhere any
         more.
+
+        Returns:
+          The steps that it took.
 
         Raises:
           InvalidTopic: the topic is not one.
           TopicTooBroad: finding the receivers costs more than one publication may.
 
         """
-        self._distribute(peer, message, self._route(message.publication.topic), [], now)
+        topic, steps = message.publication.topic, 1
+        route = self._routes.known.get(topic)
+        if route is None:
+            route, steps = self._routes.find(topic)
+        self._distribute(peer, message, route, [], now)
+        return steps + len(route)
 
-    def publish_run(self, peer: Peer, message: PublishRun, now: float) -> None:
-        """Do as :meth:`publish` for each of a run.
+    def publish_run(self, peer: Peer, message: PublishRun, now: float) -> tuple[int, PublishRun | None]:
+        """Do as :meth:`publish` for each of a run, as far as one turn goes.
 
-        Who has room for the whole run takes it as one, which is nearly always so. The others take it apart.
+        Who has room for the whole run takes it as one, which is nearly always so, and whose windows are spent misses it
+        as one. The others take it apart.
+
+        Returns:
+          The steps that it took, and what is left of the run, if anything.
+
         """
+        topic, steps = message.run.topic, 1
+        route = self._routes.known.get(topic)
+        if route is None:
+            route, steps = self._routes.find(topic)
+        message, rest = self._part(message, len(route))
         run = message.run
         count, size = len(run.payloads), run.size
-        route = self._route(run.topic)
         # Where not all could take all of it, they share what room there is as they would one by one.
         total, whole = self.total, size * len(route)
         is_room = total.fits(whole, count * len(route)) and (not message.paced or total.leaves_room(whole))
         taken: list[int] = []
-        late: _Route = []
+        late: Route = []
         for receiver in route:
-            target, subscriptions, ids = receiver
-            if is_room and len(ids) == 1 and subscriptions[0].admit_run(count, size):
+            target, windows, ids = receiver
+            if is_room and len(ids) == 1 and windows[0].admit_run(count, size):
                 target.outbox.put(DeliverRun(ids, run), size, count)
                 taken.append(target.id)
-            else:
+            elif not self._miss_run(windows, count, paced=message.paced):
                 late.append(receiver)
         if late:
             for operation, publication in enumerate(run.publications, message.id):
@@ -163,36 +195,48 @@ class PubSub:
         else:
             self.counters.published += count
             peer.outbox.acknowledge_run(message.id, [len(taken)] * count)
+        return steps + len(route) + count * len(late), rest
 
-    def _distribute(self, peer: Peer, message: Publish, route: _Route, taken: Sequence[int], now: float) -> None:
+    def _part(self, message: PublishRun, receivers: int) -> tuple[PublishRun, PublishRun | None]:
+        """Cut a run where a turn's steps end if every receiver takes it apart; return both parts."""
+        payloads, most = message.run.payloads, max(1, self.limits.turn_steps // max(1, receivers))
+        if len(payloads) <= most:
+            return message, None
+        topic = message.run.topic
+        first = evolve(message, run=Run(topic, payloads[:most]))
+        return first, evolve(message, id=message.id + most, run=Run(topic, payloads[most:]))
+
+    def _miss_run(self, windows: Sequence[SendWindow], count: int, *, paced: bool) -> bool:
+        """Let a connection miss a whole run if none of its windows takes or holds any of it; tell whether it did."""
+        if not all(window.is_spent and (window.lagging or not paced) for window in windows):
+            return False
+        for window in windows:
+            window.miss(count)
+        return True
+
+    def _distribute(self, peer: Peer, message: Publish, route: Route, taken: Sequence[int], now: float) -> None:
         """Deliver a publication to these receivers, beside those that have ``taken`` it, and acknowledge it."""
         publication = message.publication
         size = size_of(publication.topic, publication.payload, publication.headers)
         counted = set(taken)
         # One that is too large to be held is not waited for.
         paced = message.paced and 2 * size <= self.total.limit
-        ticket = HeldPublication(peer, message.id, size, counted=counted) if paced else None
-        for target, subscriptions, ids in route:
+        held = HeldPublication(publication, peer, message.id, size, counted) if paced else None
+        for target, windows, ids in route:
             # The common case, kept apart: it is on the hot path.
-            if len(ids) == 1 and subscriptions[0].admit(size, paced=paced):
+            if len(ids) == 1 and windows[0].admit(size, paced=paced):
                 target.outbox.put(Deliver(ids, publication), size)
-            elif not self._offer(subscriptions, publication, size, ticket, now):
+            elif not self._offer(windows, publication, size, held, now):
                 continue
             counted.add(target.id)
         self.counters.published += 1
-        if ticket is not None and ticket.waiting:
-            ticket.count = len(counted)
+        if held is not None and held.waiting:
             peer.held += 1
         else:
             peer.outbox.acknowledge(message.id, len(counted))
 
     def _offer(
-        self,
-        subscriptions: list[SendWindow],
-        publication: Publication,
-        size: int,
-        ticket: HeldPublication | None,
-        now: float,
+        self, windows: list[SendWindow], publication: Publication, size: int, held: HeldPublication | None, now: float
     ) -> bool:
         """Deliver to those of one connection's subscriptions that take the publication now; the others hold it or miss
         it.
@@ -202,110 +246,78 @@ class PubSub:
 
         """
         takers, late = [], []
-        for subscription in subscriptions:
-            if subscription.admit(size, paced=ticket is not None):
-                takers.append(subscription.id)
+        for window in windows:
+            if window.admit(size, paced=held is not None):
+                takers.append(window.id)
             else:
-                late.append(subscription)
+                late.append(window)
         if takers:
-            subscriptions[0].peer.outbox.put(Deliver(tuple(takers), publication), size)
+            windows[0].peer.outbox.put(Deliver(tuple(takers), publication), size)
         # Only now, because what is held takes of the room that the delivery was promised.
-        for subscription in late:
-            if ticket is not None and self._may_hold(subscription, ticket):
-                subscription.hold(publication, ticket, now)
-                if not self._holding:
-                    self.alarm()
-                self._holding[subscription] = None
+        for window in late:
+            if held is not None and self._may_hold(window, held):
+                window.hold(held, now)
+                self.is_alarmed |= not self._holding
+                self._holding[window] = None
             else:
-                subscription.miss()
+                window.miss()
         return bool(takers)
 
-    def _may_hold(self, subscription: SendWindow, ticket: HeldPublication) -> bool:
-        outbox = subscription.peer.outbox
+    def _may_hold(self, window: SendWindow, held: HeldPublication) -> bool:
+        outbox = window.peer.outbox
         return (
-            not subscription.lagging
-            and ticket.publisher.held < self.limits.held_messages
-            and ticket.size <= outbox.limit  # else it would wait for room that there never is
-            and self.total.may_hold(ticket.adds)
+            not window.lagging
+            and held.publisher.held < self.limits.held_messages
+            and held.size <= outbox.limit  # else it would wait for room that there never is
+            and self.total.may_hold(held.adds)
         )
 
-    def _route(self, topic: str) -> _Route:
-        route = self._routes.get(topic)
-        if route is None:
-            route = self._find_route(topic)
-            if is_concrete(topic):
-                self._remember(topic, route)
-        return route
-
-    def _find_route(self, topic: str) -> _Route:
-        groups: dict[Peer, list[SendWindow]] = {}
-        for subscription in sorted(self._tree.match(topic), key=lambda each: (each.peer.id, each.id)):
-            groups.setdefault(subscription.peer, []).append(subscription)
-        return [(peer, group, tuple(each.id for each in group)) for peer, group in groups.items()]
-
-    def _remember(self, topic: str, route: _Route) -> None:
-        """Keep a route, and as many of the youngest others as there is room for."""
-        routes, most = self._routes, self.limits.routes
-        routes[topic] = route
-        self._remembered += _receivers(route)
-        while len(routes) > most or (self._remembered > _RECEIVERS * most and len(routes) > 1):
-            self._remembered -= _receivers(routes.pop(next(iter(routes))))
-
-    def _forget_routes(self, topic: str) -> None:
-        """Forget the routes that a subscription to this topic is, or will be, part of."""
-        if is_concrete(topic):
-            self._remembered -= _receivers(self._routes.pop(topic, []))
-        else:
-            self._routes.clear()
-            self._remembered = 0
+    # --- credit, room and time
 
     def credit(self, peer: Peer, message: Credit, now: float) -> None:
         """Take credit for subscriptions; for one that has just been closed it means nothing any more."""
+        if (subscriber := self._subscribers.get(peer.id)) is None:
+            return
         for number, messages, size in message.grants:
-            subscription = peer.subscriptions.get(number)
-            if subscription is not None:
-                subscription.grant(messages, size, now)
+            window = subscriber.windows.get(number)
+            if window is not None:
+                window.grant(messages, size, now)
 
-    def written(self, peer: Peer, now: float) -> None:
-        """Deliver what waited for room in the outbox of a connection."""
-        behind = peer.behind
-        first = next(iter(behind), None)
-        for subscription in list(behind.values()):
-            held = subscription.held
-            subscription.release()
-            if peer.dialect is Dialect.T2 and 0 < subscription.held < held:
-                # Without credit, only what it reads shows that it lives.
-                subscription.stalls_at = now + subscription.stall
+    def written(self, peer: Peer) -> bool:
+        """Deliver what waited for room in the outbox of a connection; tell whether something still waits."""
+        subscriber = self._subscribers.get(peer.id)
+        if subscriber is None or not (behind := subscriber.behind):
+            return False
+        first = next(iter(behind))
+        for window in list(behind.values()):
+            window.release()
         if first in behind:
             # Whoever went first goes last the next time, else one that is behind could take all the room for ever.
             behind[first] = behind.pop(first)
+        return bool(behind)
 
     def share_room(self) -> None:
         """Deliver what waits for room that others have left, to one subscription after the other."""
         if not self.total.is_short:
             return
         self.total.is_short = False
-        for subscription in list(self._holding):
-            if not subscription.peer.outbox.size:
-                subscription.release()
+        for window in list(self._holding):
+            if not window.peer.outbox.size:
+                window.release()
                 if self.total.is_short:
                     return
                 # Whoever went first goes last the next time.
-                self._holding[subscription] = self._holding.pop(subscription)
+                self._holding[window] = self._holding.pop(window)
 
     def expire(self, now: float) -> None:
         """Stop holding publications for subscribers that took nothing for the stall time."""
-        for subscription in list(self._holding):
-            if subscription.stalls_at <= now:
-                subscription.give_up()
-            if not subscription.held:
-                del self._holding[subscription]
+        for window in list(self._holding):
+            if window.stalls_at <= now:
+                window.give_up()
+            if not window.held:
+                del self._holding[window]
         self.share_room()
 
     def next_deadline(self) -> float | None:
         """Return when the next subscriber stalls, if any can."""
-        return min((subscription.stalls_at for subscription in self._holding if subscription.held), default=None)
-
-
-def _receivers(route: _Route) -> int:
-    return sum(len(ids) for _, _, ids in route)
+        return min((window.stalls_at for window in self._holding if window.held), default=None)

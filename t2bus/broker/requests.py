@@ -9,11 +9,12 @@ behind.
 A request that was given up may still be worked on, so its place in the service's window is freed by the responder's
 end only, or with the request's lifetime: a responder that forgets a request has not lost the place for ever.
 
-The law of this module: every way out of an pending is ``pop``; none is an error.
+The law of this module: a pending request leaves each table once, and whoever finds it gone already does nothing.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -34,6 +35,8 @@ from ..wire.messages import Ask, Call, Claim, Fail, Refused, Respond, Response, 
 from ..wire.values import ErrorCode, size_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ..limits import Limits
     from .peer import Peer
     from .statistics import Counters
@@ -50,9 +53,9 @@ class Service:
     peer: Peer
     window_requests: int
     window_size: int
-    pending: dict[int, PendingRequest] = field(factory=dict)
+    pending: dict[int, PendingRequest] = field(factory=dict, init=False)
     """What was handed to the responder and not ended by it, by call id."""
-    size: int = 0
+    size: int = field(default=0, init=False)
 
 
 @define(eq=False, repr=False)
@@ -64,8 +67,17 @@ class PendingRequest:
     size: int
     expires_at: float
     request: int
-    requester: Peer | None
-    """None when nobody waits for the answer any more; else its table has this pending."""
+    requester: _Party | None
+    """None when nobody waits for the answer any more; else it stands in its table."""
+
+
+@define(eq=False, repr=False)
+class _Party:
+    """What one connection serves, and what it has asked and not been answered, each by its operation id."""
+
+    peer: Peer
+    services: dict[int, Service] = field(factory=dict, init=False)
+    requests: dict[int, PendingRequest] = field(factory=dict, init=False)
 
 
 @define(eq=False, repr=False)
@@ -74,9 +86,13 @@ class ServiceTable:
 
     limits: Limits
     counters: Counters
+    _parties: dict[int, _Party] = field(factory=dict, init=False)
+    """The connections that serve or have asked, by id."""
     _services: dict[str, Service] = field(factory=dict, init=False)
     _pending: dict[int, PendingRequest] = field(factory=dict, init=False)
-    """All pending requests that a responder has not ended, oldest first, so that the first expires first."""
+    """All that a responder has not ended, by call id, oldest first, so that the first expires first."""
+    _untold: dict[int, deque[int]] = field(factory=dict, init=False)
+    """By responder, the calls that nobody waits for any more and of which it has not been told: it reads slowly."""
     _last_call: int = field(default=0, init=False)
 
     def __len__(self) -> int:
@@ -88,15 +104,37 @@ class ServiceTable:
         """The number of requests that responders have not ended."""
         return len(self._pending)
 
+    def _party(self, peer: Peer) -> _Party:
+        party = self._parties.get(peer.id)
+        if party is None:
+            party = self._parties[peer.id] = _Party(peer)
+        return party
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left of any connection."""
+        return not (self._parties or self._services or self._pending or self._untold)
+
+    def services_of(self, peer: Peer) -> Collection[Service]:
+        """Return what a connection serves."""
+        party = self._parties.get(peer.id)
+        return () if party is None else party.services.values()
+
+    def load_of(self, peer: Peer) -> tuple[int, int, int, int]:
+        """Return what a connection serves, asks and is asked, as :class:`.PeerStatistics` counts it."""
+        services, party = self.services_of(peer), self._parties.get(peer.id)
+        calls, size = sum(len(each.pending) for each in services), sum(each.size for each in services)
+        return len(services), 0 if party is None else len(party.requests), calls, size
+
     # --- claims
 
     def claim(self, peer: Peer, message: Claim) -> None:
         """Make a connection the server of a topic; its window is what it asks for or the bus's own, if that is less."""
-        limits = self.limits
+        limits, services = self.limits, self._party(peer).services
         self._require_concrete(message.topic, "served")
         if message.topic in self._services:
             raise TopicClaimed(f"{message.topic!r} is served already: serve another topic or end that service first")
-        if len(peer.services) >= limits.services:
+        if len(services) >= limits.services:
             raise LimitExceeded(
                 f"this connection serves {limits.services} topics, all that Limits.services of the bus allows"
             )
@@ -109,12 +147,12 @@ class ServiceTable:
             min(message.requests, limits.service_requests),
             min(message.size, limits.service_bytes),
         )
-        peer.services[message.id] = self._services[message.topic] = service
+        services[message.id] = self._services[message.topic] = service
         peer.outbox.acknowledge(message.id, 0)
 
     def unclaim(self, peer: Peer, message: Unclaim) -> None:
         """End a service and tell all that wait for it; one that is not there has ended already."""
-        service = peer.services.pop(message.service, None)
+        service = self._party(peer).services.pop(message.service, None)
         if service is not None:
             self._end(service)
         peer.outbox.acknowledge(message.id, 0)
@@ -134,11 +172,11 @@ class ServiceTable:
 
     def request(self, peer: Peer, message: Ask, now: float) -> None:
         """Hand a request to its service."""
-        service = self._services.get(message.topic)
+        service, party = self._services.get(message.topic), self._party(peer)
         if service is None:
             # A topic that is served has been looked at already.
             self._require_concrete(message.topic, "asked")
-        if len(peer.requests) >= self.limits.requests:
+        if len(party.requests) >= self.limits.requests:
             raise LimitExceeded(
                 f"this connection has {self.limits.requests} requests pending, all that Limits.requests allows"
             )
@@ -148,13 +186,12 @@ class ServiceTable:
         responder = service.peer
         spent = len(service.pending) >= service.window_requests or service.size >= service.window_size
         if spent or not responder.outbox.fits(size):
-            self.counters.busy += 1
+            self.counters.requests_busy += 1
             raise ServiceBusy(f"the service of {message.topic!r} has all the requests pending that it takes: try later")
         self._last_call = call = self._last_call + 1
         expires_at = now + self.limits.request_lifetime
-        pending = PendingRequest(call, service, size, expires_at, message.id, peer)
-        peer.requests[message.id] = pending
-        self._pending[call] = service.pending[call] = responder.calls[call] = pending
+        pending = PendingRequest(call, service, size, expires_at, message.id, party)
+        party.requests[message.id] = self._pending[call] = service.pending[call] = pending
         service.size += size
         self.counters.requests += 1
         outgoing = Call(call, service.id, message.timeout, message.topic, message.payload, message.headers)
@@ -162,7 +199,7 @@ class ServiceTable:
 
     def cancel(self, peer: Peer, request: int) -> None:
         """Give a request up; one that has just been answered is not there any more."""
-        pending = peer.requests.pop(request, None)
+        pending = self._party(peer).requests.pop(request, None)
         if pending is not None:
             self._abandon(pending)
 
@@ -183,10 +220,12 @@ class ServiceTable:
             self._answer(pending, Refused(pending.request, message.code, message.text), len(message.text))
 
     def _finish(self, responder: Peer, call: int) -> PendingRequest | None:
-        """End a call; return its pending if someone waits for the answer, and count a late one otherwise."""
-        pending = responder.calls.get(call)
-        if pending is not None:
+        """End a call of this responder; return it if someone waits for the answer, and count a late one otherwise."""
+        pending = self._pending.get(call)
+        if pending is not None and pending.service.peer is responder:
             self._end_call(pending)
+        else:
+            pending = None
         if pending is None or pending.requester is None:
             self.counters.late_responses += 1
             return None
@@ -195,19 +234,18 @@ class ServiceTable:
     def _answer(self, pending: PendingRequest, message: Response | Refused, size: int) -> None:
         requester = pending.requester
         assert requester is not None
-        if requester.outbox.fits(size):
+        if requester.peer.outbox.fits(size):
             requester.requests.pop(pending.request, None)
-            requester.outbox.put(message, size)
+            requester.peer.outbox.put(message, size)
         else:
             text = "the answer does not fit: the requester's Limits.outbox_bytes are waiting"
             self._refuse(pending, LimitExceeded(text))
 
     def _end_call(self, pending: PendingRequest) -> None:
-        """Take an pending off the responder's side."""
+        """Take a request off the responder's side."""
         service = pending.service
         service.size -= pending.size
         del service.pending[pending.call]
-        del service.peer.calls[pending.call]
         del self._pending[pending.call]
 
     def _refuse(self, pending: PendingRequest, error: BusError) -> None:
@@ -215,7 +253,7 @@ class ServiceTable:
         requester, pending.requester = pending.requester, None
         if requester is not None:
             requester.requests.pop(pending.request, None)
-            requester.refuse(pending.request, error)
+            requester.peer.refuse(pending.request, error)
 
     def _abandon(self, pending: PendingRequest) -> None:
         """Tell the responder that nobody waits any more."""
@@ -231,23 +269,34 @@ class ServiceTable:
         if responder.outbox.is_calm:
             responder.outbox.put_control(Withdraw(pending.call))
         else:
-            responder.untold.append(pending.call)
+            self._untold.setdefault(responder.id, deque()).append(pending.call)
+            responder.waits_for_room = True
 
-    def written(self, peer: Peer) -> None:
-        """Tell a responder what it was not told before."""
-        while peer.untold and peer.outbox.is_calm:
-            call = peer.untold.popleft()
-            if call in peer.calls:
+    def written(self, peer: Peer) -> bool:
+        """Tell a responder what it was not told before; tell whether something still waits."""
+        untold = self._untold.get(peer.id)
+        if untold is None:
+            return False
+        while untold and peer.outbox.is_calm:
+            call = untold.popleft()
+            if call in self._pending:
                 peer.outbox.put_control(Withdraw(call))
+        if not untold:
+            del self._untold[peer.id]
+        return bool(untold)
 
     # --- ends
 
     def disconnect(self, peer: Peer) -> None:
         """End the services and give up the requests of a connection that has ended."""
-        while peer.services:
-            self._end(peer.services.popitem()[1])
-        while peer.requests:
-            self._abandon(peer.requests.popitem()[1])
+        party = self._parties.pop(peer.id, None)
+        self._untold.pop(peer.id, None)
+        if party is None:
+            return
+        while party.services:
+            self._end(party.services.popitem()[1])
+        while party.requests:
+            self._abandon(party.requests.popitem()[1])
 
     def expire(self, now: float) -> None:
         """Answer the requests whose lifetime is over, and free their places."""

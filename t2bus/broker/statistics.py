@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from attrs import define, frozen
 
-__all__ = ["BusStatistics", "Counters"]
+__all__ = ["BusStatistics", "Counters", "PeerStatistics"]
 
 
 @define(eq=False)
@@ -17,7 +17,7 @@ class Counters:
     delivered: int = 0
     dropped: int = 0
     requests: int = 0
-    busy: int = 0
+    requests_busy: int = 0
     late_responses: int = 0
     violations: int = 0
     refused: int = 0
@@ -32,6 +32,8 @@ class BusStatistics:
     connections: int
     identities: Mapping[str, int]
     """How many connections each identity has."""
+    newcomers: int
+    """Peers that have connected and not said HELLO yet."""
     subscriptions: int
     services: int
     requests_pending: int
@@ -60,3 +62,18 @@ class BusStatistics:
     """Operations that the access rules refused."""
     withheld: int
     """Messages that Rust clients were not sent because they could not have borne them."""
+
+
+@frozen
+class PeerStatistics:
+    """One moment of one connection."""
+
+    subscriptions: Mapping[int, int]
+    """By the id of each, how many paced deliveries it holds."""
+    services: int
+    requests: int
+    """Requests of this connection that have no answer yet."""
+    calls: int
+    """Requests that were handed to it and that it has not ended."""
+    calls_size: int
+    """Their bytes."""

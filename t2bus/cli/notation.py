@@ -32,8 +32,8 @@ from ..text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..client.received import Received
     from ..client.service import Request
+    from ..client.subscription import Received
 
 __all__ = ["BadValue", "diagnostic", "encode_value", "show_message", "show_payload"]
 

@@ -20,11 +20,10 @@ from ..protocol import PublishProtocol, RequestProtocol, decode, encode, encode_
 from ..wire.compression import inflate
 from ..wire.messages import Response
 from ..wire.values import NO_HEADERS
-from .connection import Connection, PendingAnswer
+from .connection import ClientConnection, PendingAnswer
 from .publisher import Publisher
-from .received import Received
 from .service import Requests, handle
-from .subscription import Subscription, forward
+from .subscription import Received, Subscription, forward
 
 if TYPE_CHECKING:
     from ..errors import BusError
@@ -56,7 +55,7 @@ class Client:
     ``trio.ClosedResourceError``.
     """
 
-    _connection: Connection
+    _connection: ClientConnection
 
     def __repr__(self) -> str:
         return f"<t2bus.Client: connection {self._connection.session.welcome.connection} of its bus>"
@@ -91,8 +90,8 @@ class Client:
         """Do as :meth:`publish` by full topic, with a payload that is sent as it is."""
         connection = self._connection
         session = connection.session
-        session.check_topic(topic)
-        encoded = session.encode_body(topic, payload, headers)
+        session.bounds.check_topic(topic)
+        encoded = session.bounds.encode_body(topic, payload, headers)
         await trio.lowlevel.checkpoint_if_cancelled()
         if not session.outbox.has_room:
             await connection.wait_for_room()
@@ -121,7 +120,7 @@ class Client:
         return self._open_publisher(topic, _same, paced=paced)
 
     def _open_publisher(self, topic: str, encode: Callable[[Body], bytes], *, paced: bool) -> Publisher[Body]:
-        self._connection.session.check_topic(topic)
+        self._connection.session.bounds.check_topic(topic)
         return Publisher(self._connection, encode, topic, bool(paced))
 
     # --- subscribe
@@ -154,7 +153,7 @@ class Client:
 
     @asynccontextmanager
     async def _subscribe(self, topic: str, decode: Callable[[bytes], Body]) -> AsyncGenerator[Subscription[Body], None]:
-        self._connection.session.check_topic(topic)
+        self._connection.session.bounds.check_topic(topic)
         self._connection.check_open()
         subscription = Subscription(self._connection, decode, topic)
         await subscription.open()
@@ -221,18 +220,17 @@ class Client:
     async def _request(self, topic: str, payload: bytes, headers: Headers | None) -> tuple[bytes, Headers]:
         connection = self._connection
         session = connection.session
-        session.check_topic(topic, concrete=True)
-        encoded = session.encode_body(topic, payload, headers)
+        session.bounds.check_topic(topic, concrete=True)
+        encoded = session.bounds.encode_body(topic, payload, headers)
         await trio.lowlevel.checkpoint_if_cancelled()
         if not session.outbox.has_room:
             await connection.wait_for_room()
         answer = PendingAnswer()
         operation = connection.call(session.request, topic, encoded, _milliseconds_left(), answer)
         try:
-            await connection.reader.wait(answer.is_given, answer.wait)
-            response = connection.result(answer, Response)
+            response = await connection.outcome(answer, Response)
         finally:
-            session.end_request(operation)
+            connection.call(session.end_request, operation)
         response_headers = dict(response.headers) if response.headers else NO_HEADERS
         return inflate(response.payload, session.welcome.frame), response_headers
 
@@ -271,7 +269,7 @@ class Client:
     async def _serve(
         self, topic: str, decode: Callable[[bytes], Body], encode: Callable[[Result], bytes]
     ) -> AsyncGenerator[Requests[Body, Result], None]:
-        self._connection.session.check_topic(topic, concrete=True)
+        self._connection.session.bounds.check_topic(topic, concrete=True)
         self._connection.check_open()
         requests = Requests(self._connection, decode, encode, topic)
         await requests.open()

@@ -8,29 +8,30 @@ from typing import TYPE_CHECKING, Final, Literal
 import trio
 
 from ..background import open_background_nursery
+from ..endpoints import connect, open_transport
 from ..errors import ConnectFailed, ProtocolViolation
 from ..limits import Limits
 from ..session.outbox import ClientOutbox
 from ..session.session import Session
 from ..tls import prepare
-from ..transport.address import parse
+from ..transport.address import UnixAddress, parse
 from ..transport.credentials import check_peers
-from ..transport.dial import connect
 from ..transport.handshake import failure
-from ..wire.messages import ClientMessage, Dialect, Error, ServerMessage, Welcome
+from ..wire.messages import Error, Welcome
 from ..wire.native import VERSION
 from .client import Client
-from .connection import Connection
+from .connection import ClientConnection
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, Collection, Sequence
 
-    from ..transport.transport import Transport
+    from ..endpoints import ClientTransport
+    from ..wire.messages import ServerMessage
 
-__all__ = ["open_client", "open_client_over"]
+__all__ = ["open_client", "run_client"]
 
-_WIRES: Final = {"t2bus": Dialect.NATIVE, "t2": Dialect.T2}
+_WIRES: Final = ("t2bus", "t2")
 
 _WHO_LISTENS: Final = (
     "is it a t2bus bus that listens there? One with TLS is at a tls: address, and one of the Rust crate t2_bus needs "
@@ -40,7 +41,7 @@ _WHO_LISTENS: Final = (
 
 @asynccontextmanager
 async def open_client(
-    address: str,
+    address: str | trio.abc.Stream,
     *,
     tls: ssl.SSLContext | None = None,
     peers: Collection[str] = (),
@@ -54,7 +55,8 @@ async def open_client(
     ``Disconnected``.
 
     Args:
-      address: ``unix:PATH``, ``tcp:HOST:PORT`` or ``tls:HOST:PORT``.
+      address: ``unix:PATH``, ``tcp:HOST:PORT`` or ``tls:HOST:PORT``; or any Trio stream that leads to a bus
+        (``bus.serve_stream``), which is closed at the end.
       tls: what this client shows and asks for at an address of TLS: ``t2bus.tls.client_context(...)``, or a context
         of your own that verifies the bus.
       peers: whose bus it may be at a unix socket, beside this user's and root's, as ``uid:N`` or ``gid:N``.
@@ -70,30 +72,34 @@ async def open_client(
     """
     if wire not in _WIRES:
         raise ValueError(f"there is no wire {wire!r}: it is 't2bus', or 't2' for a bus of the Rust crate t2_bus")
-    own = limits or Limits()
-    place, known = parse(address), check_peers(peers)
+    own, known = limits or Limits(), check_peers(peers)
     if tls is not None:
         prepare(tls, is_server=False)
-    transport = await connect(place, own, tls, known, _WIRES[wire])
-    async with open_client_over(transport, own) as client:
-        yield client
-
-
-@asynccontextmanager
-async def open_client_over(
-    transport: Transport[ServerMessage, ClientMessage], limits: Limits
-) -> AsyncGenerator[Client, None]:
-    """Do as :func:`open_client` over a transport, which is closed at the end."""
+    if isinstance(address, trio.abc.Stream):
+        stream, stays_here = address, False
+    else:
+        place = parse(address)
+        stays_here = isinstance(place, UnixAddress)
+        stream = await connect(place, own, tls, known)
+    transport = open_transport(stream, own, wire=wire, stays_here=stays_here)
     try:
-        welcome, rest = await _shake_hands(transport, limits)
+        welcome, rest = await _shake_hands(transport, own)
     except BaseException:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
             await transport.aclose()
         raise
-    # The connection takes the place of whoever is woken.
-    outbox = ClientOutbox(limits.outbox_bytes, wake=lambda: None, frame=welcome.frame)
+    async with run_client(transport, welcome, rest, own) as client:
+        yield client
+
+
+@asynccontextmanager
+async def run_client(
+    transport: ClientTransport, welcome: Welcome, rest: Sequence[ServerMessage], limits: Limits
+) -> AsyncGenerator[Client, None]:
+    """Run a client over a transport, which is closed at the end; ``rest`` is what came together with the WELCOME."""
+    outbox = ClientOutbox(limits.outbox_bytes, welcome.frame)
     session = Session(limits, welcome, outbox, compress=transport.compresses and bool(welcome.compressions))
-    connection = Connection(transport, session)
+    connection = ClientConnection(transport, session)
     async with open_background_nursery() as nursery:
         connection.start(nursery, rest)
         try:
@@ -102,9 +108,7 @@ async def open_client_over(
             await connection.aclose()
 
 
-async def _shake_hands(
-    transport: Transport[ServerMessage, ClientMessage], limits: Limits
-) -> tuple[Welcome, Sequence[ServerMessage]]:
+async def _shake_hands(transport: ClientTransport, limits: Limits) -> tuple[Welcome, Sequence[ServerMessage]]:
     """Return the bus's WELCOME and what came together with it."""
     messages: list[ServerMessage] = []
     try:

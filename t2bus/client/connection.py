@@ -1,9 +1,9 @@
 """A client's connection: the session's messages to and from a transport, and the waiting that calls do.
 
-Three tasks serve it: the :mod:`reader <.reader>` feeds the session, the :mod:`writer <.writer>` writes what waits, and
-the keeper looks for signs of life and gives credit back. Calls run in the program's own tasks. They put messages in the
-session's outbox, and may read and write by themselves where nothing else goes on. When the connection is lost the tasks
-end quietly, the transport is closed, and the session gives everyone who waits the reason.
+Three tasks serve it: one reads and feeds the session, the :mod:`writer <.writer>` writes what waits, and the keeper
+looks for signs of life and gives credit back. Calls run in the program's own tasks: they put messages in the session's
+outbox and wait for what the session says of them. When the connection is lost the tasks end quietly, the transport is
+closed, and the session gives everyone who waits the reason.
 """
 
 from __future__ import annotations
@@ -14,21 +14,20 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 import trio
 from attrs import define, field
 
-from ..bell import Bell
 from ..errors import BusError, Disconnected, ProtocolViolation
 from ..liveness import Liveness
 from ..session.windows import PROMPT
 from ..wire import messages as m
-from .reader import Reader
 from .writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from ..endpoints import ClientTransport
     from ..session.session import Outcome, Session
-    from ..transport.transport import Transport
+    from ..session.windows import ReceiveWindow
 
-__all__ = ["Connection", "PendingAnswer"]
+__all__ = ["ClientConnection", "PendingAnswer"]
 
 Expected = TypeVar("Expected", int, m.Response)
 Result = TypeVar("Result")
@@ -42,34 +41,30 @@ _LAST_WORDS: Final = 1.0
 
 
 @define(eq=False, repr=False)
-class PendingAnswer(Bell):
-    """The one outcome of an operation, for the task that waits for it; see :meth:`Connection.outcome`."""
+class PendingAnswer:
+    """The one outcome of an operation, for the task that waits for it."""
 
     outcome: Outcome | None = field(default=None, init=False)
+    given: trio.Event = field(factory=trio.Event, init=False)
 
     def __call__(self, _operation: int, outcome: Outcome) -> None:
         """Give the outcome."""
         self.outcome = outcome
-        self.ring()
-
-    def is_given(self) -> bool:
-        """Tell whether the outcome is there."""
-        return self.outcome is not None
+        self.given.set()
 
 
 @define(eq=False, repr=False)
-class Connection:
+class ClientConnection:
     """The running side of a client."""
 
-    transport: Transport[m.ServerMessage, m.ClientMessage]
+    transport: ClientTransport
     session: Session
-    reader: Reader = field(init=False)
-    """Waits for what the bus says."""
-    _writer: Writer = field(init=False)
+    writer: Writer = field(init=False)
+    _wakers: dict[object, Callable[[], None]] = field(factory=dict, init=False)
+    """Whom to wake when one of the session's windows has something new, or a call is withdrawn."""
     _closed: bool = field(default=False, init=False)
-    _debt: Bell = field(factory=Bell, init=False)
-    """Wakes the keeper, when credit is owed."""
-    _room: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+    _debt: trio.Event = field(factory=trio.Event, init=False)
+    """Set when credit is owed."""
     _ended: trio.Event = field(factory=trio.Event, init=False)
     _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _last_words: m.Error | None = field(default=None, init=False)
@@ -77,11 +72,8 @@ class Connection:
 
     def __attrs_post_init__(self) -> None:
         """Make the parts."""
-        transport, session = self.transport, self.session
-        limits = session.limits
-        self._writer = Writer(transport, session, self._make_room)
-        self.reader = Reader(transport, session, self._writer, self._lose)
-        session.owes = self._debt.ring
+        self.writer = Writer(self.transport, self.session)
+        limits = self.session.limits
         self._liveness = Liveness(limits.ping_interval, limits.silence, trio.current_time())
 
     # --- for calls
@@ -109,35 +101,35 @@ class Connection:
         """
         self.check_open()
         while not self.session.outbox.has_room:
-            await self._room.park()
+            await self.writer.wait_for_room()
             self.check_open()
-
-    def _make_room(self) -> None:
-        if self._room:
-            self._room.unpark_all()
 
     # An interrupt between two lines would leave an operation that nobody ends, or the writer asleep with one to write.
     @trio.lowlevel.enable_ki_protection
     def call(self, put: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        """Let a call put its message in the outbox, and write what waited before it with it."""
+        """Let a call put its message in the outbox, and have it written."""
         result = put(*args, **kwargs)
-        if self.session.outbox.presses and self.session.is_quiet:
-            self._writer.write_now()
+        if self.session.outbox.calls:
+            self.writer.flush()
         return result
 
     @trio.lowlevel.enable_ki_protection
-    def give_back(self, give: Callable[[float], None]) -> None:
-        """Give credit back, and write it at once.
+    def look_at_credit(self, window: ReceiveWindow) -> None:
+        """See whether credit is to go back, and write it at once if the bus may have none left.
 
         A program that computes for long between two messages lets others run so seldom that credit which waited for the
         writer would come too late (Limits.stall).
         """
-        give(trio.current_time())
-        self._writer.write_now()
+        if self.session.credit.look_at(window, trio.current_time()):
+            self.writer.write_now()
+        else:
+            self.writer.flush()
+            self._debt.set()
 
     async def operate(self, begin: Callable[[PendingAnswer], int]) -> int:
         """Begin an operation and return its count. Cancelled, it may or may not have been carried out."""
-        self.check_open()
+        if self._closed or self.session.closed is not None:
+            self.check_open()
         answer = PendingAnswer()
         operation = self.call(begin, answer)
         try:
@@ -146,18 +138,14 @@ class Connection:
             self.session.forget(operation)
 
     async def outcome(self, answer: PendingAnswer, expected: type[Expected]) -> Expected:
-        """Wait for the outcome of an operation, and return it as :meth:`result` does."""
-        await self.reader.wait(answer.is_given, answer.wait)
-        return self.result(answer, expected)
-
-    def result(self, answer: PendingAnswer, expected: type[Expected]) -> Expected:
-        """Return the outcome of an operation.
+        """Wait for the outcome of an operation, and return it.
 
         Raises:
           BusError: what it was refused with, or how the connection ended.
           trio.ClosedResourceError: the program closed the client meanwhile.
 
         """
+        await answer.given.wait()
         outcome = answer.outcome
         if isinstance(outcome, expected):
             return outcome
@@ -180,6 +168,20 @@ class Connection:
         with contextlib.suppress(Disconnected, trio.ClosedResourceError):
             await self.operate(begin)
 
+    def on_news(self, source: object, wake: Callable[[], None]) -> None:
+        """Have this called when a window of the session has something new, or a call is withdrawn."""
+        self._wakers[source] = wake
+
+    def forget(self, source: object) -> None:
+        """Call nobody for this any more; idempotent."""
+        self._wakers.pop(source, None)
+
+    def tell(self, news: Iterable[object]) -> None:
+        """Wake whoever waits for what has something new."""
+        for source in news:
+            if (wake := self._wakers.get(source)) is not None:
+                wake()
+
     # --- tasks
 
     def start(self, nursery: trio.Nursery, rest: Sequence[m.ServerMessage]) -> None:
@@ -192,18 +194,17 @@ class Connection:
         self._closed = True
         session.outbox.put(m.Goodbye(""))
         session.outbox.shut()
-        self._room.unpark_all()
-        self._writer.finish()
+        self.writer.make_room()
+        self.writer.finish()
         try:
             with trio.move_on_after(session.limits.drain):
-                await self._writer.finished.wait()
+                await self.writer.finished.wait()
                 await self.transport.end()
                 # The bus closes first: a socket that is closed with bytes unread takes back what it has not sent yet.
                 with trio.move_on_after(_LAST_WORDS):
                     await self._ended.wait()
         finally:
-            session.close(Disconnected("this client was closed"))
-            self._room.unpark_all()
+            self._close_session(Disconnected("this client was closed"))
             await self.transport.aclose()
 
     async def _run(self, rest: Sequence[m.ServerMessage]) -> None:
@@ -211,10 +212,10 @@ class Connection:
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
+                    # A task goes through all its callers whenever it goes on, and reading does so most often.
+                    nursery.start_soon(self._read, rest)
                     nursery.start_soon(self._write)
                     nursery.start_soon(self._keep)
-                    await self.reader.run(rest)
-                    nursery.cancel_scope.cancel()
             if self._last_words is not None:
                 with trio.move_on_after(_LAST_WORDS), contextlib.suppress(trio.BrokenResourceError):
                     await self.transport.send([self._last_words])
@@ -222,42 +223,69 @@ class Connection:
             self._ended.set()
             await self.transport.aclose()
 
+    async def _read(self, messages: Sequence[m.ServerMessage]) -> None:
+        session, receive, wakers = self.session, self.transport.receive, self._wakers
+        outbox = session.outbox
+        try:
+            while True:
+                for source in session.feed(messages):
+                    if (wake := wakers.get(source)) is not None:
+                        wake()
+                if outbox.calls:
+                    self.writer.flush()
+                if session.closed is not None:
+                    self._lose("the bus said goodbye")
+                    return
+                messages = await receive()
+        except ProtocolViolation as error:
+            self._lose(f"the bus broke the rules of the wire: {error}", m.Error(str(error)))
+        except (trio.EndOfChannel, trio.BrokenResourceError):
+            self._lose("the bus closed the connection, or the connection to it broke")
+
     def _lose(self, reason: str, last_words: m.Error | None = None) -> None:
         """End the connection; the first reason stands."""
-        self.session.close(Disconnected(reason))
-        self._room.unpark_all()
+        self._close_session(Disconnected(reason))
         if self._last_words is None and self.transport.writing_since is None:
             # Nothing may follow half a frame.
             self._last_words = last_words
         self._scope.cancel()
 
+    def _close_session(self, error: BusError) -> None:
+        self.session.close(error)
+        self.tell(self.session.take_news())
+        self.writer.make_room()
+        self._debt.set()
+
     async def _write(self) -> None:
         try:
-            await self._writer.run()
+            await self.writer.run()
         except trio.BrokenResourceError:
             # What the bus said before it went may still be unread, the reason among it.
             await trio.sleep(_LAST_WORDS)
             self._lose("the connection to the bus broke")
 
     async def _keep(self) -> None:
-        limits, liveness = self.session.limits, self._liveness
         while self.session.closed is None:
-            if self.session.owing:
+            if self.session.credit:
                 await trio.sleep(PROMPT)
-                self.give_back(self.session.give_back)
+                self.session.credit.give_back(trio.current_time())
+                self.writer.flush()
             else:
+                self._debt = trio.Event()
                 with trio.move_on_after(_TICK):
                     await self._debt.wait()
-            now = trio.current_time()
-            if self.transport.read_at > liveness.heard_at:
-                liveness.heard(self.transport.read_at)
-            self.transport.look_for_progress()
-            writing_since = self.transport.writing_since
-            if liveness.is_gone(now):
-                self._lose(f"nothing was heard of the bus for {limits.silence:g} s (Limits.silence)")
-            elif writing_since is not None and now - writing_since >= limits.write_stall:
-                self._lose(
-                    f"the bus took nothing that was written to it for {limits.write_stall:g} s (Limits.write_stall)"
-                )
-            elif liveness.ping_is_due(now):
-                self.session.outbox.put(m.Ping(0))
+            self._check(trio.current_time())
+
+    def _check(self, now: float) -> None:
+        limits, liveness, transport = self.session.limits, self._liveness, self.transport
+        if transport.read_at > liveness.heard_at:
+            liveness.heard(transport.read_at)
+        transport.look_for_progress()
+        writing_since = transport.writing_since
+        if liveness.is_gone(now):
+            self._lose(f"nothing was heard of the bus for {limits.silence:g} s (Limits.silence)")
+        elif writing_since is not None and now - writing_since >= limits.write_stall:
+            self._lose(f"the bus took nothing that was written to it for {limits.write_stall:g} s (Limits.write_stall)")
+        elif liveness.ping_is_due(now):
+            self.session.outbox.put(m.Ping(0))
+            self.writer.flush()

@@ -8,6 +8,7 @@ import trio
 from attrs import define, field
 
 from ..errors import BusError, Disconnected
+from ..session.unacknowledged import PublisherWindow
 from ..wire.compression import THRESHOLD
 from ..wire.values import NO_HEADERS, size_in_frame
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..session.outbox import ClientOutbox
     from ..wire.values import EncodedBody
-    from .connection import Connection
+    from .connection import ClientConnection
 
 __all__ = ["Publisher"]
 
@@ -32,38 +33,37 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
     ``send`` waits. A paced publisher's acknowledgements wait for live subscribers, and so does it.
     """
 
-    _connection: Connection
+    _connection: ClientConnection
     _encode: Callable[[Body_contra], bytes]
     topic: str
     """The full topic that is published to."""
     paced: bool
-    accepted: int = field(default=0, init=False)
-    """Deliveries that were accepted so far, over all publications: one for each receiving connection."""
-    _in_flight: int = field(default=0, init=False)
-    """The publications that are not acknowledged."""
-    _in_flight_size: int = field(default=0, init=False)
+    _window: PublisherWindow = field(init=False)
     _outbox: ClientOutbox = field(init=False)
     _around: int = field(init=False)
     """Bytes of a frame around a payload."""
     _plain_size: int = field(init=False)
     """Bytes of a payload that is sent as it is, whatever the connection."""
-    _window_messages: int = field(init=False)
-    _window_bytes: int = field(init=False)
     _lot: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
-    _error: BusError | None = field(default=None, init=False)
     _closed: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Take the windows from the limits of the client."""
+        """Take the window from the limits of the client."""
         session = self._connection.session
         limits = session.limits
+        self._window = PublisherWindow(limits.publisher_messages, limits.publisher_bytes)
         self._outbox = session.outbox
         self._around = size_in_frame(self.topic, b"", NO_HEADERS)
         self._plain_size = min(session.welcome.frame - self._around, THRESHOLD)
-        self._window_messages, self._window_bytes = limits.publisher_messages, limits.publisher_bytes
+        self._connection.on_news(self._window, self._wake)
+
+    @property
+    def accepted(self) -> int:
+        """Deliveries that were accepted so far, over all publications: one for each receiving connection."""
+        return self._window.accepted
 
     def __repr__(self) -> str:
-        return f"<t2bus.Publisher to {self.topic!r}: {self._in_flight} on their way>"
+        return f"<t2bus.Publisher to {self.topic!r}: {self._window.in_flight} on their way>"
 
     async def send(self, value: Body_contra, *, headers: Mapping[str, str] | None = None) -> None:
         """Publish; returns when it is on its way, which says nothing of who receives it.
@@ -82,63 +82,59 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
             # The usual case, kept apart: what is left of this function is to be little beside its checkpoint.
             encoded: EncodedBody = payload, NO_HEADERS, self._around + len(payload)
         else:
-            encoded = self._connection.session.encode_body(self.topic, payload, headers)
+            encoded = self._connection.session.bounds.encode_body(self.topic, payload, headers)
         await trio.lowlevel.checkpoint()
         if not self._may_send():
             await self._wait_until_may_send()
         self._put(encoded)
 
-    # An interrupt between its lines would leave a publication on its way that is not counted.
+    # An interrupt between its lines would leave a publication on its way of which the writer does not know.
     @trio.lowlevel.enable_ki_protection
     def _put(self, encoded: EncodedBody) -> None:
-        self._connection.session.stream(self.topic, encoded, self, self.paced)
-        self._in_flight += 1
-        self._in_flight_size += encoded[2]
+        self._connection.session.stream(self.topic, encoded, self._window, self.paced)
+        if self._outbox.calls:
+            self._connection.writer.flush()
 
     def _may_send(self) -> bool:
+        window = self._window
         return (
-            self._in_flight < self._window_messages
-            and self._in_flight_size < self._window_bytes
+            window.in_flight < window.messages
+            and window.in_flight_size < window.size
             and self._outbox.has_room  # there is none once the client is closed
-            and self._error is None
+            and window.error is None
             and not self._closed
         )
 
     async def _wait_until_may_send(self) -> None:
         self._check_open()
         while not self._may_send():
-            self._outbox.press()
+            self._press()
             if self._outbox.has_room:
                 await self._lot.park()
             else:
                 await self._connection.wait_for_room()
             self._check_open()
 
-    def settle(self, count: int, size: int, accepted: int) -> None:
-        """Take note of acknowledgements; called by the session."""
-        self._in_flight -= count
-        self._in_flight_size -= size
-        self.accepted += accepted
+    def _press(self) -> None:
+        self._outbox.press()
+        self._connection.writer.flush()
+
+    def _wake(self) -> None:
         # All of them, since a sender that is woken may have an error to raise and leave its room to the next.
         # Acknowledgements come in bulk, so each waits through one wake-up for many.
         if self._lot:
             self._lot.unpark_all()
-
-    def refuse(self, count: int, size: int, error: BusError) -> None:
-        """Take note of refusals; called by the session."""
-        self._error = self._error or error
-        self.settle(count, size, 0)
 
     def _check_open(self) -> None:
         if self._closed:
             raise trio.ClosedResourceError("this publisher was closed")
         if not self._connection.is_open:
             self._connection.check_open()
-        if self._error is not None:
+        if self._window.error is not None:
             self._raise_error()
 
     def _raise_error(self) -> None:
-        error, self._error = self._error, None
+        error, self._window.error = self._window.error, None
         if isinstance(error, Disconnected):
             self._connection.check_open()
         if error is not None:
@@ -152,9 +148,9 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
           trio.ClosedResourceError: the client was closed here with some not acknowledged.
 
         """
-        self._connection.session.outbox.press()
+        self._press()
         await trio.lowlevel.checkpoint()
-        while self._in_flight:
+        while self._window.in_flight:
             await self._lot.park()
         self._raise_error()
 
@@ -162,7 +158,11 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
         """Close the publisher and :meth:`flush`; cancelled, what was sent may still be published."""
         self._closed = True
         self._lot.unpark_all()
-        await self.flush()
+        try:
+            await self.flush()
+        finally:
+            if not self._window.in_flight:
+                self._connection.forget(self._window)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

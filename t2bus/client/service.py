@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -13,10 +14,10 @@ from attrs import define, field
 from ..errors import Disconnected, MalformedMessage, RemoteError
 from ..wire.compression import inflate
 from ..wire.values import FRAME_OVERHEAD, NO_HEADERS, ErrorCode
-from .connection import Connection, PendingAnswer
+from .connection import ClientConnection, PendingAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Generator, Mapping
 
     from ..session.windows import CallWindow, PendingCall
 
@@ -46,7 +47,7 @@ class Request(Generic[Body, Result]):
     headers: Mapping[str, str]
     deadline: float
     """When the requester stops waiting, on this process's ``trio.current_time()``; ``math.inf`` if it named no time."""
-    _connection: Connection
+    _connection: ClientConnection
     _window: CallWindow
     _pending: PendingCall
     _encode: Callable[[Result], bytes]
@@ -78,7 +79,7 @@ class Request(Generic[Body, Result]):
         """
         connection = self._connection
         session = connection.session
-        encoded = session.encode_body("", self._encode(response), headers)
+        encoded = session.bounds.encode_body("", self._encode(response), headers)
         self._check_unanswered()
         await trio.lowlevel.checkpoint_if_cancelled()
         if not session.outbox.has_room:
@@ -118,21 +119,25 @@ class Request(Generic[Body, Result]):
     def give_up(self, reason: str) -> None:
         """Fail without waiting for room: its place is freed, and if someone waits after all they are told."""
         if not self._answered:
-            self._fail(reason)
+            self._connection.call(self._fail, reason)
 
-    def on_withdraw(self, callback: Callable[[], None]) -> None:
-        """Have the callback called when nobody waits any more."""
+    @contextmanager
+    def cancelled_when_withdrawn(self, scope: trio.CancelScope) -> Generator[None, None, None]:
+        """Cancel a scope when nobody waits for the answer any more, while the body runs."""
         if self._pending.withdrawn:
-            callback()
-        else:
-            self._pending.on_withdraw = callback
+            scope.cancel()
+        self._connection.on_news(self._pending, scope.cancel)
+        try:
+            yield
+        finally:
+            self._connection.forget(self._pending)
 
 
 @define(eq=False, slots=False)
 class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
     """The requests of one service; ``client.serve`` opens it."""
 
-    _connection: Connection
+    _connection: ClientConnection
     _decode: Callable[[bytes], Body]
     _encode: Callable[[Result], bytes]
     topic: str
@@ -150,20 +155,21 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
         """Claim the topic; whatever goes wrong leaves nothing registered."""
         session = self._connection.session
         answer = PendingAnswer()
-        self._window = session.claim(self.topic, self._wake, answer)
+        self._window = self._connection.call(session.claim, self.topic, answer)
+        self._connection.on_news(self._window, self._wake)
         try:
             await self._connection.outcome(answer, int)
         except BaseException:
             self._closed = True
-            session.unclaim(self._window, None)
+            self._connection.forget(self._window)
+            self._connection.call(session.unclaim, self._window, None)
             raise
         finally:
             session.forget(self._window.id)
 
     def _wake(self) -> None:
         if self._window.closed is None:
-            if self._lot:
-                self._lot.unpark()
+            self._lot.unpark(count=len(self._window.waiting))
         else:
             self._lot.unpark_all()
 
@@ -185,22 +191,22 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
                 if self._closed:
                     raise trio.ClosedResourceError("this service was closed")
                 self._connection.check_open()
-                await self._connection.reader.wait(self._has_news, self._lot.park)
+                await self._lot.park()
             request = self._next()
             if request is not None:
                 return request
-
-    def _has_news(self) -> bool:
-        return bool(self._window.waiting) or self._window.closed is not None
 
     def _next(self) -> Request[Body, Result] | None:
         session, window = self._connection.session, self._window
         pending = window.take()
         call = pending.call
         try:
-            body = self._decode(inflate(call.payload, session.welcome.frame))
+            body = self._decode(
+                payload if isinstance(payload := call.payload, bytes) else inflate(payload, session.welcome.frame)
+            )
         except MalformedMessage as error:
-            session.fail(window, pending, ErrorCode.MALFORMED_MESSAGE, _text(str(error), session.welcome.frame))
+            text = _text(str(error), session.welcome.frame)
+            self._connection.call(session.fail, window, pending, ErrorCode.MALFORMED_MESSAGE, text)
             return None
         deadline = math.inf if call.timeout is None else trio.current_time() + call.timeout / 1000
         headers = dict(call.headers) if call.headers else NO_HEADERS
@@ -213,16 +219,17 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
             await trio.lowlevel.checkpoint()
             return
         self._closed = True
-        self._window.close(Disconnected("this service was closed"))
-        self._connection.reader.rouse()
+        session = self._connection.session
+        session.close_service(self._window, Disconnected("this service was closed"))
+        self._connection.tell(session.take_news())
+        self._connection.forget(self._window)
         await self._connection.end(partial(self._connection.session.unclaim, self._window))
 
 
 async def handle(request: Request[Body, Result], handler: Callable[[Body], Awaitable[Result]]) -> None:
     """PendingAnswer one request with what a handler returns, and stop it when nobody waits for that any more."""
     failure = "the requester stopped waiting"
-    with trio.CancelScope(deadline=request.deadline) as scope:
-        request.on_withdraw(scope.cancel)
+    with trio.CancelScope(deadline=request.deadline) as scope, request.cancelled_when_withdrawn(scope):
         try:
             await request.respond(await handler(request.body))
         except RemoteError as error:

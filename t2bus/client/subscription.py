@@ -3,38 +3,84 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 from attrs import define, field
 
-from ..bell import Bell
 from ..errors import BusError, Disconnected, Lagged
 from ..wire.compression import inflate
-from .connection import Connection, PendingAnswer
-from .received import Received
+from ..wire.values import NO_HEADERS
+from .connection import ClientConnection, PendingAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ..session.windows import ReceiveWindow
-    from ..wire.messages import Publication
+    from ..wire.values import Payload
 
-__all__ = ["Subscription", "forward"]
+__all__ = ["Received", "Subscription", "forward"]
 
 Body_co = TypeVar("Body_co", covariant=True)
+
+
+class Received(tuple[str, Body_co]):  # noqa: SLOT001 -- a tuple of variable size cannot have slots
+    """A message that arrived; ``topic, body = received`` takes the two parts that most programs want.
+
+    It is a pair, rather than a class that can be iterated over, because only so do type checkers know that the second
+    part is the body. Hence it equals the bare pair too; two of them are equal if their headers are as well.
+    """
+
+    headers: Mapping[str, str] = NO_HEADERS
+    """What the sender sent along."""
+
+    def __new__(cls, topic: str, body: Body_co, headers: Mapping[str, str] = NO_HEADERS) -> Received[Body_co]:
+        """Make a pair with headers."""
+        self = tuple.__new__(cls, (topic, body))  # super() is half of the time of this
+        if headers is not NO_HEADERS:
+            self.headers = headers
+        return self
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return (*self, self.headers)
+
+    @property
+    def topic(self) -> str:
+        """The full topic that was published, prefix and wildcards included."""
+        return self[0]
+
+    @property
+    def body(self) -> Body_co:
+        """The message."""
+        return self[1]
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Received):
+            return tuple(self) == tuple(other) and self.headers == other.headers
+        return NotImplemented
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        headers = f", headers={dict(self.headers)!r}" if self.headers else ""
+        return f"Received(topic={self.topic!r}, body={self.body!r}{headers})"
 
 
 @define(eq=False, slots=False)
 class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
     """The messages of one subscription; ``client.subscribe`` opens it."""
 
-    _connection: Connection
+    _connection: ClientConnection
     _decode: Callable[[bytes], Body_co]
     topic: str
     """The full topic of the subscription."""
     _window: ReceiveWindow = field(init=False)
-    _bell: Bell = field(factory=Bell, init=False)
+    _news: trio.Event = field(factory=trio.Event, init=False)
+    """Set when there is something new to take, or the end; whoever waits for it puts another in its place."""
     _receiving: bool = field(default=False, init=False)
     _closed: bool = field(default=False, init=False)
 
@@ -47,12 +93,14 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
         """Subscribe; whatever goes wrong leaves nothing registered."""
         session = self._connection.session
         answer = PendingAnswer()
-        self._window = session.subscribe(self.topic, self._bell.ring, answer)
+        self._window = self._connection.call(session.subscribe, self.topic, answer)
+        self._connection.on_news(self._window, self._wake)
         try:
             await self._connection.outcome(answer, int)
         except BaseException:
             self._closed = True
-            session.unsubscribe(self._window, None)
+            self._connection.forget(self._window)
+            self._connection.call(session.unsubscribe, self._window, None)
             raise
         finally:
             session.forget(self._window.id)
@@ -86,31 +134,32 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
             self._check_open()
         part = window.take_of_run()
         item = window.take() if part is None else None
-        if window.is_nearly_spent and window.is_due(trio.current_time()):
-            self._connection.give_back(window.give_back_promptly)
+        if window.wants_look:
+            self._connection.look_at_credit(window)
         if part is not None:
             topic, payload = part
-            # Without headers there is nothing to do for Received.__new__, and it would be a tenth of the rest.
             return tuple.__new__(Received, (topic, self._decode(payload)))
         if isinstance(item, Lagged):
             raise item
         assert item is not None
-        return self._received(item)
+        body = self._decode(self._inflated(item.payload))
+        if item.headers:
+            return Received(item.topic, body, dict(item.headers))
+        # Without headers there is nothing to do for Received.__new__, and it would be a tenth of the rest.
+        return tuple.__new__(Received, (item.topic, body))
+
+    def _inflated(self, payload: Payload) -> bytes:
+        return payload if isinstance(payload, bytes) else inflate(payload, self._connection.session.welcome.frame)
 
     async def _wait_for_item(self) -> None:
         window = self._window
-        if self._closed or window.closed is not None:
-            await trio.lowlevel.checkpoint()
         while not window.waiting:
             self._check_open()
-            await self._connection.reader.wait(self._has_news, self._bell.wait)
+            self._news = trio.Event()
+            await self._news.wait()
 
-    def _has_news(self) -> bool:
-        return self._window.waiting > 0 or self._closed or self._window.closed is not None
-
-    def _received(self, item: Publication) -> Received[Body_co]:
-        body = self._decode(inflate(item.payload, self._connection.session.welcome.frame))
-        return Received(item.topic, body, dict(item.headers)) if item.headers else Received(item.topic, body)
+    def _wake(self) -> None:
+        self._news.set()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -128,8 +177,8 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
             await trio.lowlevel.checkpoint()
             return
         self._closed = True
-        self._bell.ring()
-        self._connection.reader.rouse()
+        self._wake()
+        self._connection.forget(self._window)
         await self._connection.end(partial(self._connection.session.unsubscribe, self._window))
 
 

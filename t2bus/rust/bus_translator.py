@@ -29,7 +29,7 @@ from ..wire.compression import THRESHOLD
 from ..wire.framing import HEADER_SIZE
 from ..wire.native import VERSION
 from . import frames as r
-from .credit import Windows
+from .bus_windows import Windows
 from .gzip import gunzip, gzip, zlib_to_gzip
 
 if TYPE_CHECKING:
@@ -78,10 +78,11 @@ class BusTranslator:
 
     limits: Limits
     """The client's own; that bus has none to tell."""
+    last_frame: int = 0
+    """The id of the last frame that was sent."""
     ignored: int = field(default=0, init=False)
     """Publications and requests that could not be handed to the program: the topic or the payload is out of bounds, or
     the window of the service is spent. That bus fails such a request after 30 s."""
-    _last_frame: int = field(default=0, init=False)
     _pending: dict[int, _Then] = field(factory=dict, init=False)
     """What is not acknowledged, by the id of its frame."""
     _requests: dict[int, int] = field(factory=dict, init=False)
@@ -137,10 +138,10 @@ class BusTranslator:
 
     def _number(self) -> int:
         """Return an id for the next frame."""
-        number = self._last_frame + 1 & _U32
+        number = self.last_frame + 1 & _U32
         while number in self._pending or number in self._requests:
             number = number + 1 & _U32
-        self._last_frame = number
+        self.last_frame = number
         return number
 
     def _send(self, kind: r.Kind, topic: str, then: _Then) -> bytes:
@@ -324,7 +325,7 @@ class BusTranslator:
         # Beside topic and payload the crate's frames take up to twice what is counted for a native one.
         frame = r.FRAME - v.FRAME_OVERHEAD
         return m.Welcome(
-            *(VERSION, m.Dialect.T2.value, (), 1, frame, r.FRAME, limits.topic_length, limits.topic_depth),
+            *(VERSION, "t2_bus", (), 1, frame, r.FRAME, limits.topic_length, limits.topic_depth),
             *(limits.requests, limits.subscriptions, limits.services),
             *(limits.subscription_messages, limits.subscription_bytes),
         )

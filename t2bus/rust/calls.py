@@ -44,6 +44,8 @@ class Call:
 class Desk:
     """The services and calls of one connection."""
 
+    last_number: int = 0
+    """The number that was given last."""
     _services: dict[str, dict[int, _Service]] = field(factory=dict, init=False)
     """By topic, oldest first."""
     _calls: dict[int, Call] = field(factory=dict, init=False)
@@ -52,7 +54,6 @@ class Desk:
     """The numbers by call id."""
     _withdrawn: dict[int, None] = field(factory=dict, init=False)
     """The numbers of withdrawn calls, oldest first."""
-    _last_number: int = field(default=0, init=False)
 
     def __len__(self) -> int:
         """Return the number of calls."""
@@ -84,14 +85,14 @@ class Desk:
 
     def next_number(self) -> int:
         """Return a number that no call has."""
-        number = self._last_number + 1 & _U32
+        number = self.last_number + 1 & _U32
         while number in self._calls:
             number = number + 1 & _U32
         return number
 
     def begin(self, number: int, call: int, topic: str, service: int) -> None:
         """Remember a call of a service that has not ended."""
-        self._last_number = number
+        self.last_number = number
         owner = self._services[topic][service]
         owner.calls.add(number)
         self._calls[number] = Call(call, owner)

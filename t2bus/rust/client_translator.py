@@ -9,13 +9,14 @@ That client trusts its bus with its life: a response that it does not wait for, 
 more than 1 MiB ends it, and a topic with many ``**`` keeps its matcher busy for years. None of these is ever sent. What
 is withheld is counted, and a request or response that is withheld fails for whoever waits for it.
 
+That client knows no credit: :class:`.Inbound` gives it back for what is written to it.
+
 The law of this module: bytes in, messages out; messages in, bytes out. Every entry of every table leaves with an
 answer, with the end of its service, or when there is no room for more of its kind.
 """
 
 from __future__ import annotations
 
-import enum
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Final, assert_never
@@ -30,6 +31,8 @@ from ..wire.native import VERSION
 from . import frames as r
 from .calls import Desk
 from .gzip import gunzip, gzip, zlib_to_gzip
+from .inbound import Inbound
+from .replies import LONGEST_TOPIC, REPLIES, Reply
 from .runs import in_runs
 
 if TYPE_CHECKING:
@@ -56,32 +59,7 @@ _TIMEOUT: Final = 30_000
 _LONGEST_TEXT: Final = 1000
 """Characters of the text of an error."""
 
-_LONGEST_TOPIC: Final = 1024
-"""Characters of a topic that is looked at: a table remembers it, and nobody counts what tables take."""
-
-_U32: Final = 2**32 - 1
-_NO_STOP: Final = "programs cannot stop this bus: whoever started it does"
-
-
-class _Reply(enum.IntEnum):
-    """What the acknowledgement of a frame that is no operation says; in a PING's token it stands above the id."""
-
-    OK = 0
-    CANNOT_STOP = 1
-    UNKNOWN_REQUEST = 2
-    MALFORMED = 3
-    INVALID_TOPIC = 4
-
-
-_REPLIES: Final[dict[int, r.Failure | None]] = {
-    _Reply.OK: None,
-    _Reply.CANNOT_STOP: r.Failure("RequestFailed", (_NO_STOP,)),
-    _Reply.UNKNOWN_REQUEST: r.Failure("InvalidRequestId"),
-    _Reply.MALFORMED: r.Failure(
-        "MalformedMessage", ("payload", "it is no gzip member, or holds more than Limits.frame of this bus")
-    ),
-    _Reply.INVALID_TOPIC: r.Failure("InvalidTopicString", (f"it has more than {_LONGEST_TOPIC} characters",)),
-}
+_UNBEARABLE: Final = "its service cannot be sent this request: it is too large for the wire of the service"
 
 
 @define(eq=False, repr=False)
@@ -102,8 +80,8 @@ class ClientTranslator:
     """The bus's ``Limits.frame``, to which no payload is inflated; the WELCOME says it too."""
     withheld: int = field(default=0, init=False)
     """Deliveries, calls and responses that the client could not have borne."""
-    withheld_calls: list[int] = field(factory=list, init=False)
-    """The calls among them. The owner takes them out and fails them: their requesters wait."""
+    inbound: Inbound = field(factory=Inbound, init=False)
+    """What is to be said to the bus in the client's name."""
     _is_greeted: bool = field(default=False, init=False)
     _last_operation: int = field(default=0, init=False)
     _operations: dict[int, _Operation] = field(factory=dict, init=False)
@@ -127,11 +105,11 @@ class ClientTranslator:
         messages: list[m.ClientMessage] = []
         if not self._is_greeted:
             self._is_greeted = True
-            messages.append(m.Hello(VERSION, m.Dialect.T2.value, (), m.Dialect.T2))
+            messages.append(m.Hello(VERSION, "t2_bus", ()))
         for frame in r.decode_client_frames(frames):
             match frame:
-                case r.Carrier(topic=topic) | r.Control(topic=topic) if len(topic) > _LONGEST_TOPIC:
-                    messages.append(_ping(_Reply.INVALID_TOPIC, frame.id))
+                case r.Carrier(topic=topic) | r.Control(topic=topic) if len(topic) > LONGEST_TOPIC:
+                    messages.append(Reply.INVALID_TOPIC.ping(frame.id))
                 case r.Carrier():
                     messages += self._carried(frame)
                 case r.Answer():
@@ -165,9 +143,9 @@ class ClientTranslator:
             case r.Kind.UNSRV if (service := self._desk.unclaim(topic)) is not None:
                 return m.Unclaim(self._begin(frame), service)
             case r.Kind.STOP:
-                return _ping(_Reply.CANNOT_STOP, frame.id)
+                return Reply.CANNOT_STOP.ping(frame.id)
             case _:
-                return _ping(_Reply.OK, frame.id)
+                return Reply.OK.ping(frame.id)
 
     def _forget_subscription(self, topic: str, number: int) -> None:
         """Forget a subscription that may have been forgotten."""
@@ -180,7 +158,7 @@ class ClientTranslator:
         try:
             payload = self._plain(frame.body, frame.topic)
         except MalformedMessage:
-            return [_ping(_Reply.MALFORMED, frame.id)]
+            return [Reply.MALFORMED.ping(frame.id)]
         if frame.kind is r.Kind.PUB:
             return [m.Publish(self._begin(frame), False, m.Publication(frame.topic, payload))]  # noqa: FBT003
         said: list[m.ClientMessage] = []
@@ -189,21 +167,21 @@ class ClientTranslator:
             del self._operations[older]
             said.append(m.Cancel(older))
         self._requests[frame.id] = number = self._begin(frame)
-        return [*said, m.Ask(number, _TIMEOUT, frame.topic, payload)]
+        return [*said, m.Ask(number, _TIMEOUT, frame.topic, payload), Reply.ASKED.ping(number)]
 
     def _answered(self, frame: r.Answer) -> list[m.ClientMessage]:
         call = self._desk.end(frame.request)
         if call is None:
-            return [_ping(_Reply.UNKNOWN_REQUEST, frame.id)]
-        reply = _Reply.UNKNOWN_REQUEST if call.is_withdrawn else _Reply.OK
+            return [Reply.UNKNOWN_REQUEST.ping(frame.id)]
+        reply = Reply.UNKNOWN_REQUEST if call.is_withdrawn else Reply.OK
         if frame.status is r.Status.TIMEOUT:
             text = "the responder answered with the status Timeout"
-            return [m.Fail(call.id, v.ErrorCode.REMOTE_ERROR, text), _ping(reply, frame.id)]
+            return [m.Fail(call.id, v.ErrorCode.REMOTE_ERROR, text), reply.ping(frame.id)]
         try:
-            return [m.Respond(call.id, self._plain(frame.body, "")), _ping(reply, frame.id)]
+            return [m.Respond(call.id, self._plain(frame.body, "")), reply.ping(frame.id)]
         except MalformedMessage as error:
             code = v.ErrorCode.MALFORMED_MESSAGE
-            return [m.Fail(call.id, code, str(error)), _ping(_Reply.MALFORMED, frame.id)]
+            return [m.Fail(call.id, code, str(error)), Reply.MALFORMED.ping(frame.id)]
 
     def _plain(self, body: r.Body, topic: str) -> bytes:
         """Return a payload as the program gave it; ``MalformedMessage`` if it cannot be inflated or becomes too big."""
@@ -218,8 +196,12 @@ class ClientTranslator:
         """Return the message as the frames that the client knows, often none."""
         match message:
             case m.Deliver():
-                return self._deliver(message.publication)
+                publication = message.publication
+                size = v.size_of(publication.topic, publication.payload, publication.headers)
+                self.inbound.note_written(message.subscriptions, 1, size)
+                return self._deliver(publication)
             case m.DeliverRun():
+                self.inbound.note_written(message.subscriptions, len(message.run.payloads), message.run.size)
                 return b"".join(map(self._deliver, message.run.publications))
             case m.Accepted():
                 return b"".join(map(self._accept, count(message.first), message.counts))
@@ -230,7 +212,7 @@ class ClientTranslator:
             case m.Response():
                 return self._respond(message)
             case m.Pong():
-                return r.encode_ack(message.token & _U32, _REPLIES[message.token >> 32])
+                return self._reply(message.token)
             case m.Welcome():
                 self.frame = message.frame
             case m.Withdraw():
@@ -240,6 +222,13 @@ class ClientTranslator:
             case _:
                 assert_never(message)
         return b""
+
+    def _reply(self, token: int) -> bytes:
+        reply, number = Reply.of(token)
+        if reply is Reply.ASKED:
+            # The crate's client waits for this before it waits for the response, and not for long.
+            return self._accept(number, 0)
+        return r.encode_ack(number, REPLIES[reply])
 
     def _accept(self, number: int, receivers: int) -> bytes:
         operation = self._operations.get(number)
@@ -300,7 +289,7 @@ class ClientTranslator:
             self._desk.begin(number, message.id, topic, message.service)
         else:
             self.withheld += 1
-            self.withheld_calls.append(message.id)
+            self.inbound.say(m.Fail(message.id, v.ErrorCode.REMOTE_ERROR, _UNBEARABLE))
         return encoded
 
     def _fit(self, topic: str, payload: v.Payload, encode: Callable[[r.Body], bytes]) -> bytes:
@@ -319,10 +308,6 @@ class ClientTranslator:
             if len(encoded) - HEADER_SIZE > r.FRAME:
                 encoded = encode(r.Body(gzip(payload), is_compressed=True))
         return encoded if len(encoded) - HEADER_SIZE <= r.FRAME else b""
-
-
-def _ping(reply: _Reply, number: int) -> m.Ping:
-    return m.Ping(reply << 32 | number)
 
 
 def _timed_out(number: int) -> bytes:

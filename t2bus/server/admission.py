@@ -10,31 +10,31 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import Counter
-from functools import partial
 from typing import TYPE_CHECKING, Final, assert_never
 
 import trio
 from attrs import define, field
 
 from ..broker.identity import ANONYMOUS, LOCAL, Identity
+from ..endpoints import recognise, require_context
 from ..errors import BusError, LimitExceeded, PermissionDenied, ProtocolViolation, TlsFailed
 from ..text import printable
 from ..transport import credentials, handshake, unix
 from ..transport.address import Address, TcpAddress, TlsAddress, UnixAddress
-from ..transport.dial import accept, require_context
-from ..wire.messages import ClientMessage, Error, ServerMessage
-from .connection import Connection, Round
+from ..transport.socket_stream import SocketStream
+from ..wire.compression import ZLIB
+from ..wire.messages import Error, Hello
+from .connection import StreamConnection
 from .limiters import LogLimiter
+from .local import LocalConnection, LocalTransport
 from .slots import Newcomer, Slots
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
 
-    from ..broker.router import Router
-    from ..transport.dial import Listener
-    from ..transport.transport import Transport
+    from ..endpoints import BusTransport, Listener
+    from ..limits import Limits
+    from .router_task import RouterTask
 
 __all__ = ["Admission"]
 
@@ -54,28 +54,42 @@ _LOG_INTERVAL: Final = 1.0
 class Admission:
     """Lets peers in, one task for each; knows all connections of a bus."""
 
-    router: Router
+    router_task: RouterTask
     context: ssl.SSLContext | None
     """For the addresses of TLS; it may be replaced, and the next handshake takes the new one."""
     peers: frozenset[str]
     """Whom unix sockets are open to, beside this user."""
     closed: bool = field(default=False, init=False)
     """Whether nobody is let in any more."""
-    connections: dict[Connection, None] = field(factory=dict, init=False)
-    _round: Round = field(factory=Round, init=False)
+    limits: Limits = field(init=False)
     _newcomers: Slots = field(init=False)
     """The peers that have not said HELLO."""
     _handshakes: Slots = field(init=False)
     """Those of them in a handshake of TLS."""
-    _by_identity: Counter[str] = field(factory=Counter, init=False)
     _turns: handshake.Turns = field(factory=handshake.Turns, init=False)
     _log: LogLimiter = field(factory=lambda: LogLimiter(_LOG_INTERVAL), init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Make the crowds."""
-        limits = self.router.limits
+        """Make the slots."""
+        limits = self.limits = self.router_task.router.limits
         self._newcomers = Slots(limits.handshakes, "Limits.handshakes")
         self._handshakes = Slots(limits.tls_handshakes, "Limits.tls_handshakes")
+
+    def __len__(self) -> int:
+        """Return the number of newcomers."""
+        return len(self._newcomers)
+
+    def dismiss_newcomers(self) -> None:
+        """Close the connections of all who have not said HELLO: the bus shuts down."""
+        self._newcomers.dismiss_all()
+
+    async def keep_moving(self) -> None:
+        """Make peers that are stuck go while others wait, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._newcomers.keep_moving)
+            nursery.start_soon(self._handshakes.keep_moving)
+
+    # --- who comes in through a listener
 
     async def receive(self, listener: Listener, stream: trio.SocketStream, nursery: trio.Nursery) -> None:
         """Wait until there is room for one more newcomer, then serve this one in a task of its own."""
@@ -85,40 +99,33 @@ class Admission:
         except BaseException:
             await trio.aclose_forcefully(stream)
             raise
-        nursery.start_soon(self._serve_stream, listener, stream, newcomer)
+        nursery.start_soon(self._serve_socket, listener, stream, newcomer)
 
-    async def keep_moving(self) -> None:
-        """Make peers that are stuck go while others wait, until cancelled."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._newcomers.keep_moving)
-            nursery.start_soon(self._handshakes.keep_moving)
-
-    async def _serve_stream(self, listener: Listener, stream: trio.SocketStream, newcomer: Newcomer) -> None:
+    async def _serve_socket(self, listener: Listener, stream: trio.SocketStream, newcomer: Newcomer) -> None:
         """Serve a peer until its connection ends; nothing that it does raises here."""
-        origin = _origin(listener.address, stream)
+        address, origin = listener.address, _origin(listener.address, stream)
         newcomer.may_take(handshake.HELLO_TIME)
         with newcomer.scope:
             try:
-                secure = await self._secure(listener.address, stream, newcomer)
-                transport = accept(secure, self.router.limits)
-                identify = partial(self._identify, listener.address, stream, secure)
-                await self._serve(transport, identify, origin, newcomer)
+                secure = await self._secure(address, stream, newcomer)
+                identity = refusal = None
+                try:
+                    identity = self._identify(address, stream, secure)
+                except BusError as error:
+                    refusal = error
+                await self._serve(secure, identity or ANONYMOUS, origin, newcomer, refusal)
             except TlsFailed as error:
-                self._note(origin, str(error))
+                self._note(newcomer, origin, origin, error)
             except trio.BrokenResourceError:
-                self._note(origin, "it closed the connection before it said anything")
+                self._note(newcomer, origin, origin, LimitExceeded("it closed the connection before it said anything"))
             except Exception:
                 # A bug in here must cost one connection, not the bus.
                 _logger.exception("connection of %s: internal error", origin)
             finally:
                 self._newcomers.leave(newcomer)
                 await trio.aclose_forcefully(stream)
-        if newcomer.scope.cancelled_caught and not newcomer.was_refused:
-            self._note(origin, f"it kept others waiting ({newcomer.dismissed_by})")
-
-    async def serve_local(self, transport: Transport[ClientMessage, ServerMessage]) -> None:
-        """Serve a client of this process, until its connection ends."""
-        await self._serve(transport, lambda: LOCAL, LOCAL.name, Newcomer(trio.CancelScope()))
+        if newcomer.scope.cancelled_caught and not newcomer.is_counted:
+            self._note(newcomer, origin, origin, LimitExceeded(f"it kept others waiting ({newcomer.dismissed_by})"))
 
     async def _secure(self, address: Address, stream: trio.SocketStream, newcomer: Newcomer) -> trio.abc.Stream:
         """Return the stream that messages travel on.
@@ -130,9 +137,9 @@ class Admission:
         if isinstance(address, UnixAddress):
             unix.widen(stream)
         if not isinstance(address, TlsAddress):
-            return stream
+            return SocketStream(stream.socket)
         context = require_context(address, self.context, "server")
-        limits = self.router.limits
+        limits = self.limits
         with trio.move_on_after(limits.handshake_time):
             await trio.lowlevel.wait_readable(stream.socket)
             newcomer.may_take(math.inf)
@@ -166,64 +173,127 @@ class Admission:
             case _:
                 assert_never(address)
 
+    # --- who comes in over a stream of the program's own, or from the program itself
+
+    async def serve_stream(self, stream: trio.abc.Stream, identity: Identity) -> None:
+        """Serve a client at the other end of any stream, until its connection ends; close the stream then."""
+        newcomer = Newcomer(trio.CancelScope())
+        try:
+            await self._newcomers.enter(newcomer)
+            newcomer.may_take(handshake.HELLO_TIME)
+            with newcomer.scope:
+                await self._serve(stream, identity, identity.name, newcomer)
+        finally:
+            self._newcomers.leave(newcomer)
+            await trio.aclose_forcefully(stream)
+
+    def open_local(self, hello: Hello) -> LocalTransport:
+        """Let a client of this process in.
+
+        Raises:
+          LimitExceeded: there is no room for one more.
+
+        """
+        if (refusal := self._lack_of_room(LOCAL)) is not None:
+            self._note_refusal(LOCAL.name, refusal)
+            raise refusal
+        peer = self.router_task.router.connect(hello, LOCAL)
+        connection = self.router_task.connections[peer.id] = LocalConnection(peer, self.router_task)
+        connection.flush()
+        return LocalTransport(connection)
+
+    # --- letting in
+
     async def _serve(
         self,
-        transport: Transport[ClientMessage, ServerMessage],
-        identify: Callable[[], Identity],
+        stream: trio.abc.Stream,
+        identity: Identity,
         origin: str,
         newcomer: Newcomer,
+        refusal: BusError | None = None,
     ) -> None:
-        try:
-            identity = identify()
-            self._require_room(identity)
-        except BusError as error:
-            newcomer.was_refused = True
-            self._note(origin, str(error))
-            await self._turn_away(transport, str(error))
-            return
-        transport.first_frame = self.router.limits.frame
+        """Hear a HELLO and serve the connection until it ends, or tell the peer why it is not let in."""
         label = identity.name if identity.name == origin else f"{identity} from {origin}"
-        on_welcome = partial(self._newcomers.leave, newcomer)
-        connection = Connection(self.router, transport, identity, label, on_welcome, self._round)
-        self.connections[connection] = None
-        self._by_identity[identity.name] += 1
+        refusal = refusal or self._lack_of_room(identity)
+        if refusal is not None:
+            self._note(newcomer, origin, label, refusal)
+        transport: BusTransport | None = None
+        connection: StreamConnection | None = None
         try:
+            with trio.move_on_after(self.limits.handshake_time if refusal is None else _LAST_WORDS):
+                transport = await recognise(stream, self.limits)
+                if refusal is None:
+                    connection = await self._greet(transport, identity, label)
+            if connection is None:
+                raise refusal or ProtocolViolation(f"no HELLO within {self.limits.handshake_time:g} s")
+        except BusError as error:
+            if error is not refusal:
+                self._note(newcomer, origin, label, error)
+            if transport is not None:
+                await self._turn_away(transport, str(error))
+        except (trio.BrokenResourceError, trio.EndOfChannel):
+            _logger.info("connection of %s ended: the peer closed it", label)
+        else:
+            self._newcomers.leave(newcomer)
             await connection.run()
-        finally:
-            del self.connections[connection]
-            self._by_identity[identity.name] -= 1
-            self._by_identity += Counter()  # forgets those who have none
 
-    def _require_room(self, identity: Identity) -> None:
-        """Raise ``LimitExceeded`` if one more connection of this identity is one too many."""
-        limits = self.router.limits
+    async def _greet(self, transport: BusTransport, identity: Identity, label: str) -> StreamConnection:
+        """Hear a HELLO and let its sender in.
+
+        Raises:
+          ProtocolViolation: what it says is none.
+          LimitExceeded: there is no room for it.
+          trio.BrokenResourceError, trio.EndOfChannel: it went.
+
+        """
+        limits, router = self.limits, self.router_task.router
+        hello, *rest = await transport.receive()
+        if rest:
+            raise ProtocolViolation("HELLO is sent alone: the client waits for WELCOME")
+        if (refusal := self._lack_of_room(identity)) is not None:
+            raise refusal
+        peer = router.connect(hello, identity, tells_gaps=transport.tells_gaps)
+        can_inflate = isinstance(hello, Hello) and ZLIB in hello.compressions
+        transport.set_frame_limit(limits.frame, can_inflate=can_inflate)
+        connection = StreamConnection(peer, self.router_task, transport, label)
+        self.router_task.connections[peer.id] = connection
+        return connection
+
+    def _lack_of_room(self, identity: Identity) -> LimitExceeded | None:
+        """Return why one more connection of this identity is one too many, if it is."""
+        limits, router = self.limits, self.router_task.router
         if self.closed:
-            raise LimitExceeded("the bus is shutting down")
-        if len(self.connections) >= limits.connections:
-            raise LimitExceeded(f"the bus has {limits.connections} connections, all that Limits.connections allows")
-        if self._by_identity[identity.name] >= limits.connections_per_identity:
-            raise LimitExceeded(
+            return LimitExceeded("the bus is shutting down")
+        if len(router) >= limits.connections:
+            return LimitExceeded(f"the bus has {limits.connections} connections, all that Limits.connections allows")
+        if router.connections_of(identity) >= limits.connections_per_identity:
+            return LimitExceeded(
                 f"{identity} has {limits.connections_per_identity} connections, all that "
                 "Limits.connections_per_identity allows"
             )
+        return None
 
-    async def _turn_away(self, transport: Transport[ClientMessage, ServerMessage], reason: str) -> None:
+    async def _turn_away(self, transport: BusTransport, reason: str) -> None:
         """Tell a peer why it is not let in, if it can be told at once."""
         try:
             with trio.move_on_after(_LAST_WORDS):
-                await transport.hear()
                 await transport.send([Error(reason)])
-        except (trio.BrokenResourceError, trio.EndOfChannel, ProtocolViolation):
+        except trio.BrokenResourceError:
             pass
-        finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WORDS):
-                await transport.aclose()
 
-    def _note(self, origin: str, reason: str) -> None:
+    def _note(self, newcomer: Newcomer, origin: str, label: str, error: BusError) -> None:
         """Count a peer that was not let in, and log it unless the log has just said so of its like."""
-        self.router.counters.refused += 1
+        newcomer.is_counted = True
+        if isinstance(error, ProtocolViolation):
+            self.router_task.router.counters.violations += 1
+            _logger.info("connection of %s ended: %s", label, printable(str(error), _LONGEST_REASON))
+        else:
+            self._note_refusal(origin, error)
+
+    def _note_refusal(self, origin: str, error: BusError) -> None:
+        self.router_task.router.counters.refused += 1
         if self._log.allows(origin, trio.current_time()):
-            _logger.warning("connection of %s refused: %s", origin, printable(reason, _LONGEST_REASON))
+            _logger.warning("connection of %s refused: %s", origin, printable(str(error), _LONGEST_REASON))
 
 
 def _origin(address: Address, stream: trio.SocketStream) -> str:

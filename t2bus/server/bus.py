@@ -1,4 +1,4 @@
-"""The bus: listeners, their connections, the router, and one task that minds the time."""
+"""The bus: listeners, their connections, the router task, and one task that minds the time."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from attrs import define, field
 
 from .. import tls as contexts
 from ..background import open_background_nursery
+from ..broker.identity import Identity
 from ..broker.router import Router
-from ..client.connect import open_client_over
-from ..errors import LimitExceeded
+from ..client.connect import run_client
+from ..endpoints import open_listeners, require_context
+from ..errors import ConnectFailed, LimitExceeded
 from ..limits import Limits
-from ..text import printable
+from ..session.session import Session
 from ..transport.address import TlsAddress, parse
 from ..transport.credentials import check_peers
-from ..transport.dial import open_listeners, require_context
-from ..transport.memory import open_memory_pair
+from ..wire.messages import Welcome
 from .admission import Admission
-from .limiters import LogLimiter
-from .listening import RateLimiter, listen
+from .limiters import RateLimiter
+from .listening import listen
+from .router_task import RouterTask
 from .rules import read_access
 from .warnings import warn_of_expiry, warn_of_exposure
 
@@ -32,11 +34,10 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, Collection, Sequence
 
-    from ..broker.identity import Identity
     from ..broker.statistics import BusStatistics
     from ..client.client import Client
+    from ..endpoints import Listener
     from ..transport.address import Address
-    from ..transport.dial import Listener
 
 __all__ = ["Bus", "open_bus", "serve"]
 
@@ -47,12 +48,6 @@ _TICK: Final = 1.0
 
 _DAY: Final = 86_400.0
 """Seconds between two looks at how long the certificate is still valid."""
-
-_DENIALS: Final = 1.0
-"""Seconds between two lines in the log about what the access rules refused to one identity."""
-
-_LONGEST_TEXT: Final = 600
-"""Characters of a line in the log about a refusal, which quotes a topic of the peer."""
 
 _OTHER_FILES: Final = 64
 """Files that a process opens beside its connections: modules, logs, listeners."""
@@ -72,20 +67,18 @@ class Bus:
     _context: ssl.SSLContext | None = None
     _access: str | os.PathLike[str] | None = None
     _peers: frozenset[str] = frozenset()
-    _router: Router = field(init=False)
+    _router_task: RouterTask = field(init=False)
     _admission: Admission = field(init=False)
-    _alarm: trio.Event = field(factory=trio.Event, init=False)
     _accepting: trio.CancelScope = field(factory=trio.CancelScope, init=False)
-    _denials: LogLimiter = field(factory=lambda: LogLimiter(_DENIALS), init=False)
 
     def __attrs_post_init__(self) -> None:
         """Make the router and the admission."""
         access = None if self._access is None else read_access(self._access)
-        self._router = Router(self.limits, self._set_alarm, self._report, access)
-        self._admission = Admission(self._router, self._context, self._peers)
+        self._router_task = RouterTask(Router(self.limits, access))
+        self._admission = Admission(self._router_task, self._context, self._peers)
 
     def __repr__(self) -> str:
-        count = len(self._admission.connections)
+        count = len(self._router_task.connections)
         return f"<t2bus.Bus at {' '.join(self.addresses) or 'no address'}: {count} connections>"
 
     @asynccontextmanager
@@ -102,16 +95,47 @@ class Bus:
           trio.ClosedResourceError: the bus was closed.
 
         """
+        self._check_open()
+        try:
+            transport = self._admission.open_local(Session.hello())
+        except LimitExceeded as error:
+            raise ConnectFailed(f"the bus did not let this client in: {error}") from error
+        welcome, *rest = await transport.receive()
+        assert isinstance(welcome, Welcome)
+        async with run_client(transport, welcome, rest, limits or self.limits) as client:
+            yield client
+
+    async def serve_stream(self, stream: trio.abc.Stream, *, identity: str) -> None:
+        """Serve a client at the other end of any Trio stream, until its connection ends; close the stream then.
+
+        ::
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(partial(bus.serve_stream, stream, identity="robot"))
+
+        Nothing that the peer does raises here.
+
+        Args:
+          stream: what connects this process with the client: a pair of pipes, a stream in memory, an ``SSLStream``.
+          identity: who it is, for access rules, limits and logs; the bus asks nobody else.
+
+        Raises:
+          ValueError: the identity is empty.
+          trio.ClosedResourceError: the bus was closed.
+
+        """
+        if not identity:
+            raise ValueError("an identity is a text that is not empty")
+        self._check_open()
+        await self._admission.serve_stream(stream, Identity(identity))
+
+    def _check_open(self) -> None:
         if self._admission.closed:
             raise trio.ClosedResourceError("this bus was closed")
-        client_end, bus_end = open_memory_pair()
-        self._nursery.start_soon(self._admission.serve_local, bus_end)
-        async with open_client_over(client_end, limits or self.limits) as client:
-            yield client
 
     def statistics(self) -> BusStatistics:
         """Return what the bus looks like now."""
-        return self._router.statistics()
+        return self._router_task.router.statistics(len(self._admission))
 
     def reload(self) -> None:
         """Read the certificates and the access rules again, and put them in force; both or neither.
@@ -131,7 +155,8 @@ class Bus:
             self._admission.context = fresh
             warn_of_expiry(fresh)
         if access is not None:
-            self._router.set_access(access)
+            self._router_task.router.set_access(access)
+            self._router_task.flush()
 
     # --- connections
 
@@ -153,30 +178,30 @@ class Bus:
         self._admission.closed = True
         self._accepting.cancel()
 
-    def _report(self, identity: Identity, text: str) -> None:
-        if self._denials.allows(identity.name, trio.current_time()):
-            _logger.warning("denied: %s", printable(text, _LONGEST_TEXT))
+    # --- tasks
 
-    # --- time
+    def start(self, nursery: trio.Nursery) -> None:
+        """Start the router task, and the one that minds the time."""
+        nursery.start_soon(self._router_task.run)
+        nursery.start_soon(self._mind_the_time)
 
-    def _set_alarm(self) -> None:
-        self._alarm.set()
-
-    async def mind_the_time(self) -> NoReturn:
+    async def _mind_the_time(self) -> NoReturn:
         """Do what is due, when it is due, until cancelled."""
+        routing = self._router_task
         next_look = trio.current_time() + _TICK
         next_day = trio.current_time() + _DAY
         while True:
-            deadline = self._router.next_deadline()
+            deadline = routing.router.next_deadline()
             with trio.move_on_at(next_look if deadline is None else min(deadline, next_look)):
-                await self._alarm.wait()
-            self._alarm = trio.Event()
+                await routing.alarm.wait()
+            routing.alarm = trio.Event()
             now = trio.current_time()
-            self._router.expire(now)
+            routing.router.expire(now)
             if now >= next_look:
                 next_look = now + _TICK
-                for connection in self._admission.connections:
+                for connection in list(routing.connections.values()):
                     connection.check(now)
+            routing.flush()
             if now >= next_day:
                 next_day = now + _DAY
                 warn_of_expiry(self._admission.context)
@@ -189,8 +214,10 @@ class Bus:
         ``open_bus`` does so when its body ends.
         """
         self.stop_accepting()
-        self._router.say_goodbye("the bus is shutting down")
-        connections = list(self._admission.connections)
+        routing = self._router_task
+        self._admission.dismiss_newcomers()
+        routing.router.say_goodbye("the bus is shutting down")
+        connections = list(routing.connections.values())
         for connection in connections:
             connection.finish()
         with trio.move_on_after(self.limits.drain):
@@ -233,7 +260,7 @@ async def open_bus(
     known = check_peers(peers)
     async with open_background_nursery() as nursery:
         bus = Bus(limits, nursery, tls, access, known)
-        nursery.start_soon(bus.mind_the_time)
+        bus.start(nursery)
         try:
             async with AsyncExitStack() as stack:
                 listeners: list[Listener] = []

@@ -1,15 +1,16 @@
-"""Keeping peers from filling the log: of lines of one kind, one in a while is enough."""
+"""Limits on how often something happens: lines in the log, and connections that are let in."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import trio
 from attrs import define, field
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-__all__ = ["LogLimiter"]
+__all__ = ["LogLimiter", "RateLimiter"]
 
 _MOST_KINDS: Final = 1024
 """Kinds that are remembered. Peers may choose the kind, so their number is bounded; the oldest goes first."""
@@ -32,3 +33,20 @@ class LogLimiter:
         if len(self._allowed_at) > _MOST_KINDS:
             del self._allowed_at[next(iter(self._allowed_at))]
         return True
+
+
+@define(eq=False)
+class RateLimiter:
+    """Lets as many through as a rate allows, in bursts of at most a second's worth."""
+
+    rate: int
+    """In one second."""
+    _next: float = field(default=0.0, init=False)
+    """When the next one would go through if all came at an even pace."""
+
+    async def wait(self) -> None:
+        """Wait for as long as the rate asks for."""
+        now = trio.current_time()
+        self._next = max(self._next, now) + 1 / self.rate
+        if self._next > now + 1:
+            await trio.sleep_until(self._next - 1)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from typing import TYPE_CHECKING, Final
 
 import trio
-from attrs import define, field
 
-from .limiters import LogLimiter
+from .limiters import LogLimiter, RateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ..transport.dial import Listener
+    from ..endpoints import Listener
 
-__all__ = ["RateLimiter", "listen"]
+__all__ = ["listen"]
 
 _logger = logging.getLogger("t2bus.server")
 
@@ -26,26 +24,6 @@ _LONGEST_PAUSE: Final = 1.0
 
 _LOG_INTERVAL: Final = 5.0
 """Seconds between two lines in the log about that."""
-
-_GONE_ALREADY: Final = {errno.ECONNABORTED, errno.EPROTO}
-"""The peer left while it waited to be accepted: nothing is wrong here."""
-
-
-@define(eq=False)
-class RateLimiter:
-    """Lets as many through as a rate allows, in bursts of at most a second's worth."""
-
-    rate: int
-    """In one second."""
-    _next: float = field(default=0.0, init=False)
-    """When the next one would go through if all came at an even limiter."""
-
-    async def wait(self) -> None:
-        """Wait for as long as the rate asks for."""
-        now = trio.current_time()
-        self._next = max(self._next, now) + 1 / self.rate
-        if self._next > now + 1:
-            await trio.sleep_until(self._next - 1)
 
 
 async def listen(
@@ -64,8 +42,6 @@ async def listen(
         except trio.ClosedResourceError:
             return
         except OSError as error:
-            if error.errno in _GONE_ALREADY:
-                continue
             if log.allows("accept", trio.current_time()):
                 _logger.warning("cannot accept connections at %s for now: %s", listener.address, error.strerror)
             await trio.sleep(pause)

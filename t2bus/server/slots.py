@@ -38,8 +38,8 @@ class Newcomer:
     dismissed_by: str = ""
     """The limit that it had to go for, if it had to."""
 
-    was_refused: bool = False
-    """Whether it has been told already that it is not let in."""
+    is_counted: bool = False
+    """Whether it is counted already among those that were not let in, or need not be."""
 
     def may_take(self, seconds: float) -> None:
         """Note that the peer is to do something now; ``math.inf`` when it is the bus that is."""
@@ -91,6 +91,12 @@ class Slots:
             yield
         finally:
             self.leave(newcomer)
+
+    def dismiss_all(self) -> None:
+        """Make all newcomers go."""
+        for newcomer in self._newcomers:
+            newcomer.is_counted = True
+            newcomer.scope.cancel()
 
     async def keep_moving(self) -> NoReturn:
         """Dismiss those who are stuck while others wait, until cancelled."""

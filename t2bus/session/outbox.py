@@ -10,8 +10,9 @@ without waiting, nor the answers of a service that has more to answer. So the wr
 Publications to one topic that come one after the other are put together to a run, which costs the wire, the bus and the
 subscribers hardly more than one of them.
 
-The law of this module: synchronous; the one effect outside is the ``wake`` callback, called when the writer has
-something new to do.
+Whoever has put something looks at :attr:`ClientOutbox.calls`: whether the writer has something new to do.
+
+The law of this module: synchronous, and it calls nobody.
 """
 
 from __future__ import annotations
@@ -23,8 +24,6 @@ from attrs import define, field
 from ..wire.messages import MOST_IN_RUN, RUN_SIZE, ClientMessage, Credit, Publication, Publish, PublishRun, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..wire.values import EncodedBody
 
 __all__ = ["ClientOutbox"]
@@ -44,9 +43,6 @@ class ClientOutbox:
     """The messages that wait for the writer of a client."""
 
     limit: int
-    wake: Callable[[], None]
-    through: Callable[[ClientMessage, int], bool] = field(default=lambda *_: False, kw_only=True)
-    """Writes a message of that size that presses while nothing waits; tells whether it did, or else it is to wait."""
     frame: int = RUN_SIZE
     """Bytes of a frame at most, and so of a run."""
     _messages: list[ClientMessage] = field(factory=list, init=False)
@@ -65,7 +61,10 @@ class ClientOutbox:
     _taken: int = field(default=0, init=False)
     _has_enough: bool = field(default=False, init=False)
     """Whether what waits is enough for one write."""
-    _awake: bool = field(default=False, init=False)
+    _is_called: bool = field(default=False, init=False)
+    """Whether the writer was called since it last took what waited, and so comes by itself."""
+    calls: bool = field(default=False, init=False)
+    """Whether the writer has something new to do since it was last called. Whoever calls it sets this back."""
     presses: bool = field(default=False, init=False)
     """Whether something waits that presses."""
     _closed: bool = field(default=False, init=False)
@@ -92,28 +91,27 @@ class ClientOutbox:
         """Add a message; after :meth:`close` it is dropped."""
         if self._closed:
             return
-        if pressing and not self._awake and self.through(message, size):
-            return
         self._messages.append(message)
         self._topic = None
-        self._count_message(size, pressing=pressing, weight=_ANSWER)
-
-    def leave_rest(self, size: int) -> None:
-        """Leave to the writer what was not written of a message that went through."""
-        self._taken += size + 1
-        self._rouse()
+        self._count += _ANSWER
+        self._waiting += size + 1
+        if not (self.presses and self._is_called):
+            self._call_writer(pressing=pressing)
 
     def publish(self, number: int, topic: str, encoded: EncodedBody, *, paced: bool) -> None:
         """Add a publication under an operation id, to the run at the end if it goes on with that."""
         if self._closed:
             return
         payload, headers, size = encoded
-        if not self._awake:
-            message = Publish(number, paced, Publication(topic, payload, headers))
-            if self.through(message, size):
-                return
-        self._publish(number, topic, encoded, paced)
-        self._count_message(size, pressing=True, weight=1)
+        if self._messages:
+            self._publish(number, topic, encoded, paced)
+        else:
+            # It will mostly go alone: a run of one would be taken apart again.
+            self._messages.append(Publish(number, paced, Publication(topic, payload, headers)))
+        self._count += 1
+        self._waiting += size + 1
+        if not (self.presses and self._is_called):
+            self._call_writer(pressing=True)
 
     def stream(self, number: int, topic: str, encoded: EncodedBody, paced: bool) -> None:  # noqa: FBT001 -- on the hot path
         """Do as :meth:`publish` for a publication that does not press."""
@@ -121,8 +119,8 @@ class ClientOutbox:
             self._publish(number, topic, encoded, paced)
             self._count += 1
             self._waiting += encoded[2] + 1
-            if not self._awake or self._count == _ENOUGH or self._waiting >= _ENOUGH_SIZE:
-                self._rouse_writer(pressing=False)
+            if not self._is_called or self._count == _ENOUGH or self._waiting >= _ENOUGH_SIZE:
+                self._call_writer(pressing=False)
 
     def _publish(self, number: int, topic: str, encoded: EncodedBody, paced: bool) -> None:  # noqa: FBT001 -- likewise
         payload, headers, size = encoded
@@ -141,26 +139,21 @@ class ClientOutbox:
             self._run = [payload]
             self._messages.append(PublishRun(number, paced, Run(topic, self._run)))
 
-    def _count_message(self, size: int, *, pressing: bool, weight: int) -> None:
-        self._count += weight
-        self._waiting += size + 1
-        self._rouse_writer(pressing=pressing)
-
-    def _rouse_writer(self, *, pressing: bool) -> None:
-        """Wake the writer if it rests, or has been waiting for what there is now."""
+    def _call_writer(self, *, pressing: bool) -> None:
+        """Have the writer called if it rests, or has been waiting for what there is now."""
         enough = self._count >= _ENOUGH or self._waiting >= _ENOUGH_SIZE
-        if enough is not self._has_enough or not self._awake or (pressing and not self.presses):
+        if enough is not self._has_enough or not self._is_called or (pressing and not self.presses):
             self._has_enough = enough
             self.presses |= pressing
-            self._rouse()
+            self.calls = self._is_called = True
 
     def grant(self, number: int, messages: int, size: int) -> None:
         """Give credit back for a subscription."""
         if not self._closed:
             before_messages, before_size = self._grants.get(number, (0, 0))
             self._grants[number] = (before_messages + messages, before_size + size)
-            if not self._awake:
-                self._rouse()
+            if not self._is_called:
+                self.calls = self._is_called = True
 
     def forget(self, number: int) -> None:
         """Keep the credit of a subscription that is closed."""
@@ -169,12 +162,7 @@ class ClientOutbox:
     def press(self) -> None:
         """Have what waits written now: somebody waits for what comes of it."""
         if self.gathered:
-            self.presses = True
-            self._rouse()
-
-    def _rouse(self) -> None:
-        self._awake = True
-        self.wake()
+            self.presses = self.calls = self._is_called = True
 
     def take(self) -> list[ClientMessage]:
         """Return all that waits to be written and empty the outbox; its bytes count until :meth:`written`."""
@@ -185,16 +173,8 @@ class ClientOutbox:
             self._grants.clear()
         self._taken += self._waiting
         self._waiting = 0
-        self._awake = bool(messages)
-        self.presses = self._has_enough = False
+        self._is_called = self.calls = self.presses = self._has_enough = False
         return messages
-
-    def rest(self) -> bool:
-        """Return whether nothing waits; if so, ``wake`` is called for what is put next."""
-        if self._messages or self._grants:
-            return False
-        self._awake = False
-        return True
 
     def written(self) -> None:
         """Stop counting what was taken."""
@@ -213,5 +193,4 @@ class ClientOutbox:
         self._messages, self._waiting, self._count, self._topic = [], 0, 0, None
         self._has_enough = False
         self._grants.clear()
-        if not self._awake:
-            self._rouse()
+        self.calls = self._is_called = True

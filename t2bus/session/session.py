@@ -1,36 +1,38 @@
 """The session: what a client has asked the bus for and what has become of it.
 
-It mirrors the router. The program's calls put messages in the session's outbox and register who waits for the answer;
-the bus's messages are fed to it, and it calls whoever waits. An answer is awaited under the id of its operation and is
-called at most once: with a count, a response, or the error that the caller is to raise. A caller that stops waiting
-takes its entry away, and a late answer finds nobody and is dropped.
+It mirrors the router. The program's calls put messages in the session's outbox and register what waits for the answer;
+the bus's messages are fed to it. What follows from them, it returns: the *windows* that have something new, those of
+subscriptions, services and publishers, and the calls that nobody waits for any more. Only an answer goes directly to
+what was registered for it, under the id of its operation and at most once: a count, a response, or the error that the
+caller is to raise. A caller that stops waiting takes its entry away, and a late answer finds nobody and is dropped.
 
 Arguments are checked here before anything is put in the outbox, against what the bus said of itself in its WELCOME.
 
-The law of this module: no I/O, no clock, no await. After :meth:`Session.close` nothing waits.
+The law of this module: no I/O, no clock, no await, and but for answers it calls nobody. After :meth:`Session.close`
+nothing waits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, assert_never
 
-from attrs import define, field
+from attrs import asdict, define, field
 
 from .. import errors
 from ..wire import messages as m
 from ..wire import values as v
 from ..wire.compression import ZLIB
 from ..wire.native import VERSION
-from .body import check_topic, encode_body
+from .body import Bounds
 from .counters import ClientCounters, ClientStatistics
-from .unacknowledged import Unacknowledged
+from .credit import CreditDue
+from .unacknowledged import PublisherWindow, Unacknowledged
 from .windows import CallWindow, PendingCall, ReceiveWindow
 
 if TYPE_CHECKING:
     from ..limits import Limits
     from .outbox import ClientOutbox
-    from .unacknowledged import Owner
 
 __all__ = ["Done", "Outcome", "Session"]
 
@@ -48,34 +50,30 @@ class Session:
     outbox: ClientOutbox
     compress: bool = False
     """Whether large payloads are worth compressing on this connection."""
-    owes: Callable[[], None] = field(default=lambda: None)
-    """Called when :attr:`owing` stops being empty."""
+    bounds: Bounds = field(init=False)
+    """What may be sent."""
     closed: errors.BusError | None = field(default=None, init=False)
     counters: ClientCounters = field(factory=ClientCounters, init=False)
     subscriptions: dict[int, ReceiveWindow] = field(factory=dict, init=False)
-    owing: dict[int, ReceiveWindow] = field(factory=dict, init=False)
-    """The subscriptions that owe credit; :meth:`give_back` is to be called every now and then while there are any."""
+    credit: CreditDue = field(init=False)
+    """What the subscriptions owe to the bus."""
     services: dict[int, CallWindow] = field(factory=dict, init=False)
     requests: int = field(default=0, init=False)
     _pending: dict[int, Done] = field(factory=dict, init=False)
     _unacknowledged: Unacknowledged = field(factory=Unacknowledged, init=False)
     """What no single caller waits for."""
+    _news: dict[object, None] = field(factory=dict, init=False)
     _last_operation: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Make the parts."""
+        self.bounds = Bounds(self.welcome, self.compress)
+        self.credit = CreditDue(self.outbox)
 
     @staticmethod
     def hello() -> m.Hello:
         """Return what a client says first."""
         return m.Hello(VERSION, "t2bus-python", (ZLIB,))
-
-    # --- checks, before anything is sent
-
-    def check_topic(self, topic: str, *, concrete: bool = False) -> None:
-        """Raise ``InvalidTopic`` unless the bus takes this full topic."""
-        check_topic(topic, self.welcome.topic_length, self.welcome.topic_depth, concrete=concrete)
-
-    def encode_body(self, topic: str, payload: bytes, headers: Mapping[str, str] | None) -> v.EncodedBody:
-        """Return what :func:`encode_body` does for this bus, and raise what it raises."""
-        return encode_body(topic, payload, headers, self.welcome.frame, compress=self.compress)
 
     def check_open(self) -> None:
         """Raise the error that the connection ended with, if it did."""
@@ -85,7 +83,7 @@ class Session:
 
     @property
     def unanswered(self) -> int:
-        """The number of operations that wait for their answer, sent or not."""
+        """The number of operations that wait for their answer."""
         return len(self._pending) + self._unacknowledged.count
 
     @property
@@ -93,10 +91,7 @@ class Session:
         """Whether at most one operation of this client waits for its answer, and no request for that of the program."""
         if self.unanswered > 1:
             return False
-        for service in self.services.values():  # noqa: SIM110 -- it is asked for each message, and any() takes longer
-            if service.pending:
-                return False
-        return True
+        return not any(service.pending for service in self.services.values())
 
     # --- operations: each returns its id; ``done`` is called with the outcome unless ``forget`` came first. After the
     # end of the connection they raise its error, unless nobody waits for the answer.
@@ -120,7 +115,7 @@ class Session:
         self.outbox.publish(number, topic, encoded, paced=paced)
         return number
 
-    def stream(self, topic: str, encoded: v.EncodedBody, owner: Owner, paced: bool) -> None:  # noqa: FBT001 -- a keyword takes time for each message
+    def stream(self, topic: str, encoded: v.EncodedBody, owner: PublisherWindow, paced: bool) -> None:  # noqa: FBT001 -- a keyword takes time for each message
         """Publish for a pipelined publisher, which is told of the outcomes of many at once."""
         if self.closed is not None:
             self.check_open()
@@ -129,45 +124,31 @@ class Session:
         self._unacknowledged.add(number, encoded[2], owner)
         self.outbox.stream(number, topic, encoded, paced)
 
-    def subscribe(self, topic: str, wake: Callable[[], None], done: Done) -> ReceiveWindow:
+    def subscribe(self, topic: str, done: Done) -> ReceiveWindow:
         """Subscribe; the window is ready before the bus has answered, so nothing that follows the answer is missed."""
         self._require_place(self.subscriptions, self.welcome.subscriptions, "subscriptions")
         number = self._begin(done)
         own, bus = self.limits, self.welcome
         messages = min(own.subscription_messages, bus.subscription_messages)
         size = min(own.subscription_bytes, bus.subscription_bytes)
-        window = ReceiveWindow(number, messages, size, self.outbox.grant, wake, self._note_debt)
-        self.subscriptions[number] = window
-        self.outbox.put(m.Subscribe(number, topic, window.window_messages, window.window_size))
+        window = self.subscriptions[number] = ReceiveWindow(number, messages, size)
+        self.outbox.put(m.Subscribe(number, topic, messages, size))
         return window
-
-    def _note_debt(self, window: ReceiveWindow) -> None:
-        self.owing[window.id] = window
-        if len(self.owing) == 1:
-            self.owes()
-
-    def give_back(self, now: float) -> None:
-        """Give back the credit that is owed for long enough."""
-        for window in list(self.owing.values()):
-            window.give_back_promptly(now)
-            if not window.owes_credit:
-                del self.owing[window.id]
 
     def unsubscribe(self, window: ReceiveWindow, done: Done | None) -> int:
         """Close a subscription on both sides; what still arrives for it is dropped. Nobody need wait for the answer."""
         self.subscriptions.pop(window.id, None)
-        self.owing.pop(window.id, None)
-        self.outbox.forget(window.id)
+        self.credit.forget(window)
         number = self._begin(done)
         self.outbox.put(m.Unsubscribe(number, window.id))
         return number
 
-    def claim(self, topic: str, wake: Callable[[], None], done: Done) -> CallWindow:
+    def claim(self, topic: str, done: Done) -> CallWindow:
         """Serve a topic; the window is ready before the bus has answered."""
         self._require_place(self.services, self.welcome.services, "services")
         number = self._begin(done)
         limits = self.limits
-        window = CallWindow(number, limits.service_requests, wake)
+        window = CallWindow(number, limits.service_requests)
         self.services[number] = window
         self.outbox.put(m.Claim(number, topic, window.window, limits.service_bytes))
         return window
@@ -227,13 +208,29 @@ class Session:
 
     # --- what the bus says
 
-    def feed(self, message: m.ServerMessage) -> None:
-        """Take one message of the bus in.
+    def feed(self, messages: Iterable[m.ServerMessage]) -> Iterable[object]:
+        """Take messages of the bus in.
+
+        Returns:
+          What has something new: windows (:class:`.ReceiveWindow`, :class:`.CallWindow`, :class:`.PublisherWindow`),
+          and each :class:`.PendingCall` that nobody waits for any more.
 
         Raises:
           ProtocolViolation: the bus breaks the rules of the wire; close the connection.
 
         """
+        for message in messages:
+            self._feed(message)
+        if not self._news:
+            return ()
+        return self.take_news()
+
+    def take_news(self) -> Iterable[object]:
+        """Return what has something new since the last time."""
+        news, self._news = self._news, {}
+        return news
+
+    def _feed(self, message: m.ServerMessage) -> None:
         match message:
             case m.Deliver():
                 self._deliver(message)
@@ -245,17 +242,21 @@ class Session:
                 self._resolve(message.request, message)
             case m.Refused():
                 error = message.code.error(message.text)
-                if not self._unacknowledged.refuse(message.id, error):
+                if (publisher := self._unacknowledged.refuse(message.id, error)) is not None:
+                    self._news[publisher] = None
+                else:
                     self._resolve(message.id, error)
             case m.Call():
                 if (service := self.services.get(message.service)) is not None:
                     service.put(message)
+                    self._news[service] = None
             case m.Withdraw():
                 self._withdraw(message.call)
             case m.Gap():
                 if (window := self.subscriptions.get(message.subscription)) is not None:
                     self.counters.dropped += message.dropped
                     window.put_gap(message.dropped)
+                    self._news[window] = None
             case m.Ping():
                 self.outbox.put(m.Pong(message.token))
             case m.Pong():
@@ -275,6 +276,7 @@ class Session:
             if window is not None:
                 self.counters.received += 1
                 window.put(message.publication)
+                self._news[window] = None
 
     def _deliver_run(self, message: m.DeliverRun) -> None:
         for number in message.subscriptions:
@@ -282,13 +284,18 @@ class Session:
             if window is not None:
                 self.counters.received += len(message.run.payloads)
                 window.put_run(message.run)
+                self._news[window] = None
 
     def _accept(self, message: m.Accepted) -> None:
-        if self._unacknowledged.acknowledge(message.first, message.counts) < len(message.counts):
-            take = self._pending.pop
-            for number, count in enumerate(message.counts, message.first):
-                if (done := take(number, None)) is not None:
-                    done(number, count)
+        unacknowledged = self._unacknowledged
+        if unacknowledged.count:
+            settled = unacknowledged.acknowledge(message.first, message.counts, self._news)
+            if settled == len(message.counts):
+                return
+        take = self._pending.pop
+        for number, count in enumerate(message.counts, message.first):
+            if (done := take(number, None)) is not None:
+                done(number, count)
 
     def _resolve(self, operation: int, outcome: Outcome) -> None:
         done = self._pending.pop(operation, None)
@@ -297,31 +304,39 @@ class Session:
 
     def _withdraw(self, number: int) -> None:
         for service in self.services.values():
-            if number in service.pending:
-                pending = service.pending[number]
-                if service.withdraw(number):
+            pending = service.pending.get(number)
+            if pending is not None and not pending.withdrawn:
+                if service.withdraw(pending):
                     self.fail(service, pending, v.ErrorCode.REMOTE_ERROR, "withdrawn before it was taken")
+                self._news[pending] = None
                 return
 
     def close(self, error: errors.BusError) -> None:
-        """End everything that waits with this error. The first reason stands."""
+        """End everything that waits with this error; then :meth:`take_news`. The first reason stands."""
         if self.closed is not None:
             return
         self.closed = error
         self.outbox.close()
-        pending, self._pending = self._pending, {}
-        self._unacknowledged.close(error)
-        for operation, done in pending.items():
+        answers, self._pending = self._pending, {}
+        for publisher in self._unacknowledged.close(error):
+            self._news[publisher] = None
+        for operation, done in answers.items():
             done(operation, error)
-        self.owing.clear()
+        self.credit.clear()
         for window in self.subscriptions.values():
             window.close(error)
+            self._news[window] = None
         for service in self.services.values():
-            service.close(error)
+            self.close_service(service, error)
+
+    def close_service(self, service: CallWindow, error: errors.BusError) -> None:
+        """Let a service hand out nothing more; then :meth:`take_news`."""
+        for pending in service.close(error):
+            self._news[pending] = None
+        self._news[service] = None
 
     def statistics(self) -> ClientStatistics:
         """Return what the connection looks like now."""
-        counters = self.counters
         windows = self.subscriptions.values()
         return ClientStatistics(
             subscriptions=len(self.subscriptions),
@@ -330,9 +345,5 @@ class Session:
             calls_pending=sum(len(service.pending) for service in self.services.values()),
             messages_waiting=sum(window.waiting for window in windows),
             outbox_bytes=self.outbox.size,
-            published=counters.published,
-            received=counters.received,
-            dropped=counters.dropped,
-            requested=counters.requested,
-            late_responses=counters.late_responses,
+            **asdict(self.counters),
         )

@@ -4,14 +4,13 @@ Each is an operation with an id of its own, but they are sent, and mostly answer
 *ranges* of consecutive ids, and an answer to a whole range costs what an answer to one does. An answer to a part of one
 takes the range apart; whatever is answered is not there any more, so that a second answer to it finds nobody.
 
-The law of this module: synchronous; the effects outside are the calls to the owners, which it makes when its own state
-is in order.
+The law of this module: synchronous, and it calls nobody. Each operation is settled once.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 
@@ -20,22 +19,37 @@ if TYPE_CHECKING:
 
     from ..errors import BusError
 
-__all__ = ["Owner", "Unacknowledged"]
+__all__ = ["PublisherWindow", "Unacknowledged"]
 
 
-class Owner(Protocol):
-    """Who has something on its way."""
+@define(eq=False, repr=False)
+class PublisherWindow:
+    """What one pipelined publisher has on its way, within its window of messages and bytes."""
+
+    messages: int
+    size: int
+    in_flight: int = field(default=0, init=False)
+    in_flight_size: int = field(default=0, init=False)
+    accepted: int = field(default=0, init=False)
+    """The receivers of all publications so far."""
+    error: BusError | None = field(default=None, init=False)
+    """The first refusal, until it is taken."""
 
     def settle(self, count: int, size: int, accepted: int) -> None:
         """Take note of that many answers, to publications of that many bytes, and of their receivers together."""
+        self.in_flight -= count
+        self.in_flight_size -= size
+        self.accepted += accepted
 
     def refuse(self, count: int, size: int, error: BusError) -> None:
         """Take note of that many refusals."""
+        self.error = self.error or error
+        self.settle(count, size, 0)
 
 
 @define(eq=False)
 class _Range:
-    owner: Owner
+    owner: PublisherWindow
     first: int
     sizes: list[int]
 
@@ -57,9 +71,11 @@ class Unacknowledged:
     count: int = field(default=0, init=False)
     """How many operations are not answered."""
 
-    def add(self, number: int, size: int, owner: Owner) -> None:
+    def add(self, number: int, size: int, owner: PublisherWindow) -> None:
         """Add an operation, whose id is above all others so far."""
         self.count += 1
+        owner.in_flight += 1
+        owner.in_flight_size += size
         if self._ranges:
             last = self._ranges[-1]
             sizes = last.sizes
@@ -68,27 +84,32 @@ class Unacknowledged:
                 return
         self._ranges.append(_Range(owner, number, [size]))
 
-    def acknowledge(self, first: int, counts: Sequence[int]) -> int:
-        """Settle the operations ``first``, ``first + 1`` and so on that are here, and return how many they are."""
+    def acknowledge(self, first: int, counts: Sequence[int], touched: dict[object, None]) -> int:
+        """Settle the operations ``first``, ``first + 1`` and so on that are here, and return how many they are.
+
+        Those whose operations they were are put into ``touched``.
+        """
         end, settled = first + len(counts), 0
         for taken in self._take(first, end):
             start, count = taken.first - first, len(taken.sizes)
             settled += count
             taken.owner.settle(count, sum(taken.sizes), sum(counts[start : start + count]))
+            touched[taken.owner] = None
         return settled
 
-    def refuse(self, number: int, error: BusError) -> bool:
-        """Settle an operation with an error; return whether it is here."""
-        taken = self._take(number, number + 1)
-        for each in taken:
+    def refuse(self, number: int, error: BusError) -> PublisherWindow | None:
+        """Settle an operation with an error; return whose it was, if it is here."""
+        for each in self._take(number, number + 1):
             each.owner.refuse(1, each.sizes[0], error)
-        return bool(taken)
+            return each.owner
+        return None
 
-    def close(self, error: BusError) -> None:
-        """Settle everything with an error."""
+    def close(self, error: BusError) -> list[PublisherWindow]:
+        """Settle everything with an error; return whose it was."""
         ranges, self._ranges, self.count = self._ranges, [], 0
         for each in ranges:
             each.owner.refuse(len(each.sizes), sum(each.sizes), error)
+        return [each.owner for each in ranges]
 
     def _take(self, first: int, end: int) -> list[_Range]:
         """Take out what has ids from ``first`` to before ``end``."""

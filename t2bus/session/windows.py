@@ -2,15 +2,16 @@
 
 A :class:`ReceiveWindow` is the client's end of a subscription's credit window: what is in it, what is on its way and
 what the bus may still send never exceed the window. Credit goes back in bulk, an eighth of the window at a time, so
-that it costs little. A program that takes messages slowly, or over a slow network, must be seen to be alive all the same: what
-it takes goes back soon after :data:`PROMPT` has passed since the last time while the bus is known to have none left,
-and :data:`UNSEEN` otherwise, for of what is on its way nothing is known here. Whoever has an window looks at it that
-often while it owes something, and at each message only when the window is nearly spent; to look at a clock for every
-message would be a tenth of what taking it costs.
+that it costs little: of a window of 16,384 messages one CREDIT for 2,048 of them. A program that takes messages slowly,
+or over a slow network, must be seen to be alive all the same: what it takes goes back soon after :data:`PROMPT` has
+passed since the last time while the bus is known to have none left, and :data:`UNSEEN` otherwise, for of what is on its
+way nothing is known here. Whoever has a window looks at it that often while it owes more than a little, and at each
+message only when the window is nearly spent: a program may compute for long between two messages, and nobody else runs
+meanwhile. To look at a clock for every message would be a tenth of what taking it costs.
 
 A :class:`CallWindow` is the same for a service, where the answer to a request is what gives its place back.
 
-The law of this module: synchronous; the effects outside are the callbacks it was given.
+The law of this module: synchronous, and it calls nobody. What is to go back stands in a window until it is collected.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
 
-from ..errors import BusError, Lagged, ProtocolViolation
-from ..wire.messages import Call, Publication, Run
+from ..errors import Lagged, ProtocolViolation
+from ..wire.messages import Publication, Run
 from ..wire.values import size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from ..errors import BusError
+    from ..wire.messages import Call
 
 __all__ = ["PROMPT", "UNSEEN", "CallWindow", "PendingCall", "ReceiveWindow"]
 
@@ -36,7 +38,12 @@ UNSEEN: Final = 0.25
 """Seconds; within the stall time still. A window of 8 MiB that is all on its way over 1 MB/s comes with more than a
 second between two eighths."""
 
-_BULK = 8
+_BULK: Final = 8
+"""The part of the window that goes back at once."""
+
+_LITTLE: Final = 1024
+"""The part of the window that goes back soon: 16 messages or 8 KiB of the default. Less of it goes back only with more,
+or when the window is nearly spent, so that a message now and then causes no CREDIT each."""
 
 
 @define(eq=False, repr=False)
@@ -46,16 +53,12 @@ class ReceiveWindow:
     id: int
     window_messages: int
     window_size: int
-    grant: Callable[[int, int, int], None]
-    """Called with this window's id, messages and bytes when credit is to go back."""
-    wake: Callable[[], None]
-    """Called when there is something new to take, or the end."""
-    owes: Callable[[ReceiveWindow], None] = field(default=lambda _: None)
-    """Called when :attr:`owes_credit` begins to be true."""
     closed: BusError | None = field(default=None, init=False)
     """Why nothing more will come, once that is so."""
     waiting: int = field(default=0, init=False)
     """How many items wait: read by others, changed here."""
+    wants_look: bool = field(default=False, init=False)
+    """Whether whoever took an item has to see now if credit is to go back: an attribute, since each message asks."""
     _items: deque[Publication | Run | Lagged] = field(factory=deque, init=False)
     _taken_of_run: int = field(default=0, init=False)
     """How many publications of the run at the front were taken. It is taken apart one by one: what waits may be many
@@ -65,6 +68,9 @@ class ReceiveWindow:
     _bulk_messages: int = field(init=False)
     _bulk_size: int = field(init=False)
     """What goes back at once."""
+    _look_messages: int = field(init=False)
+    _look_size: int = field(init=False)
+    """What has to be owed before it is worth a look."""
     _owed: int = field(default=0, init=False)
     _owed_size: int = field(default=0, init=False)
     _granted_at: float = field(default=0.0, init=False)
@@ -75,6 +81,11 @@ class ReceiveWindow:
         self._credit_size = self.window_size
         self._bulk_messages = -(-self.window_messages // _BULK)
         self._bulk_size = -(-self.window_size // _BULK)
+        self._start_look()
+
+    def _start_look(self) -> None:
+        self._look_messages = -(-self.window_messages // _LITTLE)
+        self._look_size = -(-self.window_size // _LITTLE)
 
     def put(self, publication: Publication) -> None:
         """Take in a delivery.
@@ -89,7 +100,6 @@ class ReceiveWindow:
         self._credit_size -= size_of(publication.topic, publication.payload, publication.headers)
         self._items.append(publication)
         self.waiting += 1
-        self.wake()
 
     def put_run(self, run: Run) -> None:
         """Take in deliveries, as :meth:`put` does one after the other."""
@@ -101,7 +111,6 @@ class ReceiveWindow:
         self._credit_size -= size
         self._items.append(run)
         self.waiting += count
-        self.wake()
 
     def put_gap(self, dropped: int) -> None:
         """Take in the news that messages are missing here; gaps side by side are one, so their number is bounded."""
@@ -110,14 +119,16 @@ class ReceiveWindow:
         else:
             self._items.append(Lagged(dropped))
             self.waiting += 1
-        self.wake()
 
     def take(self) -> Publication | Lagged:
-        """Return the next item, which must be there, and give credit back if enough has come together."""
-        if (part := self.take_of_run()) is not None:
+        """Return the next item, which must be there; then see :attr:`wants_look`."""
+        item = self._items[0]
+        if type(item) is Run:
+            part = self.take_of_run()
+            assert part is not None
             return Publication(*part)
-        item = self._items.popleft()
         assert not isinstance(item, Run)
+        self._items.popleft()
         self.waiting -= 1
         if isinstance(item, Publication):
             self._owe(size_of(item.topic, item.payload, item.headers))
@@ -141,47 +152,43 @@ class ReceiveWindow:
     def _owe(self, size: int) -> None:
         self._owed += 1
         self._owed_size += size
-        if self._owed >= self._bulk_messages or self._owed_size >= self._bulk_size:
-            self._give_back()
-        elif self._owed == 1:
-            self.owes(self)
-
-    @property
-    def owes_credit(self) -> bool:
-        """Whether some credit is owed, which the bus may need: :meth:`give_back_promptly` is to be called until it is
-        not so.
-        """
-        return self._owed > 0
+        self.wants_look = (
+            self._owed >= self._look_messages
+            or self._owed_size >= self._look_size
+            or self._credit < self._bulk_messages
+            or self._credit_size < self._bulk_size
+        )
 
     @property
     def is_nearly_spent(self) -> bool:
-        """Whether the bus has so little credit left that the next look of :attr:`owes` may come too late.
-
-        A program may compute for long between two messages, and nobody else runs meanwhile.
-        """
+        """Whether the bus has so little credit left that the next look every now and then may come too late."""
         return self._credit < self._bulk_messages or self._credit_size < self._bulk_size
 
-    def give_back_promptly(self, now: float) -> None:
-        """Give what is owed back if the last time is a while ago."""
-        if self.is_due(now):
-            self._granted_at = now
-            self._give_back()
-
     def is_due(self, now: float) -> bool:
-        """Whether something is owed, and the last time is a while ago."""
+        """Whether credit is to go back now: so much is owed, or something, and the last time is a while ago."""
+        if self._owed >= self._bulk_messages or self._owed_size >= self._bulk_size:
+            return True
         spent = self._credit <= 0 or self._credit_size <= 0
         return self._owed > 0 and now - self._granted_at >= (PROMPT if spent else UNSEEN)
 
-    def _give_back(self) -> None:
+    def note_look(self) -> None:
+        """Take note that somebody looks every now and then from here on, and need not at each message."""
+        self._look_messages, self._look_size = self._bulk_messages, self._bulk_size
+
+    def collect(self, now: float) -> tuple[int, int]:
+        """Return the messages and bytes that are owed; they are the bus's again."""
+        owed = self._owed, self._owed_size
         self._credit += self._owed
         self._credit_size += self._owed_size
-        self.grant(self.id, self._owed, self._owed_size)
         self._owed = self._owed_size = 0
+        self.wants_look = False
+        self._granted_at = now
+        self._start_look()
+        return owed
 
     def close(self, error: BusError) -> None:
         """Say that nothing more will come, and why; what is here can still be taken."""
         self.closed = error
-        self.wake()
 
 
 @define(eq=False)
@@ -189,9 +196,8 @@ class PendingCall:
     """A request that this client has to answer, from its arrival until it is ended."""
 
     call: Call
-    on_withdraw: Callable[[], None] | None = None
-    """Called when nobody waits for the answer any more."""
     withdrawn: bool = False
+    """Whether nobody waits for the answer any more."""
 
 
 @define(eq=False, repr=False)
@@ -200,7 +206,6 @@ class CallWindow:
 
     id: int
     window: int
-    wake: Callable[[], None]
     closed: BusError | None = field(default=None, init=False)
     pending: dict[int, PendingCall] = field(factory=dict, init=False)
     """Every request of the service that is not ended, by call id."""
@@ -221,27 +226,24 @@ class CallWindow:
             # The bus has given its place away, which it does at the end of a request's lifetime, oldest first.
             del self.pending[oldest]
         self.pending[call.id] = self.waiting[call.id] = PendingCall(call)
-        self.wake()
 
     def take(self) -> PendingCall:
         """Return the next request, which must be there."""
         return self.waiting.pop(next(iter(self.waiting)))
 
-    def withdraw(self, number: int) -> bool:
+    def withdraw(self, pending: PendingCall) -> bool:
         """Note that nobody waits for this call; return whether the program has not seen it, and so need not answer."""
-        pending = self.pending.get(number)
-        if pending is None or pending.withdrawn:
-            return False
         pending.withdrawn = True
-        if pending.on_withdraw is not None:
-            pending.on_withdraw()
-        return self.waiting.pop(number, None) is not None
+        return self.waiting.pop(pending.call.id, None) is not None
 
-    def close(self, error: BusError) -> None:
-        """Say that nothing more will come, and why, and that nobody waits for an answer any more."""
+    def close(self, error: BusError) -> list[PendingCall]:
+        """Say that nothing more will come, and why; return the calls that are pending, for whose answer nobody waits
+        any more.
+        """
         self.closed = error
         self.waiting.clear()
-        for number in list(self.pending):
-            self.withdraw(number)
+        pending = [each for each in self.pending.values() if not each.withdrawn]
+        for each in pending:
+            each.withdrawn = True
         self.pending.clear()
-        self.wake()
+        return pending

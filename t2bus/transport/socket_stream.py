@@ -1,26 +1,34 @@
-"""A connected socket, read and written with as few switches between tasks as that takes.
+"""A socket as a Trio stream that can also be read and written without waiting.
 
 ``trio.SocketStream`` tries first, and lets all other tasks run before it returns where that went well. But a bus waits
-for nearly everything that it reads, so here reading waits first, and nearly all that it writes fits in the socket, so
-writing does not wait unless it has to. Each saves a pass of the scheduler for each message that comes alone, which is a
-third of its time.
+for nearly everything that it reads, and nearly all that it writes fits in the socket. So here reading waits first, and
+:meth:`SocketStream.send_nowait` writes what comes alone without a task switch. Each saves a pass of Trio's scheduler
+for each such message: with ``trio.SocketStream`` a lone request takes 1.9 times as long.
+
+The law of this module: a call that is cancelled has read or written nothing that it does not tell of.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import struct
 import termios
-from typing import TYPE_CHECKING, Final
+from operator import index
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import trio
 from attrs import define, field
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Sequence
 
-__all__ = ["DirectSocket", "drop"]
+    Buffers = Sequence[bytes | memoryview]
+
+__all__ = ["SocketStream", "drop"]
+
+_RECEIVE_SIZE: Final = 65_536
 
 _MOST_BUFFERS: Final = 1024
 """Of one write: IOV_MAX of Linux and macOS."""
@@ -28,63 +36,44 @@ _MOST_BUFFERS: Final = 1024
 _INT: Final = struct.Struct("i")
 
 
-@define(eq=False, repr=False)
-class DirectSocket:
-    """Reads and writes a socket that it owns: :meth:`close` closes it. One task may read while another writes."""
+@define(eq=False, repr=False, slots=False)
+class SocketStream(trio.abc.HalfCloseableStream):
+    """A connected stream socket, which it owns. One task may receive while another sends."""
 
-    _socket: trio.socket.SocketType
+    sends_now: ClassVar[bool] = True
+    socket: trio.socket.SocketType
     _number: int = field(init=False)
     """The descriptor, -1 once the socket is closed. Asking the socket for it takes two calls for each message."""
+    _is_receiving: bool = field(default=False, init=False)
+    _is_sending: bool = field(default=False, init=False)
+    _is_eof_sent: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Keep the number."""
-        self._number = self._socket.fileno()
+        self._number = self.socket.fileno()
 
-    def close(self) -> None:
-        """Close the socket. Its number may be another's at once, and whoever waits for it is woken."""
-        self._number = -1
-        self._socket.close()
+    # --- without waiting
 
-    async def receive(self, most: int) -> bytes:
-        """Return what has come, or wait for it; nothing when the peer has closed its end. Always a checkpoint.
-
-        Cancelled, it has read nothing.
+    def receive_nowait(self, max_bytes: int) -> bytes:
+        """Return what has come, at least one byte; nothing when the peer has closed its end.
 
         Raises:
+          trio.WouldBlock: neither is so.
           trio.BrokenResourceError: the connection broke.
-          trio.ClosedResourceError: the stream was closed.
+          trio.ClosedResourceError: this end was closed.
 
-        """
-        while True:
-            await self.wait_until_readable()
-            data = self.receive_now(most)
-            if data is not None:
-                return data
-
-    def wait_until_readable(self) -> Awaitable[None]:
-        """Wait until something has come, or the peer has closed its end, or for nothing.
-
-        Raises: ``trio.ClosedResourceError``, also when it is only to look again (:meth:`rouse`).
-        """
-        # Not a coroutine of its own: each takes time whenever the task goes on.
-        return trio.lowlevel.wait_readable(self._fileno())  # noqa: ASYNC105 -- it is awaited by the caller
-
-    def receive_now(self, most: int) -> bytes | None:
-        """Return what has come, nothing when the peer has closed its end, and None if neither is so.
-
-        Raises: as :meth:`receive`.
         """
         try:
-            return os.read(self._number, most)
+            return os.read(self._number, max_bytes)
         except BlockingIOError:
-            return None
+            raise trio.WouldBlock from None
         except OSError as error:
             raise self._what_is_wrong(error) from error
 
-    def send_now(self, buffers: Sequence[bytes | memoryview]) -> int:
-        """Write what the socket takes, and return how many bytes it were, none if it is full.
+    def send_nowait(self, buffers: Buffers) -> int:
+        """Write what the socket takes of the buffers, and return how many bytes that were, 0 if it is full.
 
-        Raises: as :meth:`receive`.
+        Raises: as :meth:`receive_nowait`, but never ``trio.WouldBlock``.
         """
         try:
             if len(buffers) == 1:
@@ -95,39 +84,118 @@ class DirectSocket:
         except OSError as error:
             raise self._what_is_wrong(error) from error
 
-    def _what_is_wrong(self, error: OSError) -> trio.BrokenResourceError | trio.ClosedResourceError:
-        # A socket that is closed has no number, and nothing can be read from or written to none.
-        if self._number < 0:
-            return trio.ClosedResourceError("the stream was closed")
-        return trio.BrokenResourceError(f"the connection broke: {error}")
-
-    async def wait_until_writable(self) -> None:
-        """Wait until the socket may take something, or for nothing."""
-        try:
-            await trio.lowlevel.wait_writable(self._fileno())
-        except trio.ClosedResourceError:
-            self._fileno()
-
-    def rouse(self) -> None:
-        """Have those that wait for the socket look again."""
-        trio.lowlevel.notify_closing(self._fileno())
-
     def unsent(self) -> int | None:
-        """Return what the kernel keeps of what was written, until the peer takes it; None where it does not tell."""
+        """Return how many bytes the kernel keeps for the peer to take; None where it does not tell."""
         try:
             answer: bytes = fcntl.ioctl(self._number, termios.TIOCOUTQ, bytes(_INT.size))
         except (OSError, ValueError):
             return None
         return int(_INT.unpack(answer)[0])
 
+    def _what_is_wrong(self, error: OSError) -> trio.BrokenResourceError | trio.ClosedResourceError:
+        # A socket that is closed has no number, and nothing can be read from or written to none.
+        if self._number < 0:
+            return trio.ClosedResourceError("the stream was closed")
+        return trio.BrokenResourceError(f"the connection broke: {error}")
+
     def _fileno(self) -> int:
-        """Return the descriptor now: it may be another's after any wait."""
+        """Return the descriptor as it is now: after any wait the number may be another file's."""
         if self._number < 0:
             raise trio.ClosedResourceError("the stream was closed")
         return self._number
 
+    # --- what every Trio stream has
 
-def drop(buffers: Sequence[bytes | memoryview], count: int) -> list[bytes | memoryview]:
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Wait until something has come and return it; nothing when the peer has closed its end."""
+        if max_bytes is None:
+            max_bytes = _RECEIVE_SIZE
+        elif index(max_bytes) < 1:
+            raise ValueError("max_bytes is at least 1")
+        if self._is_receiving:
+            raise trio.BusyResourceError("another task is receiving from this stream")
+        self._is_receiving = True
+        try:
+            while True:
+                # A socket that is closed has no number to wait for.
+                await trio.lowlevel.wait_readable(self._number if self._number >= 0 else self._fileno())
+                try:
+                    return os.read(self._number, max_bytes)
+                except BlockingIOError:
+                    continue
+                except OSError as error:
+                    raise self._what_is_wrong(error) from error
+        finally:
+            self._is_receiving = False
+
+    async def send_some(self, buffers: Buffers) -> int:
+        """Write some of the buffers, waiting until the socket takes any; return how many bytes that were.
+
+        It is a checkpoint only if it has to wait.
+        """
+        if written := self.send_nowait(buffers):
+            return written
+        while not written:
+            await trio.lowlevel.wait_writable(self._fileno())
+            written = self.send_nowait(buffers)
+        return written
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Write all of it; cancelled, a part may have gone."""
+        self._begin_sending()
+        try:
+            await trio.lowlevel.checkpoint()
+            self._check_may_send()
+            with memoryview(data) as view:
+                left: Buffers = [view] if view.nbytes else ()
+                while left:
+                    left = drop(left, await self.send_some(left))
+        finally:
+            self._is_sending = False
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until the socket has room."""
+        self._begin_sending()
+        try:
+            self._check_may_send()
+            await trio.lowlevel.wait_writable(self._fileno())
+        finally:
+            self._is_sending = False
+
+    async def send_eof(self) -> None:
+        """Close the sending half; the other can still be read. Idempotent."""
+        self._begin_sending()
+        try:
+            await trio.lowlevel.checkpoint()
+            self._fileno()
+            if not self._is_eof_sent:
+                self._is_eof_sent = True
+                try:
+                    self.socket.shutdown(socket.SHUT_WR)
+                except OSError as error:
+                    raise self._what_is_wrong(error) from error
+        finally:
+            self._is_sending = False
+
+    def _begin_sending(self) -> None:
+        if self._is_sending:
+            raise trio.BusyResourceError("another task is sending to this stream")
+        self._is_sending = True
+
+    def _check_may_send(self) -> None:
+        self._fileno()
+        if self._is_eof_sent:
+            raise trio.ClosedResourceError("nothing is sent after send_eof")
+
+    async def aclose(self) -> None:
+        """Close the socket and wake whoever waits for it. Idempotent."""
+        # The number may be another file's as soon as the socket is closed.
+        self._number = -1
+        self.socket.close()
+        await trio.lowlevel.checkpoint()
+
+
+def drop(buffers: Buffers, count: int) -> list[bytes | memoryview]:
     """Return what is left of the buffers without that many bytes at their beginning. Nothing is copied."""
     for place, buffer in enumerate(buffers):
         if count < len(buffer):

@@ -1,8 +1,8 @@
 """The seam between the bus and the world: batches of messages out, batches of messages in.
 
-There are two kinds. A *framed* transport (see :mod:`.framed`) turns batches into bytes on a Trio stream, whatever kind
-of stream that is. A *memory* transport (see :mod:`.memory`) hands the batches over as they are. What runs above cannot
-tell them apart.
+There are two kinds. A *framed* transport (:mod:`.framed`) turns batches into bytes on a Trio stream, whatever kind of
+stream that is. A *memory* transport hands the batches over as they are: it is the two channels of an in-process client.
+What runs above cannot tell them apart.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from ..wire.messages import ClientMessage, ServerMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["Incoming", "Outgoing", "Transport"]
 
@@ -31,8 +31,11 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
     is_secure: bool = False
     """Whether this is TLS, whose handshake may fail as late as the first read."""
 
-    first_frame: int = 0
-    """What a peer may begin with whose wire has no HELLO; more than in a handshake, if it is to be let in at all."""
+    silence: float | None = None
+    """Seconds without a byte after which the peer is gone, if its wire sets them and answers no PING."""
+
+    tells_gaps: bool = True
+    """Whether its wire has a word for messages that are missing."""
 
     writing_since: float | None = None
     """When the write in progress last got anywhere (``trio.current_time()``), or None when nothing is being written."""
@@ -53,38 +56,6 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
 
         """
 
-    @property
-    def reads_now(self) -> bool:
-        """Whether this kind of transport has the next three methods, for whoever wants to read without a task."""
-        return False
-
-    def wait_until_readable(self) -> Awaitable[None]:
-        """Wait until :meth:`receive_now` has something to read or to say, or for nothing.
-
-        Raises:
-          trio.ClosedResourceError: this end was closed, or :meth:`rouse` was called.
-
-        """
-        raise NotImplementedError
-
-    def receive_now(self) -> Sequence[Incoming]:
-        """Return the messages that have come, if any have.
-
-        Raises what :meth:`receive` raises.
-        """
-        raise NotImplementedError
-
-    def rouse(self) -> None:
-        """Let a task go on that waits for something to read."""
-        raise NotImplementedError
-
-    @abstractmethod
-    async def hear(self) -> None:
-        """Wait until the peer has said anything, and look no further at it than to know which wire it speaks.
-
-        Raises what :meth:`receive` raises.
-        """
-
     @abstractmethod
     async def send(self, messages: Sequence[Outgoing]) -> None:
         """Send all these messages. Cancelled, it may have sent half of one: close the transport then.
@@ -97,11 +68,11 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
         """
 
     @property
-    def can_send_now(self) -> bool:
-        """Whether :meth:`send_now` may be called: nothing is being sent, and this kind of transport can do it."""
+    def can_send_nowait(self) -> bool:
+        """Whether :meth:`send_nowait` may be called: nothing is being sent, and this kind of transport can do it."""
         return False
 
-    def send_now(self, messages: Sequence[Outgoing]) -> bool:
+    def send_nowait(self, messages: Sequence[Outgoing]) -> bool:
         """Send these few messages as far as that goes without waiting.
 
         Returns:
@@ -110,6 +81,17 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
 
         """
         raise NotImplementedError
+
+    def take_inbound(self) -> Sequence[Incoming]:
+        """Return what this end has to say to its own side in the peer's name, since the last time.
+
+        A wire that knows no credit, for instance, gives it back when a delivery is written.
+        """
+        return ()
+
+    def take_withheld(self) -> int:
+        """Return how many messages the peer could not have taken and was not sent, since the last time."""
+        return 0
 
     def look_for_progress(self) -> None:
         """Note whether the peer has taken anything of what is being written since the last look.
@@ -122,12 +104,6 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
 
     async def end(self) -> None:
         """Let the peer see that nothing more will be sent, where its wire has no word for that."""
-
-    def take_withheld(self) -> tuple[int, Sequence[int]]:
-        """Return how many messages the peer could not have borne and was not sent since the last time, and the calls
-        among them.
-        """
-        return 0, ()
 
     @abstractmethod
     async def aclose(self) -> None:

@@ -70,7 +70,7 @@ def widen(stream: trio.SocketStream) -> trio.SocketStream:
     return stream
 
 
-async def connect(address: UnixAddress, peers: frozenset[str] = frozenset()) -> trio.abc.Stream:
+async def connect(address: UnixAddress, peers: frozenset[str] = frozenset()) -> trio.SocketStream:
     """Connect to a bus of this user, of root, or of one of the peers; cancelled, it leaves no socket open.
 
     Raises:

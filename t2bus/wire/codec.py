@@ -9,7 +9,7 @@ The law of this module: bytes in, messages out; messages in, bytes out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import attrs
 from attrs import define
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .framing import Frame
 
-__all__ = ["Codec", "codec_for_bus", "native_codec_for_client"]
+__all__ = ["Codec", "codec_for_bus", "codec_for_client"]
 
 Incoming = TypeVar("Incoming")
 Outgoing = TypeVar("Outgoing", bound=m.ClientMessage | m.ServerMessage)
@@ -46,20 +46,19 @@ class Codec(Generic[Incoming, Outgoing]):
     ``inflate_limit`` is a number of bytes for a peer that cannot inflate payloads, and None for one that can. Payloads
     are inflated for such a peer if the frame keeps within the limit, without the subscription ids of a delivery.
 
-    ``translator`` stands between the native messages and a peer of another wire. It is None for a peer of this one. A
-    translator turns compressed payloads into what its peer reads, so nothing is inflated for it.
+    ``inflates_itself`` is so where ``encode_one`` does that for every peer, as the wire of the Rust crate needs it.
     """
 
     decode: Callable[[Sequence[Frame]], list[Incoming]]
     encode_one: Callable[[Outgoing], Sequence[bytes]]
     """Returns the frame of a message, in parts: a large payload is one of its own."""
     inflate_limit: int | None = None
-    translator: Any = None
+    inflates_itself: bool = False
 
     @property
     def may_inflate(self) -> bool:
         """Whether encoding a compressed payload inflates it, which takes a thousand times as long as to pass it on."""
-        return self.inflate_limit is not None or self.translator is not None
+        return self.inflates_itself or self.inflate_limit is not None
 
     def encode_in_pieces(self, messages: Iterable[Outgoing], most: int) -> Iterator[list[bytes]]:
         """Yield what :meth:`encode` returns in pieces, each for one write, so that others run between two of them.
@@ -98,7 +97,7 @@ class Codec(Generic[Incoming, Outgoing]):
     def _encoder(self) -> Callable[[Outgoing], Sequence[bytes]]:
         """Return the function that encodes a message for this peer, as it is known now."""
         encode, limit = self.encode_one, self.inflate_limit
-        if limit is None or self.translator is not None:
+        if limit is None:
             return encode
         return lambda message: encode(_inflated(message, limit))
 
@@ -108,7 +107,7 @@ def _for_one_write(parts: list[bytes], size: int) -> list[bytes]:
     return parts if size >= _PART * len(parts) else [b"".join(parts)]
 
 
-def native_codec_for_client() -> Codec[m.ClientMessage, m.ServerMessage]:
+def codec_for_client() -> Codec[m.ClientMessage, m.ServerMessage]:
     """Return the codec of a bus for one native client."""
     return Codec(native.decode_client_messages, native.encode_parts)
 

@@ -228,7 +228,7 @@ def encode_accepted(message: m.Accepted) -> Parts:
     """Encode an acknowledgement, most of which are of one operation."""
     counts = message.counts
     if len(counts) == 1:
-        body = b"\x83\x14" + encode_head(0, message.first) + _encode_count(counts[0])
+        body = b"\x83\x14" + cbor2.dumps(message.first) + _encode_count(counts[0])
     else:
         body = cbor2.dumps((20, message.first, *counts))
     return (_FRAME.pack(len(body)) + body,)

@@ -39,7 +39,7 @@ from . import messages as m
 from . import values as v
 from .cbor import encode_head
 
-__all__ = ["KINDS", "Element", "Row", "Rest", "Sender"]
+__all__ = ["KINDS", "Element", "Rest", "Row", "Sender"]
 
 
 class Sender(enum.Enum):

@@ -16,7 +16,6 @@ The law of this module: values only. No bytes of the wire, no time, no I/O. A pa
 
 from __future__ import annotations
 
-import enum
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -37,7 +36,6 @@ __all__ = [
     "Credit",
     "Deliver",
     "DeliverRun",
-    "Dialect",
     "Error",
     "Fail",
     "Gap",
@@ -67,13 +65,6 @@ else:
     # Messages with payloads are made most often. To refuse changes at run time would make that three times as slow, so
     # only type checkers refuse them.
     carrier = partial(define, unsafe_hash=True)
-
-
-class Dialect(enum.Enum):
-    """The wire that a client speaks: the native one, or that of the Rust crate ``t2_bus``."""
-
-    NATIVE = "t2bus/1"
-    T2 = "t2_bus"
 
 
 # --- both ends say
@@ -112,15 +103,11 @@ class Error:
 
 @frozen
 class Hello:
-    """Open the conversation: the version of the wire, the program that speaks, and the compressions that it can read.
-
-    ``dialect`` never travels. A codec whose wire has no HELLO makes one up, and says there which wire that is.
-    """
+    """Open the conversation: the version of the wire, the program that speaks, the compressions that it can read."""
 
     version: int
     agent: str
     compressions: tuple[str, ...] = ()
-    dialect: Dialect = Dialect.NATIVE
 
 
 @frozen

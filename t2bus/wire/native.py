@@ -31,7 +31,7 @@ import cbor2
 from ..errors import ProtocolViolation
 from .cbor import KeptReader, violation
 from .fast_decoders import UNUSUAL
-from .kinds import KINDS, Row, Rest, Sender
+from .kinds import KINDS, Rest, Row, Sender
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -15,8 +15,8 @@ import trio.testing
 from attrs import define, field
 
 from t2bus.wire import messages as m
-from test_client_reader_ends import each_call
-from watched_bus import WatchedBus, open_watched_client
+from tap_helpers import Tap, open_answered_client
+from test_client_ends import each_call
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
@@ -58,13 +58,13 @@ def own_profile() -> Generator[None, None, None]:
 
 async def use(interrupter: Interrupter, finished: list[str]) -> None:
     """Ask and receive until interrupted, and then see that the client works."""
-    async with open_watched_client() as (client, bus):
+    async with open_answered_client() as (client, tap):
         with suppress(KeyboardInterrupt):
             sys.setprofile(interrupter)
             for _ in range(3):
                 await client.request_bytes("x", b"q")
             async with client.subscribe_bytes("y") as messages:
-                bus.tap.say(m.Deliver((4,), m.Publication("y", b"")))
+                tap.say(m.Deliver((4,), m.Publication("y", b"")))
                 await messages.receive()
                 with trio.move_on_after(0):
                     await messages.receive()
@@ -72,8 +72,8 @@ async def use(interrupter: Interrupter, finished: list[str]) -> None:
         with trio.fail_after(5):
             for _ in range(2):
                 assert await client.request_bytes("x", b"q") == b"q"
-            bus.tap.say(m.Ping(1))
-            await bus.tap.expect(m.Pong)
+            tap.say(m.Ping(1))
+            await tap.expect(m.Pong)
         finished.append(interrupter.where)
 
 
@@ -105,26 +105,26 @@ def is_interrupt(error: BaseException) -> bool:
 
 
 @each_call
-def test_an_interrupt_ends_the_call_that_reads(call: Callable[[t2bus.Client], Awaitable[None]]) -> None:
-    """A program that is interrupted while its main task waits and reads ends, and the bus hears a goodbye."""
+def test_an_interrupt_ends_the_call_that_waits(call: Callable[[t2bus.Client], Awaitable[None]]) -> None:
+    """A program that is interrupted while its main task waits ends, and the bus hears a goodbye."""
     said: list[m.ClientMessage] = []
 
     @trio.lowlevel.enable_ki_protection
-    async def interrupt(bus: WatchedBus) -> None:
-        await bus.until_led()
+    async def interrupt(tap: Tap[m.ClientMessage]) -> None:
+        await trio.testing.wait_all_tasks_blocked()
         signal.raise_signal(signal.SIGINT)
 
     async def main() -> None:
-        async with trio.open_nursery() as nursery, open_watched_client() as (client, bus):
-            nursery.start_soon(interrupt, bus)
+        async with trio.open_nursery() as nursery, open_answered_client() as (client, tap):
+            nursery.start_soon(interrupt, tap)
             try:
                 await call(client)
             finally:
-                said.extend(bus.tap.messages)
-                nursery.start_soon(listen, bus)
+                said.extend(tap.messages)
+                nursery.start_soon(listen, tap)
 
-    async def listen(bus: WatchedBus) -> None:
-        said.append(await bus.tap.expect(m.Goodbye))
+    async def listen(tap: Tap[m.ClientMessage]) -> None:
+        said.append(await tap.expect(m.Goodbye))
 
     ended = outcome.capture(trio.run, main)
     assert isinstance(ended, outcome.Error)

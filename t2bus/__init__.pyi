@@ -1,0 +1,46 @@
+# What type checkers see of __init__.py, which imports each name when it is first used.
+
+from . import testing as testing
+from . import tls as tls
+from . import topic as topic
+from .broker.statistics import BusStatistics as BusStatistics
+from .client.client import Client as Client
+from .client.connect import open_client as open_client
+from .client.publisher import Publisher as Publisher
+from .client.service import Request as Request
+from .client.service import Requests as Requests
+from .client.subscription import Received as Received
+from .client.subscription import Subscription as Subscription
+from .errors import BindFailed as BindFailed
+from .errors import BusError as BusError
+from .errors import ConnectFailed as ConnectFailed
+from .errors import Disconnected as Disconnected
+from .errors import InvalidAccess as InvalidAccess
+from .errors import InvalidAddress as InvalidAddress
+from .errors import InvalidTopic as InvalidTopic
+from .errors import Lagged as Lagged
+from .errors import LimitExceeded as LimitExceeded
+from .errors import MalformedMessage as MalformedMessage
+from .errors import MessageTooLarge as MessageTooLarge
+from .errors import PermissionDenied as PermissionDenied
+from .errors import ProtocolViolation as ProtocolViolation
+from .errors import RemoteError as RemoteError
+from .errors import RequestTimeout as RequestTimeout
+from .errors import ServiceBusy as ServiceBusy
+from .errors import ServiceGone as ServiceGone
+from .errors import ServiceNotFound as ServiceNotFound
+from .errors import TlsFailed as TlsFailed
+from .errors import TopicClaimed as TopicClaimed
+from .errors import TopicTooBroad as TopicTooBroad
+from .limits import Limits as Limits
+from .protocol import PublishProtocol as PublishProtocol
+from .protocol import RequestProtocol as RequestProtocol
+from .protocol import Struct as Struct
+from .server.bus import Bus as Bus
+from .server.bus import open_bus as open_bus
+from .server.bus import serve as serve
+from .session.counters import ClientStatistics as ClientStatistics
+from .transport.address import default_address as default_address
+
+__version__: str
+__all__: list[str]  # noqa: PYI035 -- made of a table when the package is imported

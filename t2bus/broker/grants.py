@@ -1,0 +1,63 @@
+"""What the access rules grant: to an identity, once for all its connections; and what a message needs of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from attrs import define, field, frozen
+
+from ..wire.messages import Ask, Claim, Publish, Subscribe
+from .access import Verb
+from .identity import Identity
+
+if TYPE_CHECKING:
+    from ..limits import Limits
+    from ..wire.messages import ClientMessage
+    from .access import Access, Permissions
+
+__all__ = ["Denial", "Grants", "require"]
+
+
+@frozen
+class Denial:
+    """The access rules have refused something to somebody; the text says what and to whom."""
+
+    identity: Identity
+    text: str
+
+
+@define(eq=False, repr=False)
+class Grants:
+    """The permissions of all identities that are connected, by one set of rules."""
+
+    limits: Limits
+    access: Access | None
+    _granted: WeakValueDictionary[Identity, Permissions] = field(factory=WeakValueDictionary, init=False)
+    """What the connections of one identity share, because it remembers verdicts, which takes memory."""
+
+    def of(self, identity: Identity) -> Permissions | None:
+        """Return what an identity may do; None where there are no rules, and all may do everything."""
+        if self.access is None:
+            return None
+        granted = self._granted.get(identity)
+        if granted is None:
+            limits = self.limits
+            granted = self.access.permissions(identity, length=limits.topic_length, depth=limits.topic_depth)
+            self._granted[identity] = granted
+        return granted
+
+
+def require(permissions: Permissions, message: ClientMessage) -> None:
+    """Raise ``PermissionDenied`` unless the operation is permitted."""
+    match message:
+        case Publish():
+            permissions.check(Verb.PUBLISH, message.publication.topic)
+        case Subscribe():
+            permissions.check(Verb.SUBSCRIBE, message.topic)
+        case Claim():
+            permissions.check(Verb.SERVE, message.topic)
+        case Ask():
+            permissions.check(Verb.REQUEST, message.topic)
+        case _:
+            pass  # the end of what was permitted when it began

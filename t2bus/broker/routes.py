@@ -1,0 +1,103 @@
+"""Routes: the receivers of a topic, found once and remembered.
+
+The subscriptions that a topic reaches, grouped by connection, are its *route*. The route of a concrete topic is
+remembered until a subscription that could change it comes or goes, because programs publish on few topics, many times.
+
+The law of this module: a remembered route is the one that would be found now.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from attrs import define, field
+
+from ..topic import TopicTree, is_concrete
+
+if TYPE_CHECKING:
+    from ..limits import Limits
+    from .flow import SendWindow
+    from .peer import Peer
+
+__all__ = ["Route", "Routes"]
+
+Route = list[tuple["Peer", list["SendWindow"], tuple[int, ...]]]
+"""For each connection its subscriptions, and their ids."""
+
+_RECEIVERS: Final = 64
+"""For each of ``Limits.routes`` so many subscriptions may be remembered: counting topics alone would not bound memory,
+since each may reach all subscriptions of the bus."""
+
+
+@define(eq=False, repr=False)
+class Routes:
+    """All subscriptions of a bus, by topic."""
+
+    limits: Limits
+    _tree: TopicTree[SendWindow] = field(init=False)
+    known: dict[str, Route] = field(factory=dict, init=False)
+    """The routes that are remembered, by topic: to be read by others."""
+    remembered: int = field(default=0, init=False)
+    """The subscriptions in all of these routes."""
+
+    def __attrs_post_init__(self) -> None:
+        """Make the tree; routes are remembered here, so it need not remember matches."""
+        limits = self.limits
+        self._tree = TopicTree(
+            steps=limits.matching_steps, cache=0, length=limits.topic_length, depth=limits.topic_depth
+        )
+
+    def __len__(self) -> int:
+        """Return the number of subscriptions."""
+        return len(self._tree)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no subscription is left, in the tree or in a route."""
+        return not (self._tree or self.remembered)
+
+    def add(self, window: SendWindow) -> None:
+        """Add a subscription. Raises ``InvalidTopic`` if its topic is none."""
+        self._tree.add(window.topic, window)
+        self._forget(window.topic)
+
+    def discard(self, window: SendWindow) -> None:
+        """Remove a subscription."""
+        self._tree.discard(window.topic, window)
+        self._forget(window.topic)
+
+    def find(self, topic: str) -> tuple[Route, int]:
+        """Find the receivers of a topic that is not :attr:`known`; return them, and the steps that this took.
+
+        Raises:
+          InvalidTopic: the topic is not one.
+          TopicTooBroad: finding the receivers costs more than one publication may.
+
+        """
+        groups: dict[Peer, list[SendWindow]] = {}
+        for window in sorted(self._tree.match(topic), key=lambda each: (each.peer.id, each.id)):
+            groups.setdefault(window.peer, []).append(window)
+        route = [(peer, group, tuple(each.id for each in group)) for peer, group in groups.items()]
+        if is_concrete(topic):
+            self._remember(topic, route)
+        return route, self._tree.last_steps + _receivers(route)
+
+    def _remember(self, topic: str, route: Route) -> None:
+        """Keep a route, and as many of the youngest others as there is room for."""
+        routes, most = self.known, self.limits.routes
+        routes[topic] = route
+        self.remembered += _receivers(route)
+        while len(routes) > most or (self.remembered > _RECEIVERS * most and len(routes) > 1):
+            self.remembered -= _receivers(routes.pop(next(iter(routes))))
+
+    def _forget(self, topic: str) -> None:
+        """Forget the routes that a subscription to this topic is, or will be, part of."""
+        if is_concrete(topic):
+            self.remembered -= _receivers(self.known.pop(topic, []))
+        else:
+            self.known.clear()
+            self.remembered = 0
+
+
+def _receivers(route: Route) -> int:
+    return sum(len(ids) for _, _, ids in route)

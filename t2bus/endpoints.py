@@ -1,0 +1,174 @@
+"""From an address to a transport, for a client, and to listeners and the wire that a peer speaks, for a bus.
+
+A new kind of address, or of wire, is a row here; what runs above knows transports only. A bus tells the wires apart by
+the first byte of the first frame, so that clients of different wires share one listener: a native frame is a CBOR
+array, one of the Rust crate ``t2_bus`` is a map.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, assert_never
+
+import attrs
+import trio
+from attrs import frozen
+
+from .errors import ConnectFailed, InvalidAddress, ProtocolViolation
+from .rust.transport import RustBusTransport, RustClientTransport
+from .transport import handshake, tcp, unix
+from .transport.address import Address, TcpAddress, TlsAddress, UnixAddress
+from .transport.framed import FramedTransport
+from .transport.socket_stream import SocketStream
+from .wire.codec import codec_for_bus, codec_for_client
+from .wire.framing import HEADER_SIZE
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncGenerator
+
+    from .limits import Limits
+    from .transport.transport import Transport
+    from .wire.messages import ClientMessage, ServerMessage
+
+    ClientTransport = Transport[ServerMessage, ClientMessage]
+    BusTransport = Transport[ClientMessage, ServerMessage]
+
+__all__ = ["Listener", "connect", "open_listeners", "open_transport", "recognise", "require_context"]
+
+_ARRAY: Final = 4
+_MAP: Final = 5
+"""The CBOR major types of an array and a map, in the top three bits of their first byte."""
+
+
+# --- a client's side
+
+
+async def connect(
+    address: Address, limits: Limits, context: ssl.SSLContext | None = None, peers: frozenset[str] = frozenset()
+) -> trio.abc.Stream:
+    """Connect to whatever listens at an address.
+
+    Args:
+      address: where it is.
+      limits: the bounds of the handshake.
+      context: for an address of TLS.
+      peers: whose bus it may be, beside this user's and root's, at a unix socket.
+
+    Raises:
+      InvalidAddress: the address is of TLS, and there is no context for it.
+      ConnectFailed: nothing listens there, or it is somebody else; the text says what to do.
+      TlsFailed: the handshake of TLS failed.
+
+    """
+    try:
+        match address:
+            case UnixAddress():
+                return SocketStream((await unix.connect(address, peers)).socket)
+            case TcpAddress():
+                return SocketStream((await tcp.connect(address)).socket)
+            case TlsAddress():
+                secret = require_context(address, context, "client")
+                return await handshake.connect(address, secret, limits.handshake_time)
+            case _:
+                assert_never(address)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConnectFailed(
+            f"cannot connect to {address}: {reason}. Is a bus there? `python -m t2bus serve {address}` starts one"
+        ) from error
+
+
+def open_transport(stream: trio.abc.Stream, limits: Limits, *, wire: str, stays_here: bool) -> ClientTransport:
+    """Return a client's end of a connection to a bus.
+
+    Args:
+      stream: what connects them.
+      limits: the client's own.
+      wire: ``"t2bus"``, or ``"t2"`` for a bus of the Rust crate.
+      stays_here: whether the stream never leaves the machine: copying a payload is cheaper than compressing it there.
+
+    """
+    is_secure = isinstance(stream, trio.SSLStream)
+    if wire == "t2":
+        return RustBusTransport.open(stream, limits, is_secure=is_secure)
+    return FramedTransport(
+        stream, codec_for_bus(), limits.handshake_bytes, compresses=not stays_here, is_secure=is_secure
+    )
+
+
+def require_context(address: TlsAddress, context: ssl.SSLContext | None, side: str) -> ssl.SSLContext:
+    """Return the context for an address of TLS.
+
+    Raises:
+      InvalidAddress: there is none.
+
+    """
+    if context is None:
+        raise InvalidAddress(
+            f"{address} needs certificates: pass tls=t2bus.tls.{side}_context(ca=..., certificate=..., key=...)"
+        )
+    return context
+
+
+# --- a bus's side
+
+
+async def recognise(stream: trio.abc.Stream, limits: Limits) -> BusTransport:
+    """Wait until a peer has said so much that its wire is known, and return the bus's end of the connection.
+
+    Raises:
+      trio.EndOfChannel: the peer has closed its end before.
+      trio.BrokenResourceError: the connection broke.
+      ProtocolViolation: this is no wire that the bus speaks.
+
+    """
+    head = b""
+    try:
+        while len(head) <= HEADER_SIZE:
+            # All of it, since a socket that is closed with bytes unread takes back what it has not sent yet.
+            data = await stream.receive_some(limits.handshake_bytes)
+            if not data:
+                raise trio.EndOfChannel
+            head += data
+    except trio.ClosedResourceError as error:
+        raise trio.BrokenResourceError("the stream was closed") from error
+    major = head[HEADER_SIZE] >> 5
+    if major == _ARRAY:
+        return FramedTransport(stream, codec_for_client(), limits.handshake_bytes, head)
+    if major == _MAP:
+        return RustClientTransport.open(stream, limits, head)
+    raise ProtocolViolation("the first frame is not a t2bus/1 HELLO, nor of the Rust crate t2_bus")
+
+
+@frozen
+class Listener:
+    """An open listener and the address that it is really bound to."""
+
+    listener: trio.SocketListener
+    address: Address
+
+
+@asynccontextmanager
+async def open_listeners(address: Address, mode: int) -> AsyncGenerator[list[Listener], None]:
+    """Listen at an address until the body ends; ``mode`` is that of a unix socket's file.
+
+    Raises:
+      BindFailed: that is not possible; the text says why.
+
+    """
+    match address:
+        case UnixAddress():
+            async with unix.open_listener(address, mode) as listener:
+                yield [Listener(listener, address)]
+        case TcpAddress() | TlsAddress():
+            async with tcp.open_listeners(address) as listeners:
+                yield [Listener(listener, _bound(address, listener)) for listener in listeners]
+        case _:
+            assert_never(address)
+
+
+def _bound(address: TcpAddress | TlsAddress, listener: trio.SocketListener) -> Address:
+    """Return the address of the same kind that the listener is really bound to."""
+    host, port = listener.socket.getsockname()[:2]
+    return attrs.evolve(address, host=host, port=port)

@@ -1,0 +1,49 @@
+"""What a bus is told in the name of a client of the crate, which has no words for it.
+
+What was written to such a client counts as taken by its program, and its credit goes back. A request that it cannot be
+sent fails.
+
+The law of this module: what is said once is not said again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from ..wire.messages import Credit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..wire.messages import ClientMessage
+
+__all__ = ["Inbound"]
+
+
+@define(eq=False, repr=False)
+class Inbound:
+    """The messages that wait to be said to the bus."""
+
+    _messages: list[ClientMessage] = field(factory=list, init=False)
+    _written: dict[int, tuple[int, int]] = field(factory=dict, init=False)
+    """The messages and bytes that each subscription was sent since the last credit."""
+
+    def say(self, message: ClientMessage) -> None:
+        """Add a message."""
+        self._messages.append(message)
+
+    def note_written(self, subscriptions: Sequence[int], messages: int, size: int) -> None:
+        """Add to the credit of these subscriptions."""
+        for number in subscriptions:
+            before_messages, before_size = self._written.get(number, (0, 0))
+            self._written[number] = (before_messages + messages, before_size + size)
+
+    def take(self) -> Sequence[ClientMessage]:
+        """Return what is to be said, now that all so far is written."""
+        messages, self._messages = self._messages, []
+        if self._written:
+            messages.append(Credit(tuple((number, *written) for number, written in self._written.items())))
+            self._written = {}
+        return messages

@@ -1,0 +1,55 @@
+"""What a client of the crate is answered for a frame that is no operation of the bus.
+
+It has every frame acknowledged, in order. So such a frame becomes a PING, and its PONG, which comes when everything
+before it has been answered, is the acknowledgement.
+
+The law of this module: a token tells its reply and its number, and nothing else is remembered.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from ..wire import messages as m
+from . import frames as r
+
+__all__ = ["LONGEST_TOPIC", "REPLIES", "Reply"]
+
+_BITS: Final = 3
+"""Of a token, for the reply; the number stands above."""
+
+LONGEST_TOPIC: Final = 1024
+"""Characters of a topic that is looked at: a table remembers it, and nobody counts what tables take."""
+
+
+class Reply(enum.IntEnum):
+    """What the acknowledgement of a frame that is no operation says: the last bits of a PING's token, behind the id."""
+
+    OK = 0
+    CANNOT_STOP = 1
+    UNKNOWN_REQUEST = 2
+    MALFORMED = 3
+    INVALID_TOPIC = 4
+    ASKED = 5
+    """The request was handed on. Its PING follows it, so that a refusal comes first if there is one."""
+
+    def ping(self, number: int) -> m.Ping:
+        """Return the PING whose PONG asks for this reply; the number is that of the frame, or of the operation."""
+        return m.Ping(number << _BITS | self)
+
+    @classmethod
+    def of(cls, token: int) -> tuple[Reply, int]:
+        """Return the reply that a PONG asks for, and its number."""
+        return cls(token & ((1 << _BITS) - 1)), token >> _BITS
+
+
+REPLIES: Final[dict[int, r.Failure | None]] = {
+    Reply.OK: None,
+    Reply.CANNOT_STOP: r.Failure("RequestFailed", ("programs cannot stop this bus: whoever started it does",)),
+    Reply.UNKNOWN_REQUEST: r.Failure("InvalidRequestId"),
+    Reply.MALFORMED: r.Failure(
+        "MalformedMessage", ("payload", "it is no gzip member, or holds more than Limits.frame of this bus")
+    ),
+    Reply.INVALID_TOPIC: r.Failure("InvalidTopicString", (f"it has more than {LONGEST_TOPIC} characters",)),
+}

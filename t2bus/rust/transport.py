@@ -1,0 +1,99 @@
+"""The crate's wire as a transport: native messages above, the crate's frames on the stream.
+
+A bus has a :class:`RustClientTransport` for each client of the crate, a client a :class:`RustBusTransport` for a bus of
+the crate. Nothing above them knows that there is another wire: what the crate's peers do not say, their transport says
+for them, a HELLO for instance, or the credit for what was written to them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+from attrs import define, field
+
+from ..transport.framed import FramedTransport
+from ..wire.codec import Codec
+from ..wire.messages import ClientMessage, Hello, ServerMessage
+from .bus_translator import BusTranslator
+from .client_translator import ClientTranslator
+from .frames import FRAME
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..limits import Limits
+
+__all__ = ["RustBusTransport", "RustClientTransport"]
+
+
+def _translated(translator: Any) -> Codec[Any, Any]:
+    """Return the codec of a translator: its frames are small, or compressed, and not worth being left in parts."""
+    return Codec(translator.decode, lambda message: (translator.encode_one(message),), inflates_itself=True)
+
+
+_SILENCE: Final = 90.0
+"""Seconds without a byte after which a client of the crate is gone: it speaks every 30, and answers no PING."""
+
+
+@define(eq=False, repr=False)
+class RustClientTransport(FramedTransport[ClientMessage, ServerMessage]):
+    """The bus's end of a connection to a client of the crate."""
+
+    translator: ClientTranslator = field(kw_only=True)
+    silence: float | None = field(default=_SILENCE, init=False)
+    tells_gaps: bool = field(default=False, init=False)
+    _later: Sequence[ClientMessage] = field(default=(), init=False)
+    """What came with the first frame, for the next :meth:`receive`: a HELLO comes alone."""
+
+    @classmethod
+    def open(cls, stream: trio.abc.Stream, limits: Limits, head: bytes) -> RustClientTransport:
+        """Return the transport of a client whose wire is known by the beginning of its first frame."""
+        translator = ClientTranslator(limits.frame)
+        codec = _translated(translator)
+        # There is no handshake whose limits would hold first: it may begin with a large frame.
+        return cls(stream, codec, max(limits.handshake_bytes, limits.frame), head, translator=translator)
+
+    async def receive(self) -> Sequence[ClientMessage]:
+        """Return what the client says, after the HELLO that it does not say."""
+        if self._later:
+            later, self._later = self._later, ()
+            return later
+        messages = await FramedTransport.receive(self)
+        if isinstance(messages[0], Hello):
+            self._later = messages[1:]
+            return messages[:1]
+        return messages
+
+    def take_inbound(self) -> Sequence[ClientMessage]:
+        """Return credit for what was written, and failures of the calls that the client could not be sent."""
+        return self.translator.inbound.take()
+
+    def take_withheld(self) -> int:
+        """Return what the translator could not send."""
+        withheld, self.translator.withheld = self.translator.withheld, 0
+        return withheld
+
+    def set_frame_limit(self, frame: int, *, can_inflate: bool = True) -> None:  # noqa: ARG002 -- it never can
+        """Leave the limits of the handshake behind; the translator inflates what has to be inflated."""
+        FramedTransport.set_frame_limit(self, frame)
+
+
+@define(eq=False, repr=False)
+class RustBusTransport(FramedTransport[ServerMessage, ClientMessage]):
+    """A client's end of a connection to a bus of the crate."""
+
+    @classmethod
+    def open(cls, stream: trio.abc.Stream, limits: Limits, *, is_secure: bool) -> RustBusTransport:
+        """Return the transport of a client that has connected to such a bus."""
+        translator = BusTranslator(limits)
+        codec = _translated(translator)
+        # Payloads are compressed as the crate does it, by the translator.
+        return cls(stream, codec, max(limits.handshake_bytes, FRAME), compresses=True, is_secure=is_secure)
+
+    async def end(self) -> None:
+        """Close the sending side of the stream: the crate's wire has no GOODBYE."""
+        if isinstance(self.stream, trio.abc.HalfCloseableStream):
+            with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self.stream.send_eof()

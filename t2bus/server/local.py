@@ -1,0 +1,159 @@
+"""An in-process client of a bus: it holds the ends of the two channels itself, and no task stands between.
+
+What it sends goes into the inbox of the router, and what the router has for it comes through a channel of capacity 1,
+batch by batch, as to the writer of any connection. Nothing is framed and nothing is shared: a message is an immutable
+value whose payload its sender has encoded. It has no liveness, since what stops this process stops both ends.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import define, field
+
+from ..broker.identity import LOCAL
+from ..transport.transport import Transport
+from ..wire.messages import ClientMessage, ServerMessage
+from .router_task import PeerConnection, log_ending
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["LocalConnection", "LocalTransport"]
+
+
+@define(eq=False, repr=False, slots=False)
+class LocalConnection(PeerConnection):
+    """The bus's end of an in-process connection."""
+
+    _outgoing: trio.MemorySendChannel[Sequence[ServerMessage]] = field(init=False)
+    incoming: trio.MemoryReceiveChannel[Sequence[ServerMessage]] = field(init=False)
+    """The client's end of it."""
+    _reason: str = field(default="", init=False)
+    _is_full: bool = field(default=False, init=False)
+    """Whether a batch waits in the channel, or none is put there any more."""
+
+    def __attrs_post_init__(self) -> None:
+        """Open the channel to the client."""
+        self._outgoing, self.incoming = trio.open_memory_channel(1)
+
+    def flush(self, *, at_once: bool = False) -> None:  # noqa: ARG002 -- there is no other way
+        """Put what waits into the channel, if the batch before it has been taken."""
+        ending = self.peer.ending
+        if ending is not None:
+            self.is_finishing = True
+            self._reason = self._reason or ending.reason
+            if not ending.is_flushed:
+                self.close(ending.reason)
+                return
+        if self._is_full:
+            return
+        messages = self.peer.outbox.take()
+        if messages:
+            self._is_full = True
+            self._outgoing.send_nowait(messages)
+        elif self.is_finishing:
+            self._outgoing.close()
+            self._is_full = True
+
+    def note_taken(self) -> None:
+        """Take note that the client has taken a batch, and give it the next."""
+        self._is_full = False
+        if not self.ended.is_set():
+            self.router_task.router.written(self.peer)
+            self.flush()
+            self.router_task.flush()
+
+    def end_input(self) -> None:
+        """End the connection; the client can still take the batch that is in the channel."""
+        self._outgoing.close()
+        self.router_task.forget(self)
+        if self._reason:
+            log_ending(LOCAL.name, self._reason)
+
+    def close(self, reason: str) -> None:
+        """End the connection at once."""
+        self._reason = self._reason or reason
+        self.end_input()
+
+    def check(self, now: float) -> None:
+        """Do nothing: it has no liveness."""
+
+    def finish(self) -> None:
+        """Let the client take what waits, then close the channel."""
+        self.is_finishing = True
+        self.flush()
+
+
+@define(eq=False, repr=False)
+class LocalTransport(Transport[ServerMessage, ClientMessage]):
+    """The client's end."""
+
+    _connection: LocalConnection
+    _incoming: trio.MemoryReceiveChannel[Sequence[ServerMessage]] = field(init=False)
+    writing_since: float | None = field(default=None, init=False)
+    read_at: float = field(init=False)
+    _unsent: list[ClientMessage] = field(factory=list, init=False)
+    """What :meth:`send_nowait` could not send."""
+
+    def __attrs_post_init__(self) -> None:
+        """Take the end of the channel."""
+        self._incoming = self._connection.incoming
+        self.read_at = trio.current_time()
+
+    async def receive(self) -> Sequence[ServerMessage]:
+        """Return the next batch."""
+        try:
+            messages = await self._incoming.receive()
+        except trio.ClosedResourceError as error:
+            raise trio.BrokenResourceError("the channel was closed") from error
+        self.read_at = trio.current_time()
+        self._connection.note_taken()
+        return messages
+
+    async def send(self, messages: Sequence[ClientMessage]) -> None:
+        """Put a batch into the inbox, when there is room and what came before has been carried out."""
+        self._check_open()
+        self._unsent += messages
+        self.writing_since = trio.current_time()
+        try:
+            if self._unsent:
+                await self._connection.hand_over(self._unsent, self.writing_since)
+                self._unsent = []
+        finally:
+            self.writing_since = None
+
+    @property
+    def can_send_nowait(self) -> bool:
+        """Unless a batch waits to be handed over, or to be carried out."""
+        return self.writing_since is None and not self._unsent and not self._connection.batches
+
+    def send_nowait(self, messages: Sequence[ClientMessage]) -> bool:
+        """Put a batch into the inbox, if there is room."""
+        if not messages:
+            return True
+        if not self._connection.ended.is_set():
+            try:
+                self._connection.router_task.inbox.send_nowait((self._connection, messages, trio.current_time()))
+            except trio.WouldBlock:
+                pass
+            else:
+                return True
+        self._unsent = list(messages)
+        self.writing_since = trio.current_time()
+        return False
+
+    def _check_open(self) -> None:
+        if self._connection.ended.is_set():
+            raise trio.BrokenResourceError("the bus has ended this connection")
+
+    async def aclose(self) -> None:
+        """Close both directions, behind what was sent."""
+        self._incoming.close()
+        if not self._connection.ended.is_set():
+            try:
+                self._connection.router_task.inbox.send_nowait((self._connection, (), trio.current_time()))
+            except trio.WouldBlock:
+                self._connection.end_input()
+        await trio.lowlevel.checkpoint()

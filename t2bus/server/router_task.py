@@ -1,0 +1,215 @@
+"""The router task: the one task of a bus that owns its router.
+
+Whoever reads from a peer puts what one read brought into the *inbox*, a bounded channel, and waits when that is full.
+The router task works in rounds. In each it takes what has come, gives every peer that has something there one *turn* of
+at most ``Limits.turn_steps``, and then has written what followed from it. What a peer has left waits for its next turn,
+and nothing more is read from it meanwhile; so a peer that has much to say holds nobody up for longer than its turn.
+
+What a lone message leads to is written at once, by this task: to wake the task of a writer takes longer than all else
+that is done for it. What comes in batches is left to the writers, which gather what several peers have for one.
+
+The law of this module: a peer's messages are carried out in their order, and its end comes behind them.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections import deque
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import trio
+from attrs import define, field
+
+from ..errors import ProtocolViolation
+from ..text import printable
+from ..wire.messages import ClientMessage, Error, PublishRun
+from .limiters import LogLimiter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..broker.peer import Peer
+    from ..broker.router import Router
+
+__all__ = ["Batch", "PeerConnection", "RouterTask", "log_ending"]
+
+_logger = logging.getLogger("t2bus.server")
+
+_DENIALS: Final = 1.0
+"""Seconds between two lines in the log about what the access rules refused to one identity."""
+
+_LONGEST_REASON: Final = 300
+"""Characters of a reason in the log, which may quote the peer."""
+
+_LONGEST_TEXT: Final = 600
+"""Characters of a line in the log about a refusal, which quotes a topic of the peer."""
+
+
+def log_ending(label: str, reason: str) -> None:
+    """Log why the connection of somebody has ended."""
+    _logger.info("connection of %s ended: %s", label, printable(reason, _LONGEST_REASON))
+
+
+@define(eq=False, repr=False, slots=False)
+class PeerConnection(ABC):
+    """A connection as the router task knows it: whose messages come, and who takes what follows from them."""
+
+    peer: Peer
+    router_task: RouterTask
+    batches: deque[tuple[Sequence[ClientMessage], float]] = field(factory=deque, init=False)
+    """What was taken from the inbox and waits for a turn, each with the time at which it was read."""
+    ended: trio.Event = field(factory=trio.Event, init=False)
+    """Set when the connection is over and the router has forgotten its peer."""
+    is_finishing: bool = field(default=False, init=False)
+    """Whether nothing is written behind what waits now. What is read then is dropped, since it cannot be answered."""
+    turn_over: trio.Event | None = field(default=None, init=False)
+    """Set when all that was taken from the inbox has been carried out, for whoever reads to go on."""
+
+    @abstractmethod
+    def flush(self, *, at_once: bool = False) -> None:
+        """Have written what waits in the peer's outbox, or end the connection if that is asked for.
+
+        ``at_once`` asks to write it now, if that goes without waiting.
+        """
+
+    @abstractmethod
+    def end_input(self) -> None:
+        """Take note that everything that was read has been carried out, and that nothing more is read."""
+
+    def reject(self, error: ProtocolViolation) -> None:
+        """Tell the peer which rule of the wire it has broken, and end the connection."""
+        text = str(error)
+        self.peer.outbox.put_control(Error(text), text)
+        self.finish()
+
+    @abstractmethod
+    def close(self, reason: str) -> None:
+        """End the connection at once."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Write what waits and nothing after it, then end the connection; ``ended`` says when that is done."""
+
+    @abstractmethod
+    def check(self, now: float) -> None:
+        """Do what the time asks for; called once a second."""
+
+    async def hand_over(self, messages: Sequence[ClientMessage], read_at: float) -> None:
+        """Put what was read into the inbox, behind all that came before; nothing stands for the end of what is read."""
+        while self.batches:
+            if self.turn_over is None or self.turn_over.is_set():
+                self.turn_over = trio.Event()
+            await self.turn_over.wait()
+        try:
+            self.router_task.inbox.send_nowait((self, messages, read_at))
+        except trio.WouldBlock:
+            await self.router_task.inbox.send((self, messages, read_at))
+
+
+Batch = tuple[PeerConnection, "Sequence[ClientMessage]", float]
+"""Whose messages they are, what one read brought, and when it was read."""
+
+
+@define(eq=False, repr=False)
+class RouterTask:
+    """The router of one bus, the inbox before it, and the connections behind it."""
+
+    router: Router
+    connections: dict[int, PeerConnection] = field(factory=dict, init=False)
+    """By the ids of their peers."""
+    inbox: trio.MemorySendChannel[Batch] = field(init=False)
+    alarm: trio.Event = field(factory=trio.Event, init=False)
+    """Set when something is due earlier than before; whoever waits for it puts another in its place."""
+    _batches: trio.MemoryReceiveChannel[Batch] = field(init=False)
+    _turns: deque[PeerConnection] = field(factory=deque, init=False)
+    """The connections whose batches wait for a turn."""
+    _denials: LogLimiter = field(factory=lambda: LogLimiter(_DENIALS), init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Open the inbox."""
+        self.inbox, self._batches = trio.open_memory_channel(self.router.limits.inbox)
+
+    async def run(self) -> NoReturn:
+        """Work in rounds, until cancelled."""
+        turns, router, take = self._turns, self.router, self._batches.receive
+        while True:
+            if turns:
+                # Others run between two rounds, those who have something to say among them.
+                await trio.lowlevel.checkpoint()
+            else:
+                connection, messages, read_at = await take()
+                connection.batches.append((messages, read_at))
+                turns.append(connection)
+            is_alone = self._take_all()
+            for _ in range(len(turns)):
+                before = router.steps
+                self._give_turn(turns.popleft())
+                if router.steps - before >= router.limits.turn_steps:
+                    self.flush()
+                    await trio.lowlevel.checkpoint()
+            self.flush(at_once=is_alone)
+
+    def _take_all(self) -> bool:
+        """Take what else has come, a full inbox at most; tell whether there is one message to do, and no run."""
+        turns, take = self._turns, self._batches.receive_nowait
+        try:
+            for _ in range(self.router.limits.inbox):
+                connection, messages, read_at = take()
+                if not connection.batches:
+                    turns.append(connection)
+                connection.batches.append((messages, read_at))
+        except trio.WouldBlock:
+            pass
+        if len(turns) > 1 or len(turns[0].batches) > 1:
+            return False
+        messages = turns[0].batches[0][0]
+        return len(messages) == 1 and type(messages[0]) is not PublishRun
+
+    def _give_turn(self, connection: PeerConnection) -> None:
+        batches = connection.batches
+        messages, read_at = batches.popleft()
+        if not messages:
+            connection.end_input()
+        elif not connection.is_finishing:
+            try:
+                # The time is that of now: what waited here, in a process that computes, is no stall of its sender.
+                if rest := self.router.feed(connection.peer, messages, trio.current_time()):
+                    batches.appendleft((rest, read_at))
+            except ProtocolViolation as error:
+                self.router.counters.violations += 1
+                connection.reject(error)
+            except Exception:
+                # A bug in here must cost one connection, not the bus.
+                _logger.exception("a message of %s: internal error", connection.peer.identity)
+                connection.close("internal error")
+        if batches:
+            self._turns.append(connection)
+        elif connection.turn_over is not None:
+            connection.turn_over.set()
+
+    def flush(self, *, at_once: bool = False) -> None:
+        """Do what follows from the last steps of the router: have written what waits, log, set the alarm."""
+        router = self.router
+        while router.dirty:
+            for peer in router.take_dirty():
+                if (connection := self.connections.get(peer.id)) is None:
+                    continue
+                try:
+                    connection.flush(at_once=at_once)
+                except Exception:
+                    _logger.exception("what was to be written to %s: internal error", peer.identity)
+                    connection.close("internal error")
+        if router.denials:
+            for denial in router.take_denials():
+                if self._denials.allows(denial.identity.name, trio.current_time()):
+                    _logger.warning("denied: %s", printable(denial.text, _LONGEST_TEXT))
+        if router.pubsub.is_alarmed and router.take_alarm():
+            self.alarm.set()
+
+    def forget(self, connection: PeerConnection) -> None:
+        """Let the router forget a connection that is over, and tell everyone whom its end concerns; idempotent."""
+        if self.connections.pop(connection.peer.id, None) is not None:
+            self.router.disconnect(connection.peer)
+            connection.ended.set()
+            self.flush()

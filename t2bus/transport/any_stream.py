@@ -1,0 +1,80 @@
+"""The two things that a socket can do and another Trio stream cannot, asked for in one place.
+
+A framed transport is written for what :class:`DirectStream` has. ``direct(stream)`` gives it that for any stream: a
+socket's own as it is, and for all others an adapter, which never has anything without waiting.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+import trio
+from attrs import frozen
+
+from .socket_stream import SocketStream
+
+if TYPE_CHECKING:
+    from .socket_stream import Buffers
+
+__all__ = ["DirectStream", "direct"]
+
+_SEND_SIZE: Final = 262_144
+"""Bytes of one ``send_all``, so that a slow peer that reads is told from one that does not: a stream says only that all
+was taken. A socket says how much."""
+
+
+class DirectStream(Protocol):
+    """A stream that may be able to receive and send without waiting; see :class:`.SocketStream`."""
+
+    @property
+    def sends_now(self) -> bool:
+        """Whether :meth:`send_nowait` ever writes anything."""
+
+    def receive_nowait(self, max_bytes: int) -> bytes:
+        """Return what has come, or raise ``trio.WouldBlock``."""
+
+    def send_nowait(self, buffers: Buffers) -> int:
+        """Write what can be written without waiting, and return how many bytes that were."""
+
+    async def receive_some(self, max_bytes: int) -> bytes:
+        """Wait for something to come, and return it."""
+
+    async def send_some(self, buffers: Buffers) -> int:
+        """Write some of the buffers, and return how many bytes that were."""
+
+    def unsent(self) -> int | None:
+        """Return how many bytes the peer has not taken, if that is known."""
+
+
+@frozen(eq=False)
+class _Adapter:
+    stream: trio.abc.Stream
+    sends_now: bool = False
+
+    def receive_nowait(self, max_bytes: int) -> bytes:  # noqa: ARG002 -- there is never anything
+        raise trio.WouldBlock
+
+    def send_nowait(self, buffers: Buffers) -> int:  # noqa: ARG002 -- nothing is taken
+        return 0
+
+    async def receive_some(self, max_bytes: int) -> bytes:
+        return bytes(await self.stream.receive_some(max_bytes))
+
+    async def send_some(self, buffers: Buffers) -> int:
+        parts: list[bytes | memoryview] = []
+        room = _SEND_SIZE
+        for buffer in buffers:
+            parts.append(memoryview(buffer)[:room])
+            room -= len(parts[-1])
+            if not room:
+                break
+        await self.stream.send_all(b"".join(parts))
+        return _SEND_SIZE - room
+
+    def unsent(self) -> int | None:
+        return None
+
+
+def direct(stream: trio.abc.Stream) -> DirectStream:
+    """Return what a framed transport reads and writes of a stream."""
+    return stream if isinstance(stream, SocketStream) else _Adapter(stream)
