@@ -15,7 +15,7 @@ import trio
 from attrs import frozen
 
 from .errors import ConnectFailed, InvalidAddress, ProtocolViolation
-from .rust.transport import RustBusTransport, RustClientTransport
+from .rust.crate_transport import RustBusTransport, RustClientTransport
 from .transport import handshake, tcp, unix
 from .transport.address import Address, TcpAddress, TlsAddress, UnixAddress
 from .transport.framed import FramedTransport

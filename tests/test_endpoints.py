@@ -12,7 +12,7 @@ from t2bus.endpoints import recognise
 from t2bus.errors import ProtocolViolation
 from t2bus.limits import Limits
 from t2bus.rust import frames as r
-from t2bus.rust.transport import RustClientTransport
+from t2bus.rust.crate_transport import RustClientTransport
 from t2bus.transport.framed import FramedTransport
 from t2bus.wire import messages as m
 from t2bus.wire.framing import HEADER_SIZE

@@ -64,7 +64,7 @@ _CODES: Final = {
 
 
 @define(eq=False, repr=False)
-class _Service:
+class _ClaimedTopic:
     id: int
     topic: str
     window: int
@@ -90,8 +90,8 @@ class BusTranslator:
     _frames: dict[int, int] = field(factory=dict, init=False)
     """Those ids, by operation."""
     _windows: Windows = field(init=False)
-    _services: dict[str, _Service] = field(factory=dict, init=False)
-    _calls: dict[int, _Service] = field(factory=dict, init=False)
+    _services: dict[str, _ClaimedTopic] = field(factory=dict, init=False)
+    _calls: dict[int, _ClaimedTopic] = field(factory=dict, init=False)
     _last_call: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -175,7 +175,7 @@ class BusTranslator:
         if topic in self._services:
             text = f"this client serves {topic!r} already"
             return self._answer_later(m.Refused(message.id, v.ErrorCode.TOPIC_CLAIMED, text))
-        self._services[topic] = service = _Service(message.id, topic, message.requests)
+        self._services[topic] = service = _ClaimedTopic(message.id, topic, message.requests)
 
         def claimed(ack: r.Ack) -> m.ServerMessage:
             if ack.failure is not None:
@@ -191,7 +191,7 @@ class BusTranslator:
         self._drop_service(service)
         return self._send(r.Kind.UNSRV, service.topic, partial(_done, message.id))
 
-    def _drop_service(self, service: _Service) -> None:
+    def _drop_service(self, service: _ClaimedTopic) -> None:
         if self._services.get(service.topic) is service:
             del self._services[service.topic]
         for call in service.calls:

@@ -16,7 +16,7 @@ from typing import Final
 
 from attrs import define, field
 
-__all__ = ["WITHDRAWN", "Call", "Desk"]
+__all__ = ["WITHDRAWN", "Desk", "OpenCall"]
 
 WITHDRAWN: Final = 1024
 """Withdrawn calls that are remembered; the oldest goes first."""
@@ -25,18 +25,18 @@ _U32: Final = 2**32 - 1
 
 
 @define(eq=False, repr=False)
-class _Service:
+class _ServedTopic:
     id: int
     calls: set[int] = field(factory=set)
     """By their numbers."""
 
 
 @define(eq=False, repr=False)
-class Call:
+class OpenCall:
     """A request that the client has to answer."""
 
     id: int
-    service: _Service
+    service: _ServedTopic
     is_withdrawn: bool = False
 
 
@@ -46,9 +46,9 @@ class Desk:
 
     last_number: int = 0
     """The number that was given last."""
-    _services: dict[str, dict[int, _Service]] = field(factory=dict, init=False)
+    _services: dict[str, dict[int, _ServedTopic]] = field(factory=dict, init=False)
     """By topic, oldest first."""
-    _calls: dict[int, Call] = field(factory=dict, init=False)
+    _calls: dict[int, OpenCall] = field(factory=dict, init=False)
     """By number."""
     _numbers: dict[int, int] = field(factory=dict, init=False)
     """The numbers by call id."""
@@ -63,7 +63,7 @@ class Desk:
 
     def claim(self, service: int, topic: str) -> None:
         """Begin a service, which may still be refused."""
-        self._services.setdefault(topic, {})[service] = _Service(service)
+        self._services.setdefault(topic, {})[service] = _ServedTopic(service)
 
     def unclaim(self, topic: str, service: int | None = None) -> int | None:
         """End this service of a topic, or its oldest, with all its calls; return its id if it was there."""
@@ -95,10 +95,10 @@ class Desk:
         self.last_number = number
         owner = self._services[topic][service]
         owner.calls.add(number)
-        self._calls[number] = Call(call, owner)
+        self._calls[number] = OpenCall(call, owner)
         self._numbers[call] = number
 
-    def end(self, number: int) -> Call | None:
+    def end(self, number: int) -> OpenCall | None:
         """Forget a call, and return it if it was there."""
         call = self._calls.pop(number, None)
         if call is not None:

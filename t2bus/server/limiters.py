@@ -23,6 +23,10 @@ class LogLimiter:
     interval: float
     _allowed_at: dict[Hashable, float] = field(factory=dict, init=False)
 
+    def __len__(self) -> int:
+        """Return how many kinds are remembered."""
+        return len(self._allowed_at)
+
     def allows(self, kind: Hashable, now: float) -> bool:
         """Tell whether one of this kind may be now; if so it has been."""
         last = self._allowed_at.get(kind)
