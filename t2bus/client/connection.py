@@ -268,8 +268,10 @@ class ClientConnection:
         while self.session.closed is None:
             if self.session.credit:
                 await trio.sleep(PROMPT)
-                self.session.credit.give_back(trio.current_time())
-                self.writer.flush()
+                if self.session.credit.give_back(trio.current_time()):
+                    self.writer.write_now()
+                else:
+                    self.writer.flush()
             else:
                 self._debt = trio.Event()
                 with trio.move_on_after(_TICK):

@@ -46,11 +46,14 @@ class CreditDue:
         self._owing[window.id] = window
         return False
 
-    def give_back(self, now: float) -> None:
-        """Give back the credit that is owed for long enough."""
+    def give_back(self, now: float) -> bool:
+        """Give back the credit that is owed for long enough; tell whether it should be written at once."""
+        is_urgent = False
         for window in list(self._owing.values()):
             if window.is_due(now):
+                is_urgent |= window.is_nearly_spent
                 self._give_back(window, now)
+        return is_urgent
 
     def _give_back(self, window: ReceiveWindow, now: float) -> None:
         self._outbox.grant(window.id, *window.collect(now))
