@@ -167,15 +167,27 @@ class RouterTask:
         return len(messages) == 1 and type(messages[0]) is not PublishRun
 
     def _give_turn(self, connection: PeerConnection) -> None:
-        batches = connection.batches
-        messages, read_at = batches.popleft()
+        """Carry out what a peer has said, batch by batch, until the steps of a turn are used."""
+        batches, router = connection.batches, self.router
+        end = router.steps + router.limits.turn_steps
+        while batches:
+            self._carry_out(connection)
+            if router.steps >= end:
+                break
+        if batches:
+            self._turns.append(connection)
+        elif connection.turn_over is not None:
+            connection.turn_over.set()
+
+    def _carry_out(self, connection: PeerConnection) -> None:
+        messages, read_at = connection.batches.popleft()
         if not messages:
             connection.end_input()
         elif not connection.is_finishing:
             try:
                 # The time is that of now: what waited here, in a process that computes, is no stall of its sender.
                 if rest := self.router.feed(connection.peer, messages, trio.current_time()):
-                    batches.appendleft((rest, read_at))
+                    connection.batches.appendleft((rest, read_at))
             except ProtocolViolation as error:
                 self.router.counters.violations += 1
                 connection.reject(error)
@@ -183,10 +195,6 @@ class RouterTask:
                 # A bug in here must cost one connection, not the bus.
                 _logger.exception("a message of %s: internal error", connection.peer.identity)
                 connection.close("internal error")
-        if batches:
-            self._turns.append(connection)
-        elif connection.turn_over is not None:
-            connection.turn_over.set()
 
     def flush(self, *, at_once: bool = False) -> None:
         """Do what follows from the last steps of the router: have written what waits, log, set the alarm."""
