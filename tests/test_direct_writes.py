@@ -101,6 +101,7 @@ async def test_much_that_follows_from_one_message_is_written_later(bus: t2bus.Bu
         publisher.say(*(m.Publish(each, True, m.Publication(f"x/{each}", bytes([each]) * 10_000)) for each in numbers))
         await tap.expect(m.Deliver, 10)
         await until(lambda: bus.statistics().deliveries_held == count)
+        await trio.testing.wait_all_tasks_blocked()
         start(tap)
         tap.say(m.Credit(((1, 10, WIDE),)))
         await tap.expect(m.Deliver, count)
