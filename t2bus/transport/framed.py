@@ -147,9 +147,11 @@ class FramedTransport(Transport[Incoming, Outgoing]):
 
     async def _write(self, buffers: Buffers) -> None:
         buffers = drop(buffers, 0)  # another wire may have nothing to say of a message
+        self.writing_since = self._clock.current_time()
+        buffers = drop(buffers, self._direct.send_nowait(buffers) if buffers else 0)
         while buffers:
-            self.writing_since = self._clock.current_time()
             buffers = drop(buffers, await self._direct.send_some(buffers))
+            self.writing_since = self._clock.current_time()
 
     @property
     def can_send_nowait(self) -> bool:

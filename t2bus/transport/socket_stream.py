@@ -129,12 +129,11 @@ class SocketStream(trio.abc.HalfCloseableStream):
             self._is_receiving = False
 
     async def send_some(self, buffers: Buffers) -> int:
-        """Write some of the buffers, waiting until the socket takes any; return how many bytes that were.
+        """Wait until the socket has room, write some of the buffers, and return how many bytes that were.
 
-        It is a checkpoint only if it has to wait.
+        For what :meth:`send_nowait` could not write: to try again at once would write it in many small parts.
         """
-        if written := self.send_nowait(buffers):
-            return written
+        written = 0
         while not written:
             await trio.lowlevel.wait_writable(self._fileno())
             written = self.send_nowait(buffers)
@@ -148,6 +147,7 @@ class SocketStream(trio.abc.HalfCloseableStream):
             self._check_may_send()
             with memoryview(data) as view:
                 left: Buffers = [view] if view.nbytes else ()
+                left = drop(left, self.send_nowait(left) if left else 0)
                 while left:
                     left = drop(left, await self.send_some(left))
         finally:
