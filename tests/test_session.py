@@ -288,13 +288,14 @@ def test_content_is_a_copy() -> None:
     assert sent == {"k": "v"}
 
 
+@pytest.mark.parametrize("frame", [1000, WELCOME.frame])
 @pytest.mark.parametrize(("headers", "around"), [(None, 64), ({}, 64), ({"k": "\u00e9"}, 64 + 10 + 3)])
-def test_content_fits_in_a_frame_or_is_refused(headers: dict[str, str] | None, around: int) -> None:
+def test_content_fits_in_a_frame_or_is_refused(headers: dict[str, str] | None, around: int, frame: int) -> None:
     """Topic, payload and headers, in bytes, and what is around them may be as large as the bus's frame, and no more."""
-    session = Program().session
-    room = WELCOME.frame - around - len("a/b")
-    assert session.bounds.encode_body("a/b", bytes(room), headers)[2] == WELCOME.frame
-    with pytest.raises(MessageTooLarge, match=str(WELCOME.frame)):
+    session = Program(welcome=evolve(WELCOME, frame=frame)).session
+    room = frame - around - len("a/b")
+    assert session.bounds.encode_body("a/b", bytes(room), headers)[2] == frame
+    with pytest.raises(MessageTooLarge, match=str(frame)):
         session.bounds.encode_body("a/b", bytes(room + 1), headers)
 
 
