@@ -135,8 +135,9 @@ class Tap(trio.abc.Instrument, Generic[Incoming]):
         self.far.sendall(b"".join(map(native.encode, messages)))
 
 
-def start(*taps: Tap[Any]) -> None:
-    """Count steps from here on, at all these ends."""
+async def start(*taps: Tap[Any]) -> None:
+    """Wait until nobody has anything left to do, and count steps from there on, at all these ends."""
+    await trio.testing.wait_all_tasks_blocked()
     for tap in taps:
         tap.steps.clear()
 

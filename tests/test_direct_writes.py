@@ -66,7 +66,7 @@ async def test_a_bus_writes_on_what_comes_alone(bus: t2bus.Bus) -> None:
     ):
 
         async def places(tap: Tap[m.ServerMessage], message: m.ClientMessage, kind: type[m.ServerMessage]) -> list[int]:
-            start(one, other)
+            await start(one, other)
             (one if tap is other else other).say(message)
             await tap.expect(kind)
             return tap.places
@@ -85,7 +85,7 @@ async def test_a_bus_gathers_what_comes_together(bus: t2bus.Bus) -> None:
         one.say(*(m.Ask(number, None, "x", b"q") for number in range(1, 11)))
         await other.expect(m.Call, 10)
         assert (len(other.messages), other.places) == (10, [LATER])
-        one.steps.clear()
+        await start(one)
         other.say(*(m.Respond(call.id, b"a") for call in other.of_kind(m.Call)))
         await one.expect(m.Response, 10)
         assert (len(one.messages), one.places) == (10, [LATER])
@@ -101,8 +101,7 @@ async def test_much_that_follows_from_one_message_is_written_later(bus: t2bus.Bu
         publisher.say(*(m.Publish(each, True, m.Publication(f"x/{each}", bytes([each]) * 10_000)) for each in numbers))
         await tap.expect(m.Deliver, 10)
         await until(lambda: bus.statistics().deliveries_held == count)
-        await trio.testing.wait_all_tasks_blocked()
-        start(tap)
+        await start(tap)
         tap.say(m.Credit(((1, 10, WIDE),)))
         await tap.expect(m.Deliver, count)
         assert (tap.places, delivered(tap)) == ([place], list(numbers)[10:])
@@ -113,7 +112,7 @@ async def test_much_that_follows_from_one_message_is_written_later(bus: t2bus.Bu
 async def test_a_publication_up_to_a_size_is_written_on_at_once(bus: t2bus.Bus, size: int, is_later: bool) -> None:
     """What comes alone goes on in the step in which its publisher is told; above 64 KiB the writer sees to it."""
     async with open_tapped_peer(bus, m.Subscribe(1, "x", 10, WIDE)) as tap, open_tapped_peer(bus) as publisher:
-        start(tap, publisher)
+        await start(tap, publisher)
         sending = memoryview(native.encode(publication(1, size)))
         while sending:
             with contextlib.suppress(BlockingIOError):
@@ -157,7 +156,7 @@ async def test_what_does_not_fit_follows_in_order(bus: t2bus.Bus) -> None:
         await tap.expect(m.Deliver, 60)
         assert delivered(tap) == list(range(1, 61))
         await until(lambda: bus.statistics().buffered_bytes == 0)
-        start(tap)
+        await start(tap)
         publisher.say(publication(61))
         await tap.expect(m.Deliver)
         assert (delivered(tap), tap.places) == ([61], [AT_ONCE])
@@ -218,8 +217,7 @@ async def test_a_message_against_the_rules_stops_nobody(bus: t2bus.Bus) -> None:
         async with open_tapped_peer(bus) as bad:
             bad.say(HELLO)
             await bad.expect(m.Error)
-        await trio.testing.wait_all_tasks_blocked()
-        start(tap)
+        await start(tap)
         publisher.say(publication(1))
         await tap.expect(m.Deliver)
         assert tap.places == [AT_ONCE]
@@ -233,7 +231,7 @@ async def test_what_has_to_be_inflated_is_written_later(bus: t2bus.Bus) -> None:
         open_tapped_peer(bus, m.Subscribe(1, "x", 10, WIDE), hello=hello) as tap,
         open_tapped_peer(bus) as publisher,
     ):
-        start(tap)
+        await start(tap)
         publisher.say(publication(1))
         await tap.expect(m.Deliver)
         assert tap.places == [LATER]
