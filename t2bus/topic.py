@@ -188,7 +188,7 @@ class TopicTree(Generic[V]):
         64 times as many values are kept only in a single result. ``length`` and ``depth`` are for :func:`validate`.
         """
         self._steps = steps
-        self.last_steps = 0  # stored fragments that the last search looked at
+        self.last_steps: int = 0  # stored fragments that the last search looked at
         self._limits = {"length": length, "depth": depth}
         self._root: _Node[V] = _Node()
         self._size = 0

@@ -142,7 +142,7 @@ class StreamConnection(PeerConnection):
         self._outgoing.send_nowait(messages)
 
     def _end(self, ending: Ending) -> None:
-        self.is_finishing = True
+        self.stop_input()
         self._reason = self._reason or ending.reason
         if ending.is_flushed:
             self._scope.deadline = min(self._scope.deadline, trio.current_time() + self.router_task.router.limits.drain)
@@ -167,14 +167,6 @@ class StreamConnection(PeerConnection):
         """End the connection at once."""
         self._reason = self._reason or reason
         self._scope.cancel()
-
-    def finish(self) -> None:
-        """Write what waits and nothing after it, and let the peer close the connection then.
-
-        The peer goes first because a socket that is closed with bytes unread takes back what it has not sent yet.
-        """
-        self.is_finishing = True
-        self.flush()
 
     def check(self, now: float) -> None:
         """Send a ping when one is due, or end the connection of a peer that is gone."""

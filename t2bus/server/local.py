@@ -42,7 +42,7 @@ class LocalConnection(PeerConnection):
         """Put what waits into the channel, if the batch before it has been taken."""
         ending = self.peer.ending
         if ending is not None:
-            self.is_finishing = True
+            self.stop_input()
             self._reason = self._reason or ending.reason
             if not ending.is_flushed:
                 self.close(ending.reason)
@@ -79,11 +79,6 @@ class LocalConnection(PeerConnection):
 
     def check(self, now: float) -> None:
         """Do nothing: it has no liveness."""
-
-    def finish(self) -> None:
-        """Let the client take what waits, then close the channel."""
-        self.is_finishing = True
-        self.flush()
 
 
 @define(eq=False, repr=False)

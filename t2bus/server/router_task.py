@@ -87,9 +87,18 @@ class PeerConnection(ABC):
     def close(self, reason: str) -> None:
         """End the connection at once."""
 
-    @abstractmethod
     def finish(self) -> None:
-        """Write what waits and nothing after it, then end the connection; ``ended`` says when that is done."""
+        """Write what waits and nothing after it, then end the connection; ``ended`` says when that is done.
+
+        The peer closes its end first, because a socket that is closed with bytes unread takes back what it has not sent
+        yet.
+        """
+        self.stop_input()
+        self.flush()
+
+    def stop_input(self) -> None:
+        """Drop what is read from here on."""
+        self.is_finishing = True
 
     @abstractmethod
     def check(self, now: float) -> None:

@@ -16,7 +16,7 @@ import socket
 import struct
 import termios
 from operator import index
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 from attrs import define, field
@@ -40,7 +40,6 @@ _INT: Final = struct.Struct("i")
 class SocketStream(trio.abc.HalfCloseableStream):
     """A connected stream socket, which it owns. One task may receive while another sends."""
 
-    sends_now: ClassVar[bool] = True
     socket: trio.socket.SocketType
     _number: int = field(init=False)
     """The descriptor, -1 once the socket is closed. Asking the socket for it takes two calls for each message."""
@@ -53,6 +52,11 @@ class SocketStream(trio.abc.HalfCloseableStream):
         self._number = self.socket.fileno()
 
     # --- without waiting
+
+    @property
+    def sends_now(self) -> bool:
+        """Whether :meth:`send_nowait` ever writes anything."""
+        return True
 
     def receive_nowait(self, max_bytes: int) -> bytes:
         """Return what has come, at least one byte; nothing when the peer has closed its end.

@@ -65,7 +65,7 @@ class KeptReader(threading.local):
     """A reader for each thread that asks for it."""
 
     def __init__(self, depth: int) -> None:
-        self.reader = make_reader(io.BytesIO(), depth)
+        self.reader: cbor2.CBORDecoder = make_reader(io.BytesIO(), depth)
         """Set its ``fp`` before each use."""
 
 

@@ -109,7 +109,9 @@ class MessageDecoder:
     def __init__(self, sender: Sender) -> None:
         rows = [row for row in KINDS if row.sender in (sender, Sender.BOTH)]
         self._decoders = {row.number: _compile_decoder(row) for row in rows}
-        self.fast = {row.opening: row.decode for row in rows if row.decode is not None}
+        self.fast: dict[bytes, Callable[[Any], Any]] = {
+            row.opening: row.decode for row in rows if row.decode is not None
+        }
         """The functions of :mod:`.fast_decoders`, by the openings of their frames."""
 
     def decode(self, frames: Sequence[Frame]) -> list[Any]:
