@@ -1,10 +1,10 @@
 """Request and response: who serves which topic, and what is pending between whom.
 
-A topic is served by one connection at a time. A request becomes an *pending*: it stands in the requester's table
-under the id of its operation and in the responder's under a call id of the bus's own, and leaves each when that side
-is done with it. The requester is done when it is answered, gives up or disconnects; the responder when it responds or
-fails, or when its service ends. So whoever leaves first, the other side hears of it at once, and nothing is left
-behind.
+A topic is served by one connection at a time. A request that was handed to it is *pending*: it stands in the
+requester's table under the id of its operation and in the responder's under a call id of the bus's own, and leaves each
+when that side is done with it. The requester is done when it is answered, gives up or disconnects; the responder when
+it responds or fails, or when its service ends. So whoever leaves first, the other side hears of it at once, and nothing
+is left behind.
 
 A request that was given up may still be worked on, so its place in the service's window is freed by the responder's
 end only, or with the request's lifetime: a responder that forgets a request has not lost the place for ever.

@@ -67,7 +67,7 @@ class Request(Generic[Body, Result]):
         return self._connection.is_open
 
     async def respond(self, response: Result, *, headers: Mapping[str, str] | None = None) -> None:
-        """PendingAnswer; returns when the answer is on its way. One that comes too late is dropped, and counted in the
+        """Answer; returns when the answer is on its way. One that comes too late is dropped, and counted in the
         statistics.
 
         Raises:
@@ -227,7 +227,7 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
 
 
 async def handle(request: Request[Body, Result], handler: Callable[[Body], Awaitable[Result]]) -> None:
-    """PendingAnswer one request with what a handler returns, and stop it when nobody waits for that any more."""
+    """Answer one request with what a handler returns, and stop it when nobody waits for that any more."""
     failure = "the requester stopped waiting"
     with trio.CancelScope(deadline=request.deadline) as scope, request.cancelled_when_withdrawn(scope):
         try:
