@@ -90,12 +90,12 @@ class StreamConnection(PeerConnection):
         try:
             while True:
                 messages = await transport.receive()
-                await self.hand_over(messages, transport.read_at)
+                await self.hand_over(messages)
         except ProtocolViolation as error:
             self._violation = error
         except (trio.BrokenResourceError, trio.EndOfChannel):
             self._reason = self._reason or "the peer closed it"
-        await self.hand_over((), transport.read_at)
+        await self.hand_over(())
 
     async def _write(self) -> None:
         transport = self.transport
@@ -104,7 +104,7 @@ class StreamConnection(PeerConnection):
                 await transport.send(messages)
                 self._note_written()
                 if inbound := transport.take_inbound():
-                    await self.hand_over(inbound, transport.read_at)
+                    await self.hand_over(inbound)
         except trio.BrokenResourceError:
             # What the peer said before it closed may still be unread: the reader comes to the end of it.
             self._reason = self._reason or "the peer closed it"

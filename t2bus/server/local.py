@@ -114,7 +114,7 @@ class LocalTransport(Transport[ServerMessage, ClientMessage]):
         self.writing_since = trio.current_time()
         try:
             if self._unsent:
-                await self._connection.hand_over(self._unsent, self.writing_since)
+                await self._connection.hand_over(self._unsent)
                 self._unsent = []
         finally:
             self.writing_since = None
@@ -130,7 +130,7 @@ class LocalTransport(Transport[ServerMessage, ClientMessage]):
             return True
         if not self._connection.ended.is_set():
             try:
-                self._connection.router_task.inbox.send_nowait((self._connection, messages, trio.current_time()))
+                self._connection.hand_over_nowait(messages)
             except trio.WouldBlock:
                 pass
             else:
@@ -148,7 +148,7 @@ class LocalTransport(Transport[ServerMessage, ClientMessage]):
         self._incoming.close()
         if not self._connection.ended.is_set():
             try:
-                self._connection.router_task.inbox.send_nowait((self._connection, (), trio.current_time()))
+                self._connection.hand_over_nowait(())
             except trio.WouldBlock:
                 self._connection.end_input()
         await trio.lowlevel.checkpoint()

@@ -57,8 +57,8 @@ class PeerConnection(ABC):
 
     peer: Peer
     router_task: RouterTask
-    batches: deque[tuple[Sequence[ClientMessage], float]] = field(factory=deque, init=False)
-    """What was taken from the inbox and waits for a turn, each with the time at which it was read."""
+    batches: deque[Sequence[ClientMessage]] = field(factory=deque, init=False)
+    """What was taken from the inbox and waits for a turn."""
     ended: trio.Event = field(factory=trio.Event, init=False)
     """Set when the connection is over and the router has forgotten its peer."""
     is_finishing: bool = field(default=False, init=False)
@@ -104,20 +104,24 @@ class PeerConnection(ABC):
     def check(self, now: float) -> None:
         """Do what the time asks for; called once a second."""
 
-    async def hand_over(self, messages: Sequence[ClientMessage], read_at: float) -> None:
+    async def hand_over(self, messages: Sequence[ClientMessage]) -> None:
         """Put what was read into the inbox, behind all that came before; nothing stands for the end of what is read."""
         while self.batches:
             if self.turn_over is None or self.turn_over.is_set():
                 self.turn_over = trio.Event()
             await self.turn_over.wait()
         try:
-            self.router_task.inbox.send_nowait((self, messages, read_at))
+            self.hand_over_nowait(messages)
         except trio.WouldBlock:
-            await self.router_task.inbox.send((self, messages, read_at))
+            await self.router_task.inbox.send((self, messages))
+
+    def hand_over_nowait(self, messages: Sequence[ClientMessage]) -> None:
+        """Do as :meth:`hand_over`, whatever waits for a turn, or raise ``trio.WouldBlock`` if the inbox is full."""
+        self.router_task.inbox.send_nowait((self, messages))
 
 
-Batch = tuple[PeerConnection, "Sequence[ClientMessage]", float]
-"""Whose messages they are, what one read brought, and when it was read."""
+Batch = tuple[PeerConnection, "Sequence[ClientMessage]"]
+"""Whose messages they are, and what one read brought."""
 
 
 @define(eq=False, repr=False)
@@ -147,8 +151,8 @@ class RouterTask:
                 # Others run between two rounds, those who have something to say among them.
                 await trio.lowlevel.checkpoint()
             else:
-                connection, messages, read_at = await take()
-                connection.batches.append((messages, read_at))
+                connection, messages = await take()
+                connection.batches.append(messages)
                 turns.append(connection)
             is_alone = self._take_all()
             for _ in range(len(turns)):
@@ -164,15 +168,15 @@ class RouterTask:
         turns, take = self._turns, self._batches.receive_nowait
         try:
             for _ in range(self.router.limits.inbox):
-                connection, messages, read_at = take()
+                connection, messages = take()
                 if not connection.batches:
                     turns.append(connection)
-                connection.batches.append((messages, read_at))
+                connection.batches.append(messages)
         except trio.WouldBlock:
             pass
         if len(turns) > 1 or len(turns[0].batches) > 1:
             return False
-        messages = turns[0].batches[0][0]
+        (messages,) = turns[0].batches
         return len(messages) == 1 and type(messages[0]) is not PublishRun
 
     def _give_turn(self, connection: PeerConnection) -> None:
@@ -189,14 +193,14 @@ class RouterTask:
             connection.turn_over.set()
 
     def _carry_out(self, connection: PeerConnection) -> None:
-        messages, read_at = connection.batches.popleft()
+        messages = connection.batches.popleft()
         if not messages:
             connection.end_input()
         elif not connection.is_finishing:
             try:
-                # The time is that of now: what waited here, in a process that computes, is no stall of its sender.
+                # The time of now: what waited here, in a process that computes, is no stall of its sender.
                 if rest := self.router.feed(connection.peer, messages, trio.current_time()):
-                    connection.batches.appendleft((rest, read_at))
+                    connection.batches.appendleft(rest)
             except ProtocolViolation as error:
                 self.router.counters.violations += 1
                 connection.reject(error)
