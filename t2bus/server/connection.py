@@ -45,18 +45,13 @@ class StreamConnection(PeerConnection):
     transport: Transport[m.ClientMessage, m.ServerMessage]
     label: str
     """Who this is, for the log."""
-    _outgoing: trio.MemorySendChannel[Sequence[m.ServerMessage]] = field(init=False)
-    _to_write: trio.MemoryReceiveChannel[Sequence[m.ServerMessage]] = field(init=False)
-    _is_writing: bool = field(default=False, init=False)
-    """Whether the writer has a batch that it has not written yet, or gets none any more."""
     _violation: ProtocolViolation | None = field(default=None, init=False)
-    _reason: str = field(default="", init=False)
     _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _liveness: Liveness = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Open the channel to the writer."""
-        self._outgoing, self._to_write = trio.open_memory_channel(1)
+        """Open the channel to the writer, and take the peer for alive."""
+        PeerConnection.__attrs_post_init__(self)
         limits, silence = self.router_task.router.limits, self.transport.silence
         now = trio.current_time()
         if silence is None:
@@ -80,8 +75,8 @@ class StreamConnection(PeerConnection):
             self.router_task.forget(self)
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WORDS):
                 await self.transport.aclose()
-        if self._reason:
-            log_ending(self.label, self._reason)
+        if self.reason:
+            log_ending(self.label, self.reason)
 
     # --- tasks
 
@@ -94,56 +89,34 @@ class StreamConnection(PeerConnection):
         except ProtocolViolation as error:
             self._violation = error
         except (trio.BrokenResourceError, trio.EndOfChannel):
-            self._reason = self._reason or "the peer closed it"
+            self.reason = self.reason or "the peer closed it"
         await self.hand_over(())
 
     async def _write(self) -> None:
         transport = self.transport
         try:
-            async for messages in self._to_write:
+            async for messages in self.outgoing:
                 await transport.send(messages)
-                self._note_written()
+                self.router_task.router.counters.withheld += transport.take_withheld()
+                self.note_sent()
                 if inbound := transport.take_inbound():
                     await self.hand_over(inbound)
         except trio.BrokenResourceError:
             # What the peer said before it closed may still be unread: the reader comes to the end of it.
-            self._reason = self._reason or "the peer closed it"
+            self.reason = self.reason or "the peer closed it"
         self._scope.deadline = trio.current_time() + _LAST_WORDS
-
-    def _note_written(self) -> None:
-        self._is_writing = False
-        router = self.router_task.router
-        router.written(self.peer)
-        router.counters.withheld += self.transport.take_withheld()
-        self.flush()
-        self.router_task.flush()
 
     # --- what the router task asks for
 
-    def flush(self, *, at_once: bool = False) -> None:
-        """Write what waits now, or hand it to the writer if that has written what it had."""
-        outbox, transport = self.peer.outbox, self.transport
-        if self.peer.ending is not None:
-            self._end(self.peer.ending)
-        if self._is_writing:
-            return
-        messages: Sequence[m.ServerMessage] = outbox.take()
-        if not messages:
-            if self.is_finishing:
-                self._outgoing.close()
-                self._is_writing = True
-            return
-        if at_once and outbox.taken <= _AT_ONCE and transport.can_send_nowait:
-            if transport.send_nowait(messages):
-                self.router_task.router.written(self.peer)
-                return
-            messages = ()  # the transport has kept what is left
-        self._is_writing = True
-        self._outgoing.send_nowait(messages)
+    def send_now(self, messages: Sequence[m.ServerMessage]) -> Sequence[m.ServerMessage] | None:
+        """Write a small batch; what the stream does not take at once is kept by the transport, for the writer."""
+        transport = self.transport
+        if self.peer.outbox.taken > _AT_ONCE or not transport.can_send_nowait:
+            return messages
+        return None if transport.send_nowait(messages) else ()
 
-    def _end(self, ending: Ending) -> None:
-        self.stop_input()
-        self._reason = self._reason or ending.reason
+    def end(self, ending: Ending) -> None:
+        """End the connection at once, or when what waits is written."""
         if ending.is_flushed:
             self._scope.deadline = min(self._scope.deadline, trio.current_time() + self.router_task.router.limits.drain)
         else:
@@ -159,13 +132,13 @@ class StreamConnection(PeerConnection):
 
     def reject(self, error: ProtocolViolation) -> None:
         """Say which rule was broken, as far as the peer listens."""
-        self._reason = str(error)
+        self.reason = str(error)
         self._scope.deadline = trio.current_time() + _LAST_WORDS
         PeerConnection.reject(self, error)
 
     def close(self, reason: str) -> None:
         """End the connection at once."""
-        self._reason = self._reason or reason
+        self.reason = self.reason or reason
         self._scope.cancel()
 
     def check(self, now: float) -> None:

@@ -20,6 +20,8 @@ from .router_task import PeerConnection, log_ending
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..broker.peer import Ending
+
 __all__ = ["LocalConnection", "LocalTransport"]
 
 
@@ -27,54 +29,23 @@ __all__ = ["LocalConnection", "LocalTransport"]
 class LocalConnection(PeerConnection):
     """The bus's end of an in-process connection."""
 
-    _outgoing: trio.MemorySendChannel[Sequence[ServerMessage]] = field(init=False)
-    incoming: trio.MemoryReceiveChannel[Sequence[ServerMessage]] = field(init=False)
-    """The client's end of it."""
-    _reason: str = field(default="", init=False)
-    _is_full: bool = field(default=False, init=False)
-    """Whether a batch waits in the channel, or none is put there any more."""
-
-    def __attrs_post_init__(self) -> None:
-        """Open the channel to the client."""
-        self._outgoing, self.incoming = trio.open_memory_channel(1)
-
-    def flush(self, *, at_once: bool = False) -> None:  # noqa: ARG002 -- there is no other way
-        """Put what waits into the channel, if the batch before it has been taken."""
-        ending = self.peer.ending
-        if ending is not None:
-            self.stop_input()
-            self._reason = self._reason or ending.reason
-            if not ending.is_flushed:
-                self.close(ending.reason)
-                return
-        if self._is_full:
-            return
-        messages = self.peer.outbox.take()
-        if messages:
-            self._is_full = True
-            self._outgoing.send_nowait(messages)
-        elif self.is_finishing:
-            self._outgoing.close()
-            self._is_full = True
-
-    def note_taken(self) -> None:
-        """Take note that the client has taken a batch, and give it the next."""
-        self._is_full = False
-        if not self.ended.is_set():
-            self.router_task.router.written(self.peer)
-            self.flush()
-            self.router_task.flush()
-
     def end_input(self) -> None:
         """End the connection; the client can still take the batch that is in the channel."""
-        self._outgoing.close()
+        if self.ended.is_set():
+            return
+        self.end_output()
         self.router_task.forget(self)
-        if self._reason:
-            log_ending(LOCAL.name, self._reason)
+        if self.reason:
+            log_ending(LOCAL.name, self.reason)
+
+    def end(self, ending: Ending) -> None:
+        """End the connection, unless the client is to take what waits before."""
+        if not ending.is_flushed:
+            self.close(ending.reason)
 
     def close(self, reason: str) -> None:
         """End the connection at once."""
-        self._reason = self._reason or reason
+        self.reason = self.reason or reason
         self.end_input()
 
     def check(self, now: float) -> None:
@@ -94,7 +65,7 @@ class LocalTransport(Transport[ServerMessage, ClientMessage]):
 
     def __attrs_post_init__(self) -> None:
         """Take the end of the channel."""
-        self._incoming = self._connection.incoming
+        self._incoming = self._connection.outgoing
         self.read_at = trio.current_time()
 
     async def receive(self) -> Sequence[ServerMessage]:
@@ -104,7 +75,7 @@ class LocalTransport(Transport[ServerMessage, ClientMessage]):
         except trio.ClosedResourceError as error:
             raise trio.BrokenResourceError("the channel was closed") from error
         self.read_at = trio.current_time()
-        self._connection.note_taken()
+        self._connection.note_sent()
         return messages
 
     async def send(self, messages: Sequence[ClientMessage]) -> None:

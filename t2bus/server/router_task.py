@@ -23,13 +23,13 @@ from attrs import define, field
 
 from ..errors import ProtocolViolation
 from ..text import printable
-from ..wire.messages import ClientMessage, Error, PublishRun
+from ..wire.messages import ClientMessage, Error, PublishRun, ServerMessage
 from .limiters import LogLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..broker.peer import Peer
+    from ..broker.peer import Ending, Peer
     from ..broker.router import Router
 
 __all__ = ["Batch", "PeerConnection", "RouterTask", "log_ending"]
@@ -53,10 +53,21 @@ def log_ending(label: str, reason: str) -> None:
 
 @define(eq=False, repr=False, slots=False)
 class PeerConnection(ABC):
-    """A connection as the router task knows it: whose messages come, and who takes what follows from them."""
+    """A connection as the router task knows it: whose messages come, and who takes what follows from them.
+
+    What follows goes out batch by batch, through a channel of capacity 1: a batch is all that waits in the outbox when
+    the one before it is with whoever takes it.
+    """
 
     peer: Peer
     router_task: RouterTask
+    outgoing: trio.MemoryReceiveChannel[Sequence[ServerMessage]] = field(init=False)
+    """The end of that channel from which batches are taken."""
+    reason: str = field(default="", init=False)
+    """Why the connection ends, for the log; the first reason stands."""
+    _batch_sender: trio.MemorySendChannel[Sequence[ServerMessage]] = field(init=False)
+    _is_outgoing_full: bool = field(default=False, init=False)
+    """Whether a batch is out and not :meth:`note_sent`, or none goes out any more."""
     batches: deque[Sequence[ClientMessage]] = field(factory=deque, init=False)
     """What was taken from the inbox and waits for a turn."""
     ended: trio.Event = field(factory=trio.Event, init=False)
@@ -66,12 +77,51 @@ class PeerConnection(ABC):
     turn_over: trio.Event | None = field(default=None, init=False)
     """Set when all that was taken from the inbox has been carried out, for whoever reads to go on."""
 
-    @abstractmethod
+    def __attrs_post_init__(self) -> None:
+        """Open the channel."""
+        self._batch_sender, self.outgoing = trio.open_memory_channel(1)
+
     def flush(self, *, at_once: bool = False) -> None:
         """Have written what waits in the peer's outbox, or end the connection if that is asked for.
 
         ``at_once`` asks to write it now, if that goes without waiting.
         """
+        if self.peer.ending is not None:
+            self.is_finishing = True
+            self.reason = self.reason or self.peer.ending.reason
+            self.end(self.peer.ending)
+        if self._is_outgoing_full:
+            return
+        messages: Sequence[ServerMessage] | None = self.peer.outbox.take()
+        if not messages:
+            if self.is_finishing:
+                self.end_output()
+            return
+        if at_once and (messages := self.send_now(messages)) is None:
+            self.router_task.router.written(self.peer)
+            return
+        self._is_outgoing_full = True
+        self._batch_sender.send_nowait(messages)
+
+    def note_sent(self) -> None:
+        """Take note that a batch is with whoever takes it, and let the next one go out."""
+        self._is_outgoing_full = False
+        self.router_task.router.written(self.peer)
+        self.flush()
+        self.router_task.flush()
+
+    def end_output(self) -> None:
+        """Let nothing more go out, behind the batch that is out."""
+        self._is_outgoing_full = True
+        self._batch_sender.close()
+
+    def send_now(self, messages: Sequence[ServerMessage]) -> Sequence[ServerMessage] | None:
+        """Write a batch as far as that goes without waiting; return what is left of it, None if nothing is."""
+        return messages
+
+    @abstractmethod
+    def end(self, ending: Ending) -> None:
+        """End the connection, as its peer has to be ended; nothing more is carried out of what it says."""
 
     @abstractmethod
     def end_input(self) -> None:
@@ -93,12 +143,8 @@ class PeerConnection(ABC):
         The peer closes its end first, because a socket that is closed with bytes unread takes back what it has not sent
         yet.
         """
-        self.stop_input()
-        self.flush()
-
-    def stop_input(self) -> None:
-        """Drop what is read from here on."""
         self.is_finishing = True
+        self.flush()
 
     @abstractmethod
     def check(self, now: float) -> None:
