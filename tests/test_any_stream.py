@@ -406,6 +406,21 @@ async def test_a_stream_that_ends_in_the_handshake() -> None:
         await bus.serve_stream(far, identity="robot")
 
 
+async def test_a_silent_stream_gives_its_place_away(autojump_clock: trio.testing.MockClock) -> None:
+    """A client that says nothing on its stream makes room for the next one at once, and is counted as refused."""
+    async with t2bus.open_bus(limits=t2bus.Limits(handshakes=1)) as bus, nothing_left(bus):
+        silent, far = trio.testing.memory_stream_pair()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(bus.serve_stream, far, identity="silent"))
+            await trio.testing.wait_all_tasks_blocked()
+            began = trio.current_time()
+            async with open_joined(bus, trio.testing.memory_stream_pair()) as client:
+                assert await client.publish_bytes("x", b"") == 0
+                assert trio.current_time() - began < 0.5
+            assert await silent.receive_some() == b""
+        assert bus.statistics().refused == 1
+
+
 async def test_a_stream_on_which_nobody_answers(autojump_clock: trio.testing.MockClock) -> None:
     """Who says nothing is waited for as long as a handshake may take, at either end, and then left."""
     limits = t2bus.Limits()

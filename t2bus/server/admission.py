@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, assert_never
 
 import trio
@@ -31,6 +32,7 @@ from .slots import Newcomer, Slots
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import AsyncGenerator
 
     from ..endpoints import BusTransport, Listener
     from ..limits import Limits
@@ -89,31 +91,27 @@ class Admission:
             nursery.start_soon(self._newcomers.keep_moving)
             nursery.start_soon(self._handshakes.keep_moving)
 
-    # --- who comes in through a listener
+    # --- the time of a newcomer
 
-    async def receive(self, listener: Listener, stream: trio.SocketStream, nursery: trio.Nursery) -> None:
-        """Wait until there is room for one more newcomer, then serve this one in a task of its own."""
+    async def _enter(self, stream: trio.abc.Stream) -> Newcomer:
+        """Wait until there is room for one more newcomer; if that is given up, close its stream."""
         newcomer = Newcomer(trio.CancelScope())
         try:
             await self._newcomers.enter(newcomer)
         except BaseException:
             await trio.aclose_forcefully(stream)
             raise
-        nursery.start_soon(self._serve_socket, listener, stream, newcomer)
+        return newcomer
 
-    async def _serve_socket(self, listener: Listener, stream: trio.SocketStream, newcomer: Newcomer) -> None:
-        """Serve a peer until its connection ends; nothing that it does raises here."""
-        address, origin = listener.address, _origin(listener.address, stream)
+    @asynccontextmanager
+    async def _looking_after(
+        self, newcomer: Newcomer, stream: trio.abc.Stream, origin: str
+    ) -> AsyncGenerator[None, None]:
+        """Serve a newcomer in the body, and close its stream; it is counted if it has to go, and raises nothing."""
         newcomer.may_take(handshake.HELLO_TIME)
         with newcomer.scope:
             try:
-                secure = await self._secure(address, stream, newcomer)
-                identity = refusal = None
-                try:
-                    identity = self._identify(address, stream, secure)
-                except BusError as error:
-                    refusal = error
-                await self._serve(secure, identity or ANONYMOUS, origin, newcomer, refusal)
+                yield
             except TlsFailed as error:
                 self._note(newcomer, origin, origin, error)
             except trio.BrokenResourceError:
@@ -126,6 +124,25 @@ class Admission:
                 await trio.aclose_forcefully(stream)
         if newcomer.scope.cancelled_caught and not newcomer.is_counted:
             self._note(newcomer, origin, origin, LimitExceeded(f"it kept others waiting ({newcomer.dismissed_by})"))
+
+    # --- who comes in through a listener
+
+    async def receive(self, listener: Listener, stream: trio.SocketStream, nursery: trio.Nursery) -> None:
+        """Wait until there is room for one more newcomer, then serve this one in a task of its own."""
+        newcomer = await self._enter(stream)
+        nursery.start_soon(self._serve_socket, listener.address, stream, newcomer)
+
+    async def _serve_socket(self, address: Address, stream: trio.SocketStream, newcomer: Newcomer) -> None:
+        """Serve a peer until its connection ends; nothing that it does raises here."""
+        origin = _origin(address, stream)
+        async with self._looking_after(newcomer, stream, origin):
+            secure = await self._secure(address, stream, newcomer)
+            identity, refusal = ANONYMOUS, None
+            try:
+                identity = self._identify(address, stream, secure)
+            except BusError as error:
+                refusal = error
+            await self._serve(secure, identity, origin, newcomer, refusal)
 
     async def _secure(self, address: Address, stream: trio.SocketStream, newcomer: Newcomer) -> trio.abc.Stream:
         """Return the stream that messages travel on.
@@ -177,15 +194,9 @@ class Admission:
 
     async def serve_stream(self, stream: trio.abc.Stream, identity: Identity) -> None:
         """Serve a client at the other end of any stream, until its connection ends; close the stream then."""
-        newcomer = Newcomer(trio.CancelScope())
-        try:
-            await self._newcomers.enter(newcomer)
-            newcomer.may_take(handshake.HELLO_TIME)
-            with newcomer.scope:
-                await self._serve(stream, identity, identity.name, newcomer)
-        finally:
-            self._newcomers.leave(newcomer)
-            await trio.aclose_forcefully(stream)
+        newcomer = await self._enter(stream)
+        async with self._looking_after(newcomer, stream, identity.name):
+            await self._serve(stream, identity, identity.name, newcomer)
 
     def open_local(self, hello: Hello) -> LocalTransport:
         """Let a client of this process in.

@@ -169,7 +169,6 @@ class Bus:
 
         with self._accepting:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._admission.keep_moving)
                 for listener in listeners:
                     nursery.start_soon(listen, listener, handle, limiter)
 
@@ -181,8 +180,9 @@ class Bus:
     # --- tasks
 
     def start(self, nursery: trio.Nursery) -> None:
-        """Start the router task, and the one that minds the time."""
+        """Start the router task, what makes stuck newcomers go, and what minds the time."""
         nursery.start_soon(self._router_task.run)
+        nursery.start_soon(self._admission.keep_moving)
         nursery.start_soon(self._mind_the_time)
 
     async def _mind_the_time(self) -> NoReturn:
