@@ -19,7 +19,6 @@ from attrs import define, field
 from ..broker.identity import ANONYMOUS, LOCAL, Identity
 from ..endpoints import recognise, require_context
 from ..errors import BusError, LimitExceeded, PermissionDenied, ProtocolViolation, TlsFailed
-from ..text import printable
 from ..transport import credentials, handshake, unix
 from ..transport.address import Address, TcpAddress, TlsAddress, UnixAddress
 from ..transport.socket_stream import SocketStream
@@ -28,6 +27,7 @@ from ..wire.messages import Error, Hello
 from .connection import StreamConnection
 from .limiters import LogLimiter
 from .local import LocalConnection, LocalTransport
+from .log import log_ending, log_refusal
 from .slots import Newcomer, Slots
 
 if TYPE_CHECKING:
@@ -44,9 +44,6 @@ _logger = logging.getLogger("t2bus.server")
 
 _LAST_WORDS: Final = 1.0
 """Seconds for telling a peer why it is not let in."""
-
-_LONGEST_REASON: Final = 300
-"""Characters of a reason in the log, which may quote the peer."""
 
 _LOG_INTERVAL: Final = 1.0
 """Seconds between two lines in the log about peers of one origin that were not let in."""
@@ -243,7 +240,7 @@ class Admission:
             if transport is not None:
                 await self._turn_away(transport, str(error))
         except (trio.BrokenResourceError, trio.EndOfChannel):
-            _logger.info("connection of %s ended: the peer closed it", label)
+            log_ending(label, "the peer closed it")
         else:
             self._newcomers.leave(newcomer)
             await connection.run()
@@ -297,14 +294,14 @@ class Admission:
         newcomer.is_counted = True
         if isinstance(error, ProtocolViolation):
             self.router_task.router.counters.violations += 1
-            _logger.info("connection of %s ended: %s", label, printable(str(error), _LONGEST_REASON))
+            log_ending(label, str(error))
         else:
             self._note_refusal(origin, error)
 
     def _note_refusal(self, origin: str, error: BusError) -> None:
         self.router_task.router.counters.refused += 1
         if self._log.allows(origin, trio.current_time()):
-            _logger.warning("connection of %s refused: %s", origin, printable(str(error), _LONGEST_REASON))
+            log_refusal(origin, str(error))
 
 
 def _origin(address: Address, stream: trio.SocketStream) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import resource
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from ..transport.address import Address
 
 __all__ = ["Bus", "open_bus", "serve"]
-
-_logger = logging.getLogger("t2bus.server")
 
 _TICK: Final = 1.0
 """Seconds between two looks at the liveness of all connections."""

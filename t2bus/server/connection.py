@@ -19,7 +19,8 @@ from attrs import define, field
 from ..errors import ProtocolViolation
 from ..liveness import Liveness
 from ..wire import messages as m
-from .router_task import PeerConnection, log_ending
+from .log import log_ending
+from .router_task import PeerConnection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,8 @@ from attrs import define, field
 from ..broker.identity import LOCAL
 from ..transport.transport import Transport
 from ..wire.messages import ClientMessage, ServerMessage
-from .router_task import PeerConnection, log_ending
+from .log import log_ending
+from .router_task import PeerConnection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

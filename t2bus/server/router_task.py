@@ -22,9 +22,9 @@ import trio
 from attrs import define, field
 
 from ..errors import ProtocolViolation
-from ..text import printable
 from ..wire.messages import ClientMessage, Error, PublishRun, ServerMessage
 from .limiters import LogLimiter
+from .log import log_denial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,23 +32,12 @@ if TYPE_CHECKING:
     from ..broker.peer import Ending, Peer
     from ..broker.router import Router
 
-__all__ = ["Batch", "PeerConnection", "RouterTask", "log_ending"]
+__all__ = ["Batch", "PeerConnection", "RouterTask"]
 
 _logger = logging.getLogger("t2bus.server")
 
 _DENIALS: Final = 1.0
 """Seconds between two lines in the log about what the access rules refused to one identity."""
-
-_LONGEST_REASON: Final = 300
-"""Characters of a reason in the log, which may quote the peer."""
-
-_LONGEST_TEXT: Final = 600
-"""Characters of a line in the log about a refusal, which quotes a topic of the peer."""
-
-
-def log_ending(label: str, reason: str) -> None:
-    """Log why the connection of somebody has ended."""
-    _logger.info("connection of %s ended: %s", label, printable(reason, _LONGEST_REASON))
 
 
 @define(eq=False, repr=False, slots=False)
@@ -270,7 +259,7 @@ class RouterTask:
         if router.denials:
             for denial in router.take_denials():
                 if self._denials.allows(denial.identity.name, trio.current_time()):
-                    _logger.warning("denied: %s", printable(denial.text, _LONGEST_TEXT))
+                    log_denial(denial.text)
         if router.pubsub.is_alarmed and router.take_alarm():
             self.alarm.set()
 
