@@ -22,10 +22,11 @@ class Liveness:
     heard_at: float
     pinged: bool = field(default=False, init=False)
 
-    def heard(self, now: float) -> None:
-        """Note that something was read from the peer."""
-        self.heard_at = now
-        self.pinged = False
+    def heard(self, read_at: float) -> None:
+        """Note when something was last read from the peer; if that is known already, nothing changes."""
+        if read_at > self.heard_at:
+            self.heard_at = read_at
+            self.pinged = False
 
     def ping_is_due(self, now: float) -> bool:
         """Tell whether to send a ping now; one for each silence."""

@@ -280,8 +280,7 @@ class ClientConnection:
 
     def _check(self, now: float) -> None:
         limits, liveness, transport = self.session.limits, self._liveness, self.transport
-        if transport.read_at > liveness.heard_at:
-            liveness.heard(transport.read_at)
+        liveness.heard(transport.read_at)
         transport.look_for_progress()
         writing_since = transport.writing_since
         if liveness.is_gone(now):

@@ -150,8 +150,7 @@ class StreamConnection(PeerConnection):
         if writing_since is not None and now - writing_since >= limits.write_stall:
             self.close(f"it took nothing of what was written to it for {limits.write_stall:g} s (Limits.write_stall)")
             return
-        if transport.read_at > liveness.heard_at:
-            liveness.heard(transport.read_at)
+        liveness.heard(transport.read_at)
         if liveness.is_gone(now):
             self.close(f"nothing was heard of it for {liveness.silence:g} s (Limits.silence)")
         elif liveness.ping_is_due(now):
