@@ -124,11 +124,9 @@ class SocketStream(trio.abc.HalfCloseableStream):
                 # A socket that is closed has no number to wait for.
                 await trio.lowlevel.wait_readable(self._number if self._number >= 0 else self._fileno())
                 try:
-                    return os.read(self._number, max_bytes)
-                except BlockingIOError:
+                    return self.receive_nowait(max_bytes)
+                except trio.WouldBlock:
                     continue
-                except OSError as error:
-                    raise self._what_is_wrong(error) from error
         finally:
             self._is_receiving = False
 
