@@ -23,7 +23,7 @@ import cbor2
 from attrs import frozen
 
 from ..errors import ProtocolViolation
-from ..wire.cbor import encode_head, encode_text, make_reader, violation
+from ..wire.cbor import KeptReader, encode_head, encode_text, violation
 from ..wire.framing import Frame
 from ..wire.framing import frame as _frame
 
@@ -49,8 +49,8 @@ FRAME: Final = 1_048_576
 """The largest frame that the crate reads; a larger one ends its connection."""
 
 _U32 = 0xFFFFFFFF
-_MAX_DEPTH = 5
-"""Containers of a frame inside each other: the message, its content, its fields, its payload, the array of bytes."""
+_kept: Final = KeptReader(depth=5)
+"""The containers inside each other: the message, its content, its fields, its payload, the array of bytes."""
 
 
 class Kind(enum.Enum):
@@ -172,9 +172,10 @@ def _read_quickly(match: re.Match[bytes]) -> Carrier | Answer | None:
 
 def _read(frame: bytes) -> Any:
     """Return the one CBOR item of a frame."""
-    buffer = io.BytesIO(frame)
+    reader = _kept.reader
+    reader.fp = buffer = io.BytesIO(frame)
     try:
-        item = make_reader(buffer, _MAX_DEPTH).decode()
+        item = reader.decode()
     except cbor2.CBORError as error:
         raise ProtocolViolation(f"a frame is not the CBOR this wire allows: {error}") from error
     if buffer.tell() != len(frame):
