@@ -22,7 +22,6 @@ The law of this module: bytes in, messages out; messages in, bytes out.
 from __future__ import annotations
 
 import io
-import struct
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -31,6 +30,7 @@ import cbor2
 from ..errors import ProtocolViolation
 from .cbor import KeptReader, violation
 from .fast_decoders import UNUSUAL
+from .framing import frame as _frame
 from .kinds import KINDS, Rest, Row, Sender
 
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ __all__ = [
 VERSION: Final = 1
 """The version of the wire, as HELLO and WELCOME give it."""
 
-_LENGTH: Final = struct.Struct(">I")
 _kept: Final = KeptReader(depth=2)
 
 
@@ -97,8 +96,7 @@ def _compile_encoder(row: Row) -> Callable[[Any], Parts]:
     array = eval(f"lambda message: ({', '.join(elements)})", names)  # noqa: S307 -- as above
 
     def encode(message: Any) -> Parts:
-        body = cbor2.dumps(array(message))
-        return (_LENGTH.pack(len(body)) + body,)
+        return (_frame(cbor2.dumps(array(message))),)
 
     return encode
 
