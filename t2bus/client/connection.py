@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
     from ..endpoints import ClientTransport
     from ..session.session import Outcome, Session
-    from ..session.windows import ReceiveWindow
+    from ..session.windows import CallWindow, ReceiveWindow
 
 __all__ = ["ClientConnection", "PendingAnswer"]
 
 Expected = TypeVar("Expected", int, m.Response)
 Result = TypeVar("Result")
+Window = TypeVar("Window", "ReceiveWindow", "CallWindow")
 Arguments = ParamSpec("Arguments")
 
 _TICK: Final = 1.0
@@ -155,6 +156,25 @@ class ClientConnection:
             raise trio.ClosedResourceError("this client was closed")
         # A new object each time: one loss of the connection is the outcome of many calls.
         raise type(outcome)(*outcome.args)
+
+    # An interrupt between two lines of it would leave something open that nobody closes.
+    @trio.lowlevel.enable_ki_protection
+    async def open(
+        self, window: Window, answer: PendingAnswer, wake: Callable[[], None], end: Callable[[Window, None], int]
+    ) -> None:
+        """Wait until a subscription or a service is open; whatever goes wrong leaves nothing registered.
+
+        Raises: as :meth:`outcome`.
+        """
+        self.on_news(window, wake)
+        try:
+            await self.outcome(answer, int)
+        except BaseException:
+            self.forget(window)
+            self.call(end, window, None)
+            raise
+        finally:
+            self.session.forget(window.id)
 
     async def end(self, begin: Callable[[PendingAnswer | None], int]) -> None:
         """Carry out the end of a subscription or a service; with its connection it has ended already.

@@ -153,19 +153,9 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
     @trio.lowlevel.enable_ki_protection
     async def open(self) -> None:
         """Claim the topic; whatever goes wrong leaves nothing registered."""
-        session = self._connection.session
-        answer = PendingAnswer()
-        self._window = self._connection.call(session.claim, self.topic, answer)
-        self._connection.on_news(self._window, self._wake)
-        try:
-            await self._connection.outcome(answer, int)
-        except BaseException:
-            self._closed = True
-            self._connection.forget(self._window)
-            self._connection.call(session.unclaim, self._window, None)
-            raise
-        finally:
-            session.forget(self._window.id)
+        connection, answer = self._connection, PendingAnswer()
+        self._window = connection.call(connection.session.claim, self.topic, answer)
+        await connection.open(self._window, answer, self._wake, connection.session.unclaim)
 
     def _wake(self) -> None:
         if self._window.closed is None:

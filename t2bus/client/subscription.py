@@ -91,19 +91,9 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
     @trio.lowlevel.enable_ki_protection
     async def open(self) -> None:
         """Subscribe; whatever goes wrong leaves nothing registered."""
-        session = self._connection.session
-        answer = PendingAnswer()
-        self._window = self._connection.call(session.subscribe, self.topic, answer)
-        self._connection.on_news(self._window, self._wake)
-        try:
-            await self._connection.outcome(answer, int)
-        except BaseException:
-            self._closed = True
-            self._connection.forget(self._window)
-            self._connection.call(session.unsubscribe, self._window, None)
-            raise
-        finally:
-            session.forget(self._window.id)
+        connection, answer = self._connection, PendingAnswer()
+        self._window = connection.call(connection.session.subscribe, self.topic, answer)
+        await connection.open(self._window, answer, self._wake, connection.session.unsubscribe)
 
     async def receive(self) -> Received[Body_co]:
         """Return the next message.
