@@ -17,17 +17,17 @@ from ..client.connect import open_client
 from ..errors import TlsFailed
 from ..tls import client_context
 from ..transport.address import default_address
-from .settings import BadSetting
+from .settings import BadSetting, files_of
 
 if TYPE_CHECKING:
     import argparse
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from ..client.client import Client
 
-__all__ = ["address_of", "open_client_of", "require_files"]
+__all__ = ["address_of", "context_of", "open_client_of"]
 
 
 def address_of(arguments: argparse.Namespace) -> str:
@@ -45,23 +45,30 @@ def open_client_of(arguments: argparse.Namespace) -> AbstractAsyncContextManager
 
     """
     address = address_of(arguments)
-    files = {"ca": arguments.ca, "certificate": arguments.certificate, "key": arguments.key}
-    context: ssl.SSLContext | None = None
-    if require_files([address], {name: path for name, path in files.items() if path is not None}):
-        try:
-            context = client_context(**files)
-        except TlsFailed as error:
-            raise BadSetting(str(error)) from error
+    context = context_of([address], files_of(arguments), client_context)
     return open_client(address, tls=context, peers=arguments.peer, wire=arguments.wire)
 
 
-def require_files(addresses: list[str], files: Mapping[str, str]) -> bool:
-    """Tell whether there are certificates, of those that were named under ``ca``, ``certificate`` and ``key``.
+def context_of(
+    addresses: Sequence[str], files: Mapping[str, str], make: Callable[..., ssl.SSLContext]
+) -> ssl.SSLContext | None:
+    """Return what ``make`` makes of certificates, named under ``ca``, ``certificate`` and ``key``; None if none are.
 
     Raises:
-      BadSetting: they are not complete, or no address is for them, or an address needs some and there are none.
+      BadSetting: they are not complete or cannot be used, or no address is for them, or an address needs some and there
+        are none.
 
     """
+    if not _has_certificates(addresses, files):
+        return None
+    try:
+        return make(**files)
+    except TlsFailed as error:
+        raise BadSetting(str(error)) from error
+
+
+def _has_certificates(addresses: Sequence[str], files: Mapping[str, str]) -> bool:
+    """Tell whether certificates are named, all that are needed and for addresses that need them."""
     if files and not any(address.startswith("tls:") for address in addresses):
         raise BadSetting(f"certificates are for tls: addresses, and {addresses[0]} is none: nothing would be encrypted")
     if "certificate" in files and "ca" in files:

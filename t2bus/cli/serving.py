@@ -31,7 +31,7 @@ from ..server.warnings import is_loopback
 from ..text import printable
 from ..tls import server_context
 from ..transport.address import TcpAddress, default_address, parse
-from .connecting import require_files
+from .connecting import context_of
 from .console import say
 from .exits import Exit
 from .settings import BadSetting, read_settings
@@ -105,13 +105,7 @@ async def serve(arguments: argparse.Namespace) -> int:
 
 def _open(settings: Settings, addresses: tuple[str, ...]) -> AbstractAsyncContextManager[Bus]:
     """Open the bus that the settings describe; certificates that cannot be used are wrong usage here."""
-    files = settings.files
-    context = None
-    if require_files(list(addresses), files):
-        try:
-            context = server_context(ca=files["ca"], certificate=files["certificate"], key=files.get("key"))
-        except TlsFailed as error:
-            raise BadSetting(str(error)) from error
+    context = context_of(addresses, settings.files, server_context)
     return open_bus(*addresses, tls=context, access=settings.access, peers=settings.peers, limits=settings.limits)
 
 

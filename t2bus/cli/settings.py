@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
-__all__ = ["BadSetting", "Settings", "read_settings"]
+__all__ = ["BadSetting", "Settings", "files_of", "read_settings"]
 
 # Read from the class itself, so that a new limit can be set at once.
 _LIMITS: Final = {each.name: each.type for each in attrs.fields(attrs.resolve_types(Limits))}
@@ -78,7 +78,7 @@ def read_settings(arguments: argparse.Namespace) -> Settings:
 
     """
     settings = Settings() if arguments.config is None else _read_file(Path(arguments.config))
-    named = {name: value for name in _FILES if (value := getattr(arguments, name)) is not None}
+    named = files_of(arguments)
     return attrs.evolve(
         settings,
         addresses=tuple(arguments.addresses) or settings.addresses,
@@ -88,6 +88,11 @@ def read_settings(arguments: argparse.Namespace) -> Settings:
         limits=_with_limits(settings.limits, [_option(each) for each in arguments.limit]),
         insecure_no_auth=arguments.insecure_no_auth or settings.insecure_no_auth,
     )
+
+
+def files_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """Return the files of TLS that the options name, under ``ca``, ``certificate`` and ``key``."""
+    return {name: path for name in _FILES if (path := getattr(arguments, name)) is not None}
 
 
 # --- the file
