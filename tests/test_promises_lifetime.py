@@ -178,11 +178,6 @@ async def test_promise_11_a_slow_frame_is_a_sign_of_life(clock: trio.testing.Moc
             assert (await messages.receive()).body == bytes(60)
 
 
-async def receive_forever(channel: trio.abc.ReceiveChannel[object]) -> None:
-    while True:
-        await channel.receive()
-
-
 async def pending_calls(world: MortalBus, nursery: trio.Nursery, ended: list[str]) -> int:
     """Start one call of each kind that waits; each notes its name when it ends with ``Disconnected``."""
     client = world.client
