@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cbor2
 import pytest
 import trio
@@ -17,6 +19,9 @@ from t2bus.transport.framed import FramedTransport
 from t2bus.wire import messages as m
 from t2bus.wire.framing import HEADER_SIZE
 from t2bus.wire.native import VERSION, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 HELLO = m.Hello(VERSION, "a test", ("zlib",))
 
@@ -35,7 +40,7 @@ async def test_the_first_byte_decides_which_wire_a_client_speaks(first: int) -> 
     elif 0xA0 <= first <= 0xBF:
         assert type(await recognise(stream, Limits())) is RustClientTransport
     else:
-        with pytest.raises(ProtocolViolation, match=r"not a t2bus/1 HELLO"):
+        with pytest.raises(ProtocolViolation, match=r"first frame is not a t2bus/1 HELLO"):
             await recognise(stream, Limits())
 
 
@@ -80,12 +85,15 @@ async def test_another_protocol_is_told_what_this_port_speaks(frame: bytes) -> N
         await recognise(stream, Limits())
 
 
-@pytest.mark.parametrize("said", [b"", b"\0\0\0"])
-async def test_who_says_too_little_has_left(said: bytes) -> None:
+@pytest.mark.parametrize("leave", [trio.StapledStream.send_eof, trio.StapledStream.aclose])
+@pytest.mark.parametrize("size", [0, 1, 3, 4])
+async def test_who_says_too_little_has_left(
+    size: int, leave: Callable[[trio.abc.HalfCloseableStream], Awaitable[None]]
+) -> None:
     """A peer that ends before it has begun is no violation."""
     peer, stream = trio.testing.memory_stream_pair()
-    await peer.send_all(said)
-    await peer.send_eof()
+    await peer.send_all(encode(HELLO)[:size])
+    await leave(peer)
     with pytest.raises(trio.EndOfChannel):
         await recognise(stream, Limits())
 

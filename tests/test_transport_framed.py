@@ -11,13 +11,11 @@ import trio.testing
 
 import t2bus
 from bus_helpers import HELLO, WELCOME, Bystanders, RawPeer, Site, open_peer
-from t2bus.endpoints import recognise
 from t2bus.errors import ProtocolViolation
 from t2bus.transport.framed import FramedTransport
 from t2bus.wire import messages as m
 from t2bus.wire import native
 from t2bus.wire.codec import codec_for_bus, codec_for_client
-from t2bus.wire.framing import frame
 from t2bus.wire.values import Deflated
 
 if TYPE_CHECKING:
@@ -114,32 +112,6 @@ async def test_what_was_read_before_is_part_of_it() -> None:
         while len(received) < 2:
             received += await bus.receive()
         assert received == [HELLO, m.Ping(1)]
-
-
-@pytest.mark.parametrize("size", [0, 1, 4])
-async def test_a_stream_that_ends_before_its_wire_is_known(size: int) -> None:
-    """A peer that has said too little to know its wire, and goes, has ended the stream."""
-    peer, stream = trio.testing.memory_stream_pair()
-    await peer.send_all(native.encode(HELLO)[:size])
-    await peer.aclose()
-    with pytest.raises(trio.EndOfChannel):
-        await recognise(stream, t2bus.Limits())
-
-
-async def test_a_stream_that_is_closed_before_its_wire_is_known() -> None:
-    """A stream that another task closes here is broken for whoever waits to know its wire."""
-    _peer, stream = trio.testing.memory_stream_pair()
-    await stream.aclose()
-    with pytest.raises(trio.BrokenResourceError):
-        await recognise(stream, t2bus.Limits())
-
-
-async def test_no_wire() -> None:
-    """A first frame that is neither an array nor a map is of no wire that is spoken here."""
-    peer, stream = trio.testing.memory_stream_pair()
-    await peer.send_all(frame(b"\xff"))
-    with pytest.raises(ProtocolViolation, match="first frame"):
-        await recognise(stream, t2bus.Limits())
 
 
 async def test_the_limit_of_the_handshake_is_raised_after_it() -> None:
