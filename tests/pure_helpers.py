@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import count, repeat
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,7 +13,8 @@ from t2bus.wire.native import VERSION
 from t2bus.wire.values import ErrorCode, size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from types import FrameType, ModuleType
 
 
 Kind = TypeVar("Kind")
@@ -30,6 +32,23 @@ def steady(examples: int, steps: int = 50) -> settings:
         derandomize=True,
         suppress_health_check=[HealthCheck.too_slow],
     )
+
+
+def calls_into(module: ModuleType, call: Callable[[], object]) -> int:
+    """Count the functions of a module that a call runs."""
+    calls = 0
+
+    def look(frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call" and frame.f_code.co_filename == module.__file__
+
+    before = sys.getprofile()
+    sys.setprofile(look)
+    try:
+        call()
+    finally:
+        sys.setprofile(before)
+    return calls
 
 
 def publication(topic: str = "a", payload: bytes = b"x") -> m.Publication:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pure_helpers import calls_into
 from t2bus import topic as topics
 from t2bus.errors import InvalidTopic, TopicTooBroad
 from t2bus.topic import TopicTree, includes, intersects, is_concrete, main, validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import FrameType
 
 HOSTILE = "/".join(["**"] * 24)
 ALTERNATING = "/".join(["**", "a"] * 12)
@@ -25,19 +25,7 @@ WIDE_OPEN = {"length": 1 << 20, "depth": 64}
 
 def steps_of(call: Callable[[], object]) -> int:
     """Count the functions of :mod:`t2bus.topic` that a call runs: one for each fragment that is matched, and a few."""
-    steps = 0
-
-    def count(frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal steps
-        steps += event == "call" and frame.f_code.co_filename == topics.__file__
-
-    before = sys.getprofile()
-    sys.setprofile(count)
-    try:
-        call()
-    finally:
-        sys.setprofile(before)
-    return steps
+    return calls_into(topics, call)
 
 
 def stored_by(steps: int, done: Iterable[tuple[str, str, int]]) -> TopicTree[int]:
