@@ -1,4 +1,4 @@
-"""Fixtures of the end-to-end tests: a bus over each transport, a clock, and bystanders."""
+"""Fixtures of the end-to-end tests: a bus over each transport, one for commands, a clock, and bystanders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 import trio.testing
 from hypothesis import HealthCheck, settings
 
+import t2bus
 from bus_helpers import TRANSPORTS, Bystanders, Site, open_bystanders, open_site
+from cli_helpers import bus_in_a_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -45,6 +47,20 @@ def folder() -> Generator[Path, None, None]:
     """Give a folder with a path short enough for a unix socket."""
     with tempfile.TemporaryDirectory(prefix="t2bus-") as name:
         yield Path(name)
+
+
+@pytest.fixture
+async def bus(folder: Path) -> AsyncGenerator[t2bus.Bus, None]:
+    """Open a bus at a unix socket, for programs that are processes of their own."""
+    async with t2bus.open_bus(f"unix:{folder}/bus") as bus:
+        yield bus
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Generator[str, None, None]:
+    """Run a bus for commands inside the test, with the services ``echo``, ``failing`` and ``silent``."""
+    with bus_in_a_thread(tmp_path_factory.mktemp("t2bus")) as address:
+        yield address
 
 
 @pytest.fixture(params=TRANSPORTS)

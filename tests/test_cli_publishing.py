@@ -15,13 +15,13 @@ from attrs import frozen
 
 import t2bus
 from bus_helpers import RawPeer, open_fake_bus, welcome
-from cli_helpers import bus_in_a_thread, command, run
+from cli_helpers import command, run
 from t2bus.cli import main, stdin
 from t2bus.wire import messages as m
 from t2bus.wire.values import Deflated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
 ONE = cbor2.dumps(1)
@@ -30,20 +30,6 @@ ONE = cbor2.dumps(1)
 @frozen
 class Hello(t2bus.PublishProtocol, prefix="hello"):
     text: str
-
-
-@pytest.fixture
-async def bus(folder: Path) -> AsyncGenerator[t2bus.Bus, None]:
-    """Open a bus for commands that are processes."""
-    async with t2bus.open_bus(f"unix:{folder}/bus") as bus:
-        yield bus
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Generator[str, None, None]:
-    """Run a bus for commands inside the test."""
-    with bus_in_a_thread(tmp_path_factory.mktemp("t2bus")) as address:
-        yield address
 
 
 @pytest.fixture

@@ -5,18 +5,14 @@ from __future__ import annotations
 import signal
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from attrs import frozen
 
 import t2bus
 from bus_helpers import wait_until
-from cli_helpers import bus_in_a_thread, command, run
+from cli_helpers import command, run
 from t2bus.cli import main, stdin
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
 
 
 @frozen
@@ -27,20 +23,6 @@ class HelloResponse:
 @frozen
 class HelloRequest(t2bus.RequestProtocol[HelloResponse], prefix="hello"):
     name: str
-
-
-@pytest.fixture
-async def bus(folder: Path) -> AsyncGenerator[t2bus.Bus, None]:
-    """Open a bus for commands that are processes."""
-    async with t2bus.open_bus(f"unix:{folder}/bus") as bus:
-        yield bus
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Generator[str, None, None]:
-    """Run a bus for commands inside the test, with the services ``echo``, ``failing`` and ``silent``."""
-    with bus_in_a_thread(tmp_path_factory.mktemp("t2bus")) as address:
-        yield address
 
 
 class TestRequest:

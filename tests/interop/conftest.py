@@ -58,13 +58,6 @@ def rust(request: pytest.FixtureRequest) -> Rust:
 
 
 @pytest.fixture
-async def bus(folder: Path) -> AsyncGenerator[t2bus.Bus, None]:
-    """Open a bus of t2bus."""
-    async with t2bus.open_bus(f"unix:{folder}/bus") as bus:
-        yield bus
-
-
-@pytest.fixture
 async def client(bus: t2bus.Bus) -> AsyncGenerator[t2bus.Client, None]:
     """Open a client of ``bus`` that speaks the native wire."""
     async with t2bus.open_client(bus.addresses[0]) as client:
