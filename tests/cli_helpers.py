@@ -17,6 +17,7 @@ import t2bus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Mapping
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
 PATIENCE = 60
@@ -57,7 +58,7 @@ class Lines:
 
 @define(eq=False)
 class Command:
-    """A running ``python -m t2bus``."""
+    """A running ``python``, of ``-m t2bus`` or of a program of a test."""
 
     process: trio.Process
     stdin: trio.abc.SendStream
@@ -70,11 +71,11 @@ class Command:
 
 
 @asynccontextmanager
-async def command(*arguments: str, env: Mapping[str, str] | None = None) -> AsyncGenerator[Command, None]:
-    """Start a command; it is killed at the end, and fails the test if that takes forever."""
+async def python(*arguments: str, env: Mapping[str, str] | None = None) -> AsyncGenerator[Command, None]:
+    """Start Python with these arguments; it is killed at the end, and fails the test if that takes forever."""
     with trio.fail_after(PATIENCE):
         process = await trio.lowlevel.open_process(
-            [sys.executable, "-m", "t2bus", *arguments],
+            [sys.executable, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -92,6 +93,11 @@ async def command(*arguments: str, env: Mapping[str, str] | None = None) -> Asyn
                 await process.wait()
                 for stream in (process.stdin, process.stdout, process.stderr):
                     await stream.aclose()
+
+
+def command(*arguments: str, env: Mapping[str, str] | None = None) -> AbstractAsyncContextManager[Command]:
+    """Start a command, as :func:`python` does."""
+    return python("-m", "t2bus", *arguments, env=env)
 
 
 async def run(*arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
