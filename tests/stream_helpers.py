@@ -101,13 +101,22 @@ class TransportPair:
 
 
 @contextmanager
-def open_transport_pair(kind: str = "unix", buffer: int = SMALL) -> Generator[TransportPair, None, None]:
-    """Connect two sockets, whose buffers are full soon."""
+def open_sockets(
+    kind: str = "unix", buffer: int = SMALL
+) -> Generator[tuple[trio.socket.SocketType, socket.socket], None, None]:
+    """Connect two sockets, whose buffers are full soon: a near one of Trio, and a far one that is never waited for."""
     near, far = socket_pair(kind)
     with near, far:
         near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
         far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * SMALL)
         far.setblocking(False)
         with trio.socket.from_stdlib_socket(near) as ours:
-            stream = SocketStream(ours)
-            yield TransportPair(stream, connect(stream), Wire(far))
+            yield ours, far
+
+
+@contextmanager
+def open_transport_pair(kind: str = "unix", buffer: int = SMALL) -> Generator[TransportPair, None, None]:
+    """Put a transport on one of two sockets, whose buffers are full soon."""
+    with open_sockets(kind, buffer) as (near, far):
+        stream = SocketStream(near)
+        yield TransportPair(stream, connect(stream), Wire(far))

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pure_helpers import steady
-from stream_helpers import SMALL, socket_pair, stream_pair
+from stream_helpers import SMALL, open_sockets, stream_pair
 from t2bus.transport.socket_stream import SocketStream, drop
 
 if TYPE_CHECKING:
@@ -58,13 +58,8 @@ class Pair:
 
 @contextmanager
 def open_pair(kind: str = "unix") -> Generator[Pair, None, None]:
-    near, far = socket_pair(kind)
-    with near, far:
-        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
-        far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * SMALL)
-        far.setblocking(False)
-        with trio.socket.from_stdlib_socket(near) as ours:
-            yield Pair(ours, far, SocketStream(ours))
+    with open_sockets(kind) as (near, far):
+        yield Pair(near, far, SocketStream(near))
 
 
 @pytest.fixture(params=["unix", "tcp"])
