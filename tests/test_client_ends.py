@@ -146,18 +146,18 @@ ENDS: dict[str, tuple[Callable[[Bus], None], str, bool]] = {
 }
 
 
+async def expect_the_loss(call: Callable[[t2bus.Client], Awaitable[None]], client: t2bus.Client, reason: str) -> None:
+    with pytest.raises(t2bus.Disconnected, match=reason):
+        await call(client)
+
+
 @each_call
 @pytest.mark.parametrize("end", ENDS)
 async def test_the_end_wakes_who_waits(call: Callable[[t2bus.Client], Awaitable[None]], end: str) -> None:
     """However the bus ends it, the call that waits says why, and the bus is told if it broke the rules."""
     act, reason, is_told = ENDS[end]
     async with open_answered_client() as (client, tap), trio.open_nursery() as nursery:
-
-        async def run() -> None:
-            with pytest.raises(t2bus.Disconnected, match=reason):
-                await call(client)
-
-        nursery.start_soon(run)
+        nursery.start_soon(expect_the_loss, call, client, reason)
         await trio.testing.wait_all_tasks_blocked()
         act(tap)
         await until(lambda: not nursery.child_tasks)
@@ -209,11 +209,6 @@ async def test_a_broken_write_wakes_who_waits(
         nursery.start_soon(expect_the_loss, publish_much, client, "the connection to the bus broke")
         await wait_for_end(nursery)
         assert 1 <= trio.current_time() - began <= 2
-
-
-async def expect_the_loss(call: Callable[[t2bus.Client], Awaitable[None]], client: t2bus.Client, reason: str) -> None:
-    with pytest.raises(t2bus.Disconnected, match=reason):
-        await call(client)
 
 
 async def publish_much(client: t2bus.Client) -> None:
