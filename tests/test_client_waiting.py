@@ -19,6 +19,8 @@ from tap_helpers import CALLER, SILENT, Tap, answer, call, delivery, open_answer
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    import t2bus
+
 
 # --- who gets what
 
@@ -233,11 +235,11 @@ STEPS = st.lists(st.sampled_from(["say", "cancel", "pass", "pass", "settle"]), m
 
 async def take_while_cancelled(
     tap: Tap[m.ClientMessage],
-    take: Callable[[], Awaitable[int]],
+    channel: t2bus.Subscription[bytes] | t2bus.Requests[bytes, bytes],
     say: Callable[[int], m.ServerMessage],
     steps: list[str],
 ) -> None:
-    """Take again and again, cancelled where the steps say so, and see that all came once and in order."""
+    """Receive numbers again and again, cancelled where the steps say so, and see that all came once and in order."""
     taken: list[int] = []
     scope = trio.CancelScope()
 
@@ -245,7 +247,7 @@ async def take_while_cancelled(
         nonlocal scope
         while True:
             with trio.CancelScope() as scope:
-                taken.append(await take())
+                taken.append(int((await channel.receive()).body))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)
@@ -272,12 +274,8 @@ async def test_a_receive_can_be_cancelled_at_any_pass(passes: int, before: bool)
     """Whether a publication comes some passes before the cancellation or after it, the next receive gets it."""
     first, last = ("say", "cancel") if before else ("cancel", "say")
     async with open_answered_client() as (client, tap), client.subscribe_bytes("x") as messages:
-
-        async def take() -> int:
-            return int((await messages.receive()).body)
-
         steps = [*["pass"] * passes, first, *["pass"] * passes, last, *["pass"] * passes]
-        await take_while_cancelled(tap, take, delivery, ["settle", *steps, "settle", *steps])
+        await take_while_cancelled(tap, messages, delivery, ["settle", *steps, "settle", *steps])
 
 
 @given(STEPS)
@@ -285,11 +283,7 @@ async def test_a_receive_can_be_cancelled_at_any_pass(passes: int, before: bool)
 async def test_a_cancelled_receive_loses_no_publication(steps: list[str]) -> None:
     """However receiving is cancelled, every publication is received once and in order."""
     async with open_answered_client() as (client, tap), client.subscribe_bytes("x") as messages:
-
-        async def take() -> int:
-            return int((await messages.receive()).body)
-
-        await take_while_cancelled(tap, take, delivery, steps)
+        await take_while_cancelled(tap, messages, delivery, steps)
 
 
 @given(STEPS)
@@ -297,11 +291,7 @@ async def test_a_cancelled_receive_loses_no_publication(steps: list[str]) -> Non
 async def test_a_cancelled_receive_loses_no_request(steps: list[str]) -> None:
     """However receiving is cancelled, every request is received once and in order."""
     async with open_answered_client() as (client, tap), client.serve_bytes("x") as requests:
-
-        async def take() -> int:
-            return int((await requests.receive()).body)
-
-        await take_while_cancelled(tap, take, call, steps)
+        await take_while_cancelled(tap, requests, call, steps)
 
 
 @pytest.mark.parametrize("passes", range(9))
