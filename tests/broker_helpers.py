@@ -134,6 +134,14 @@ def bus(**limits: float) -> Bus:
     return Bus(Limits(**limits))  # type: ignore[arg-type]
 
 
+def open_three(one_bus: Bus, window: int = 10, size: int = 1000) -> tuple[RawPeer, RawPeer, int]:
+    """A publisher, a subscriber to ``a``, and its subscription."""
+    publisher, subscriber = one_bus.connect(), one_bus.connect()
+    number = subscriber.subscribe("a", window, size)
+    subscriber.read()
+    return publisher, subscriber, number
+
+
 def assert_empty(router: Router) -> None:
     """Nothing is left in any table of a router whose connections have all ended."""
     statistics = router.statistics()

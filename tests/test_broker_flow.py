@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from broker_helpers import Bus, RawPeer, bus
+from broker_helpers import Bus, RawPeer, bus, open_three
 from pure_helpers import acknowledged, of_kind, payloads, stream
 from t2bus.wire import messages as m
-
-
-def open_three(one_bus: Bus, window: int = 2, size: int = 1000) -> tuple[RawPeer, RawPeer, int]:
-    """A publisher, a subscriber to ``a``, and its subscription."""
-    publisher, subscriber = one_bus.connect(), one_bus.connect()
-    number = subscriber.subscribe("a", window, size)
-    subscriber.read()
-    return publisher, subscriber, number
 
 
 def publish(publisher: RawPeer, text: str, *, paced: bool = False) -> None:
@@ -81,7 +73,7 @@ def test_the_bus_caps_the_window() -> None:
 
 def test_credit_for_a_closed_subscription_means_nothing() -> None:
     """Credit that crosses an UNSUBSCRIBE on its way is no error."""
-    _, subscriber, number = open_three(bus())
+    _, subscriber, number = open_three(bus(), window=2)
     subscriber.unsubscribe(number)
     subscriber.read()
     subscriber.credit(number)
@@ -221,7 +213,7 @@ def test_the_room_of_an_outbox_is_shared_in_turns() -> None:
 
 def test_what_can_never_fit_is_not_held() -> None:
     """A publication larger than a whole outbox is missed at once: there will never be room for it."""
-    publisher, subscriber, number = open_three(bus(outbox_bytes=10))
+    publisher, subscriber, number = open_three(bus(outbox_bytes=10), window=2)
     publisher.publish("a", b"x" * 10, paced=True)
     assert acknowledged(publisher.read()) == {1: 0}
     publish(publisher, "2")

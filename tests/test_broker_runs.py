@@ -9,7 +9,7 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker_helpers import Bus, RawPeer, assert_empty, bus
+from broker_helpers import Bus, RawPeer, assert_empty, bus, open_three
 from pure_helpers import acknowledged, of_kind, refused, steady, stream
 from t2bus.broker import flow
 from t2bus.broker.access_file import parse
@@ -32,14 +32,6 @@ def publish_run(peer: RawPeer, bodies: list[bytes], topic: str = "a", *, paced: 
     peer.last_operation += len(bodies)
     peer.feed(m.PublishRun(first, paced, run))
     return run
-
-
-def open_three(one_bus: Bus, **window: int) -> tuple[RawPeer, RawPeer, int]:
-    """A publisher, a subscriber to ``a``, and its subscription."""
-    publisher, subscriber = one_bus.connect(), one_bus.connect()
-    number = subscriber.subscribe("a", **window)
-    subscriber.read()
-    return publisher, subscriber, number
 
 
 # --- the law
