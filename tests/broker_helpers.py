@@ -100,9 +100,9 @@ class RawPeer:
         self.feed(m.Unclaim(number, service))
         return number
 
-    def request(self, topic: str = "s", payload: bytes = b"q", *, timeout: int | None = None) -> int:
+    def request(self, topic: str = "s", payload: bytes = b"q") -> int:
         number = self.next_operation()
-        self.feed(m.Ask(number, timeout, topic, payload))
+        self.feed(m.Ask(number, None, topic, payload))
         return number
 
 

@@ -28,9 +28,9 @@ def failing(error: Exception) -> Callable[[Add], Awaitable[Sum]]:
     return handler
 
 
-async def outcome(site: Site, handler: Callable[[Add], Awaitable[object]], limits: t2bus.Limits | None = None) -> str:
+async def outcome(site: Site, handler: Callable[[Add], Awaitable[object]]) -> str:
     """Serve with a handler, and return what the requester's ``RemoteError`` says."""
-    async with site.connect(limits=limits) as server, site.connect() as client, trio.open_nursery() as nursery:
+    async with site.connect() as server, site.connect() as client, trio.open_nursery() as nursery:
         await nursery.start(server.serve_with, Add, "x", handler)
         with trio.fail_after(5), pytest.raises(t2bus.RemoteError) as caught:
             await client.request("x", Add(1, 2))

@@ -30,10 +30,8 @@ from t2bus.wire import messages as m
 from t2bus.wire import native
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
-
-    Handle = Callable[[Listener, trio.SocketStream], Awaitable[None]]
 
 HERE = TcpAddress("127.0.0.1", 4242)
 EAGER = 1_000_000
@@ -72,10 +70,10 @@ def listener_of(accepting: Accepting) -> Listener:
     return Listener(cast("trio.SocketListener", accepting), HERE)
 
 
-async def try_all(*tries: int | trio.SocketStream, handle: Handle = ignore) -> Accepting:
+async def try_all(*tries: int | trio.SocketStream) -> Accepting:
     """Accept until all tries are used up."""
     accepting = Accepting(iter(tries))
-    await listen(listener_of(accepting), handle, RateLimiter(EAGER))
+    await listen(listener_of(accepting), ignore, RateLimiter(EAGER))
     return accepting
 
 

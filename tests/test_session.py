@@ -38,8 +38,8 @@ ONE = ("a", (b"x", NO_HEADERS, 1))
 GONE = Disconnected("gone")
 
 
-def subscribed(program: Program, topic: str = "a") -> ReceiveWindow:
-    return program.session.subscribe(topic, program.done)
+def subscribed(program: Program) -> ReceiveWindow:
+    return program.session.subscribe("a", program.done)
 
 
 def serving(program: Program, calls: int = 0) -> CallWindow:

@@ -182,9 +182,9 @@ def test_more_than_the_window_breaks_the_rules(messages: int, size: int) -> None
 # --- prompt credit
 
 
-def spent(window: int = 100) -> Flow:
+def spent() -> Flow:
     """A window that has arrived as a whole."""
-    flow = Flow(window, 1000)
+    flow = Flow(100, 1000)
     while flow.send(1):
         flow.arrive()
     return flow

@@ -161,10 +161,10 @@ def client_leaf() -> Leaf:
     return leaf("alice.example")
 
 
-def bare_context(*, is_server: bool = False, with_certificate: bool = True, trusts: str = "ours") -> ssl.SSLContext:
+def bare_context(*, is_server: bool = False, with_certificate: bool = True) -> ssl.SSLContext:
     """Return a context that owes nothing to t2bus, for any version of TLS; a server's asks for no certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if is_server else ssl.PROTOCOL_TLS_CLIENT)
-    authority(trusts).configure_trust(context)
+    authority().configure_trust(context)
     if with_certificate:
         # What trustme issued, through trustme's own way into a context: there are no files that a test has to keep.
         authority().issue_cert(HOST if is_server else "alice.example").configure_cert(context)
