@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from broker_helpers import DOES_NOT_READ, Bus, RawPeer, assert_empty, bus
+from broker_helpers import DOES_NOT_READ, RawPeer, assert_empty, bus
 from pure_helpers import acknowledged, of_kind, payloads, refused, stream
 from t2bus.broker.peer import Ending
 from t2bus.errors import ProtocolViolation
@@ -343,14 +343,11 @@ def test_a_window_of_nothing_breaks_the_rules(messages: int, size: int) -> None:
 # --- remembered routes
 
 
-def open_pair(one_bus: Bus) -> tuple[RawPeer, RawPeer]:
-    return one_bus.connect(), one_bus.connect()
-
-
 @pytest.mark.parametrize("topic", ["a/b", "a/*", "**"])
 def test_a_remembered_route_is_not_stale(topic: str) -> None:
     """A subscription that comes or goes is seen by the next publication to a topic that was published before."""
-    publisher, subscriber = open_pair(bus())
+    one_bus = bus()
+    publisher, subscriber = one_bus.connect(), one_bus.connect()
     counts: list[int] = []
     for _ in range(2):
         publisher.publish("a/b")
@@ -365,7 +362,7 @@ def test_a_remembered_route_is_not_stale(topic: str) -> None:
 def test_nothing_is_left_of_a_connection() -> None:
     """When all connections have ended nothing of their subscriptions or publications is left anywhere."""
     one_bus = bus()
-    publisher, subscriber = open_pair(one_bus)
+    publisher, subscriber = one_bus.connect(), one_bus.connect()
     for topic in ("a", "a/*", "**", "a/b/c"):
         subscriber.subscribe(topic, 1)
     for topic in ("a", "a/b", "*"):
