@@ -50,6 +50,19 @@ def serving(program: Program, calls: int = 0) -> CallWindow:
     return window
 
 
+def called(program: Program) -> CallWindow:
+    """A service that is open, and has one call to answer."""
+    window = serving(program, calls=1)
+    program.feed(m.Accepted(window.id, (0,)))
+    return window
+
+
+def answered(program: Program) -> CallWindow:
+    window = called(program)
+    program.session.respond(window, window.take(), CONTENT)
+    return window
+
+
 def asked(program: Program) -> int:
     return program.session.request("s", CONTENT, None, program.done)
 
@@ -152,10 +165,16 @@ def test_the_writer_is_called_for_what_presses() -> None:
     [
         (lambda _: None, True),
         (asked, True),
+        (serving, True),
         (lambda p: (asked(p), asked(p)), False),
+        (lambda p: (serving(p), asked(p)), False),
         (lambda p: (asked(p), p.session.stream(*ONE, publisher_window(), False)), False),
         (lambda p: p.feed(m.Accepted(serving(p).id, (0,))), True),
-        (lambda p: p.feed(m.Accepted(serving(p, calls=1).id, (0,))), False),
+        (lambda p: (p.feed(m.Accepted(serving(p).id, (0,))), asked(p)), True),
+        (called, False),
+        (lambda p: (called(p), asked(p)), False),
+        (answered, True),
+        (lambda p: (answered(p), asked(p)), True),
     ],
 )
 def test_a_client_with_one_thing_to_wait_for_is_quiet(begin: Callable[[Program], object], is_quiet: bool) -> None:
@@ -467,6 +486,19 @@ def test_a_call_is_answered_once() -> None:
     program.session.fail(window, other, ErrorCode.REMOTE_ERROR, "why")
     assert program.read() == [m.Respond(1, b"r", {"k": "v"}), m.Fail(2, ErrorCode.REMOTE_ERROR, "why")]
     assert program.session.statistics().calls_pending == 0
+
+
+def test_the_last_answer_of_a_service_presses() -> None:
+    """Answers are in no hurry while their own service has more to answer, and its last one is."""
+    program = Program()
+    session, outbox = program.session, program.session.outbox
+    one, other = (session.claim(topic, program.done) for topic in ("s", "t"))
+    program.read()
+    session.feed(m.Call(call, window.id, None, "s", b"") for call, window in enumerate((one, one, other), 1))
+    session.respond(one, one.take(), (b"a", {}, 1))
+    assert outbox.gathered == 16
+    session.fail(one, one.take(), ErrorCode.REMOTE_ERROR, "no")
+    assert outbox.gathered == 0
 
 
 def test_a_call_for_a_service_that_ended_is_dropped() -> None:
