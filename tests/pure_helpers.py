@@ -1,4 +1,4 @@
-"""What the tests of the core share: connections of a router that say and hear, and a bus's end for a session."""
+"""Helpers that know no Trio: settings of Hypothesis, a HELLO and a WELCOME, what messages say, and which code runs."""
 
 from __future__ import annotations
 
