@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Connect = Callable[..., AbstractAsyncContextManager[t2bus.Client]]
 Incoming = TypeVar("Incoming")
 Message = TypeVar("Message")
+Streams = tuple[trio.abc.Stream, trio.abc.Stream]
+"""The client's end and the bus's."""
 
 HELLO = m.Hello(native.VERSION, "a test", ())
 WELCOME = m.Welcome(native.VERSION, "a test", (), 1, 1 << 20, 1 << 21, 256, 16, 256, 1024, 256, 16_384, 1 << 23)
@@ -92,6 +94,16 @@ async def open_site(kind: str, folder: Path, *, limits: t2bus.Limits | None = No
     else:
         async with t2bus.open_bus(address.format(folder), limits=limits) as bus:
             yield Site(bus, partial(t2bus.open_client, bus.addresses[0]))
+
+
+@asynccontextmanager
+async def open_joined(bus: t2bus.Bus, streams: Streams) -> AsyncGenerator[t2bus.Client, None]:
+    """Open a client whose stream is served by the bus; both have ended when the body has."""
+    near, far = streams
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(bus.serve_stream, far, identity="robot"))
+        async with t2bus.open_client(near) as client:
+            yield client
 
 
 async def settle() -> None:

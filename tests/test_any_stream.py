@@ -16,7 +16,7 @@ import trio.testing
 from attrs import define, field
 
 import t2bus
-from bus_helpers import HELLO, WELCOME, Add, RawPeer, Sum, add, registered
+from bus_helpers import HELLO, WELCOME, Add, RawPeer, Streams, Sum, add, open_joined, registered
 from stream_helpers import stream_pair
 from t2bus.wire import messages as m
 from t2bus.wire import native
@@ -26,9 +26,6 @@ from tls_helpers import bus_leaf, client_leaf, write
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
-
-Streams = tuple[trio.abc.Stream, trio.abc.Stream]
-"""The client's end and the bus's."""
 
 
 def pipes() -> Streams:
@@ -78,16 +75,6 @@ async def nothing_left(*owners: t2bus.Bus | t2bus.Client) -> AsyncGenerator[None
     yield
     await until(lambda: held(*owners) == before)
     await until(lambda: trio.lowlevel.current_statistics().tasks_living == tasks)
-
-
-@asynccontextmanager
-async def open_joined(bus: t2bus.Bus, streams: Streams) -> AsyncGenerator[t2bus.Client, None]:
-    """Open a client whose stream is served by the bus; both have ended when the body has."""
-    near, far = streams
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(partial(bus.serve_stream, far, identity="robot"))
-        async with t2bus.open_client(near) as client:
-            yield client
 
 
 # --- every kind

@@ -7,8 +7,6 @@ step is that of a task which writes what was left to it.
 from __future__ import annotations
 
 import contextlib
-from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +15,7 @@ import trio.testing
 from attrs import define
 
 import t2bus
-from bus_helpers import open_site
+from bus_helpers import open_joined, open_site
 from stream_helpers import publication, stream_pair
 from t2bus.wire import messages as m
 from t2bus.wire import native
@@ -387,24 +385,14 @@ async def test_an_answer_on_its_way_is_not_cancelled() -> None:
 # --- both ends
 
 
-@asynccontextmanager
-async def open_small_client(bus: t2bus.Bus, kind: str) -> AsyncGenerator[t2bus.Client, None]:
-    """Open a client whose sockets, at both ends, take little at once."""
-    ours, theirs = stream_pair(kind, SMALL)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(partial(bus.serve_stream, theirs, identity="a test"))
-        async with t2bus.open_client(ours) as client:
-            yield client
-
-
 @pytest.mark.parametrize("kind", ["unix", "tcp"])
 async def test_large_payloads_pass_both_ways_through_small_sockets(kind: str) -> None:
     """Requests and answers of any size come whole, alone and many at once, though no socket takes one at once."""
     payloads = [bytes([number]) * size for number, size in enumerate((1, 5_000, 60_000, 70_000, 300_000))]
     async with (
         t2bus.open_bus() as bus,
-        open_small_client(bus, kind) as one,
-        open_small_client(bus, kind) as other,
+        open_joined(bus, stream_pair(kind, SMALL)) as one,
+        open_joined(bus, stream_pair(kind, SMALL)) as other,
     ):
 
         async def ask(payload: bytes) -> None:
