@@ -8,7 +8,6 @@ A memory channel frames, copies, routes and encodes nothing, so it is the floor.
 from __future__ import annotations
 
 import random
-import statistics
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -22,7 +21,9 @@ from .with_t2bus import ROOMY, take_turns
 from .work import SERVICE, TASKS, Stopwatch, next_burst, ready, say
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
+
+    Measured = Mapping[str, object]
 
 _FAN: Final = 50
 _WARM_UP: Final = 50
@@ -104,7 +105,7 @@ async def _publish_bus(count: int, payload: bytes, subscribers: int) -> dict[str
         return watch.stop()
 
 
-async def _time(count: int, ask: Callable[[], Awaitable[object]]) -> dict[str, float]:
+async def _time(count: int, ask: Callable[[], Awaitable[object]]) -> Measured:
     for _ in range(_WARM_UP):
         await ask()
     times, watch = [], Stopwatch()
@@ -112,12 +113,10 @@ async def _time(count: int, ask: Callable[[], Awaitable[object]]) -> dict[str, f
         started = time.perf_counter()
         await ask()
         times.append(time.perf_counter() - started)
-    measured = watch.stop()
-    quantiles = statistics.quantiles(times, n=100)
-    return {**measured, "p50": quantiles[49], "p99": quantiles[98]}
+    return {**watch.stop(), "times": times}
 
 
-async def _ask_bare(count: int, payload: bytes) -> dict[str, float]:
+async def _ask_bare(count: int, payload: bytes) -> Measured:
     ask_out, ask_in = trio.open_memory_channel[bytes](1)
     answer_out, answer_in = trio.open_memory_channel[bytes](1)
 
@@ -131,12 +130,12 @@ async def _ask_bare(count: int, payload: bytes) -> dict[str, float]:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(answer)
-        figures = await _time(count, ask)
+        measured = await _time(count, ask)
         nursery.cancel_scope.cancel()
-    return figures
+    return measured
 
 
-async def _ask_bus(count: int, payload: bytes) -> dict[str, float]:
+async def _ask_bus(count: int, payload: bytes) -> Measured:
     async with t2bus.open_bus() as bus, bus.open_client() as asker, bus.open_client() as server:
 
         async def answer(requests: t2bus.Requests[bytes, bytes]) -> None:
@@ -145,12 +144,12 @@ async def _ask_bus(count: int, payload: bytes) -> dict[str, float]:
 
         async with server.serve_bytes(SERVICE) as requests, trio.open_nursery() as nursery:
             nursery.start_soon(answer, requests)
-            figures = await _time(count, lambda: asker.request_bytes(SERVICE, payload))
+            measured = await _time(count, lambda: asker.request_bytes(SERVICE, payload))
             nursery.cancel_scope.cancel()
-    return figures
+    return measured
 
 
-async def _burst(system: str, what: str, count: int, size: int) -> dict[str, float]:
+async def _burst(system: str, what: str, count: int, size: int) -> Measured:
     payload = random.Random(size).randbytes(size)
     if what == "ask":
         return await (_ask_bus if system == "t2bus" else _ask_bare)(count, payload)
