@@ -18,14 +18,13 @@ import trio
 import t2bus
 
 from .with_t2bus import ROOMY, take_turns
-from .work import SERVICE, TASKS, Stopwatch, next_burst, ready, say
+from .work import FAN, SERVICE, TASKS, Stopwatch, next_burst, ready, say
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     Measured = Mapping[str, object]
 
-_FAN: Final = 50
 _WARM_UP: Final = 50
 """Requests before the measured ones."""
 _BUFFER: Final = 1024
@@ -159,7 +158,7 @@ async def _burst(system: str, what: str, count: int, size: int) -> Measured:
     if what == "tasks" and system == "t2bus":
         return await _publish_bus_from_tasks(count, payload)
     publish = _publish_bus if system == "t2bus" else _publish_bare
-    return await publish(count, payload, _FAN if what == "fan" else 1)
+    return await publish(count, payload, FAN if what == "fan" else 1)
 
 
 async def _measure(system: str, what: str, count: int, size: int) -> None:

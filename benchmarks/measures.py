@@ -21,7 +21,7 @@ from . import peers as p
 from . import wire
 from .cpu import CpuMeter
 from .programs import Failed, Program, Skipped, python, wait_for
-from .work import Work
+from .work import FAN, Work
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -106,7 +106,7 @@ def inside(system: str, what: str, count: int, size: int, build: Build) -> Gener
     """Measure within one process."""
     with python(build, "inside", system, what, count, size) as program:
         program.wait_until_ready()
-        yield partial(_inside, program, count * (50 if what == "fan" else 1))
+        yield partial(_inside, program, count * (FAN if what == "fan" else 1))
 
 
 def _inside(program: Program, messages: int) -> Figures:

@@ -22,6 +22,8 @@ SERVICE: Final = "bench/one"
 _SEED: Final = 7
 TASKS: Final = 256
 """Tasks that publish at once, where each awaits the answer."""
+FAN: Final = 50
+"""Publishers or subscribers, where there are many of them."""
 
 
 @attrs.frozen(kw_only=True)

@@ -15,7 +15,7 @@ from . import measures as m
 from . import peers as p
 from .measuring import Case, System
 from .with_t2bus import ENCODED
-from .work import TASKS, Work
+from .work import FAN, TASKS, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -71,16 +71,16 @@ def fan_out() -> Iterator[Case]:
     systems = [p.T2BUS, p.NATS, p.REDIS, p.MOSQUITTO, p.RUST]
     publish = Work(count=1_000, size=100, flight=_WINDOW)
     for processes, named in ((1, ""), (2, ", two processes")):
-        subscribe = attrs.evolve(publish, connections=50 // processes)
-        yield Case(f"1:50, 100 B{named}", _DELIVERY, _compare(systems, publish, subscribe, processes), _FEW)
+        subscribe = attrs.evolve(publish, connections=FAN // processes)
+        yield Case(f"1:{FAN}, 100 B{named}", _DELIVERY, _compare(systems, publish, subscribe, processes), _FEW)
 
 
 def fan_in() -> Iterator[Case]:
     """Fifty publishers, each with a connection of its own, all in one process, to one subscriber of ``sensor/**``."""
     subscribe = Work(topic="sensor/**", count=5_000, size=100)
-    publish = attrs.evolve(subscribe, connections=50, flight=_WINDOW // 16)
+    publish = attrs.evolve(subscribe, connections=FAN, flight=_WINDOW // 16)
     systems = [p.T2BUS, p.NATS, p.REDIS, p.MOSQUITTO, p.RUST]
-    yield Case("50:1, sensor/**, 100 B", _DELIVERY, _compare(systems, publish, subscribe), _BURSTS)
+    yield Case(f"{FAN}:1, sensor/**, 100 B", _DELIVERY, _compare(systems, publish, subscribe), _BURSTS)
 
 
 _ANSWER_PARTS: Final = ("requester", "bus", "responder")
@@ -128,7 +128,7 @@ def in_process() -> Iterator[Case]:
     systems = _compare_inside("turn", 500)
     systems[by_socket] = System(partial(m.take_turns, Work(count=500, size=100)))
     yield Case("in process, publish then receive, 100 B", units, systems, _BURSTS)
-    yield Case("in process, 1:50, 100 B", units, _compare_inside("fan", 400), _BURSTS)
+    yield Case(f"in process, 1:{FAN}, 100 B", units, _compare_inside("fan", 400), _BURSTS)
     systems = _compare_inside("ask", 400)
     systems[by_socket] = System(partial(m.request, p.T2BUS, Work(count=400, size=100)))
     yield Case("in process, request, 100 B", _units({"p50": "us", "p99": "us"}, "request"), systems, _BURSTS)
