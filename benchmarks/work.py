@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
 SERVICE: Final = "bench/one"
+"""The topic of all that names no other."""
 _SEED: Final = 7
 TASKS: Final = 256
 """Tasks that publish at once, where each awaits the answer."""
@@ -30,7 +31,7 @@ FAN: Final = 50
 class Work:
     """The orders of one role; each takes what concerns it. ``benchmarks/rust`` reads the same JSON."""
 
-    topic: str = "bench/one"
+    topic: str = SERVICE
     """Where a publisher has ``**``, the number of its connection stands instead."""
     count: int
     """Messages of a burst that each subscriber takes, that all publishers send together, or requests."""
