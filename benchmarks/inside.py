@@ -17,7 +17,7 @@ import trio
 
 import t2bus
 
-from .with_t2bus import ROOMY, take_turns
+from .with_t2bus import ROOMY, publish_from_tasks, take_turns
 from .work import FAN, SERVICE, TASKS, Stopwatch, next_burst, ready, say
 
 if TYPE_CHECKING:
@@ -68,12 +68,6 @@ async def _publish_bus_in_turn(count: int, payload: bytes) -> dict[str, float]:
 
 
 async def _publish_bus_from_tasks(count: int, payload: bytes) -> dict[str, float]:
-    left = iter(range(count))
-
-    async def publish(client: t2bus.Client) -> None:
-        for _ in left:
-            await client.publish_bytes(SERVICE, payload)
-
     async with (
         t2bus.open_bus(limits=ROOMY) as bus,
         bus.open_client() as publisher,
@@ -82,8 +76,7 @@ async def _publish_bus_from_tasks(count: int, payload: bytes) -> dict[str, float
         trio.open_nursery() as nursery,
     ):
         watch = Stopwatch()
-        for _ in range(TASKS):
-            nursery.start_soon(publish, publisher)
+        nursery.start_soon(publish_from_tasks, publisher, SERVICE, payload, count, TASKS)
         await _drain_bus(messages, count, len(payload))
         watch.stop()
     return watch.measured

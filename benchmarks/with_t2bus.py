@@ -77,11 +77,15 @@ async def serve(address: str, work: Work) -> None:
 
 
 async def publish(address: str, work: Work) -> None:
-    accepted, act = 0, _publish_from_tasks if work.tasks else _publish_pipelined
+    accepted = 0
 
     async def one(client: t2bus.Client, number: int) -> None:
         nonlocal accepted
-        count = await act(client, work, work.topic_of(number))
+        topic = work.topic_of(number)
+        if work.tasks:
+            count = await publish_from_tasks(client, topic, _payload(work), work.share, work.flight)
+        else:
+            count = await _publish_pipelined(client, work, topic)
         accepted += count
 
     async with AsyncExitStack() as stack:
@@ -108,17 +112,18 @@ async def _publish_pipelined(client: t2bus.Client, work: Work, topic: str) -> in
     return publisher.accepted
 
 
-async def _publish_from_tasks(client: t2bus.Client, work: Work, topic: str) -> int:
-    payload, left, accepted = _payload(work), iter(range(work.share)), 0
+async def publish_from_tasks(client: t2bus.Client, topic: str, payload: bytes, count: int, tasks: int) -> int:
+    """Publish that often from so many tasks, each of which awaits the answer; return for how many it was accepted."""
+    left, accepted = iter(range(count)), 0
 
     async def one() -> None:
         nonlocal accepted
         for _ in left:
-            count = await client.publish_bytes(topic, payload)
-            accepted += count
+            connections = await client.publish_bytes(topic, payload)
+            accepted += connections
 
     async with trio.open_nursery() as nursery:
-        for _ in range(work.flight):
+        for _ in range(tasks):
             nursery.start_soon(one)
     return accepted
 
