@@ -99,13 +99,11 @@ class Stopwatch:
     """Counts the seconds, and the processor seconds of this process, from its making."""
 
     def __init__(self) -> None:
-        self.measured: dict[str, float] = {}
         self._started, self._used = time.perf_counter(), time.process_time()
 
     def stop(self) -> dict[str, float]:
-        """Keep and return what was counted."""
-        self.measured = {"seconds": time.perf_counter() - self._started, "cpu": time.process_time() - self._used}
-        return self.measured
+        """Return what was counted."""
+        return {"seconds": time.perf_counter() - self._started, "cpu": time.process_time() - self._used}
 
 
 def ready(address: str = "") -> None:
