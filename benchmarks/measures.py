@@ -148,7 +148,7 @@ def crowd(count: int, build: Build) -> Generator[Burst]:
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files != resource.RLIM_INFINITY and files < count + 200:
         raise Skipped(f"a process may open {files} files here: `ulimit -Hn`")
-    with p.open_crowded(build, count + 2) as server, ExitStack() as stack:
+    with p.crowded(count + 2).open(build) as server, ExitStack() as stack:
         measured: dict[str, float] = {}
         if count:
             before = _resident(server.program.pid)

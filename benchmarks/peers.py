@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -113,8 +113,8 @@ def _external(command: list[object], place: Path | int, address: str) -> Generat
         yield Server(address, program)
 
 
-def _t2bus_unix(folder: Path, build: Build) -> AbstractContextManager[Server]:
-    return _own(build, "t2bus", f"unix:{folder / 'bus'}")
+def _t2bus_unix(folder: Path, build: Build, work: Work = _NOTHING) -> AbstractContextManager[Server]:
+    return _own(build, "t2bus", f"unix:{folder / 'bus'}", work)
 
 
 def _t2bus_tcp(_folder: Path, build: Build) -> AbstractContextManager[Server]:
@@ -185,12 +185,7 @@ RUST = Peer("rust", _rust_bus, "rust", flight=256, volume=_RUST_VOLUME)
 RUST_ON_T2BUS = Peer("rust on t2bus", _t2bus_unix, "rust", flight=256, volume=_RUST_VOLUME, ours=True)
 
 
-@contextmanager
-def open_crowded(build: Build, connections: int) -> Generator[Server, None, None]:
-    """Run t2bus for that many connections."""
-    work = Work(count=0, size=0, connections=connections)
-    with (
-        tempfile.TemporaryDirectory(prefix="t2bus-bench-") as folder,
-        _own(build, "t2bus", f"unix:{folder}/bus", work) as server,
-    ):
-        yield server
+def crowded(connections: int) -> Peer:
+    """Return t2bus for that many connections."""
+    work = attrs.evolve(_NOTHING, connections=connections)
+    return attrs.evolve(T2BUS, serve=partial(_t2bus_unix, work=work))
