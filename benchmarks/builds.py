@@ -40,17 +40,22 @@ class Build:
         return {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONPATH": _folder().name}
 
     def origin(self) -> str:
-        """Ask the interpreter which t2bus it imports; raise NoBuild where there is none."""
-        try:
-            done = subprocess.run(
-                [self.python, "-c", _ORIGIN], env=self.environment, capture_output=True, text=True, check=True
-            )
-        except OSError as error:
-            raise NoBuild(f"{self.python}: {error.strerror}") from None
-        except subprocess.CalledProcessError as error:
-            raise NoBuild(f"{self.python}: {(error.stderr.strip().splitlines() or ['failed'])[-1]}") from None
-        python, version, path = done.stdout.strip().split(" ", 2)
-        return f"t2bus {version} in {Path(path).parent}, run by {self.python} ({python})"
+        """Say which t2bus the interpreter imports; raise NoBuild where there is none."""
+        return _ask_for_origin(self)
+
+
+@cache
+def _ask_for_origin(build: Build) -> str:
+    try:
+        done = subprocess.run(
+            [build.python, "-c", _ORIGIN], env=build.environment, capture_output=True, text=True, check=True
+        )
+    except OSError as error:
+        raise NoBuild(f"{build.python}: {error.strerror}") from None
+    except subprocess.CalledProcessError as error:
+        raise NoBuild(f"{build.python}: {(error.stderr.strip().splitlines() or ['failed'])[-1]}") from None
+    python, version, path = done.stdout.strip().split(" ", 2)
+    return f"t2bus {version} in {Path(path).parent}, run by {build.python} ({python})"
 
 
 @cache
