@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache, partial
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -76,7 +76,7 @@ class Peer:
     def start(self, build: Build, role: str, address: str, work: Work) -> Program:
         """Start one of its clients, or its server's own process."""
         if self.clients == "rust":
-            return Program(_rust()[1], role, address, work.to_json())
+            return Program(rust_programs()[1], role, address, work.to_json())
         return python(build, "role", self.clients, role, address, work.to_json())
 
     @contextmanager
@@ -90,11 +90,6 @@ class Peer:
 def _path() -> str:
     # Debian puts servers where the PATH of most users does not lead.
     return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
-
-
-@cache
-def _rust() -> tuple[Path, Path]:
-    return rust_programs()
 
 
 # --- servers
@@ -167,7 +162,7 @@ def _mosquitto(folder: Path, _build: Build) -> AbstractContextManager[Server]:
 
 def _rust_bus(folder: Path, _build: Build) -> AbstractContextManager[Server]:
     path = folder / "rust"
-    return _external([_rust()[0], "serve", f"unix:{path}"], path, f"unix:{path}")
+    return _external([rust_programs()[0], "serve", f"unix:{path}"], path, f"unix:{path}")
 
 
 T2BUS = Peer("t2bus", _t2bus_unix, "t2bus", ours=True)

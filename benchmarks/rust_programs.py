@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,7 @@ _RUST: Final = Path(__file__).with_name("rust")
 _CRATE: Final = "0.2.0"
 
 
+@cache
 def rust_programs() -> tuple[Path, Path]:
     """Return the crate's own tool, which serves, and the client of ``benchmarks/rust``; at first it takes minutes."""
     folder = Path(os.environ.get("T2BUS_BENCH_CACHE") or Path.home() / ".cache" / "t2bus-bench")
