@@ -35,12 +35,16 @@ def steady(examples: int, steps: int = 50) -> settings:
 
 
 def calls_into(module: ModuleType, call: Callable[[], object]) -> int:
-    """Count the functions of a module that a call runs."""
+    """Count the functions of a module that a call runs, in Python or in C."""
     calls = 0
 
-    def look(frame: FrameType, event: str, _argument: object) -> None:
+    def look(frame: FrameType, event: str, argument: object) -> None:
         nonlocal calls
-        calls += event == "call" and frame.f_code.co_filename == module.__file__
+        if event == "call":
+            calls += frame.f_code.co_filename == module.__file__
+        elif event == "c_call":
+            owner = getattr(argument, "__self__", None)
+            calls += type(owner).__module__ == module.__name__
 
     before = sys.getprofile()
     sys.setprofile(look)
