@@ -53,11 +53,7 @@ class Owner:
         pressing: bool = False,
     ) -> None:
         self.number += 1
-        encoded = payload, headers, size
-        if pressing:
-            self.outbox.publish(self.number, topic, encoded, paced=paced)
-        else:
-            self.outbox.stream(self.number, topic, encoded, paced)
+        self.outbox.publish(self.number, topic, (payload, headers, size), paced=paced, pressing=pressing)
         self.look()
 
     def run_lengths(self) -> list[int]:

@@ -37,8 +37,8 @@ def test_a_stream_puts_what_publications_put(
     """The same publications wait as for callers that wait for each, but for whether they press."""
     one, other = ClientOutbox(1 << 30), ClientOutbox(1 << 30)
     for number, (topic, encoded, paced, is_taken) in enumerate(publications, 1):
-        one.publish(number, topic, encoded, paced=paced)
-        other.stream(number, topic, encoded, paced)
+        one.publish(number, topic, encoded, paced=paced, pressing=True)
+        other.publish(number, topic, encoded, paced=paced, pressing=False)
         assert (one.size, one.presses, other.presses) == (other.size, True, False)
         if is_taken and number % 7 == 0:
             assert one_by_one(one.take()) == one_by_one(other.take())
@@ -49,7 +49,7 @@ def test_nothing_is_put_in_a_closed_outbox() -> None:
     """After the end of the connection a stream puts nothing there."""
     outbox = ClientOutbox(1000)
     outbox.close()
-    outbox.stream(1, "a", (b"x", NO_HEADERS, 1), True)
+    outbox.publish(1, "a", (b"x", NO_HEADERS, 1), paced=True, pressing=False)
     assert outbox.take() == []
 
 

@@ -98,33 +98,13 @@ class ClientOutbox:
         if not (self.presses and self._is_called):
             self._call_writer(pressing=pressing)
 
-    def publish(self, number: int, topic: str, encoded: EncodedBody, *, paced: bool) -> None:
+    def publish(self, number: int, topic: str, encoded: EncodedBody, *, paced: bool, pressing: bool) -> None:
         """Add a publication under an operation id, to the run at the end if it goes on with that."""
         if self._closed:
             return
         payload, headers, size = encoded
-        if self._messages:
-            self._publish(number, topic, encoded, paced)
-        else:
-            # It will mostly go alone: a run of one would be taken apart again.
-            self._messages.append(Publish(number, paced, Publication(topic, payload, headers)))
-        self._count += 1
-        self._waiting += size + 1
-        if not (self.presses and self._is_called):
-            self._call_writer(pressing=True)
-
-    def stream(self, number: int, topic: str, encoded: EncodedBody, paced: bool) -> None:  # noqa: FBT001 -- on the hot path
-        """Do as :meth:`publish` for a publication that does not press."""
-        if not self._closed:
-            self._publish(number, topic, encoded, paced)
-            self._count += 1
-            self._waiting += encoded[2] + 1
-            if not self._is_called or self._count == _ENOUGH or self._waiting >= _ENOUGH_SIZE:
-                self._call_writer(pressing=False)
-
-    def _publish(self, number: int, topic: str, encoded: EncodedBody, paced: bool) -> None:  # noqa: FBT001 -- likewise
-        payload, headers, size = encoded
-        if headers or not isinstance(payload, bytes):
+        if headers or not isinstance(payload, bytes) or (pressing and not self._messages):
+            # One that presses will mostly go alone: a run of one would be taken apart again.
             self._topic = None
             self._messages.append(Publish(number, paced, Publication(topic, payload, headers)))
         elif topic == self._topic and number == self._next and paced is self._paced and size <= self._room:
@@ -138,6 +118,15 @@ class ClientOutbox:
             self._room = min(self.frame, RUN_SIZE) - size
             self._run = [payload]
             self._messages.append(PublishRun(number, paced, Run(topic, self._run)))
+        self._count += 1
+        self._waiting += size + 1
+        if (
+            not self._is_called
+            or (pressing and not self.presses)
+            or self._count == _ENOUGH
+            or self._waiting >= _ENOUGH_SIZE
+        ):
+            self._call_writer(pressing=pressing)
 
     def _call_writer(self, *, pressing: bool) -> None:
         """Have the writer called if it rests, or has been waiting for what there is now."""

@@ -112,17 +112,17 @@ class Session:
         """Publish; the outcome is the number of connections."""
         number = self._begin(done)
         self.counters.published += 1
-        self.outbox.publish(number, topic, encoded, paced=paced)
+        self.outbox.publish(number, topic, encoded, paced=paced, pressing=True)
         return number
 
     def stream(self, topic: str, encoded: v.EncodedBody, owner: PublisherWindow, paced: bool) -> None:  # noqa: FBT001 -- a keyword takes time for each message
         """Publish for a pipelined publisher, which is told of the outcomes of many at once."""
         if self.closed is not None:
             self.check_open()
-        number = self._begin(None)
+        self._last_operation = number = self._last_operation + 1
         self.counters.published += 1
         self._unacknowledged.add(number, encoded[2], owner)
-        self.outbox.stream(number, topic, encoded, paced)
+        self.outbox.publish(number, topic, encoded, paced=paced, pressing=False)
 
     def subscribe(self, topic: str, done: Done) -> ReceiveWindow:
         """Subscribe; the window is ready before the bus has answered, so nothing that follows the answer is missed."""
