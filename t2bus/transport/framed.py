@@ -7,6 +7,7 @@ anything so, is behind :class:`.DirectStream`.
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -34,6 +35,9 @@ _LONG_RECEIVE_SIZE: Final = 262_144
 _BULK: Final = 4096
 """Bytes of a frame, on average, from which a peer that fills a read sends in bulk. What is read at once is one batch of
 the router's inbox, so it must not be many frames; but a read that brings only a few costs more than they."""
+
+_KEPT: Final = 4_194_304
+"""Bytes of a block that is freed once, see :func:`_keep_memory`."""
 
 _PIECE: Final = 512
 """Messages that are encoded at once, each a run at most. A backlog may be a million: nobody else is served while they
@@ -97,6 +101,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
 
     def _take_more(self) -> Sequence[Incoming]:
         """Read on: a large frame has begun, the rest is mostly there, and to read again costs less than to wait."""
+        _keep_memory()
         try:
             return self._take_in(self._direct.receive_nowait(self._most))
         except trio.WouldBlock:
@@ -198,3 +203,14 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     async def aclose(self) -> None:
         """Close the stream."""
         await self.stream.aclose()
+
+
+@cache
+def _keep_memory() -> None:
+    """Have the C library keep the memory of one large frame for the next.
+
+    glibc gives the end of its heap back to the system when what is free there is more than twice the largest block
+    that was ever freed. Without this, each frame of 256 kB asks for its memory anew, which costs a fifth of the rate.
+    The block is never touched, so it takes no memory itself.
+    """
+    bytes(_KEPT)
