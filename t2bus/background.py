@@ -30,8 +30,6 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-__all__ = ["open_background_nursery"]
-
 
 @asynccontextmanager
 async def open_background_nursery() -> AsyncGenerator[trio.Nursery, None]:

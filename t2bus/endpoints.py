@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     ClientTransport = Transport[ServerMessage, ClientMessage]
     BusTransport = Transport[ClientMessage, ServerMessage]
 
-__all__ = ["Listener", "connect", "open_listeners", "open_transport", "recognise", "require_context"]
-
 _ARRAY: Final = 4
 _MAP: Final = 5
 """The CBOR major types of an array and a map, in the top three bits of their first byte."""

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from attrs import define, field
 
-__all__ = ["Liveness"]
-
 
 @define(eq=False)
 class Liveness:

@@ -16,8 +16,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["QUOTED", "printable", "quote", "shorten"]
-
 QUOTED: Final = 80
 """Characters of a quotation, unless told otherwise: a topic or an address is usually shorter."""
 

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
     from .identity import Identity
 
-__all__ = ["REMEMBERED", "Access", "Explanation", "Permissions", "Rules", "Verb"]
-
 REMEMBERED: Final = 1024
 """Verdicts that are remembered for one identity: as many as a connection may have subscriptions. They take about half a
 megabyte if all topics are of the greatest length."""

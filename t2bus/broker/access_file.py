@@ -36,8 +36,6 @@ from .access import Access, Rules, Verb
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["LARGEST", "RULES", "parse"]
-
 LARGEST: Final = 1024 * 1024
 """Bytes of a file: 5,000 identities with ten rules each fit. A file of this size took 3 s to read."""
 

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from .peer import Peer
     from .statistics import Counters
 
-__all__ = ["HeldPublication", "SendWindow"]
-
 
 @define(eq=False, repr=False)
 class HeldPublication:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ..wire.messages import ClientMessage
     from .access import Access, Permissions
 
-__all__ = ["Denial", "Grants", "require"]
-
 
 @frozen
 class Denial:

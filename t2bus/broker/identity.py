@@ -12,8 +12,6 @@ from typing import Final
 
 from attrs import frozen
 
-__all__ = ["ANONYMOUS", "LOCAL", "Identity", "is_reserved"]
-
 _BY_THE_KERNEL: Final = ("uid:", "gid:")
 
 

@@ -26,8 +26,6 @@ from ..wire.messages import Accepted, Gap
 if TYPE_CHECKING:
     from ..wire.messages import ServerMessage
 
-__all__ = ["Budget", "DirtyPeers", "Outbox"]
-
 _CONTROL_SIZE = 64
 """What a control message counts for: an upper bound of its fixed part, in memory terms."""
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from .identity import Identity
     from .outbox import Outbox
 
-__all__ = ["Ending", "Peer"]
-
 _DOES_NOT_READ: Final = "it does not read: control messages that may not be dropped do not fit (Limits.control_bytes)"
 
 

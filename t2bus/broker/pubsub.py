@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from .routes import Route
     from .statistics import Counters
 
-__all__ = ["PubSub"]
-
 
 @define(eq=False)
 class _Subscriber:

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from .peer import Peer
     from .statistics import Counters
 
-__all__ = ["PendingRequest", "Service", "ServiceTable"]
-
 
 @define(eq=False, repr=False)
 class Service:

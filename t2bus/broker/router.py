@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from .access import Access
     from .identity import Identity
 
-__all__ = ["AGENT", "Router"]
-
 AGENT = "t2bus"
 
 _ID_SIZE = 9

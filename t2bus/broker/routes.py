@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from .flow import SendWindow
     from .peer import Peer
 
-__all__ = ["Route", "Routes"]
-
 Route = list[tuple["Peer", list["SendWindow"], tuple[int, ...]]]
 """For each connection its subscriptions, and their ids."""
 

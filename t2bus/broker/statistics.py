@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 from attrs import define, frozen
 
-__all__ = ["BusStatistics", "Counters", "PeerStatistics"]
-
 
 @define(eq=False)
 class Counters:

@@ -32,8 +32,6 @@ from .names import InvalidCertificateRequest, host_names, identity_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["CA_DAYS", "LEAF_DAYS", "Pair", "UnusableAuthority", "build_authority", "build_client", "build_server"]
-
 CA_DAYS: Final = 3650
 LEAF_DAYS: Final = 365
 _MOST_DAYS: Final = 36_500

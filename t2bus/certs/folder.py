@@ -36,8 +36,6 @@ from .names import host_names, identity_name, stem
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-__all__ = ["LOCAL_HOSTS", "Files", "issue_client", "issue_server", "make_ca"]
-
 LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 """What the certificate of the first bus is for in any case, so that a trial on one machine needs no names."""
 

@@ -21,8 +21,6 @@ from ..broker.identity import is_reserved
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["InvalidCertificateRequest", "host_name", "host_names", "identity_name", "stem"]
-
 _LONGEST_NAME: Final = 256
 """Characters of an identity: a bus accepts no longer one either."""
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from ..broker.access import Access
     from .arguments import Verbs
 
-__all__ = ["access", "add_access"]
-
 _VERBS: Final = ("publish", "subscribe", "serve", "request")
 """What a client may ask for. The right ``publish_wildcards`` is not among them: it follows from the topic."""
 

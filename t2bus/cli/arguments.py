@@ -28,21 +28,6 @@ from ..text import printable, quote
 from ..topic import is_concrete, validate
 from .exits import Exit
 
-__all__ = [
-    "Parser",
-    "VerbParser",
-    "Verbs",
-    "add_group",
-    "add_verb",
-    "concrete_topic",
-    "count",
-    "header",
-    "peer",
-    "seconds",
-    "text",
-    "topic",
-]
-
 _PEER: Final = re.compile(r"[ug]id:[0-9]{1,10}")
 """As in ``transport/credentials.py``, which imports attrs."""
 

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from ..certs import Files
     from .arguments import VerbParser, Verbs
 
-__all__ = ["add_certs", "certs"]
-
 _FOLDER: Final = "certs"
 _PORT: Final = 4242
 """In the commands that are printed; nothing is bound to it here."""

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from ..client.client import Client
 
-__all__ = ["address_of", "context_of", "open_client_of"]
-
 
 def address_of(arguments: argparse.Namespace) -> str:
     """Return where the bus is: what ``--addr`` says, else where ``t2bus serve`` without an address listens."""

@@ -18,8 +18,6 @@ from ..text import printable
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["Output", "counted", "file_number", "say"]
-
 
 def counted(number: int, one: str, many: str) -> str:
     """Return ``1 message`` or ``2 messages``."""

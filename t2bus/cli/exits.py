@@ -10,8 +10,6 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-__all__ = ["SIGNALLED", "Exit"]
-
 
 class Exit(IntEnum):
     """How a command ended."""

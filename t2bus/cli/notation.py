@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from ..client.service import Request
     from ..client.subscription import Received
 
-__all__ = ["BadValue", "diagnostic", "encode_value", "show_message", "show_payload"]
-
 
 class BadValue(ValueError):
     """A value on the command line or of standard input cannot be sent; the text says why. Exit code 2."""

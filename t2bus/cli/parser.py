@@ -27,8 +27,6 @@ from .certificates import add_certs
 if TYPE_CHECKING:
     from .arguments import Verbs
 
-__all__ = ["make_parser"]
-
 _DESCRIPTION: Final = """\
 A message bus: publish/subscribe and request/response between programs.
 

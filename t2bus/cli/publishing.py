@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from ..client.client import Client
 
-__all__ = ["pub", "sub"]
-
 
 async def sub(arguments: argparse.Namespace) -> int:
     """Print what is published, until a signal or as many messages as were asked for; a signal is the usual end."""

@@ -30,8 +30,6 @@ from .stdin import read_all
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["reply", "request"]
-
 
 async def request(arguments: argparse.Namespace) -> int:
     """Send one request and print what is answered.

@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 
     from .settings import Settings
 
-__all__ = ["serve"]
-
 
 class _OneLine(logging.Formatter):
     """Escapes what is not printable, so that text of a peer cannot write lines of its own into the log."""

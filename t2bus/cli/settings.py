@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
-__all__ = ["BadSetting", "Settings", "files_of", "read_settings"]
-
 # Read from the class itself, so that a new limit can be set at once.
 _LIMITS: Final = {each.name: each.type for each in attrs.fields(attrs.resolve_types(Limits))}
 _FILES: Final = ("ca", "certificate", "key")

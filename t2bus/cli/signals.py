@@ -22,8 +22,6 @@ from .exits import SIGNALLED
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["run_until_signal"]
-
 
 async def run_until_signal(
     verb: Callable[[], Awaitable[int]],

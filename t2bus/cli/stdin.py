@@ -21,8 +21,6 @@ from .notation import BadValue
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["LONGEST", "LineReader", "is_terminal", "read_all"]
-
 LONGEST: Final = 16 * 1024 * 1024
 """Bytes of a value. A frame is smaller, but JSON takes more room than what it becomes."""
 

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from ..errors import BusError
     from ..session.counters import ClientStatistics
 
-__all__ = ["Client"]
-
 Published = TypeVar("Published", bound=PublishProtocol)
 Requested = TypeVar("Requested", bound=RequestProtocol[Any])
 Result = TypeVar("Result")

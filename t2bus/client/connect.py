@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from ..endpoints import ClientTransport
     from ..wire.messages import ServerMessage
 
-__all__ = ["open_client", "run_client"]
-
 _WIRES: Final = ("t2bus", "t2")
 
 _WHO_LISTENS: Final = (

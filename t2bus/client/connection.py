@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ..session.session import Outcome, Session
     from ..session.windows import CallWindow, ReceiveWindow
 
-__all__ = ["ClientConnection", "PendingAnswer"]
-
 Expected = TypeVar("Expected", int, m.Response)
 Result = TypeVar("Result")
 Window = TypeVar("Window", "ReceiveWindow", "CallWindow")

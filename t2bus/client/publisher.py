@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ..wire.values import EncodedBody
     from .connection import ClientConnection
 
-__all__ = ["Publisher"]
-
 Body_contra = TypeVar("Body_contra", contravariant=True)
 
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from ..session.windows import CallWindow, PendingCall
 
-__all__ = ["Request", "Requests"]
-
 _logger = logging.getLogger("t2bus.client")
 
 Body = TypeVar("Body")

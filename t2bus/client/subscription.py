@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ..session.windows import ReceiveWindow
     from ..wire.values import Payload
 
-__all__ = ["Received", "Subscription", "forward"]
-
 Body_co = TypeVar("Body_co", covariant=True)
 
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ..endpoints import ClientTransport
     from ..session.session import Session
 
-__all__ = ["Writer"]
-
 _GATHER_TIME: Final = 0.002
 """Seconds for which publications are gathered. A write, and the task switch to it, cost more than ten publications,
 here, in the bus and at every subscriber."""

@@ -34,20 +34,6 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = [
-    "Conversion",
-    "Refusal",
-    "TypeAdapter",
-    "array",
-    "deepest",
-    "fixed_tuple",
-    "mapping",
-    "mismatch",
-    "name_of",
-    "text_of",
-    "union",
-]
-
 Conversion: TypeAlias = Callable[[Any], Any]
 
 # The modules in the repr of a type, ``a.b.`` in ``list[a.b.C]``, but not what the text of a Literal holds.

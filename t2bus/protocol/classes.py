@@ -20,8 +20,6 @@ from typing import Any, TypeVar, get_args, get_origin
 
 import attrs
 
-__all__ = ["Shape", "check_shape", "fields_of", "is_class", "shape_of"]
-
 
 class Shape(Enum):
     """What the fields of a class become. The value is the option of the class line that asks for it."""

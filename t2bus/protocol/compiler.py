@@ -51,8 +51,6 @@ from .variants import variants
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["adapter_of"]
-
 
 def _any() -> TypeAdapter:
     """Make the adapter of ``Any``: the union of the plain scalars, and of lists and dicts of ``Any``."""

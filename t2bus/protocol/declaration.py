@@ -42,8 +42,6 @@ from .adapters import name_of
 from .classes import Shape, check_shape, shape_of
 from .payload import prepare
 
-__all__ = ["PublishProtocol", "RequestProtocol", "Struct", "full_topic", "prefix_of", "response_type"]
-
 R = TypeVar("R")
 
 

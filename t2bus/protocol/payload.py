@@ -29,8 +29,6 @@ from ..wire.cbor import KeptReader
 from .adapters import Refusal, name_of, text_of
 from .compiler import adapter_of
 
-__all__ = ["DEPTH", "decode", "decode_any", "encode", "encode_as", "prepare"]
-
 T = TypeVar("T")
 
 DEPTH: Final = 32

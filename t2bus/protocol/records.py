@@ -30,8 +30,6 @@ from .classes import Shape, check_shape, fields_of, shape_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["record"]
-
 _Compile: TypeAlias = Callable[[Any], TypeAdapter]
 
 # ``step`` is the field at work, ``""`` if none is. To assign it costs less than a function with a ``try`` around each

@@ -18,8 +18,6 @@ from .adapters import Conversion, Refusal, TypeAdapter, mismatch, name_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["INT", "PLAIN_SCALARS", "STR", "literal", "travels_as"]
-
 
 def _check(kind: type) -> Conversion:
     """Make the function that returns values of exactly one type unchanged, for either direction."""

@@ -27,8 +27,6 @@ from .classes import Shape, fields_of, shape_of
 if TYPE_CHECKING:
     from enum import Enum
 
-__all__ = ["variants"]
-
 
 def variants(name: str, classes: dict[Any, TypeAdapter], enums: dict[type[Enum], TypeAdapter]) -> list[TypeAdapter]:
     """Make the adapters of the variants of one union: attrs classes, and enumerations that travel as text.

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from ..limits import Limits
     from ..wire.framing import Frame
 
-__all__ = ["BusTranslator"]
-
 _ID_GROWTH: Final = 4
 """Bytes that the id of a frame grows by at most, when that bus gives it one of its own."""
 

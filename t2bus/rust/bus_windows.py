@@ -20,8 +20,6 @@ from ..wire import messages as m
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Windows"]
-
 
 @define(eq=False, repr=False)
 class _Window:

@@ -16,8 +16,6 @@ from typing import Final
 
 from attrs import define, field
 
-__all__ = ["WITHDRAWN", "Desk", "OpenCall"]
-
 WITHDRAWN: Final = 1024
 """Withdrawn calls that are remembered; the oldest goes first."""
 

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
     from ..wire.framing import Frame
 
-__all__ = ["MOST_DEEP", "ClientTranslator"]
-
 MOST_DEEP: Final = 3
 """The ``**`` in a topic that a Rust client is sent. Its matcher tries choice after choice, and each ``**`` multiplies
 them by four or five. Measured with the crate's matcher over topics of 16 fragments, the worst found: against a

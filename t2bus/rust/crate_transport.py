@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from ..limits import Limits
 
-__all__ = ["RustBusTransport", "RustClientTransport"]
-
 
 def _translated(translator: Any) -> Codec[Any, Any]:
     """Return the codec of a translator: its frames are small, or compressed, and not worth being left in parts."""

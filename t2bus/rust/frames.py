@@ -27,24 +27,6 @@ from ..wire.cbor import KeptReader, encode_head, encode_text, violation
 from ..wire.framing import Frame
 from ..wire.framing import frame as _frame
 
-__all__ = [
-    "FRAME",
-    "Ack",
-    "Answer",
-    "Body",
-    "Carrier",
-    "Control",
-    "Failure",
-    "Kind",
-    "Status",
-    "decode_client_frames",
-    "decode_server_frames",
-    "encode_ack",
-    "encode_answer",
-    "encode_carrier",
-    "encode_control",
-]
-
 FRAME: Final = 1_048_576
 """The largest frame that the crate reads; a larger one ends its connection."""
 

@@ -14,8 +14,6 @@ from ..wire.compression import LEVEL, inflate, inflate_stream
 if TYPE_CHECKING:
     from ..wire.values import Deflated
 
-__all__ = ["gunzip", "gzip", "zlib_to_gzip"]
-
 _GZIP: Final = zlib.MAX_WBITS | 16
 """How zlib is told that a stream is of gzip."""
 

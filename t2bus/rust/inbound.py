@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from ..wire.messages import ClientMessage
 
-__all__ = ["Inbound"]
-
 
 @define(eq=False, repr=False)
 class Inbound:

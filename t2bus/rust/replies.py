@@ -14,8 +14,6 @@ from typing import Final
 from ..wire import messages as m
 from . import frames as r
 
-__all__ = ["LONGEST_TOPIC", "REPLIES", "Reply"]
-
 _BITS: Final = 3
 """Of a token, for the reply; the number stands above."""
 

@@ -16,8 +16,6 @@ from ..wire.values import size_in_frame
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["in_runs"]
-
 
 def in_runs(messages: Iterable[m.ClientMessage], frame: int) -> Iterator[m.ClientMessage]:
     """Yield the messages, with neighbours that publish to one topic, plain and without headers, as one.

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from ..limits import Limits
     from .router_task import RouterTask
 
-__all__ = ["Admission"]
-
 _logger = logging.getLogger("t2bus.server")
 
 _LAST_WORDS: Final = 1.0

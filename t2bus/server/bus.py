@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from ..endpoints import Listener
     from ..transport.address import Address
 
-__all__ = ["Bus", "open_bus", "serve"]
-
 _TICK: Final = 1.0
 """Seconds between two looks at the liveness of all connections."""
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from ..broker.peer import Ending
     from ..transport.transport import Transport
 
-__all__ = ["StreamConnection"]
-
 _logger = logging.getLogger("t2bus.server")
 
 _AT_ONCE: Final = 65_536

@@ -10,8 +10,6 @@ from attrs import define, field
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-__all__ = ["LogLimiter", "RateLimiter"]
-
 _MOST_KINDS: Final = 1024
 """Kinds that are remembered. Peers may choose the kind, so their number is bounded; the oldest goes first."""
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from ..endpoints import Listener
 
-__all__ = ["listen"]
-
 _logger = logging.getLogger("t2bus.server")
 
 _SHORTEST_PAUSE: Final = 0.01

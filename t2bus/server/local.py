@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from ..broker.peer import Ending
 
-__all__ = ["LocalConnection", "LocalTransport"]
-
 
 @define(eq=False, repr=False, slots=False)
 class LocalConnection(PeerConnection):

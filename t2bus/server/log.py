@@ -10,8 +10,6 @@ from typing import Final
 
 from ..text import printable
 
-__all__ = ["log_denial", "log_ending", "log_refusal"]
-
 _logger = logging.getLogger("t2bus.server")
 
 _LONGEST_REASON: Final = 300

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from ..broker.peer import Ending, Peer
     from ..broker.router import Router
 
-__all__ = ["Batch", "PeerConnection", "RouterTask"]
-
 _logger = logging.getLogger("t2bus.server")
 
 _DENIALS: Final = 1.0

@@ -12,8 +12,6 @@ from ..errors import InvalidAccess
 if TYPE_CHECKING:
     from ..broker.access import Access
 
-__all__ = ["read_access"]
-
 
 def read_access(path: str | os.PathLike[str]) -> Access:
     """Return the rules that are in a file.

@@ -21,8 +21,6 @@ from attrs import define, field
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-__all__ = ["Newcomer", "Slots"]
-
 _LOOK: Final = 0.025
 """Seconds between two looks for newcomers that are stuck, while somebody waits."""
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable
 
-__all__ = ["is_loopback", "warn_of_expiry", "warn_of_exposure"]
-
 _logger = logging.getLogger("t2bus.server")
 
 _NOTICE: Final = timedelta(days=14)

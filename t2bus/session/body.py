@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-__all__ = ["Bounds"]
-
-
 @lru_cache(maxsize=4096)
 def _check_topic(topic: str, length: int, depth: int, *, concrete: bool = False) -> None:
     validate(topic, length=length, depth=depth)

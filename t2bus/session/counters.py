@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from attrs import define, frozen
 
-__all__ = ["ClientCounters", "ClientStatistics"]
-
 
 @define(eq=False)
 class ClientCounters:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from .outbox import ClientOutbox
     from .windows import ReceiveWindow
 
-__all__ = ["CreditDue"]
-
 
 @define(eq=False, repr=False)
 class CreditDue:

@@ -26,8 +26,6 @@ from ..wire.messages import MOST_IN_RUN, RUN_SIZE, ClientMessage, Credit, Public
 if TYPE_CHECKING:
     from ..wire.values import EncodedBody
 
-__all__ = ["ClientOutbox"]
-
 _ENOUGH: Final = 256
 """Messages for one write. More make it no cheaper for each, and make the first wait."""
 

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from ..limits import Limits
     from .outbox import ClientOutbox
 
-__all__ = ["Done", "Outcome", "Session"]
-
 Outcome = int | m.Response | errors.BusError
 Done = Callable[[int, Outcome], None]
 """Called with the id of the operation and its outcome."""

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from ..errors import BusError
 
-__all__ = ["PublisherWindow", "Unacknowledged"]
-
 
 @define(eq=False, repr=False)
 class PublisherWindow:

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from ..errors import BusError
     from ..wire.messages import Call
 
-__all__ = ["PROMPT", "UNSEEN", "CallWindow", "PendingCall", "ReceiveWindow"]
-
 PROMPT: Final = 0.05
 """Seconds; well within the stall time after which a bus takes a subscriber for dead (``Limits.stall``, 1 s)."""
 

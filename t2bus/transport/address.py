@@ -28,8 +28,6 @@ from attrs import frozen
 from ..errors import InvalidAddress
 from ..text import quote
 
-__all__ = ["Address", "TcpAddress", "TlsAddress", "UnixAddress", "default_address", "parse"]
-
 _EXAMPLES: Final = "write unix:PATH, tcp:HOST:PORT or tls:HOST:PORT, such as unix:my_bus or tcp:127.0.0.1:4242"
 _MAX_PORT: Final = 65_535
 _MAX_PATH: Final = 107

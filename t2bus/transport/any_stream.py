@@ -16,8 +16,6 @@ from .socket_stream import SocketStream
 if TYPE_CHECKING:
     from .socket_stream import Buffers
 
-__all__ = ["DirectStream", "direct"]
-
 _SEND_SIZE: Final = 262_144
 """Bytes of one ``send_all``, so that a slow peer that reads is told from one that does not: a stream says only that all
 was taken. A socket says how much."""

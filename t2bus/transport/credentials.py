@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     import trio
 
-__all__ = ["check_peers", "identity_of", "is_ours"]
-
 _PEER: Final = re.compile(r"[ug]id:[0-9]{1,10}")
 
 _LINUX: Final = struct.Struct("=iII")

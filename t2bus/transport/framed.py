@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from .any_stream import DirectStream
     from .socket_stream import Buffers
 
-__all__ = ["FramedTransport"]
-
 _RECEIVE_SIZE: Final = 65_536
 _LONG_RECEIVE_SIZE: Final = 262_144
 """What is read at once when more than the other is known to be missing of a frame, or of a peer that sends in bulk."""

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from .address import TlsAddress
 
-__all__ = ["ANSWER_TIME", "HELLO_TIME", "Turns", "accept", "connect", "failure", "identity_of"]
-
 _LAST_WORDS: Final = 1.0
 """Seconds that the peer has to read an alert."""
 

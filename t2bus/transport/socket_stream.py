@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     Buffers = Sequence[bytes | memoryview]
 
-__all__ = ["SocketStream", "drop"]
-
 _RECEIVE_SIZE: Final = 65_536
 
 _MOST_BUFFERS: Final = 1024

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from .address import TcpAddress, TlsAddress
 
-__all__ = ["connect", "open_listeners"]
-
 
 async def connect(address: TcpAddress | TlsAddress) -> trio.SocketStream:
     """Connect to the first address of the host that answers.

@@ -16,8 +16,6 @@ from ..wire.messages import ClientMessage, ServerMessage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Incoming", "Outgoing", "Transport"]
-
 Incoming = TypeVar("Incoming")
 Outgoing = TypeVar("Outgoing", bound=ClientMessage | ServerMessage)
 

@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
     from .address import UnixAddress
 
-__all__ = ["connect", "open_listener", "widen"]
-
 _BACKLOG: Final = 1024
 """Connections that the kernel keeps until they are accepted: as many as a bus has by default."""
 

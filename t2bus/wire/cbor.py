@@ -30,8 +30,6 @@ from ..errors import ProtocolViolation
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-__all__ = ["WIDE", "KeptReader", "encode_head", "encode_text", "make_reader", "violation"]
-
 _SHOWN: Final = 4
 """Bytes of a bad frame that its error shows: its kind. What follows may be a payload, which no log may hold."""
 

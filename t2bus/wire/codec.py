@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from .framing import Frame
 
-__all__ = ["Codec", "codec_for_bus", "codec_for_client"]
-
 Incoming = TypeVar("Incoming")
 Outgoing = TypeVar("Outgoing", bound=m.ClientMessage | m.ServerMessage)
 

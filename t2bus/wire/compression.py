@@ -15,8 +15,6 @@ from typing import Final
 from ..errors import MalformedMessage
 from .values import Deflated, Payload
 
-__all__ = ["LEVEL", "THRESHOLD", "ZLIB", "deflate", "inflate", "inflate_stream"]
-
 ZLIB = "zlib"
 """The name of the one compression there is, as HELLO and WELCOME give it."""
 

@@ -30,17 +30,6 @@ from .cbor import WIDE
 if TYPE_CHECKING:
     from .framing import Frame
 
-__all__ = [
-    "UNUSUAL",
-    "decode_accepted",
-    "decode_ask",
-    "decode_call",
-    "decode_deliver",
-    "decode_publish",
-    "decode_respond",
-    "decode_response",
-]
-
 UNUSUAL: Final = (LookupError, ValueError, struct.error)
 """What a decoder raises for a frame that is of another form or ends too soon."""
 

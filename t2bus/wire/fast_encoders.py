@@ -29,19 +29,6 @@ from . import messages as m
 from . import values as v
 from .cbor import WIDE, encode_head, encode_text
 
-__all__ = [
-    "Parts",
-    "encode_accepted",
-    "encode_ask",
-    "encode_call",
-    "encode_deliver",
-    "encode_deliver_run",
-    "encode_publish",
-    "encode_publish_run",
-    "encode_respond",
-    "encode_response",
-]
-
 Parts = tuple[bytes, ...]
 """A frame, to be joined or to be written part after part."""
 

@@ -21,8 +21,6 @@ from typing import Final, TypeAlias, overload
 
 from ..errors import ProtocolViolation
 
-__all__ = ["HEADER_SIZE", "Frame", "FrameDecoder", "LargeFrame", "frame"]
-
 _LENGTH = struct.Struct(">I")
 HEADER_SIZE = _LENGTH.size
 """Bytes of the length."""

@@ -39,8 +39,6 @@ from . import messages as m
 from . import values as v
 from .cbor import encode_head
 
-__all__ = ["KINDS", "Element", "Rest", "Row", "Sender"]
-
 
 class Sender(enum.Enum):
     """Who says a kind of message."""

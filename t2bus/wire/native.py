@@ -40,17 +40,6 @@ if TYPE_CHECKING:
     from .fast_encoders import Parts
     from .framing import Frame
 
-__all__ = [
-    "FROM_BUS",
-    "FROM_CLIENT",
-    "VERSION",
-    "MessageDecoder",
-    "decode_client_messages",
-    "decode_server_messages",
-    "encode",
-    "encode_parts",
-]
-
 VERSION: Final = 1
 """The version of the wire, as HELLO and WELCOME give it."""
 

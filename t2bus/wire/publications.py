@@ -17,8 +17,6 @@ from .values import NO_HEADERS, Headers, Payload
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["MOST_IN_RUN", "RUN_SIZE", "Publication", "Run"]
-
 MOST_IN_RUN: Final = 1024
 """Publications of one run at most, so that nobody else waits long while a run is taken apart."""
 

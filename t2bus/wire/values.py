@@ -18,20 +18,6 @@ from attrs import frozen
 
 from .. import errors
 
-__all__ = [
-    "FRAME_OVERHEAD",
-    "HEADER_OVERHEAD",
-    "NO_HEADERS",
-    "PAYLOAD_OVERHEAD",
-    "Deflated",
-    "EncodedBody",
-    "ErrorCode",
-    "Headers",
-    "Payload",
-    "size_in_frame",
-    "size_of",
-]
-
 Headers = Mapping[str, str]
 """Text to text, carried untouched."""
 
