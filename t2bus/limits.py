@@ -107,8 +107,9 @@ class Limits:
     looking at a receiver, taking a publication out of a run. So many took 5 to 12 ms in CPython 3.11."""
     routes: int = _count(4096)
     """Topics whose receivers are remembered from one publication to the next."""
-    matching_steps: int = _count(50_000)
-    """Work for matching one publication with wildcards; more raises ``TopicTooBroad``."""
+    matching_steps: int = _count(32_768)
+    """Work for matching one publication with wildcards; more raises ``TopicTooBroad``. So many took 13 to 33 ms in
+    CPython 3.11, for which everybody waits: it is not parted into turns."""
 
     # --- time
     request_lifetime: float = _seconds(300.0)

@@ -43,10 +43,8 @@ class Table:
 
     def find(self, topic: str) -> list[SendWindow]:
         """The receivers of a topic, of whatever connection, in the order in which they are looked at."""
-        route = self.routes.known.get(topic)
-        if route is None:
-            route, _ = self.routes.find(topic)
-        return [window for _, windows, _ in route for window in windows]
+        route, _ = self.routes.find(topic)
+        return [window for _, windows, _ in route.receivers for window in windows]
 
 
 def test_a_route_is_remembered() -> None:
@@ -74,8 +72,8 @@ def test_a_route_groups_by_connection() -> None:
     table = Table()
     windows = [table.subscribe("a", connection) for connection in (2, 1, 2)]
     route, _ = table.routes.find("a")
-    assert [(peer.id, ids) for peer, _, ids in route] == [(1, (2,)), (2, (1, 3))]
-    assert [each for _, group, _ in route for each in group] == [windows[1], windows[0], windows[2]]
+    assert [(peer.id, ids) for peer, _, ids in route.receivers] == [(1, (2,)), (2, (1, 3))]
+    assert [each for _, group, _ in route.receivers for each in group] == [windows[1], windows[0], windows[2]]
 
 
 def test_routes_are_bounded_in_number() -> None:

@@ -123,12 +123,12 @@ def test_other_refusals_are_cheap() -> None:
 # --- runs in part
 
 
-@pytest.mark.parametrize(("receivers", "part"), [(0, 4), (1, 4), (2, 2), (3, 1), (9, 1)])
+@pytest.mark.parametrize(("receivers", "part"), [(1, 4), (2, 2), (3, 1), (9, 1)])
 def test_a_run_is_carried_out_in_part(receivers: int, part: int) -> None:
-    """A run is cut where a turn would end if all of its receivers took it apart, and its rest is a run of its own."""
+    """A run is cut where those who take it apart would end the turn, and its rest is a run of its own."""
     one_bus = bus(turn_steps=4)
     publisher, *subscribers = (one_bus.connect() for _ in range(receivers + 1))
-    numbers = [subscriber.subscribe("a", 100, 1000) for subscriber in subscribers]
+    numbers = [subscriber.subscribe("a", 9, 1000) for subscriber in subscribers]
     rest = take_turn(publisher, m.PublishRun(7, True, m.Run("a", TEN)))
     assert rest == [m.PublishRun(7 + part, True, m.Run("a", TEN[part:]))]
     assert publisher.read() == [m.Accepted(7, (receivers,) * part)]
@@ -136,9 +136,40 @@ def test_a_run_is_carried_out_in_part(receivers: int, part: int) -> None:
         assert stream(subscriber.read(), number) == TEN[:part]
 
 
+def test_each_subscription_of_a_connection_takes_its_steps() -> None:
+    """A connection that takes a run apart with many subscriptions is as much work as so many connections."""
+    one_bus = bus(turn_steps=4)
+    publisher, subscriber = one_bus.connect(), one_bus.connect()
+    for _ in range(9):
+        subscriber.subscribe("a", 9, 1000)
+    rest = take_turn(publisher, m.PublishRun(1, False, m.Run("a", TEN)))
+    assert rest == [m.PublishRun(2, False, m.Run("a", TEN[1:]))]
+
+
+@pytest.mark.parametrize("window", [100, 1])
+@pytest.mark.parametrize("receivers", [0, 1, 9])
+def test_a_run_that_is_taken_or_missed_as_a_whole_is_not_cut(receivers: int, window: int) -> None:
+    """Whoever has room for all of a run, or for none, takes one step for it, so however many they are it is one run."""
+    one_bus = bus(turn_steps=4)
+    publisher, *subscribers = (one_bus.connect() for _ in range(receivers + 1))
+    for subscriber in subscribers:
+        subscriber.subscribe("a", window, 1000)
+    publisher.feed(m.Publish(1, False, m.Publication("a", b"")))
+    before = one_bus.router.steps
+    assert take_turn(publisher, m.PublishRun(2, False, m.Run("a", TEN))) == []
+    assert one_bus.router.steps - before == 1 + receivers
+
+
+def apart() -> Bus:
+    """A bus with turns of four steps and a subscriber of ``a`` that takes a run of ten apart."""
+    one_bus = bus(turn_steps=4)
+    one_bus.connect().subscribe("a", 9)
+    return one_bus
+
+
 def test_the_rest_of_a_run_comes_before_what_stood_behind_it() -> None:
     """What a connection says keeps its order, however its turns end."""
-    publisher = bus(turn_steps=4).connect()
+    publisher = apart().connect()
     run = m.PublishRun(1, False, m.Run("a", TEN))
     assert take_turn(publisher, run, m.Ping(1), m.Ping(2)) == [
         m.PublishRun(5, False, m.Run("a", TEN[4:])),
@@ -177,24 +208,25 @@ def test_a_paced_run_in_parts_is_acknowledged_as_it_is_taken() -> None:
 
 def test_a_run_in_parts_uses_its_ids_as_it_goes() -> None:
     """The rest of a run goes on with its ids, and what follows it needs an id above its last."""
-    publisher = bus(turn_steps=4).connect()
+    publisher = apart().connect()
     publisher.feed(m.PublishRun(1, False, m.Run("a", TEN)))
     with pytest.raises(ProtocolViolation, match="operation id 10 is not above 10"):
         publisher.feed(m.Unsubscribe(10, 1))
     publisher.feed(m.Unsubscribe(11, 1))
-    assert publisher.read() == [m.Accepted(1, (0,) * 11)]
+    assert publisher.read() == [m.Accepted(1, (1,) * 9 + (0, 0))]
 
 
 def test_the_rest_of_a_run_may_be_refused() -> None:
     """Rules that change between two turns hold for the rest of a run, and each of its operations has its answer."""
-    one_bus = Bus(bus(turn_steps=4).limits, parse('[everyone]\npublish = ["a"]'))
+    one_bus = Bus(bus(turn_steps=4).limits, parse('[everyone]\npublish = ["a"]\nsubscribe = ["a"]'))
     publisher = one_bus.connect()
+    one_bus.connect().subscribe("a", 9)
     rest = take_turn(publisher, m.PublishRun(1, False, m.Run("a", TEN)))
     one_bus.router.set_access(parse(""))
     while rest:
         rest = take_turn(publisher, *rest)
     messages = publisher.read()
-    assert acknowledged(messages) == dict.fromkeys(range(1, 5), 0)
+    assert acknowledged(messages) == dict.fromkeys(range(1, 5), 1)
     assert refused(messages) == dict.fromkeys(range(5, 11), ErrorCode.PERMISSION_DENIED)
     assert len(one_bus.denials()) == 6
     assert one_bus.denials() == []
@@ -254,10 +286,10 @@ def spend(one_bus: Bus, *topics: str) -> tuple[RawPeer, RawPeer, list[int]]:
 
 @pytest.mark.parametrize("topics", [("a",), ("a", "*", "a")])
 def test_a_run_that_finds_spent_windows_is_missed_as_one(topics: tuple[str, ...]) -> None:
-    """Whose windows are all spent is looked at once for a whole run, and misses exactly so many in each."""
+    """Each spent window is looked at once for a whole run, and misses exactly so many."""
     one_bus = bus()
     publisher, subscriber, numbers = spend(one_bus, *topics)
-    assert steps_of(publisher, m.PublishRun(2, False, m.Run("a", [b"x"] * 1000))) == 2
+    assert steps_of(publisher, m.PublishRun(2, False, m.Run("a", [b"x"] * 1000))) == 1 + len(topics)
     assert acknowledged(publisher.read()) == dict.fromkeys(range(2, 1002), 0)
     assert one_bus.router.statistics().dropped == 1000 * len(topics)
     assert one_bus.router.statistics().published == 1001

@@ -70,7 +70,9 @@ class HeldPublication:
 
 
 @define(eq=False)
-class _Missed:
+class Missed:
+    """A gap in the backlog: so many publications were dropped here."""
+
     count: int
 
 
@@ -93,7 +95,10 @@ class SendWindow:
     held: int = field(default=0, init=False)
     lagging: bool = field(default=False, init=False)
     stalls_at: float = field(default=math.inf, init=False)
-    backlog: deque[HeldPublication | _Missed] = field(factory=deque, init=False)
+    backlog: deque[HeldPublication | Missed] = field(factory=deque, init=False)
+    gap: Missed | None = field(default=None, init=False)
+    """The end of the backlog while there is no credit, if that is a gap: what is published now only makes it longer,
+    unless it is held. An attribute, since each publication asks each dead subscriber."""
 
     def __attrs_post_init__(self) -> None:
         """Start with the whole window as credit."""
@@ -129,11 +134,15 @@ class SendWindow:
         self.counters.delivered += 1
         return True
 
+    def takes_run(self, count: int, size: int) -> bool:
+        """Tell whether :meth:`admit_run` would admit it as things are, which uses nothing."""
+        return not self.backlog and self.messages >= count and self.size >= size and self.peer.outbox.fits(size, count)
+
     def admit_run(self, count: int, size: int) -> bool:
         """Use credit for the deliveries of a whole run now, or return False, as :meth:`admit` does."""
         if self.backlog:
             self.release()
-        if self.backlog or self.messages < count or self.size < size or not self.peer.outbox.fits(size, count):
+        if not self.takes_run(count, size):
             return False
         self.messages -= count
         self.size -= size
@@ -152,17 +161,23 @@ class SendWindow:
     def miss(self, count: int = 1) -> None:
         """Count publications as dropped at this place of the stream; who cannot be told so is disconnected."""
         self.counters.dropped += count
+        if self.gap is not None:
+            self.gap.count += count
+            return
         if not self.peer.tells_gaps:
             self.peer.end("it lags, and its wire has no word for that: it does not read as fast as others publish")
         self._mark_missed(count)
 
     def _mark_missed(self, count: int) -> None:
-        if self.backlog and isinstance(last := self.backlog[-1], _Missed):
+        if self.backlog and isinstance(last := self.backlog[-1], Missed):
             last.count += count
         else:
-            self._put_behind(_Missed(count))
+            last = Missed(count)
+            self._put_behind(last)
+        self.gap = None if self.has_credit else last
 
-    def _put_behind(self, entry: HeldPublication | _Missed) -> None:
+    def _put_behind(self, entry: HeldPublication | Missed) -> None:
+        self.gap = None
         self.backlog.append(entry)
         self.behind[self.id] = self
         self.peer.waits_for_room = True
@@ -172,6 +187,7 @@ class SendWindow:
 
         Credit beyond the window is none: it does not show that the program takes messages.
         """
+        self.gap = None
         before = self.messages
         self.messages = min(before + messages, self.window_messages)
         self.size = min(self.size + size, self.window_size)
@@ -190,7 +206,7 @@ class SendWindow:
     def _release(self) -> None:
         outbox = self.peer.outbox
         while self.backlog and self.has_credit:
-            if isinstance(head := self.backlog[0], _Missed):
+            if isinstance(head := self.backlog[0], Missed):
                 self.backlog.popleft()
                 outbox.put_gap(self.id, head.count)
                 continue
@@ -223,7 +239,7 @@ class SendWindow:
         size = 0
         while backlog and len(batch) < min(self.messages, MOST_IN_RUN) and size < self.size:
             entry = backlog[0]
-            if isinstance(entry, _Missed):
+            if isinstance(entry, Missed):
                 break
             more = entry.size
             room = min(RUN_SIZE, self.frame) - size - PAYLOAD_OVERHEAD * len(batch)
@@ -245,7 +261,7 @@ class SendWindow:
         self.lagging = True
         backlog, self.backlog = self.backlog, deque()
         for entry in backlog:
-            if isinstance(entry, _Missed):
+            if isinstance(entry, Missed):
                 self._mark_missed(entry.count)
             else:
                 self.miss()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..wire.messages import Publication
     from .outbox import Budget
     from .peer import Peer
-    from .routes import Route
+    from .routes import Receiver, Route
     from .statistics import Counters
 
 
@@ -151,12 +151,9 @@ class PubSub:
           TopicTooBroad: finding the receivers costs more than one publication may.
 
         """
-        topic, steps = message.publication.topic, 1
-        route = self._routes.known.get(topic)
-        if route is None:
-            route, steps = self._routes.find(topic)
-        self._distribute(peer, message, route, [], now)
-        return steps + len(route)
+        route, steps = self._routes.find(message.publication.topic)
+        self._distribute(peer, message, route.receivers, [], now)
+        return steps + route.windows
 
     def publish_run(self, peer: Peer, message: PublishRun, now: float) -> tuple[int, PublishRun | None]:
         """Do as :meth:`publish` for each of a run, as far as one turn goes.
@@ -168,51 +165,70 @@ class PubSub:
           The steps that it took, and what is left of the run, if anything.
 
         """
-        topic, steps = message.run.topic, 1
-        route = self._routes.known.get(topic)
-        if route is None:
-            route, steps = self._routes.find(topic)
-        message, rest = self._part(message, len(route))
-        run = message.run
+        route, steps = self._routes.find(message.run.topic)
+        message, rest = self._part(message, route)
+        run, paced = message.run, message.paced
         count, size = len(run.payloads), run.size
-        # Where not all could take all of it, they share what room there is as they would one by one.
-        total, whole = self.total, size * len(route)
-        is_room = total.fits(whole, count * len(route)) and (not message.paced or total.leaves_room(whole))
+        is_room = self._is_room(message, route)
         taken: list[int] = []
-        late: Route = []
-        for receiver in route:
+        late: list[Receiver] = []
+        apart = missed = 0
+        for receiver in route.receivers:
             target, windows, ids = receiver
-            if is_room and len(ids) == 1 and windows[0].admit_run(count, size):
+            is_one = len(ids) == 1
+            if is_one and (gap := windows[0].gap) is not None and (windows[0].lagging or not paced):
+                # Nearly all that is done for a dead subscriber; there may be hundreds.
+                gap.count += count
+                missed += count
+            elif is_one and is_room and windows[0].admit_run(count, size):
                 target.outbox.put(DeliverRun(ids, run), size, count)
                 taken.append(target.id)
-            elif not self._miss_run(windows, count, paced=message.paced):
+            elif _miss_whole(windows, paced=paced):
+                for window in windows:
+                    window.miss(count)
+            else:
                 late.append(receiver)
+                apart += len(ids)
+        self.counters.dropped += missed
         if late:
             for operation, publication in enumerate(run.publications, message.id):
-                self._distribute(peer, Publish(operation, message.paced, publication), late, taken, now)
+                self._distribute(peer, Publish(operation, paced, publication), late, taken, now)
         else:
             self.counters.published += count
             peer.outbox.acknowledge_run(message.id, [len(taken)] * count)
-        return steps + len(route) + count * len(late), rest
+        return steps + route.windows + count * apart, rest
 
-    def _part(self, message: PublishRun, receivers: int) -> tuple[PublishRun, PublishRun | None]:
-        """Cut a run where a turn's steps end if every receiver takes it apart; return both parts."""
-        payloads, most = message.run.payloads, max(1, self.limits.turn_steps // max(1, receivers))
-        if len(payloads) <= most:
+    def _is_room(self, message: PublishRun, route: Route) -> bool:
+        """Tell whether all receivers can take all of a run; else they share what room there is as they would one by
+        one.
+        """
+        total, receivers = self.total, len(route.receivers)
+        whole = message.run.size * receivers
+        return total.fits(whole, len(message.run.payloads) * receivers) and (
+            not message.paced or total.leaves_room(whole)
+        )
+
+    def _part(self, message: PublishRun, route: Route) -> tuple[PublishRun, PublishRun | None]:
+        """Cut a run where those who take it apart would use up the steps of a turn; return both parts."""
+        payloads, turn = message.run.payloads, self.limits.turn_steps
+        if len(payloads) * route.windows <= turn:
             return message, None
-        topic = message.run.topic
-        first = evolve(message, run=Run(topic, payloads[:most]))
-        return first, evolve(message, id=message.id + most, run=Run(topic, payloads[most:]))
+        count, size, is_room = len(payloads), message.run.size, self._is_room(message, route)
+        apart = sum(
+            len(ids)
+            for _, windows, ids in route.receivers
+            if not (is_room and len(ids) == 1 and windows[0].takes_run(count, size))
+            and not _miss_whole(windows, paced=message.paced)
+        )
+        most = max(1, turn // max(1, apart))
+        if count <= most or not apart:
+            return message, None
+        first, rest = (Run(message.run.topic, part) for part in (payloads[:most], payloads[most:]))
+        return evolve(message, run=first), evolve(message, id=message.id + most, run=rest)
 
-    def _miss_run(self, windows: Sequence[SendWindow], count: int, *, paced: bool) -> bool:
-        """Let a connection miss a whole run if none of its windows takes or holds any of it; tell whether it did."""
-        if not all(window.is_spent and (window.lagging or not paced) for window in windows):
-            return False
-        for window in windows:
-            window.miss(count)
-        return True
-
-    def _distribute(self, peer: Peer, message: Publish, route: Route, taken: Sequence[int], now: float) -> None:
+    def _distribute(
+        self, peer: Peer, message: Publish, receivers: Sequence[Receiver], taken: Sequence[int], now: float
+    ) -> None:
         """Deliver a publication to these receivers, beside those that have ``taken`` it, and acknowledge it."""
         publication = message.publication
         size = size_of(publication.topic, publication.payload, publication.headers)
@@ -220,8 +236,12 @@ class PubSub:
         # One that is too large to be held is not waited for.
         paced = message.paced and 2 * size <= self.total.limit
         held = HeldPublication(publication, peer, message.id, size, counted) if paced else None
-        for target, windows, ids in route:
-            # The common case, kept apart: it is on the hot path.
+        for target, windows, ids in receivers:
+            # What is common is kept apart: it is on the hot path.
+            if windows[0].gap is not None and _miss_whole(windows, paced=paced):
+                for window in windows:
+                    window.miss()
+                continue
             if len(ids) == 1 and windows[0].admit(size, paced=paced):
                 target.outbox.put(Deliver(ids, publication), size)
             elif not self._offer(windows, publication, size, held, now):
@@ -319,3 +339,8 @@ class PubSub:
     def next_deadline(self) -> float | None:
         """Return when the next subscriber stalls, if any can."""
         return min((window.stalls_at for window in self._holding if window.held), default=None)
+
+
+def _miss_whole(windows: Sequence[SendWindow], *, paced: bool) -> bool:
+    """Tell whether none of a connection's windows takes or holds any of what is published now."""
+    return all((each.gap is not None or each.is_spent) and (each.lagging or not paced) for each in windows)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from ..topic import TopicTree, is_concrete
 
@@ -19,8 +19,18 @@ if TYPE_CHECKING:
     from .flow import SendWindow
     from .peer import Peer
 
-Route = list[tuple["Peer", list["SendWindow"], tuple[int, ...]]]
-"""For each connection its subscriptions, and their ids."""
+Receiver = tuple["Peer", list["SendWindow"], tuple[int, ...]]
+"""A connection, its subscriptions that a topic reaches, and their ids."""
+
+
+@frozen(eq=False)
+class Route:
+    """The receivers of a topic, in the order in which they connected."""
+
+    receivers: list[Receiver]
+    windows: int
+    """The subscriptions of all of them."""
+
 
 _RECEIVERS: Final = 64
 """For each of ``Limits.routes`` so many subscriptions may be remembered: counting topics alone would not bound memory,
@@ -34,7 +44,7 @@ class Routes:
     limits: Limits
     _tree: TopicTree[SendWindow] = field(init=False)
     known: dict[str, Route] = field(factory=dict, init=False)
-    """The routes that are remembered, by topic: to be read by others."""
+    """The routes that are remembered, by topic."""
     remembered: int = field(default=0, init=False)
     """The subscriptions in all of these routes."""
 
@@ -65,37 +75,38 @@ class Routes:
         self._forget(window.topic)
 
     def find(self, topic: str) -> tuple[Route, int]:
-        """Find the receivers of a topic that is not :attr:`known`; return them, and the steps that this took.
+        """Return the receivers of a topic, and the steps that it took to find them: one if they are remembered.
 
         Raises:
           InvalidTopic: the topic is not one.
           TopicTooBroad: finding the receivers costs more than one publication may.
 
         """
+        if (known := self.known.get(topic)) is not None:
+            return known, 1
         groups: dict[Peer, list[SendWindow]] = {}
-        for window in sorted(self._tree.match(topic), key=lambda each: (each.peer.id, each.id)):
+        windows = sorted(self._tree.match(topic), key=lambda each: (each.peer.id, each.id))
+        for window in windows:
             groups.setdefault(window.peer, []).append(window)
-        route = [(peer, group, tuple(each.id for each in group)) for peer, group in groups.items()]
+        receivers = [(peer, group, tuple(each.id for each in group)) for peer, group in groups.items()]
+        route = Route(receivers, len(windows))
         if is_concrete(topic):
             self._remember(topic, route)
-        return route, self._tree.last_steps + _receivers(route)
+        return route, self._tree.last_steps + route.windows
 
     def _remember(self, topic: str, route: Route) -> None:
         """Keep a route, and as many of the youngest others as there is room for."""
         routes, most = self.known, self.limits.routes
         routes[topic] = route
-        self.remembered += _receivers(route)
+        self.remembered += route.windows
         while len(routes) > most or (self.remembered > _RECEIVERS * most and len(routes) > 1):
-            self.remembered -= _receivers(routes.pop(next(iter(routes))))
+            self.remembered -= routes.pop(next(iter(routes))).windows
 
     def _forget(self, topic: str) -> None:
         """Forget the routes that a subscription to this topic is, or will be, part of."""
         if is_concrete(topic):
-            self.remembered -= _receivers(self.known.pop(topic, []))
+            if (route := self.known.pop(topic, None)) is not None:
+                self.remembered -= route.windows
         else:
             self.known.clear()
             self.remembered = 0
-
-
-def _receivers(route: Route) -> int:
-    return sum(len(ids) for _, _, ids in route)

@@ -178,23 +178,27 @@ class RouterTask:
 
     async def run(self) -> NoReturn:
         """Work in rounds, until cancelled."""
-        turns, router, take = self._turns, self.router, self._batches.receive
+        turns, take = self._turns, self._batches.receive
         while True:
-            if turns:
-                # Others run between two rounds, those who have something to say among them.
-                await trio.lowlevel.checkpoint()
-            else:
+            if not turns:
                 connection, messages = await take()
                 connection.batches.append(messages)
                 turns.append(connection)
             is_alone = self._take_all()
+            unfinished: list[PeerConnection] = []
             for _ in range(len(turns)):
-                before = router.steps
-                self._give_turn(turns.popleft())
-                if router.steps - before >= router.limits.turn_steps:
+                connection = turns.popleft()
+                if self._give_turn(connection):
                     self.flush()
                     await trio.lowlevel.checkpoint()
+                if connection.batches:
+                    unfinished.append(connection)
             self.flush(at_once=is_alone)
+            if unfinished:
+                # Who has come meanwhile is before those who have had a turn.
+                await trio.lowlevel.checkpoint()
+                self._take_all()
+                turns += unfinished
 
     def _take_all(self) -> bool:
         """Take what else has come, a full inbox at most; tell whether there is one message to do, and no run."""
@@ -207,23 +211,22 @@ class RouterTask:
                 connection.batches.append(messages)
         except trio.WouldBlock:
             pass
-        if len(turns) > 1 or len(turns[0].batches) > 1:
+        if len(turns) != 1 or len(turns[0].batches) > 1:
             return False
         (messages,) = turns[0].batches
         return len(messages) == 1 and type(messages[0]) is not PublishRun
 
-    def _give_turn(self, connection: PeerConnection) -> None:
-        """Carry out what a peer has said, batch by batch, until the steps of a turn are used."""
+    def _give_turn(self, connection: PeerConnection) -> bool:
+        """Carry out what a peer has said, batch by batch; tell whether that used all the steps of a turn."""
         batches, router = connection.batches, self.router
         end = router.steps + router.limits.turn_steps
         while batches:
             self._carry_out(connection)
             if router.steps >= end:
                 break
-        if batches:
-            self._turns.append(connection)
-        elif connection.turn_over is not None:
+        if not batches and connection.turn_over is not None:
             connection.turn_over.set()
+        return router.steps >= end
 
     def _carry_out(self, connection: PeerConnection) -> None:
         messages = connection.batches.popleft()
