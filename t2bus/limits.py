@@ -97,14 +97,15 @@ class Limits:
     """What waits to be written of acknowledgements, refusals, gaps and cancellations. A connection that
     needs more is closed, since these cannot be dropped."""
     total_bytes: int = _count(256 * _MIB)
-    """What waits for all connections together, counted once for each receiver; what is held for paced publishers counts
-    once, and half of the bytes are for that."""
+    """What waits for all connections together, counted once for each receiver. An eighth is for shares: each connection
+    has one, 32 KiB by default, that others never take. A quarter is for what is held for paced publishers, counted
+    once."""
     inbox: int = _count(64)
     """Batches, each what one read brought, that wait for the router. When it is full the readers wait, and so do the
     peers, by the flow control of their streams."""
     turn_steps: int = _count(4096)
     """Steps of work that the messages of one connection may take before it is another's turn: matching a fragment,
-    looking at a receiver, taking a publication out of a run. So many took 5 to 12 ms in CPython 3.11."""
+    looking at a subscription, taking a publication out of a run. So many took 5 to 12 ms in CPython 3.11."""
     routes: int = _count(4096)
     """Topics whose receivers are remembered from one publication to the next."""
     matching_steps: int = _count(32_768)

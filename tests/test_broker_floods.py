@@ -23,23 +23,23 @@ def fill(box: Outbox, size: int) -> int:
 
 def test_small_messages_are_bounded_in_number() -> None:
     """An outbox takes no more messages than its bytes would be at 64 for each, however small they are."""
-    assert fill(outbox(640_000, Budget(10_000_000)), 1) == 10_000
+    assert fill(outbox(640_000, Budget(10_000_000, 1)), 1) == 10_000
 
 
 def test_a_small_outbox_is_bounded_by_its_bytes_alone() -> None:
     """Up to 1,024 messages are never too many."""
-    assert fill(outbox(1000, Budget(10_000_000)), 1) == 1000
+    assert fill(outbox(1000, Budget(10_000_000, 1)), 1) == 1000
 
 
 def test_all_outboxes_together_are_bounded_in_number() -> None:
-    """The total bounds the number of messages over all connections in the same way."""
-    total = Budget(640_000)
-    assert fill(outbox(600_000, total), 1) + fill(outbox(600_000, total), 1) == 10_000
+    """The total bounds the number of messages over all connections too: by half, and an eighth in shares."""
+    total = Budget(640_000, 1)
+    assert [fill(outbox(600_000, total), 1) for _ in range(2)] == [5000, 1250]
 
 
 def test_what_is_written_or_dropped_makes_room_for_as_many() -> None:
     """The number goes down as the bytes do: when messages are written, and when the outbox closes."""
-    total = Budget(640_000)
+    total = Budget(640_000, 1)
     one, other = outbox(640_000, total), outbox(640_000, total)
     counts = [fill(one, 1), fill(other, 1)]
     one.take()
@@ -48,14 +48,14 @@ def test_what_is_written_or_dropped_makes_room_for_as_many() -> None:
     counts.append(fill(other, 1))
     other.close()
     counts.append(fill(one, 1))
-    assert counts == [10_000, 0, 0, 10_000, 10_000]
+    assert counts == [5000, 1250, 0, 3750, 5000]
     one.close()
     assert (total.used, total.messages) == (0, 0)
 
 
 def test_a_run_counts_as_its_publications() -> None:
     """A run fits if there is room for all that it stands for."""
-    box = outbox(64_000, Budget(10_000_000))
+    box = outbox(64_000, Budget(10_000_000, 1))
     box.put(m.DeliverRun((1,), m.Run("a", [b""] * 1000)), 1000, 1000)
     assert [box.fits(1, 24), box.fits(1, 25)] == [True, False]
 
@@ -81,7 +81,7 @@ def test_a_full_outbox_tells_of_all_that_is_missed_at_once() -> None:
 
 def test_a_gap_after_a_delivery_is_told_in_its_place() -> None:
     """What is missed after something was delivered is not counted before it."""
-    box = outbox(1000, Budget(1000))
+    box = outbox(1000, Budget(1000, 1))
     box.put_gap(1, 2)
     box.put_gap(1, 3)
     box.put(m.Deliver((1,), m.Publication("a", b"")), 1)

@@ -25,7 +25,7 @@ class Owner:
 
     limit: int = 100
     control_limit: int = 1000
-    total: Budget = field(factory=lambda: Budget(1000))
+    total: Budget = field(factory=lambda: Budget(1000, 1))
     dirty: DirtyPeers = field(factory=DirtyPeers)
     outbox: Outbox = field(init=False)
 
@@ -158,18 +158,40 @@ def test_it_fits_up_to_the_limit() -> None:
     assert not outbox.fits(41)
 
 
-def test_it_fits_up_to_the_total() -> None:
-    """A message fits while all that waits for all connections is at most their total."""
-    total = Budget(100)
-    one, other = Owner(total=total).outbox, Owner(total=total).outbox
-    one.put(PING, 60)
-    assert other.fits(40)
-    assert not other.fits(41)
+def test_several_messages_fit_up_to_half_of_the_total() -> None:
+    """What waits for all connections, beyond their shares, is at most half of their total."""
+    outbox = Owner(total=Budget(1000, 1), limit=1000).outbox
+    outbox.put(PING, 200)
+    assert [outbox.fits(300), outbox.fits(301)] == [True, False]
+
+
+def test_a_message_alone_fits_up_to_five_eighths_of_the_total() -> None:
+    """Whom nothing waits for is sent one message where those that wait for others leave no room for several."""
+    total = Budget(1000, 1)
+    one, other = (Owner(total=total, limit=1000).outbox for _ in range(2))
+    one.put(PING, 400)
+    assert [other.fits(225), other.fits(226)] == [True, False]
+
+
+@pytest.mark.parametrize("connections", [1, 5])
+def test_a_share_is_never_taken_by_others(connections: int) -> None:
+    """An eighth of the total, parted among as many connections as there may be, is each one's own."""
+    total = Budget(1000, connections)
+    one, other = (Owner(total=total, limit=1000).outbox for _ in range(2))
+    one.put(PING, 875)
+    share = 125 // connections
+    assert [other.fits(share), other.fits(share + 1)] == [True, False]
+
+
+def test_the_first_message_fits_up_to_the_total() -> None:
+    """Where nothing else waits a message may be as large as the total."""
+    outbox = Owner(total=Budget(100, 1)).outbox
+    assert [outbox.fits(100), outbox.fits(101)] == [True, False]
 
 
 def test_what_is_being_written_counts() -> None:
     """Bytes that were taken count until they are written."""
-    total = Budget(1000)
+    total = Budget(1000, 1)
     outbox = Owner(total=total).outbox
     outbox.put(PING, 60)
     outbox.take()
@@ -268,7 +290,7 @@ def test_a_closed_outbox_takes_nothing() -> None:
 @steady(100)
 def test_the_budget_is_what_waits(steps: list[str], size: int) -> None:
     """Whatever is done, the budget is the sum of what waits and is being written, and 0 after the end."""
-    total = Budget(1000)
+    total = Budget(1000, 1)
     outboxes = [Owner(total=total, control_limit=10_000).outbox for _ in range(2)]
     for number, step in enumerate(steps):
         outbox = outboxes[number % 2]

@@ -168,7 +168,7 @@ def test_a_connection_given_up_changes_nothing_for_others() -> None:
 
 def test_the_total_is_shared_and_kept() -> None:
     """What waits for all connections stays within the total; what does not fit is missed there, and told later."""
-    one_bus = bus(total_bytes=5)
+    one_bus = bus(total_bytes=8)
     publisher, one, other = (one_bus.connect() for _ in range(3))
     numbers = one.subscribe("a"), other.subscribe("a")
     for payload in (b"1", b"2"):
@@ -179,6 +179,29 @@ def test_the_total_is_shared_and_kept() -> None:
     publisher.publish("a", b"3")
     assert stream(one.read(), numbers[0]) == [1, b"3"]
     assert stream(other.read(), numbers[1]) == [1, b"3"]
+
+
+@pytest.mark.parametrize("paced", [False, True])
+def test_what_others_leave_unread_takes_no_share(paced: bool) -> None:
+    """However many read nothing, a connection that reads is sent what it asked for, and its requests are answered."""
+    one_bus = bus(total_bytes=80_000, connections=10)
+    publisher, *dead = (one_bus.connect() for _ in range(7))
+    reader, server = one_bus.connect(), one_bus.connect()
+    for each in dead:
+        each.subscribe("load", 1000, 1_000_000)
+    number, service = reader.subscribe("other", 100), server.claim("service")
+    reader.read()
+    server.read()
+    for size in (900, 90, 0) * 100:
+        publisher.publish("load", bytes(size))
+    for count in range(20):
+        publisher.publish("other", b"%d" % count, paced=paced)
+        assert stream(reader.read(), number) == [b"%d" % count]
+    operation = reader.request("service", b"question")
+    (call,) = of_kind(server.read(), m.Call)
+    assert call.service == service
+    server.feed(m.Respond(call.id, b"answer"))
+    assert [each.request for each in of_kind(reader.read(), m.Response)] == [operation]
 
 
 def test_what_is_held_takes_no_room_from_its_own_delivery() -> None:

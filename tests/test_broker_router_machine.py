@@ -448,7 +448,7 @@ class RouterMachine(RuleBasedStateMachine):
                 assert head not in subscription.droppable
                 outbox = subscription.who.raw.outbox
                 # Room that others have left is used at once where nothing waits, and else when that is written.
-                assert not outbox.suits(head.size) or (outbox.size and not self.ample)
+                assert not outbox.fits(head.size) or (outbox.size and not self.ample)
 
     @invariant()
     def deadline_is_the_nearest(self) -> None:

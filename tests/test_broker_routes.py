@@ -34,7 +34,7 @@ class Table:
     peers: dict[int, Peer] = field(factory=dict)
 
     def subscribe(self, topic: str, connection: int = 1) -> SendWindow:
-        outbox = Outbox(connection, 1, 1, Budget(1), DirtyPeers())
+        outbox = Outbox(connection, 1, 1, Budget(1, 1), DirtyPeers())
         peer = self.peers.setdefault(connection, Peer(connection, ANONYMOUS, outbox, None))
         window = SendWindow(len(self.windows) + 1, topic, peer, 1, 1, 1.0, 1, Counters(), {})
         self.windows.append(window)

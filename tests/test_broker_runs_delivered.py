@@ -202,7 +202,7 @@ def test_a_run_uses_the_window_of_its_publications(messages: int, size: int, run
 @steady(200)
 def test_acknowledging_a_run_is_acknowledging_its_operations(runs: list[tuple[int, list[int]]], limit: int) -> None:
     """Runs and single operations merge where their ids go on, and count the same bytes of control."""
-    one, other = (Outbox(1, 100, limit, Budget(0), DirtyPeers()) for _ in range(2))
+    one, other = (Outbox(1, 100, limit, Budget(0, 1), DirtyPeers()) for _ in range(2))
     operation = 1
     for skipped, counts in runs:
         operation += skipped
@@ -218,7 +218,7 @@ def test_acknowledging_a_run_is_acknowledging_its_operations(runs: list[tuple[in
 def test_acknowledging_runs_overflows_once() -> None:
     """A connection that does not read is given up for acknowledged runs too, and what comes then is dropped."""
     dirty = DirtyPeers()
-    outbox = Outbox(7, 100, 64, Budget(0), dirty)
+    outbox = Outbox(7, 100, 64, Budget(0, 1), dirty)
     marked = []
     for first in range(1, 20, 4):
         outbox.acknowledge_run(first, [1, 1, 1])

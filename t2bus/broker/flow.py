@@ -117,7 +117,7 @@ class SendWindow:
             self.release()
         return bool(self.backlog) or not self.has_credit
 
-    def admit(self, size: int, *, paced: bool) -> bool:
+    def admit(self, size: int) -> bool:
         """Use credit for a delivery now, or return False: there is none, the outbox has no room, or something waits.
 
         The caller puts the delivery in the outbox, one for all subscriptions of the connection that admit it.
@@ -127,7 +127,7 @@ class SendWindow:
         if self.backlog or self.messages <= 0 or self.size <= 0:
             return False
         outbox = self.peer.outbox
-        if not (outbox.suits(size) if paced else outbox.fits(size)):
+        if not outbox.fits(size):
             return False
         self.messages -= 1
         self.size -= size
@@ -247,7 +247,7 @@ class SendWindow:
                 break
             # What is held by nobody else counts already.
             entry.let_go()
-            if not outbox.suits(size + more, len(batch) + 1):
+            if not outbox.fits(size + more, len(batch) + 1):
                 entry.hold()
                 break
             size += more

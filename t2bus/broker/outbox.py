@@ -39,38 +39,42 @@ _LEAST_SIZE = 64
 _LEAST_MESSAGES = 1024
 """Messages that even a very small limit allows, if their bytes fit."""
 
-_SHARES = 4096
-"""Outboxes whose shares together are all of the total: four times as many as connections by default."""
-
 _ACCEPTED_SIZE = 8
 """What one more acknowledgement in a run counts for: a reference in a list of small integers."""
 
 
 @define(eq=False)
 class Budget:
-    """A number of bytes that several outboxes share, and of messages.
+    """A number of bytes that the outboxes of a bus share, and of messages.
 
-    Publications that are *held* until there is room in the outboxes of their receivers are within it. Each counts once
-    for however many receivers, but as a message for each of them. Half of the bytes are for these: what could be held
-    instead goes into outboxes only as far as it leaves them that half, or a quarter if little waits in that outbox. So
-    a paced publisher is made to wait before there is no room to hold what it publishes.
+    An eighth is for the *shares*: each connection has one, 32 KiB by default, that nothing else takes. So a subscriber
+    that reads misses nothing because others do not. Beyond its share an outbox takes of half of the bytes, and a
+    message that waits alone of five eighths.
+
+    The last quarter is for publications that are *held* until there is room in the outboxes of their receivers. Each
+    counts once for however many receivers, but as a message for each of them. So a paced publisher is made to wait
+    before there is no room to hold what it publishes.
     """
 
     limit: int
+    connections: int
+    """How many may have a share."""
     used: int = 0
     held: int = 0
     """The part of it that is held."""
     messages: int = 0
     most: int = field(init=False)
     share: int = field(init=False)
-    """The bytes of an outbox that are little: 64 KiB of the default."""
+    """The bytes of an outbox that nothing else takes."""
+    share_messages: int = field(init=False)
     is_short: bool = False
     """Whether somebody whose outbox is empty waits for what others leave."""
 
     def __attrs_post_init__(self) -> None:
         """Allow so many messages as well."""
         self.most = _most(self.limit)
-        self.share = self.limit // _SHARES
+        self.share = self.limit // (8 * self.connections)
+        self.share_messages = self.most // (8 * self.connections)
 
     @property
     def is_empty(self) -> bool:
@@ -78,17 +82,22 @@ class Budget:
         return not (self.used or self.held or self.messages)
 
     def fits(self, size: int, count: int) -> bool:
-        """Tell whether so many bytes and messages more are within the limit."""
+        """Tell whether so many bytes and messages more are within the limit, whoever they are for."""
         return self.used + size <= self.limit and self.messages + count <= self.most
 
-    def leaves_room(self, size: int, *, is_little: bool = False) -> bool:
-        """Tell whether so many bytes more, in an outbox, leave the room that is for what is held."""
-        after = self.used + size
-        return 2 * (after - self.held) <= self.limit or (is_little and 4 * after <= 3 * self.limit)
+    def leaves_room(self, size: int, count: int) -> bool:
+        """Tell whether so many bytes and messages more may wait, beyond the shares."""
+        return 2 * (self.used - self.held + size) <= self.limit and 2 * (self.messages + count) <= self.most
+
+    def takes_alone(self, size: int) -> bool:
+        """Tell whether a message of that size may wait in an outbox that has no other."""
+        return self.used == self.held or (
+            8 * (self.used - self.held + size) <= 5 * self.limit and 8 * (self.messages + 1) <= 5 * self.most
+        )
 
     def may_hold(self, size: int) -> bool:
         """Tell whether a message more may be held, and so many bytes."""
-        return 2 * (self.held + size) <= self.limit and self.fits(size, 1)
+        return 4 * (self.held + size) <= self.limit and 8 * (self.messages + 1) <= 7 * self.most and self.fits(size, 1)
 
     def hold(self, size: int) -> None:
         """Count a message more that is held, and so many bytes."""
@@ -171,20 +180,14 @@ class Outbox:
 
     def fits(self, size: int, count: int = 1) -> bool:
         """Tell whether a message of that size may be put, or a run of so many."""
-        total = self.total
+        after, messages, total = self._waiting + self.taken + size, self._count + count, self.total
+        if after > self.limit or messages > self._most or not total.fits(size, count):
+            return False
         return (
-            self._waiting + self.taken + size <= self.limit
-            and self._count + count <= self._most
-            # As Budget.fits tells: it is asked for each message and receiver.
-            and total.used + size <= total.limit
-            and total.messages + count <= total.most
+            (after <= total.share and messages <= total.share_messages)
+            or total.leaves_room(size, count)
+            or (messages == 1 and total.takes_alone(size))
         )
-
-    def suits(self, size: int, count: int = 1) -> bool:
-        """Tell whether a message of a paced publisher, or a run of so many, should be put now and not be held."""
-        after = self.size + size
-        is_little = after <= self.total.share or (count == 1 and after == size)
-        return self.fits(size, count) and self.total.leaves_room(size, is_little=is_little)
 
     def put(self, message: ServerMessage, size: int, count: int = 1) -> None:
         """Add a message, or a run of so many, that :meth:`fits`."""

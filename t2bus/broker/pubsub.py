@@ -116,7 +116,6 @@ class PubSub:
         window = None if subscriber is None else subscriber.windows.pop(message.subscription, None)
         if window is not None:
             self._remove(window)
-            self.share_room()
         peer.outbox.acknowledge(message.id, 0)
 
     def _remove(self, window: SendWindow) -> None:
@@ -202,10 +201,9 @@ class PubSub:
         """Tell whether all receivers can take all of a run; else they share what room there is as they would one by
         one.
         """
-        total, receivers = self.total, len(route.receivers)
-        whole = message.run.size * receivers
-        return total.fits(whole, len(message.run.payloads) * receivers) and (
-            not message.paced or total.leaves_room(whole)
+        receivers = len(route.receivers)
+        return receivers == 1 or self.total.leaves_room(
+            message.run.size * receivers, len(message.run.payloads) * receivers
         )
 
     def _part(self, message: PublishRun, route: Route) -> tuple[PublishRun, PublishRun | None]:
@@ -234,7 +232,7 @@ class PubSub:
         size = size_of(publication.topic, publication.payload, publication.headers)
         counted = set(taken)
         # One that is too large to be held is not waited for.
-        paced = message.paced and 2 * size <= self.total.limit
+        paced = message.paced and 4 * size <= self.total.limit
         held = HeldPublication(publication, peer, message.id, size, counted) if paced else None
         for target, windows, ids in receivers:
             # What is common is kept apart: it is on the hot path.
@@ -242,7 +240,7 @@ class PubSub:
                 for window in windows:
                     window.miss()
                 continue
-            if len(ids) == 1 and windows[0].admit(size, paced=paced):
+            if len(ids) == 1 and windows[0].admit(size):
                 target.outbox.put(Deliver(ids, publication), size)
             elif not self._offer(windows, publication, size, held, now):
                 continue
@@ -265,7 +263,7 @@ class PubSub:
         """
         takers, late = [], []
         for window in windows:
-            if window.admit(size, paced=held is not None):
+            if window.admit(size):
                 takers.append(window.id)
             else:
                 late.append(window)
@@ -334,7 +332,6 @@ class PubSub:
                 window.give_up()
             if not window.held:
                 del self._holding[window]
-        self.share_room()
 
     def next_deadline(self) -> float | None:
         """Return when the next subscriber stalls, if any can."""

@@ -75,7 +75,7 @@ class Router:
 
     def __attrs_post_init__(self) -> None:
         """Make the parts, which share one set of limits and counters."""
-        self._total = Budget(self.limits.total_bytes)
+        self._total = Budget(self.limits.total_bytes, self.limits.connections)
         self.pubsub = PubSub(self.limits, self.counters, self._total)
         self._services = ServiceTable(self.limits, self.counters)
         self._grants = Grants(self.limits, self.access)
