@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from ..text import printable
 from . import arguments as types
 from .arguments import add_group, add_verb
-from .console import Output, counted, say
+from .console import Output, counted
 from .exits import Exit
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ def add_access(verbs: Verbs) -> None:
     group = add_group(verbs, "access", "check access rules and explain them", "No bus is needed for it.")
     more = "An invalid file is exit code 1, its first error on standard error."
     check = add_verb(group, "check", "check a file of access rules", more, "access.toml")
-    _add_file(check)
     more = "Exit code 0 says that it is allowed, 1 that it is denied, 2 that the file or the topic is invalid."
     example = "access.toml uid:1000 subscribe 'public/**' --group gid:100"
     explain = add_verb(group, "explain", "say whether an identity may use a topic, and why", more, example)
-    _add_file(explain)
+    for verb in (check, explain):
+        verb.add_argument("file", metavar="FILE", help="the rules, in TOML")
     name = "the name of who asks: uid:1000, local, anonymous, or one from a certificate"
     explain.add_argument("identity", type=types.text, metavar="IDENTITY", help=name)
     explain.add_argument("right", choices=_VERBS, metavar="VERB", help=f"one of {', '.join(_VERBS)}")
@@ -50,25 +50,20 @@ def add_access(verbs: Verbs) -> None:
     explain.add_argument("--group", action="append", type=types.text, default=[], metavar="NAME", help=groups)
 
 
-def _add_file(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("file", metavar="FILE", help="the rules, in TOML")
-
-
 async def access(arguments: argparse.Namespace) -> int:
-    """Do what the action says, and return its exit code.
+    """Do what the action says, and return its exit code, which is 1 for a denial.
 
-    ``check`` gives 1 for an invalid file; ``explain`` gives 1 for a denial and 2 for an invalid file or topic.
+    Raises:
+      InvalidAccess: ``check`` was asked for, and the file is no file of rules; exit code 1.
+      BadSetting: ``explain`` was asked for, and the file or the topic is invalid; exit code 2.
+
     """
-    if arguments.action == "check":
-        return await _check(arguments)
-    return await _explain(arguments)
+    return await (_check if arguments.action == "check" else _explain)(arguments)
 
 
 async def _check(arguments: argparse.Namespace) -> int:
     """Print how much a file says; that it can be read at all is what was asked."""
     rules = await _load(arguments.file)
-    if rules is None:
-        return Exit.ERROR
     number = len(rules.everyone) + sum(map(len, rules.identities.values()))
     identities = counted(len(rules.identities), "identity", "identities")
     await _print(f"{arguments.file}: {identities}, {counted(number, 'rule', 'rules')}")
@@ -79,17 +74,16 @@ async def _explain(arguments: argparse.Namespace) -> int:
     """Print the verdict on one topic, and the rule that it comes from."""
     from ..broker.access import Verb
     from ..broker.identity import Identity
+    from ..errors import InvalidAccess
     from ..topic import DEPTH, LENGTH
+    from .settings import BadSetting
 
-    if arguments.right in {"serve", "request"}:  # the bus refuses wildcards there, whatever the rules are
-        try:
+    try:
+        if arguments.right in {"serve", "request"}:  # the bus refuses wildcards there, whatever the rules are
             types.concrete_topic(arguments.topic)
-        except argparse.ArgumentTypeError as error:
-            say(str(error))
-            return Exit.USAGE
-    rules = await _load(arguments.file)
-    if rules is None:
-        return Exit.USAGE
+        rules = await _load(arguments.file)
+    except (argparse.ArgumentTypeError, InvalidAccess) as error:
+        raise BadSetting(str(error)) from error
     # A bus may have raised its bounds, which are not known here: the topic is judged whatever its size.
     length, depth = max(LENGTH, len(arguments.topic)), max(DEPTH, arguments.topic.count("/") + 1)
     identity = Identity(arguments.identity, tuple(arguments.group))
@@ -99,19 +93,17 @@ async def _explain(arguments: argparse.Namespace) -> int:
     return Exit.OK if explanation.allowed else Exit.ERROR
 
 
-async def _load(file: str) -> Access | None:
-    """Return the rules of a file, or tell the user why they cannot be read and return None."""
+async def _load(file: str) -> Access:
+    """Return the rules of a file, or raise ``InvalidAccess``.
+
+    It is read in a thread, which is left behind when this is cancelled: the file may be a pipe, as ``<(command)`` is,
+    and a signal has to end the wait for it.
+    """
     import trio
 
-    from ..errors import InvalidAccess
     from ..server.rules import read_access
 
-    try:
-        # In a thread: the file may be a pipe, and a signal must end the wait for it.
-        return await trio.to_thread.run_sync(read_access, file, abandon_on_cancel=True)
-    except InvalidAccess as error:
-        say(str(error))
-    return None
+    return await trio.to_thread.run_sync(read_access, file, abandon_on_cancel=True)
 
 
 async def _print(line: str) -> None:

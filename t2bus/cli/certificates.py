@@ -43,11 +43,6 @@ def add_certs(verbs: Verbs) -> None:
     """Add ``init`` and ``issue`` to the grammar."""
     more = "Whoever has ca.key can be anybody on the bus: it stays where it is. Needs the extra t2bus[certs]."
     group = add_group(verbs, "certs", "make certificates for mutual TLS", more)
-    _add_init(group)
-    _add_issue(group)
-
-
-def _add_init(group: Verbs) -> None:
     more = "The CA is valid for ten years; one that exists is never replaced."
     verb = add_verb(group, "init", "make a private CA and the bus's certificate", more, "certs --host bus.example")
     where = f"where to put ca.pem, ca.key, bus.pem and bus.key; by default {_FOLDER}"
@@ -55,9 +50,6 @@ def _add_init(group: Verbs) -> None:
     host = "a DNS name or IP address at which the bus is reached, beside localhost; may be given several times"
     _add_host(verb, host)
     _add_days(verb, "the bus's certificate")
-
-
-def _add_issue(group: Verbs) -> None:
     more = "NAME is the identity that access rules speak of: a URI, an e-mail address or else a DNS name."
     verb = add_verb(group, "issue", "make the certificate of a client, or of a further bus", more, "alice")
     verb.add_argument("name", type=types.text, metavar="NAME", help="who the certificate is for")
@@ -85,9 +77,15 @@ def _add_days(verb: VerbParser, what: str) -> None:
 async def certs(arguments: argparse.Namespace) -> int:
     """Make what was asked for; print what was written and the command that is next.
 
-    Exit code 2 is for a name, a host or a number of days that no certificate can have; 1 for the folder and its files,
-    and where ``cryptography`` is not installed.
+    The exit code is 1 where something is wrong with the folder or its files, and where ``cryptography`` is not
+    installed; the user is told.
+
+    Raises:
+      BadSetting: no certificate can have this name, host or number of days; exit code 2.
+
     """
+    from .settings import BadSetting
+
     output = Output()  # before anything is made, so that there is somebody to be told of it
     try:
         from ..certs import InvalidCertificateRequest
@@ -99,8 +97,7 @@ async def certs(arguments: argparse.Namespace) -> int:
     try:
         lines = _init(arguments) if arguments.action == "init" else _issue(arguments)
     except InvalidCertificateRequest as error:
-        say(str(error))
-        return Exit.USAGE
+        raise BadSetting(str(error)) from error
     except OSError as error:
         say(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         return Exit.ERROR
@@ -138,12 +135,9 @@ def _issue(arguments: argparse.Namespace) -> list[str]:
     if arguments.hosts:
         raise InvalidCertificateRequest("--host is for --server: a client's certificate names the client alone")
     client = issue_client(folder, arguments.name, days=days, renew=renew)
-    address = ("--addr", f"tls:localhost:{_PORT}")
-    return [
-        f"{_written(client)}: the client {', '.join(client.names)}",
-        "connect to the bus:",
-        _command("sub", "**", *address, *_options(ca, client)),
-    ]
+    shown = f"{_written(client)}: the client {', '.join(client.names)}"
+    command = _command("sub", "**", "--addr", f"tls:localhost:{_PORT}", *_options(ca, client))
+    return [shown, "connect to the bus:", command]
 
 
 def _written(files: Files) -> str:

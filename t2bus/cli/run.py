@@ -43,10 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    """Run the verb, and turn what it raises into a line and an exit code."""
+    """Run the verb, and turn what it raises into a line and an exit code.
+
+    ``t2bus sub a --addr nowhere`` is 2, as is all that another command line mends. Where no bus lets this client in, it
+    is 3 for every reason: a failure of TLS is a kind of ``ConnectFailed``.
+    """
     import trio
 
-    from ..errors import BusError
+    from .. import errors
     from .console import say
     from .notation import BadValue
     from .settings import BadSetting
@@ -55,44 +59,28 @@ def _run(arguments: argparse.Namespace) -> int:
         return trio.run(_verb(arguments.verb), arguments)
     except BrokenPipeError:  # the reader of the output has had enough, as `| head` does
         return Exit.OK
-    except (BusError, BadSetting, BadValue) as error:
+    except (errors.BusError, BadSetting, BadValue, OSError) as error:
         say(str(error))
-        return _exit_code(error)
-    except OSError as error:
-        say(str(error))
-        return Exit.ERROR
+        match error:
+            case errors.InvalidTopic() | errors.InvalidAddress() | BadSetting() | BadValue():
+                return Exit.USAGE
+            case errors.ConnectFailed():
+                return Exit.UNREACHABLE
+            case errors.ServiceNotFound():
+                return Exit.NOBODY
+            case errors.RequestTimeout():
+                return Exit.TIMEOUT
+            case _:
+                return Exit.ERROR
 
 
 def _verb(name: str) -> Callable[[argparse.Namespace], Awaitable[int]]:
     """Return the function of a verb. Only here is its module imported, and with it Trio and all else it needs."""
-    from . import access_check, certificates, publishing, requesting, serving
+    from .access_check import access
+    from .certificates import certs
+    from .publishing import pub, sub
+    from .requesting import reply, request
+    from .serving import serve
 
-    verbs = {
-        "serve": serving.serve,
-        "sub": publishing.sub,
-        "pub": publishing.pub,
-        "request": requesting.request,
-        "reply": requesting.reply,
-        "access": access_check.access,
-        "certs": certificates.certs,
-    }
-    return verbs[name]
-
-
-def _exit_code(error: Exception) -> int:
-    """Return the exit code of an error; a failure of TLS is a kind of ``ConnectFailed``."""
-    from .. import errors
-    from .notation import BadValue
-    from .settings import BadSetting
-
-    match error:
-        case errors.InvalidTopic() | errors.InvalidAddress() | BadSetting() | BadValue():
-            return Exit.USAGE
-        case errors.ConnectFailed():
-            return Exit.UNREACHABLE
-        case errors.ServiceNotFound():
-            return Exit.NOBODY
-        case errors.RequestTimeout():
-            return Exit.TIMEOUT
-        case _:
-            return Exit.ERROR
+    verbs = (serve, sub, pub, request, reply, access, certs)
+    return {verb.__name__: verb for verb in verbs}[name]
