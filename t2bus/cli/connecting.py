@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
 def address_of(arguments: argparse.Namespace) -> str:
     """Return where the bus is: what ``--addr`` says, else where ``t2bus serve`` without an address listens."""
-    address: str = arguments.addr or default_address()
-    return address
+    return arguments.addr or default_address()
 
 
 def open_client_of(arguments: argparse.Namespace) -> AbstractAsyncContextManager[Client]:
@@ -57,25 +56,17 @@ def context_of(
         are none.
 
     """
-    if not _has_certificates(addresses, files):
+    secure = [address for address in addresses if address.startswith("tls:")]
+    if not files:
+        if secure:
+            raise BadSetting(f"{secure[0]} needs certificates: name them with --ca, --certificate and --key")
         return None
+    if not secure:
+        raise BadSetting(f"certificates are for tls: addresses, and {addresses[0]} is none: nothing would be encrypted")
+    if not {"ca", "certificate"} <= files.keys():
+        need = "--ca and --certificate, and --key unless the key is in the certificate's file"
+        raise BadSetting(f"certificates need {need}")
     try:
         return make(**files)
     except TlsFailed as error:
         raise BadSetting(str(error)) from error
-
-
-def _has_certificates(addresses: Sequence[str], files: Mapping[str, str]) -> bool:
-    """Tell whether certificates are named, all that are needed and for addresses that need them."""
-    if files and not any(address.startswith("tls:") for address in addresses):
-        raise BadSetting(f"certificates are for tls: addresses, and {addresses[0]} is none: nothing would be encrypted")
-    if "certificate" in files and "ca" in files:
-        return True
-    if files:
-        raise BadSetting(
-            "certificates need --ca and --certificate, and --key unless the key is in the certificate's file"
-        )
-    for address in addresses:
-        if address.startswith("tls:"):
-            raise BadSetting(f"{address} needs certificates: name them with --ca, --certificate and --key")
-    return False

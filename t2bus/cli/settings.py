@@ -23,6 +23,7 @@ setting is never ignored.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import tomllib
 from pathlib import Path
@@ -76,11 +77,10 @@ def read_settings(arguments: argparse.Namespace) -> Settings:
 
     """
     settings = Settings() if arguments.config is None else _read_file(Path(arguments.config))
-    named = files_of(arguments)
     return attrs.evolve(
         settings,
         addresses=tuple(arguments.addresses) or settings.addresses,
-        files=settings.files | named,
+        files=settings.files | files_of(arguments),
         access=arguments.access or settings.access,
         peers=tuple(arguments.peer) or settings.peers,
         limits=_with_limits(settings.limits, [_option(each) for each in arguments.limit]),
@@ -99,13 +99,11 @@ def files_of(arguments: argparse.Namespace) -> dict[str, str]:
 def _read_file(path: Path) -> Settings:
     """Read the configuration file; every error begins with its path."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        return _settings(tomllib.loads(path.read_text(encoding="utf-8")), path.parent)
     except OSError as error:
         raise BadSetting(f"{path}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadSetting(f"{path} is not TOML: {error}") from error
-    try:
-        return _settings(document, path.parent)
     except BadSetting as error:
         raise BadSetting(f"{path}: {error}") from error
 
@@ -115,14 +113,18 @@ def _settings(document: dict[str, Any], folder: Path) -> Settings:
     _require_known(document, _WORDS, "key")
     tls = _of_type(document, "tls", dict, {})
     _require_known(tls, _FILES, "key of [tls]")
-    limits = _of_type(document, "limits", dict, {})
     access = _of_type(document, "access", str, None)
+    peers = _texts(document, "peers")
+    try:
+        check_peers(peers)
+    except ValueError as error:
+        raise BadSetting(f"peers: {error}") from error
     return Settings(
         addresses=_texts(document, "addresses"),
         files={name: str(folder / _of_type(tls, name, str, "")) for name in tls},
         access=None if access is None else str(folder / access),
-        peers=_peers(_texts(document, "peers")),
-        limits=_with_limits(Limits(), limits.items()),
+        peers=peers,
+        limits=_with_limits(Limits(), _of_type(document, "limits", dict, {}).items()),
         insecure_no_auth=_of_type(document, "insecure_no_auth", bool, False),  # noqa: FBT003 -- the default
     )
 
@@ -145,14 +147,6 @@ def _texts(table: dict[str, Any], name: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _peers(peers: tuple[str, ...]) -> tuple[str, ...]:
-    try:
-        check_peers(peers)
-    except ValueError as error:
-        raise BadSetting(f"peers: {error}") from error
-    return peers
-
-
 def _require_known(names: Iterable[str], known: Iterable[str], what: str) -> None:
     """Raise ``BadSetting`` for a name that is not known, with the nearest that is, or else with all of them."""
     for name in names:
@@ -171,10 +165,8 @@ def _option(text: str) -> tuple[str, object]:
     if not separator:
         raise BadSetting(f"--limit {text!r}: write NAME=VALUE")
     for kind in (int, float):
-        try:
+        with contextlib.suppress(ValueError):
             return name, kind(value)
-        except ValueError:
-            continue
     raise BadSetting(f"--limit {name}: {value!r} is no number")
 
 
