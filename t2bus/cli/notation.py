@@ -18,7 +18,6 @@ The law of this module: what is shown is one line of printable characters, whate
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -84,10 +83,9 @@ def show_payload(payload: bytes, *, ascii_only: bool) -> str:
     ``ascii_only`` is for a terminal that cannot show more: any other character is escaped as in JSON.
     """
     try:
-        value = decode_any(payload)
+        return diagnostic(decode_any(payload), ascii_only=ascii_only)
     except MalformedMessage:
-        return f"malformed {_bytes(payload)}"
-    return diagnostic(value, ascii_only=ascii_only)
+        return f"malformed {diagnostic(payload, ascii_only=ascii_only)}"
 
 
 def show_message(message: Received[bytes] | Request[bytes, bytes], *, headers: bool, ascii_only: bool) -> str:
@@ -112,31 +110,17 @@ def diagnostic(value: object, *, ascii_only: bool) -> str:
             case str():
                 return _quoted(item, str.isascii if ascii_only else str.isprintable)
             case bytes():
-                return _bytes(item)
-            case float():
-                return _float(item)
+                return f"h'{item.hex()}'"
             case Mapping():
                 return "{" + ", ".join(f"{show(key)}: {show(each)}" for key, each in item.items()) + "}"
             case list() | tuple():
                 return "[" + ", ".join(map(show, item)) + "]"
-            case None | bool() | int():
+            case None | bool() | int() | float():  # JSON's NaN and Infinity are those of the notation
                 return json.dumps(item)
             case _:  # a map's key of a kind that has no notation
                 return show(str(item))
 
     return show(value)
-
-
-def _bytes(item: bytes) -> str:
-    return f"h'{item.hex()}'"
-
-
-def _float(item: float) -> str:
-    if math.isnan(item):
-        return "NaN"
-    if math.isinf(item):
-        return "Infinity" if item > 0 else "-Infinity"
-    return repr(item)
 
 
 def _quoted(text: str, plain: Callable[[str], bool]) -> str:

@@ -42,10 +42,9 @@ async def sub(arguments: argparse.Namespace) -> int:
 
 async def _subscribe(arguments: argparse.Namespace) -> int:
     """Take each message when the last one has been written: a slow reader of the output makes the subscription lag."""
-    address = address_of(arguments)
     output = Output()
     async with open_client_of(arguments) as client, client.subscribe_bytes(arguments.topic) as messages:
-        say(f"subscribed to {arguments.topic} at {address}")
+        say(f"subscribed to {arguments.topic} at {address_of(arguments)}")
         left = arguments.count
         while left > 0:
             try:

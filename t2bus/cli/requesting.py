@@ -61,11 +61,10 @@ async def reply(arguments: argparse.Namespace) -> int:
 
 async def _reply(arguments: argparse.Namespace) -> int:
     """Answer one request after the other: each is answered before it is printed, for a requester waits."""
-    address = address_of(arguments)
     output = Output()
     response = await _payload(arguments, absent="null")
     async with open_client_of(arguments) as client, client.serve_bytes(arguments.topic) as requests:
-        say(f"answering {arguments.topic} at {address}")
+        say(f"answering {arguments.topic} at {address_of(arguments)}")
         left = arguments.count
         while left > 0:
             received = await requests.receive()
