@@ -32,6 +32,8 @@ from .names import InvalidCertificateRequest, host_names, identity_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cryptography.x509 import GeneralName
+
 CA_DAYS: Final = 3650
 LEAF_DAYS: Final = 365
 _MOST_DAYS: Final = 36_500
@@ -68,12 +70,8 @@ def build_authority(now: datetime, days: int = CA_DAYS) -> Pair:
 
     """
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = _subject(f"t2bus CA {secrets.token_hex(4)}")  # two CAs of one name are hard to tell apart
-    builder = (
-        _builder(subject, subject, key, now, _end(now, days))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(authority=True), critical=True)
-    )
+    label = f"t2bus CA {secrets.token_hex(4)}"  # two CAs of one name are hard to tell apart
+    builder = _builder(key, label, None, now, _end(now, days))
     return Pair(builder.sign(key, hashes.SHA256()), key)
 
 
@@ -89,7 +87,7 @@ def build_server(authority: Pair, label: str, hosts: Sequence[str], now: datetim
     """
     if not hosts:
         raise InvalidCertificateRequest("a server's certificate needs at least one host")
-    return _build_leaf(authority, label, host_names(hosts), purpose=ExtendedKeyUsageOID.SERVER_AUTH, now=now, days=days)
+    return _build_leaf(authority, label, host_names(hosts), ExtendedKeyUsageOID.SERVER_AUTH, now=now, days=days)
 
 
 def build_client(authority: Pair, identity: str, now: datetime, days: int = LEAF_DAYS) -> Pair:
@@ -100,19 +98,12 @@ def build_client(authority: Pair, identity: str, now: datetime, days: int = LEAF
       UnusableAuthority: the CA has expired.
 
     """
-    return _build_leaf(
-        authority, identity, [identity_name(identity)], purpose=ExtendedKeyUsageOID.CLIENT_AUTH, now=now, days=days
-    )
+    names = [identity_name(identity)]
+    return _build_leaf(authority, identity, names, ExtendedKeyUsageOID.CLIENT_AUTH, now=now, days=days)
 
 
 def _build_leaf(
-    authority: Pair,
-    label: str,
-    names: Sequence[x509.GeneralName],
-    *,
-    purpose: x509.ObjectIdentifier,
-    now: datetime,
-    days: int,
+    authority: Pair, label: str, names: list[GeneralName], purpose: x509.ObjectIdentifier, *, now: datetime, days: int
 ) -> Pair:
     """Return what the CA has signed for one purpose; it expires with the CA at the latest."""
     end = min(_end(now, days), authority.certificate.not_valid_after_utc)
@@ -121,9 +112,7 @@ def _build_leaf(
     key = ec.generate_private_key(ec.SECP256R1())
     signer = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     builder = (
-        _builder(_subject(label), authority.certificate.subject, key, now, end)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(authority=False), critical=True)
+        _builder(key, label, authority.certificate.subject, now, end)
         .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(signer), critical=False)
@@ -132,23 +121,23 @@ def _build_leaf(
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, end: datetime
+    key: ec.EllipticCurvePrivateKey, label: str, issuer: x509.Name | None, now: datetime, end: datetime
 ) -> x509.CertificateBuilder:
-    """Return what the certificate of a CA and all others have in common."""
+    """Return what the certificates of a CA and of all others have in common. Without an issuer it is that of a CA."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, label[:_LONGEST_LABEL])])
+    authority = issuer is None
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(issuer)
+        .issuer_name(subject if issuer is None else issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _SKEW)
         .not_valid_after(end)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=0 if authority else None), critical=True)
+        .add_extension(_usage(authority=authority), critical=True)
     )
-
-
-def _subject(label: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, label[:_LONGEST_LABEL])])
 
 
 def _usage(*, authority: bool) -> x509.KeyUsage:

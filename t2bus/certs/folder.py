@@ -129,10 +129,9 @@ def issue_client(folder: Path, identity: str, *, days: int = LEAF_DAYS, renew: b
       OSError: the files cannot be read or written.
 
     """
-    names = (_text(identity_name(identity)),)
-    file_name = stem(identity)
+    name, file_name = identity_name(identity), stem(identity)
     path = folder / f"{file_name}.pem"
-    if renew and _old_names(path, ExtendedKeyUsageOID.CLIENT_AUTH) not in ((), names):
+    if renew and _old_names(path, ExtendedKeyUsageOID.CLIENT_AUTH) not in ((), (str(name.value),)):
         raise UnusableAuthority(f"{path} is not the certificate of {identity}, so that this one cannot renew it")
     pair = build_client(_authority(folder), identity, datetime.now(UTC), days)
     return _place(folder, file_name, pair, renew=renew)
@@ -174,10 +173,8 @@ def _read_key(path: Path) -> bytes:
     if status.st_uid not in {0, os.geteuid()}:
         raise PermissionError(f"{path} belongs to another user (uid {status.st_uid}), who could be anybody with it")
     if status.st_mode & _OTHERS:
-        text = f"{path} can be read by other users, who could make certificates with it"
-        raise PermissionError(
-            f"{text}: if none has, run `{shlex.join(['chmod', '600', str(path)])}`, else make a new CA"
-        )
+        remedy = f"if none has, run `{shlex.join(['chmod', '600', str(path)])}`, else make a new CA"
+        raise PermissionError(f"{path} can be read by other users, who could make certificates with it: {remedy}")
     return data
 
 
@@ -193,9 +190,9 @@ def _read(path: Path) -> bytes:
 def _old_names(path: Path, purpose: x509.ObjectIdentifier) -> tuple[str, ...]:
     """Return the names of a certificate that is to be renewed, or none where there is no file."""
     try:
-        extensions = x509.load_pem_x509_certificate(path.read_bytes()).extensions
-        purposes = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        names = _names(certificate)
     except FileNotFoundError:
         return ()
     except (ValueError, x509.ExtensionNotFound) as error:
@@ -203,11 +200,12 @@ def _old_names(path: Path, purpose: x509.ObjectIdentifier) -> tuple[str, ...]:
     if list(purposes) != [purpose]:
         kind = "server" if purpose == ExtendedKeyUsageOID.SERVER_AUTH else "client"
         raise UnusableAuthority(f"{path} is not the certificate of a {kind}, so that this one cannot renew it")
-    return tuple(_text(name) for name in names)
+    return names
 
 
-def _text(name: x509.GeneralName) -> str:
-    return str(name.value)
+def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return tuple(str(name.value) for name in names)
 
 
 # --- writing
@@ -222,10 +220,7 @@ def _make_folder(folder: Path) -> None:
 
 def _files(folder: Path, file_name: str, pair: Pair) -> Files:
     """Say where a certificate and its key are going to be, without writing them."""
-    names: tuple[str, ...] = ()
-    if file_name != "ca":
-        extension = pair.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        names = tuple(_text(name) for name in extension.value)
+    names = () if file_name == "ca" else _names(pair.certificate)
     certificate, key = folder / f"{file_name}.pem", folder / f"{file_name}.key"
     return Files(certificate, key, names, pair.certificate.not_valid_after_utc)
 
