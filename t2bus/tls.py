@@ -27,7 +27,7 @@ import ssl
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
 from attrs import frozen
 
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = ["ALPN", "client_context", "expiry", "prepare", "reread", "server_context"]
+
+StrPath: TypeAlias = str | os.PathLike[str]
+"""What names a file."""
 
 ALPN: Final = "t2bus/1"
 
@@ -65,9 +68,7 @@ class _FileContext(ssl.SSLContext):
     """When the certificate that was loaded expires. Its file may hold another one by now, or be gone."""
 
 
-def server_context(
-    *, ca: str | os.PathLike[str], certificate: str | os.PathLike[str], key: str | os.PathLike[str] | None = None
-) -> ssl.SSLContext:
+def server_context(*, ca: StrPath, certificate: StrPath, key: StrPath | None = None) -> ssl.SSLContext:
     """Return the context of a bus that lets in whom its authority has certified, and nobody else.
 
     The files are read at once. ``bus.reload()`` reads them again, so a renewed certificate needs no restart.
@@ -85,9 +86,7 @@ def server_context(
     return _context(_files(ca, certificate, key), is_server=True)
 
 
-def client_context(
-    *, ca: str | os.PathLike[str], certificate: str | os.PathLike[str], key: str | os.PathLike[str] | None = None
-) -> ssl.SSLContext:
+def client_context(*, ca: StrPath, certificate: StrPath, key: StrPath | None = None) -> ssl.SSLContext:
     """Return the context of a client that talks to a bus of its authority, and to nobody else.
 
     Arguments and errors are those of :func:`server_context`. The certificate says who the client is: the name in it is
@@ -97,9 +96,7 @@ def client_context(
     return _context(_files(ca, certificate, key), is_server=False)
 
 
-def _files(
-    ca: str | os.PathLike[str], certificate: str | os.PathLike[str], key: str | os.PathLike[str] | None
-) -> _PemFiles:
+def _files(ca: StrPath, certificate: StrPath, key: StrPath | None) -> _PemFiles:
     """Take all that names a path for a path, and the certificate's file for that of the key if there is none."""
     return _PemFiles(os.fspath(ca), os.fspath(certificate), os.fspath(certificate if key is None else key))
 
@@ -134,9 +131,7 @@ def _load_own(context: ssl.SSLContext, files: _PemFiles) -> None:
     def refuse() -> NoReturn:
         raise TlsFailed(f"{files.key} is encrypted: decrypt it, or pass an ssl.SSLContext of your own")
 
-    if files.key == files.certificate and not _has_key(files.key):
-        raise TlsFailed(f"{files.key} holds no private key: name the file that does")
-    _require_private(files.key)
+    _check_key(files)
     try:
         context.load_cert_chain(files.certificate, files.key, password=refuse)
     except ssl.SSLError as error:
@@ -149,21 +144,21 @@ def _load_own(context: ssl.SSLContext, files: _PemFiles) -> None:
         raise _unreadable(files.certificate, error) from error
 
 
-def _has_key(path: str) -> bool:
-    """Tell whether a private key of any kind is in a file: OpenSSL's own error says only that there is no PEM."""
-    try:
-        return b"PRIVATE KEY-----" in Path(path).read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from error
+def _check_key(files: _PemFiles) -> None:
+    """Refuse a key that others than this user and root can read, and a certificate's file without one.
 
-
-def _require_private(path: str) -> None:
-    """Refuse a key that others than this user and root can read."""
+    OpenSSL's own error for the latter says only that there is no PEM. The file of a key alone is not read here: it may
+    be a pipe, which gives what it holds once.
+    """
+    path = files.key
     try:
         with Path(path).open("rb") as file:
             status = os.fstat(file.fileno())
+            has_key = path != files.certificate or b"PRIVATE KEY-----" in file.read()
     except OSError as error:
         raise _unreadable(path, error) from error
+    if not has_key:
+        raise TlsFailed(f"{path} holds no private key: name the file that does")
     if stat.S_IMODE(status.st_mode) & 0o077:
         raise TlsFailed(f"others can read the private key in {path}: run `chmod 600 {path}`, or make a new key")
     if status.st_uid not in {0, os.geteuid()}:
