@@ -18,13 +18,13 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from .limits import Limits
 from .server.bus import Bus, open_bus
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator
 
     from hypothesis.strategies import DrawFn, SearchStrategy
 
@@ -160,18 +160,15 @@ def matching_pairs(*, max_depth: int = 4, alphabet: str = "ab") -> SearchStrateg
         fragments = draw(concrete_topics(max_depth=2 * max_depth, alphabet=alphabet)).split("/")
         return _widened(draw, fragments, max_depth), _widened(draw, fragments, max_depth)
 
-    made: Callable[[], SearchStrategy[tuple[str, str]]] = _strategies().composite(pair)
-    return made()
+    return cast("SearchStrategy[tuple[str, str]]", _strategies().composite(pair)())
 
 
 def _names(alphabet: str) -> SearchStrategy[str]:
-    names: SearchStrategy[str] = _strategies().text(alphabet, min_size=1, max_size=_LONGEST_NAME)
-    return names
+    return cast("SearchStrategy[str]", _strategies().text(alphabet, min_size=1, max_size=_LONGEST_NAME))
 
 
 def _joined(fragments: SearchStrategy[str], max_depth: int) -> SearchStrategy[str]:
-    joined: SearchStrategy[str] = _strategies().lists(fragments, min_size=1, max_size=max_depth).map("/".join)
-    return joined
+    return cast("SearchStrategy[str]", _strategies().lists(fragments, min_size=1, max_size=max_depth).map("/".join))
 
 
 def _widened(draw: DrawFn, fragments: list[str], max_depth: int) -> str:
