@@ -27,27 +27,21 @@ class DirectStream(Protocol):
     @property
     def sends_now(self) -> bool:
         """Whether :meth:`send_nowait` ever writes anything."""
-        raise NotImplementedError
 
     def receive_nowait(self, max_bytes: int) -> bytes:
         """Return what has come, or raise ``trio.WouldBlock``."""
-        raise NotImplementedError
 
     def send_nowait(self, buffers: Buffers) -> int:
         """Write what can be written without waiting, and return how many bytes that were."""
-        raise NotImplementedError
 
     async def receive_some(self, max_bytes: int) -> bytes:
         """Wait for something to come, and return it."""
-        raise NotImplementedError
 
     async def send_some(self, buffers: Buffers) -> int:
         """Write some of the buffers, and return how many bytes that were."""
-        raise NotImplementedError
 
     def unsent(self) -> int | None:
         """Return how many bytes the peer has not taken, if that is known."""
-        raise NotImplementedError
 
 
 @frozen(eq=False)

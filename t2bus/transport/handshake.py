@@ -17,6 +17,7 @@ The law of this module: whoever is refused is told why, as far as TLS has words 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import ssl
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -117,14 +118,11 @@ class _KeepsOutgoing:
 
 async def _complete(secure: trio.SSLStream[Any], stream: trio.SocketStream, outgoing: ssl.MemoryBIO) -> None:
     """Shake hands, or send the peer an alert that says why not, and raise ``TlsFailed``."""
-    broken: trio.BrokenResourceError | None = None
     try:
         await secure.do_handshake()
     except trio.BrokenResourceError as error:
-        broken = error
-    if broken is not None:
         await _send_alert(stream, outgoing.read())
-        raise failure(broken) from broken
+        raise failure(error) from error
     if secure.selected_alpn_protocol() != ALPN:
         raise TlsFailed(f"the peer does not speak the protocol {ALPN} (ALPN): is it of t2bus?")
 
@@ -188,14 +186,11 @@ async def accept(
 
 async def _send_alert(stream: trio.SocketStream, alert: bytes) -> None:
     """Send the alert, then wait for the peer to close; whatever fails in this is of no interest any more."""
-    with trio.move_on_after(_LAST_WORDS):
-        try:
-            if alert:
-                await stream.send_all(alert)
-            await stream.send_eof()
-            while await stream.receive_some(4096):
-                pass
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+    with trio.move_on_after(_LAST_WORDS), contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        if alert:
+            await stream.send_all(alert)
+        await stream.send_eof()
+        while await stream.receive_some(4096):
             pass
 
 
@@ -240,9 +235,7 @@ _OWN_REFUSALS: Final = {
     9: "is not valid yet: compare the clocks of both machines",
     10: "has expired: renew it",
     18: "is signed by itself: it has to be issued by the authority that this end trusts",
-    19: "is of an authority that this end does not trust: use one `ca` on both sides",
-    20: "is of an authority that this end does not trust: use one `ca` on both sides",
-    21: "is of an authority that this end does not trust: use one `ca` on both sides",
+    **dict.fromkeys((19, 20, 21), "is of an authority that this end does not trust: use one `ca` on both sides"),
     26: "was not issued for this use: a bus needs one for servers, a client one for clients",
     62: "is for another host: connect by a name that it has, or issue one for this name",
     64: "is for another host: connect by an address that it has, or issue one for this address",
