@@ -26,6 +26,8 @@ from .service import Requests, handle
 from .subscription import Received, Subscription, forward
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from ..errors import BusError
     from ..session.counters import ClientStatistics
 
@@ -33,6 +35,7 @@ Published = TypeVar("Published", bound=PublishProtocol)
 Requested = TypeVar("Requested", bound=RequestProtocol[Any])
 Result = TypeVar("Result")
 Body = TypeVar("Body")
+Opened = TypeVar("Opened", bound=Subscription[Any] | Requests[Any, Any])
 
 Headers = Mapping[str, str]
 
@@ -140,23 +143,13 @@ class Client:
 
         """
         full_topic = protocols.full_topic(_role(protocol, PublishProtocol), topic)
-        async with self._subscribe(full_topic, partial(decode, type_=protocol)) as subscription:
+        read = partial(decode, type_=protocol)
+        async with self._opened(Subscription(self._connection, read, full_topic)) as subscription:
             yield subscription
 
-    @asynccontextmanager
-    async def subscribe_bytes(self, topic: str) -> AsyncGenerator[Subscription[bytes], None]:
+    def subscribe_bytes(self, topic: str) -> AbstractAsyncContextManager[Subscription[bytes]]:
         """Do as :meth:`subscribe` by full topic, giving payloads as they came."""
-        async with self._subscribe(topic, _same) as subscription:
-            yield subscription
-
-    @asynccontextmanager
-    async def _subscribe(self, topic: str, decode: Callable[[bytes], Body]) -> AsyncGenerator[Subscription[Body], None]:
-        self._connection.session.bounds.check_topic(topic)
-        self._connection.check_open()
-        subscription = Subscription(self._connection, decode, topic)
-        await subscription.open()
-        async with subscription:
-            yield subscription
+        return self._opened(Subscription(self._connection, _same, topic))
 
     @asynccontextmanager
     async def subscribe_into(
@@ -253,26 +246,13 @@ class Client:
 
         """
         full_topic = protocols.full_topic(_role(protocol, RequestProtocol), topic)
-        write = partial(encode_as, type_=protocols.response_type(protocol))
-        async with self._serve(full_topic, partial(decode, type_=protocol), write) as requests:
+        read, write = partial(decode, type_=protocol), partial(encode_as, type_=protocols.response_type(protocol))
+        async with self._opened(Requests(self._connection, read, write, full_topic), concrete=True) as requests:
             yield requests
 
-    @asynccontextmanager
-    async def serve_bytes(self, topic: str) -> AsyncGenerator[Requests[bytes, bytes], None]:
+    def serve_bytes(self, topic: str) -> AbstractAsyncContextManager[Requests[bytes, bytes]]:
         """Do as :meth:`serve` by full topic, with payloads as they are."""
-        async with self._serve(topic, _same, _same) as requests:
-            yield requests
-
-    @asynccontextmanager
-    async def _serve(
-        self, topic: str, decode: Callable[[bytes], Body], encode: Callable[[Result], bytes]
-    ) -> AsyncGenerator[Requests[Body, Result], None]:
-        self._connection.session.bounds.check_topic(topic, concrete=True)
-        self._connection.check_open()
-        requests = Requests(self._connection, decode, encode, topic)
-        await requests.open()
-        async with requests:
-            yield requests
+        return self._opened(Requests(self._connection, _same, _same, topic), concrete=True)
 
     async def serve_with(
         self,
@@ -297,13 +277,19 @@ class Client:
             while True:
                 nursery.start_soon(handle, await requests.receive(), handler)
 
+    @asynccontextmanager
+    async def _opened(self, channel: Opened, *, concrete: bool = False) -> AsyncGenerator[Opened, None]:
+        """Open a channel and close it when the body ends; ``concrete`` refuses a topic with wildcards."""
+        self._connection.session.bounds.check_topic(channel.topic, concrete=concrete)
+        self._connection.check_open()
+        await channel.open()
+        async with channel:
+            yield channel
+
 
 def _milliseconds_left() -> int | None:
     """Return how long this task may wait, rounded up, or None where that is as good as for ever."""
-    deadline = trio.current_effective_deadline()
-    if deadline == math.inf:
-        return None
-    seconds = deadline - trio.current_time()
+    seconds = trio.current_effective_deadline() - trio.current_time()
     return max(0, math.ceil(seconds * 1000)) if -math.inf < seconds < _FOR_EVER else None
 
 

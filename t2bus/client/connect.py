@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from ..endpoints import ClientTransport
     from ..wire.messages import ServerMessage
 
-_WIRES: Final = ("t2bus", "t2")
-
 _WHO_LISTENS: Final = (
     "is it a t2bus bus that listens there? One with TLS is at a tls: address, and one of the Rust crate t2_bus needs "
     'wire="t2" (on the command line --wire t2)'
@@ -68,7 +66,7 @@ async def open_client(
       ValueError: ``tls`` does not verify the bus or is for one, a peer is none, or there is no such wire.
 
     """
-    if wire not in _WIRES:
+    if wire not in ("t2bus", "t2"):
         raise ValueError(f"there is no wire {wire!r}: it is 't2bus', or 't2' for a bus of the Rust crate t2_bus")
     own, known = limits or Limits(), check_peers(peers)
     if tls is not None:
