@@ -75,17 +75,8 @@ class Request(Generic[Body, Result]):
           trio.ClosedResourceError: the request was answered before, or the client was closed.
 
         """
-        connection = self._connection
-        session = connection.session
-        encoded = session.bounds.encode_body("", self._encode(response), headers)
-        self._check_unanswered()
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if not session.outbox.has_room:
-            await self._wait_for_room()
-        self._answered = True
-        connection.call(session.respond, self._window, self._pending, encoded)
-        # Others run after the answer, not before it.
-        await trio.lowlevel.cancel_shielded_checkpoint()
+        session = self._connection.session
+        await self._answer(session.respond, session.bounds.encode_body("", self._encode(response), headers))
 
     async def fail(self, reason: str) -> None:
         """Let the requester's call raise ``RemoteError`` with this text, of which it gets the first 4,096 characters.
@@ -94,30 +85,36 @@ class Request(Generic[Body, Result]):
         """
         if not isinstance(reason, str):
             raise TypeError(f"a reason is text, not {type(reason).__name__}")
+        await self._answer(self._fail, reason)
+
+    async def _answer(self, put: Callable[..., None], *what: object) -> None:
+        """Put the answer in the outbox when that has room. Cancelled while it waits, the request can still be answered.
+
+        An answer is written before others run, and they run before this returns: so it is one checkpoint, and a
+        requester does not wait for what its service does next.
+        """
         self._check_unanswered()
         await trio.lowlevel.checkpoint_if_cancelled()
         if not self._connection.session.outbox.has_room:
-            await self._wait_for_room()
-        self._connection.call(self._fail, reason)
+            await self._connection.wait_for_room()
+            self._check_unanswered()
+        self._answered = True
+        self._connection.call(put, self._window, self._pending, *what)
         await trio.lowlevel.cancel_shielded_checkpoint()
-
-    async def _wait_for_room(self) -> None:
-        await self._connection.wait_for_room()
-        self._check_unanswered()
 
     def _check_unanswered(self) -> None:
         if self._answered:
             raise trio.ClosedResourceError("this request was answered already")
 
-    def _fail(self, reason: str) -> None:
-        self._answered = True
+    def _fail(self, window: CallWindow, pending: PendingCall, reason: str) -> None:
         session = self._connection.session
-        session.fail(self._window, self._pending, ErrorCode.REMOTE_ERROR, _text(reason, session.welcome.frame))
+        session.fail(window, pending, ErrorCode.REMOTE_ERROR, _text(reason, session.welcome.frame))
 
     def give_up(self, reason: str) -> None:
         """Fail without waiting for room: its place is freed, and if someone waits after all they are told."""
         if not self._answered:
-            self._connection.call(self._fail, reason)
+            self._answered = True
+            self._connection.call(self._fail, self._window, self._pending, reason)
 
     @contextmanager
     def cancelled_when_withdrawn(self, scope: trio.CancelScope) -> Generator[None, None, None]:
@@ -189,9 +186,7 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
         pending = window.take()
         call = pending.call
         try:
-            body = self._decode(
-                payload if isinstance(payload := call.payload, bytes) else inflate(payload, session.welcome.frame)
-            )
+            body = self._decode(inflate(call.payload, session.welcome.frame))
         except MalformedMessage as error:
             text = _text(str(error), session.welcome.frame)
             self._connection.call(session.fail, window, pending, ErrorCode.MALFORMED_MESSAGE, text)
