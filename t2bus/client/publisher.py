@@ -14,7 +14,6 @@ from ..wire.values import NO_HEADERS, size_in_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import TracebackType
 
     from ..session.outbox import ClientOutbox
     from ..wire.values import EncodedBody
@@ -162,9 +161,7 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
             if not self._window.in_flight:
                 self._connection.forget(self._window)
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
         """Close; what became of the last publications does not replace an exception of the body."""
         try:
             await self.aclose()

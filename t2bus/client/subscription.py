@@ -114,8 +114,10 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
             # Whether it waits or not, this is one checkpoint, and what is taken is taken after it.
             if window.waiting:
                 await trio.lowlevel.checkpoint()
-            else:
-                await self._wait_for_item()
+            while not window.waiting:
+                self._check_open()
+                self._news = trio.Event()
+                await self._news.wait()
         finally:
             self._receiving = False
         if self._closed:
@@ -138,13 +140,6 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
 
     def _inflated(self, payload: Payload) -> bytes:
         return payload if isinstance(payload, bytes) else inflate(payload, self._connection.session.welcome.frame)
-
-    async def _wait_for_item(self) -> None:
-        window = self._window
-        while not window.waiting:
-            self._check_open()
-            self._news = trio.Event()
-            await self._news.wait()
 
     def _wake(self) -> None:
         self._news.set()
