@@ -13,16 +13,17 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-import struct
+import sys
 import termios
+from contextlib import contextmanager
 from operator import index
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import trio
 from attrs import define, field
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     Buffers = Sequence[bytes | memoryview]
 
@@ -31,13 +32,16 @@ _RECEIVE_SIZE: Final = 65_536
 _MOST_BUFFERS: Final = 1024
 """Of one write: IOV_MAX of Linux and macOS."""
 
-_INT: Final = struct.Struct("i")
+_INT: Final = 4
+"""Bytes of an ``int`` in C."""
 
 
 @define(eq=False, repr=False, slots=False)
 class SocketStream(trio.abc.HalfCloseableStream):
     """A connected stream socket, which it owns. One task may receive while another sends."""
 
+    sends_now: ClassVar[bool] = True
+    """Whether :meth:`send_nowait` ever writes anything."""
     socket: trio.socket.SocketType
     _number: int = field(init=False)
     """The descriptor, -1 once the socket is closed. Asking the socket for it takes two calls for each message."""
@@ -50,11 +54,6 @@ class SocketStream(trio.abc.HalfCloseableStream):
         self._number = self.socket.fileno()
 
     # --- without waiting
-
-    @property
-    def sends_now(self) -> bool:
-        """Whether :meth:`send_nowait` ever writes anything."""
-        return True
 
     def receive_nowait(self, max_bytes: int) -> bytes:
         """Return what has come, at least one byte; nothing when the peer has closed its end.
@@ -89,10 +88,9 @@ class SocketStream(trio.abc.HalfCloseableStream):
     def unsent(self) -> int | None:
         """Return how many bytes the kernel keeps for the peer to take; None where it does not tell."""
         try:
-            answer: bytes = fcntl.ioctl(self._number, termios.TIOCOUTQ, bytes(_INT.size))
+            return int.from_bytes(fcntl.ioctl(self._number, termios.TIOCOUTQ, bytes(_INT)), sys.byteorder)
         except (OSError, ValueError):
             return None
-        return int(_INT.unpack(answer)[0])
 
     def _what_is_wrong(self, error: OSError) -> trio.BrokenResourceError | trio.ClosedResourceError:
         # A socket that is closed has no number, and nothing can be read from or written to none.
@@ -141,31 +139,23 @@ class SocketStream(trio.abc.HalfCloseableStream):
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Write all of it; cancelled, a part may have gone."""
-        self._begin_sending()
-        try:
+        with self._sending(), memoryview(data) as view:
             await trio.lowlevel.checkpoint()
             self._check_may_send()
-            with memoryview(data) as view:
-                left: Buffers = [view] if view.nbytes else ()
-                left = drop(left, self.send_nowait(left) if left else 0)
-                while left:
-                    left = drop(left, await self.send_some(left))
-        finally:
-            self._is_sending = False
+            left: Buffers = [view] if view.nbytes else ()
+            left = drop(left, self.send_nowait(left) if left else 0)
+            while left:
+                left = drop(left, await self.send_some(left))
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until the socket has room."""
-        self._begin_sending()
-        try:
+        with self._sending():
             self._check_may_send()
             await trio.lowlevel.wait_writable(self._fileno())
-        finally:
-            self._is_sending = False
 
     async def send_eof(self) -> None:
         """Close the sending half; the other can still be read. Idempotent."""
-        self._begin_sending()
-        try:
+        with self._sending():
             await trio.lowlevel.checkpoint()
             self._fileno()
             if not self._is_eof_sent:
@@ -174,13 +164,17 @@ class SocketStream(trio.abc.HalfCloseableStream):
                     self.socket.shutdown(socket.SHUT_WR)
                 except OSError as error:
                     raise self._what_is_wrong(error) from error
-        finally:
-            self._is_sending = False
 
-    def _begin_sending(self) -> None:
+    @contextmanager
+    def _sending(self) -> Generator[None, None, None]:
+        """Refuse every other task that sends meanwhile."""
         if self._is_sending:
             raise trio.BusyResourceError("another task is sending to this stream")
         self._is_sending = True
+        try:
+            yield
+        finally:
+            self._is_sending = False
 
     def _check_may_send(self) -> None:
         self._fileno()
