@@ -101,7 +101,10 @@ class _Opening(trio.abc.Stream):
 
 @define(eq=False)
 class _KeepsOutgoing:
-    """Stands for a context and keeps a hold on what its one connection has to send: the alert is in there."""
+    """Stands for a context and keeps a hold on what its one connection has to send: the alert is in there.
+
+    To ``trio.SSLStream`` it is a context, of which it asks nothing else.
+    """
 
     context: ssl.SSLContext
     outgoing: ssl.MemoryBIO = field(factory=ssl.MemoryBIO, init=False)
@@ -110,10 +113,6 @@ class _KeepsOutgoing:
         """Do as the context."""
         self.outgoing = outgoing
         return self.context.wrap_bio(incoming, outgoing, **options)
-
-    def as_context(self) -> ssl.SSLContext:
-        """Return this as what it is to ``trio.SSLStream``, which asks nothing else of a context."""
-        return cast("ssl.SSLContext", self)
 
 
 async def _complete(secure: trio.SSLStream[Any], stream: trio.SocketStream, outgoing: ssl.MemoryBIO) -> None:
@@ -149,7 +148,7 @@ async def connect(address: TlsAddress, context: ssl.SSLContext, within: float) -
 async def _shake_hands(stream: trio.SocketStream, host: str, context: ssl.SSLContext, within: float) -> trio.abc.Stream:
     """Return the stream of a client after its half of the handshake; the bus may still refuse the certificate."""
     kept = _KeepsOutgoing(context)
-    secure = trio.SSLStream(stream, kept.as_context(), server_hostname=host)
+    secure = trio.SSLStream(stream, cast("ssl.SSLContext", kept), server_hostname=host)
     with trio.move_on_after(within):
         await _complete(secure, stream, kept.outgoing)
         return secure
@@ -176,12 +175,12 @@ async def accept(
 
     """
     kept = _KeepsOutgoing(context)
-    secure = trio.SSLStream(_Opening(stream, turns, may_take), kept.as_context(), server_side=True)
+    opening = _Opening(stream, turns, may_take)
+    secure: trio.SSLStream[trio.abc.Stream] = trio.SSLStream(opening, cast("ssl.SSLContext", kept), server_side=True)
     await _complete(secure, stream, kept.outgoing)
     # A public attribute of Trio's: after the handshake turns are of no use, and would cost each read and write.
-    open_stream = cast("trio.SSLStream[trio.abc.Stream]", secure)
-    open_stream.transport_stream = stream
-    return open_stream
+    secure.transport_stream = stream
+    return secure
 
 
 async def _send_alert(stream: trio.SocketStream, alert: bytes) -> None:
