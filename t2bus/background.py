@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterator
 
 
 @asynccontextmanager
@@ -48,7 +48,7 @@ async def open_background_nursery() -> AsyncGenerator[trio.Nursery, None]:
             except trio.Cancelled:
                 raise
             except BaseException as caught:
-                if _holds_cancelled(caught):
+                if isinstance(caught, BaseExceptionGroup) and caught.subgroup(trio.Cancelled) is not None:
                     # Only the nursery can tell whether it is its own cancellation, by a task that failed.
                     raise
                 # Kept from the nursery, which would wrap an exception, and take a group apart to make another.
@@ -64,24 +64,19 @@ async def open_background_nursery() -> AsyncGenerator[trio.Nursery, None]:
         raise error
 
 
-def _holds_cancelled(error: BaseException) -> bool:
-    """Whether the exception is a group with a cancellation in it."""
-    return isinstance(error, BaseExceptionGroup) and error.subgroup(trio.Cancelled) is not None
-
-
 def _sole(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the only leaf of a group, or the group if it has several.
 
     Cancellations from outside count as one leaf, however many tasks were cancelled.
     """
-    leaves: list[BaseException] = []
-    rest: list[BaseException] = [group]
-    while rest:
-        error = rest.pop()
-        if isinstance(error, BaseExceptionGroup):
-            rest.extend(error.exceptions)
-        else:
-            leaves.append(error)
-    if len(leaves) == 1 or all(isinstance(leaf, trio.Cancelled) for leaf in leaves):
-        return leaves[0]
-    return group
+    leaves = list(_leaves(group))
+    is_one = len(leaves) == 1 or all(isinstance(leaf, trio.Cancelled) for leaf in leaves)
+    return leaves[0] if is_one else group
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    else:
+        yield error
