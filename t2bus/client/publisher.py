@@ -125,10 +125,8 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
     def _check_open(self) -> None:
         if self._closed:
             raise trio.ClosedResourceError("this publisher was closed")
-        if not self._connection.is_open:
-            self._connection.check_open()
-        if self._window.error is not None:
-            self._raise_error()
+        self._connection.check_open()
+        self._raise_error()
 
     def _raise_error(self) -> None:
         error, self._window.error = self._window.error, None

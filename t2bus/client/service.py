@@ -177,8 +177,7 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
                     raise trio.ClosedResourceError("this service was closed")
                 self._connection.check_open()
                 await self._lot.park()
-            request = self._next()
-            if request is not None:
+            if (request := self._next()) is not None:
                 return request
 
     def _next(self) -> Request[Body, Result] | None:
