@@ -31,10 +31,8 @@ class Writer:
     """Set when nothing more is written."""
     _called: trio.Event = field(factory=trio.Event, init=False)
     """Set when the task has something new to do."""
-    _room: trio.Event = field(factory=trio.Event, init=False)
-    """Set when something was written."""
-    _is_awaited: bool = field(default=False, init=False)
-    """Whether somebody waits for room."""
+    _waiting: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+    """Those who wait for room."""
     _is_finishing: bool = field(default=False, init=False)
 
     def flush(self) -> None:
@@ -54,22 +52,19 @@ class Writer:
         outbox = self.session.outbox
         if self.transport.can_send_nowait and self.transport.send_nowait(outbox.take()):
             outbox.written()
-            if self._is_awaited:
+            if self._waiting:
                 self.make_room()
         else:
             self._called.set()
 
     def make_room(self) -> None:
         """Wake those who wait for room, to look again."""
-        if self._is_awaited:
-            self._is_awaited = False
-            self._room.set()
-            self._room = trio.Event()
+        if self._waiting:
+            self._waiting.unpark_all()
 
     async def wait_for_room(self) -> None:
         """Wait until something was written, or for nothing."""
-        self._is_awaited = True
-        await self._room.wait()
+        await self._waiting.park()
 
     def finish(self) -> None:
         """Write what waits and nothing after it."""
