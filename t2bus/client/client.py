@@ -1,6 +1,11 @@
 """The client: what programs call.
 
-Each call comes typed, by a protocol class and a topic below its prefix, and raw, by full topic and bytes.
+Each call comes typed, by a protocol class and a topic below its prefix, and raw, by full topic and bytes::
+
+    await client.publish("alice", Hello("Hello Alice"))  # Hello has the prefix "hello"
+    await client.publish_bytes("hello/alice", payload)  # to the same subscribers
+
+The law of this module: what cannot be sent is refused before anything is sent.
 """
 
 from __future__ import annotations
@@ -44,6 +49,7 @@ _FOR_EVER: Final = 1e9
 
 
 def _same(payload: bytes) -> bytes:
+    """Encode and decode what is raw."""
     return payload
 
 
@@ -209,6 +215,7 @@ class Client:
         return (await self._request(topic, payload, headers))[0]
 
     async def _request(self, topic: str, payload: bytes, headers: Headers | None) -> tuple[bytes, Headers]:
+        """Return the payload and the headers of the answer; however it ends, the request is pending no more."""
         connection = self._connection
         session = connection.session
         session.bounds.check_topic(topic, concrete=True)
@@ -307,6 +314,7 @@ def _role(protocol: Any, role: type) -> Any:
 
 
 def _encode_exactly(protocol: type[Published], body: Published) -> bytes:
+    """Encode a message of this very class: a subclass has a prefix of its own, so its topics are others."""
     if type(body) is not protocol:
         raise TypeError(f"this publisher sends {protocol.__name__}, not {type(body).__name__}")
     return encode(body)

@@ -1,4 +1,14 @@
-"""Opening a client: connect, shake hands, run."""
+"""Opening a client: connect, shake hands, run.
+
+::
+
+    client   HELLO    the version of the wire, and the compressions that it can read
+    bus      WELCOME  the bounds of the client, and the number of its connection; or ERROR, which says why not
+
+A bus may send more right behind its WELCOME, so what came together with that is handed on.
+
+The law of this module: a connection that does not become a client is closed, and the error says what to do.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +102,10 @@ async def open_client(
 async def run_client(
     transport: ClientTransport, welcome: Welcome, rest: Sequence[ServerMessage], limits: Limits
 ) -> AsyncGenerator[Client, None]:
-    """Run a client over a transport, which is closed at the end; ``rest`` is what came together with the WELCOME."""
+    """Run a client over a transport, which is closed at the end; ``rest`` is what came together with the WELCOME.
+
+    A client in the process of its bus is run so too, by ``bus.open_client``.
+    """
     outbox = ClientOutbox(limits.outbox_bytes, welcome.frame)
     session = Session(limits, welcome, outbox, compress=transport.compresses and bool(welcome.compressions))
     connection = ClientConnection(transport, session)
@@ -105,7 +118,15 @@ async def run_client(
 
 
 async def _shake_hands(transport: ClientTransport, limits: Limits) -> tuple[Welcome, Sequence[ServerMessage]]:
-    """Return the bus's WELCOME and what came together with it."""
+    """Return the bus's WELCOME and what came together with it.
+
+    Raises:
+      ConnectFailed: what answers is no bus, or does not let this client in, or nothing answers within
+        ``Limits.handshake_time``.
+      TlsFailed: the connection has TLS and broke. A bus that refuses a certificate is heard of only now, with the first
+        read.
+
+    """
     messages: list[ServerMessage] = []
     try:
         with trio.move_on_after(limits.handshake_time) as scope:

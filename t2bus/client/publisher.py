@@ -1,4 +1,17 @@
-"""The pipelined publisher: many publications on their way at once, acknowledged in bulk."""
+"""The pipelined publisher: many publications on their way at once, acknowledged in bulk.
+
+::
+
+    async with client.open_publisher(Reading, "oven") as publisher:
+        for reading in readings:
+            await publisher.send(reading)  # waits only while the window is full
+    # now the bus has accepted all of them
+
+``client.publish`` waits a round trip for each message. Here they are written by the hundred, and an acknowledgement
+answers as many. So a refusal comes late: the next ``send`` or ``flush`` raises it, when others are on their way.
+
+The law of this module: a message is on its way as a whole or not at all, and no refusal is raised twice.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +49,14 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
     """The full topic that is published to."""
     paced: bool
     _window: PublisherWindow = field(init=False)
+    """What is on its way, what was accepted, and the first refusal until it is raised."""
     _outbox: ClientOutbox = field(init=False)
     _around: int = field(init=False)
     """Bytes of a frame around a payload."""
     _plain_size: int = field(init=False)
     """Bytes of a payload that is sent as it is, whatever the connection."""
     _lot: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+    """Those who wait for an acknowledgement."""
     _closed: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -88,11 +103,13 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
     # An interrupt between its lines would leave a publication on its way of which the writer does not know.
     @trio.lowlevel.enable_ki_protection
     def _put(self, encoded: EncodedBody) -> None:
+        """Send without waiting; there is room."""
         self._connection.session.stream(self.topic, encoded, self._window, self.paced)
         if self._outbox.calls:
             self._connection.writer.flush()
 
     def _may_send(self) -> bool:
+        """Whether there is room, in the window and in the outbox, and nothing to raise."""
         window = self._window
         return (
             window.in_flight < window.messages
@@ -103,6 +120,7 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
         )
 
     async def _wait_until_may_send(self) -> None:
+        """Wait for room; raises as :meth:`send`, for what has happened before and meanwhile."""
         self._check_open()
         while not self._may_send():
             self._press()
@@ -113,6 +131,7 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
             self._check_open()
 
     def _press(self) -> None:
+        """Have what is gathered written now: somebody is about to wait for its acknowledgement."""
         self._outbox.press()
         self._connection.writer.flush()
 
@@ -129,6 +148,10 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
         self._raise_error()
 
     def _raise_error(self) -> None:
+        """Raise the first refusal since the last time, if there is one.
+
+        The end of the connection is one too. Where the program itself closed the client, that is said instead.
+        """
         error, self._window.error = self._window.error, None
         if isinstance(error, Disconnected):
             self._connection.check_open()

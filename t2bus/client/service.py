@@ -1,4 +1,16 @@
-"""Serving: the channel of requests, and the request that is to be answered."""
+"""Serving: the channel of requests, and the request that is to be answered.
+
+::
+
+    async with client.serve(Measure, "oven") as requests:
+        async for request in requests:
+            await request.respond(Reading(celsius=21.5))
+
+A request has a place in the window of its service (``Limits.service_requests``) until it is answered, so each has to
+be, also one that nobody waits for any more. ``client.serve_with`` sees to that (:func:`handle`).
+
+The law of this module: a request is answered once.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +54,9 @@ class Request(Generic[Body, Result]):
     topic: str
     """The full topic of the service."""
     body: Body
+    """The request, as the protocol's class or, with ``serve_bytes``, as it came."""
     headers: Mapping[str, str]
+    """What the requester sent along."""
     deadline: float
     """When the requester stops waiting, on this process's ``trio.current_time()``; ``math.inf`` if it named no time."""
     _connection: ClientConnection
@@ -90,8 +104,7 @@ class Request(Generic[Body, Result]):
     async def _answer(self, put: Callable[..., None], *what: object) -> None:
         """Put the answer in the outbox when that has room. Cancelled while it waits, the request can still be answered.
 
-        An answer is written before others run, and they run before this returns: so it is one checkpoint, and a
-        requester does not wait for what its service does next.
+        Other tasks run behind the answer and not before it, as a requester waits; that is the one checkpoint of this.
         """
         self._check_unanswered()
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -107,6 +120,7 @@ class Request(Generic[Body, Result]):
             raise trio.ClosedResourceError("this request was answered already")
 
     def _fail(self, window: CallWindow, pending: PendingCall, reason: str) -> None:
+        """End the request without an answer; the requester's call raises ``RemoteError``."""
         session = self._connection.session
         session.fail(window, pending, ErrorCode.REMOTE_ERROR, _text(reason, session.welcome.frame))
 
@@ -153,6 +167,7 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
         await connection.open(self._window, answer, self._wake, connection.session.unclaim)
 
     def _wake(self) -> None:
+        """Wake a receiver for each request that waits; at the end wake all, who have an error to raise."""
         if self._window.closed is None:
             self._lot.unpark(count=len(self._window.waiting))
         else:
@@ -181,6 +196,7 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
                 return request
 
     def _next(self) -> Request[Body, Result] | None:
+        """Take the oldest request, or answer it and return None if it is not of the protocol's class."""
         session, window = self._connection.session, self._window
         pending = window.take()
         call = pending.call
@@ -209,7 +225,12 @@ class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
 
 
 async def handle(request: Request[Body, Result], handler: Callable[[Body], Awaitable[Result]]) -> None:
-    """Answer one request with what a handler returns, and stop it when nobody waits for that any more."""
+    """Answer one request with what a handler returns, and stop it when nobody waits for that any more.
+
+    ``raise RemoteError("no such oven")`` in a handler is its way to say no: the requester gets that text. Any other
+    exception is a bug, which is logged, and the requester gets its type too: ``KeyError: 'oven'``. What fails for the
+    connection that has ended is neither. However it ends, the place of the request is freed.
+    """
     failure = "the requester stopped waiting"
     with trio.CancelScope(deadline=request.deadline) as scope, request.cancelled_when_withdrawn(scope):
         try:

@@ -1,4 +1,17 @@
-"""The channel of a subscription, and what it gives."""
+"""The channel of a subscription, and what it gives.
+
+::
+
+    async with client.subscribe(Hello, "*") as messages:
+        async for topic, hello in messages:
+            print(topic, hello.text)
+
+What has arrived waits in a window, ``Limits.subscription_messages`` and ``Limits.subscription_bytes`` of it at most.
+Where the program takes too little of it the bus lets paced publishers wait, and drops what others publish; ``Lagged``
+says where and how many.
+
+The law of this module: messages are given in the order in which they came, each once; and none is lost by cancelling.
+"""
 
 from __future__ import annotations
 
@@ -80,6 +93,7 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
     _news: trio.Event = field(factory=trio.Event, init=False)
     """Set when there is something new to take, or the end; whoever waits for it puts another in its place."""
     _receiving: bool = field(default=False, init=False)
+    """Whether a task is receiving. A second one is refused: which of them got a message would be chance."""
     _closed: bool = field(default=False, init=False)
 
     def __repr__(self) -> str:
@@ -139,6 +153,7 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
         return tuple.__new__(Received, (item.topic, body))
 
     def _inflated(self, payload: Payload) -> bytes:
+        """Return a payload as it was published; most never were compressed, and cost no call here."""
         return payload if isinstance(payload, bytes) else inflate(payload, self._connection.session.welcome.frame)
 
     def _wake(self) -> None:
@@ -168,7 +183,14 @@ class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
 async def forward(
     subscription: Subscription[Body_co], send_channel: trio.abc.SendChannel[Received[Body_co] | BusError]
 ) -> None:
-    """Send what a subscription receives into a channel, its errors in their places, until the connection ends."""
+    """Send what a subscription receives into a channel, its errors in their places, until the connection ends.
+
+    Its end is the last item, a ``Disconnected``. Cancelled while the channel is full, it loses the item in its hand.
+
+    Raises:
+      trio.BrokenResourceError: the channel's receiving end was closed.
+
+    """
     while True:
         item: Received[Body_co] | BusError
         try:
