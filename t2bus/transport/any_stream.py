@@ -1,12 +1,13 @@
-"""The two things that a socket can do and another Trio stream cannot, asked for in one place.
+"""What a socket can do and another Trio stream cannot, asked for in one place.
 
-A framed transport is written for what :class:`DirectStream` has. ``direct(stream)`` gives it that for any stream: a
-socket's own as it is, and for all others an adapter, which never has anything without waiting.
+It can receive and send without waiting, and say how much the peer has not taken. ``direct(stream)`` gives a framed
+transport that for any stream: a socket's own as it is, and for all others an adapter, which never has anything without
+waiting.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import trio
 from attrs import frozen
@@ -21,31 +22,10 @@ _SEND_SIZE: Final = 262_144
 was taken. A socket says how much."""
 
 
-class DirectStream(Protocol):
-    """A stream that may be able to receive and send without waiting; see :class:`.SocketStream`."""
-
-    @property
-    def sends_now(self) -> bool:
-        """Whether :meth:`send_nowait` ever writes anything."""
-
-    def receive_nowait(self, max_bytes: int) -> bytes:
-        """Return what has come, or raise ``trio.WouldBlock``."""
-
-    def send_nowait(self, buffers: Buffers) -> int:
-        """Write what can be written without waiting, and return how many bytes that were."""
-
-    async def receive_some(self, max_bytes: int) -> bytes:
-        """Wait for something to come, and return it."""
-
-    async def send_some(self, buffers: Buffers) -> int:
-        """Write some of the buffers, and return how many bytes that were."""
-
-    def unsent(self) -> int | None:
-        """Return how many bytes the peer has not taken, if that is known."""
-
-
 @frozen(eq=False)
 class _Adapter:
+    """Any other stream, as far as it can do what a :class:`.SocketStream` can; that says what each method gives."""
+
     stream: trio.abc.Stream
     sends_now: bool = False
 
@@ -71,6 +51,9 @@ class _Adapter:
 
     def unsent(self) -> int | None:
         return None
+
+
+DirectStream = SocketStream | _Adapter
 
 
 def direct(stream: trio.abc.Stream) -> DirectStream:
