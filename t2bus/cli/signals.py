@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 
 
 async def run_until_signal(
-    verb: Callable[[], Awaitable[int]],
-    *,
-    asked: trio.Event | None = None,
-    on_hangup: Callable[[], None] | None = None,
+    verb: Callable[[], Awaitable[int]], *, asked: trio.Event | None = None, on_hangup: Callable[[], None] | None = None
 ) -> int:
     """Run a command and return its exit code.
 

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 Published = TypeVar("Published", bound=PublishProtocol)
 Requested = TypeVar("Requested", bound=RequestProtocol[Any])
 Result = TypeVar("Result")
-Body = TypeVar("Body")
 Opened = TypeVar("Opened", bound=Subscription[Any] | Requests[Any, Any])
 
 Headers = Mapping[str, str]
@@ -120,15 +119,11 @@ class Client:
 
         """
         write = partial(_encode_exactly, _role(protocol, PublishProtocol))
-        return self._open_publisher(protocols.full_topic(protocol, topic), write, paced=paced)
+        return Publisher(self._connection, write, protocols.full_topic(protocol, topic), bool(paced))
 
     def open_bytes_publisher(self, topic: str, *, paced: bool = True) -> Publisher[bytes]:
         """Do as :meth:`open_publisher` by full topic, for payloads that are sent as they are."""
-        return self._open_publisher(topic, _same, paced=paced)
-
-    def _open_publisher(self, topic: str, encode: Callable[[Body], bytes], *, paced: bool) -> Publisher[Body]:
-        self._connection.session.bounds.check_topic(topic)
-        return Publisher(self._connection, encode, topic, bool(paced))
+        return Publisher(self._connection, _same, topic, bool(paced))
 
     # --- subscribe
 

@@ -60,8 +60,9 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
     _closed: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Take the window from the limits of the client."""
+        """Check the topic, and take the window from the limits of the client."""
         session = self._connection.session
+        session.bounds.check_topic(self.topic)
         limits = session.limits
         self._window = PublisherWindow(limits.publisher_messages, limits.publisher_bytes)
         self._outbox = session.outbox
