@@ -125,6 +125,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
 
     @staticmethod
     def _is_bulk(data: bytes, frames: Sequence[Frame]) -> bool:
+        """Whether frames fill a read and are long on average, but the last is not so long that it came in pieces."""
         return 0 < _BULK * len(frames) <= len(data) and not isinstance(frames[-1], LargeFrame)
 
     # --- sending
@@ -149,6 +150,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
             self.writing_since = None
 
     async def _write(self, buffers: Buffers) -> None:
+        """Write all of the buffers; ``writing_since`` follows each part that the stream takes."""
         buffers = drop(buffers, 0)  # another wire may have nothing to say of a message
         self.writing_since = self._clock.current_time()
         buffers = drop(buffers, self._direct.send_nowait(buffers) if buffers else 0)

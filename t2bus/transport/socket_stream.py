@@ -93,6 +93,7 @@ class SocketStream(trio.abc.HalfCloseableStream):
             return None
 
     def _what_is_wrong(self, error: OSError) -> trio.BrokenResourceError | trio.ClosedResourceError:
+        """Return Trio's error for one of the system's: it tells what this end did from what befell the connection."""
         # A socket that is closed has no number, and nothing can be read from or written to none.
         if self._number < 0:
             return trio.ClosedResourceError("the stream was closed")
@@ -177,6 +178,7 @@ class SocketStream(trio.abc.HalfCloseableStream):
             self._is_sending = False
 
     def _check_may_send(self) -> None:
+        """Raise ``trio.ClosedResourceError`` if this end, or its sending half, was closed."""
         self._fileno()
         if self._is_eof_sent:
             raise trio.ClosedResourceError("nothing is sent after send_eof")
