@@ -86,8 +86,7 @@ async def _explain(arguments: argparse.Namespace) -> int:
         raise BadSetting(str(error)) from error
     # A bus may have raised its bounds, which are not known here: the topic is judged whatever its size.
     length, depth = max(LENGTH, len(arguments.topic)), max(DEPTH, arguments.topic.count("/") + 1)
-    identity = Identity(arguments.identity, tuple(arguments.group))
-    permissions = rules.permissions(identity, length=length, depth=depth)
+    permissions = rules.permissions(Identity(arguments.identity, tuple(arguments.group)), length=length, depth=depth)
     explanation = permissions.explain(Verb(arguments.right), arguments.topic)
     await _print(f"{'allowed' if explanation.allowed else 'denied'}: {explanation.text}")
     return Exit.OK if explanation.allowed else Exit.ERROR

@@ -152,6 +152,7 @@ def _serve(host: str, ca: Path, bus: Files) -> str:
 
 
 def _options(ca: Path, files: Files) -> list[str]:
+    """Return the options that name these files, the same for a bus and a client."""
     return ["--ca", str(ca), "--certificate", str(files.certificate), "--key", str(files.key)]
 
 

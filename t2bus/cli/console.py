@@ -47,8 +47,7 @@ class Output:
     def __init__(self) -> None:
         if sys.stdout is None:  # as it is when it was closed before the start
             raise OSError("standard output is closed")
-        encoding = sys.stdout.encoding or "utf-8"
-        self.ascii: bool = encoding.lower().replace("-", "") != "utf8"
+        self.ascii: bool = (sys.stdout.encoding or "utf-8").lower().replace("-", "") != "utf8"
         """Whether only ASCII may be written: the encoding of the terminal is not UTF-8."""
 
     async def write(self, line: str) -> None:

@@ -67,6 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_serve(verbs: Verbs) -> None:
+    """Add ``serve``. Addresses and limits are checked when it runs, as a configuration file may name them too."""
     more = (
         "The first signal shuts it down in an orderly way within 5 s (exit code 0), a second one at once (128 + n). "
         "SIGHUP reads certificates and access rules again."
@@ -88,6 +89,7 @@ def _add_serve(verbs: Verbs) -> None:
 
 
 def _add_sub(verbs: Verbs) -> None:
+    """Add ``sub``; :mod:`.publishing` runs it, and ``pub``."""
     more = "Each message is one line: its topic, a tab, its payload. Ends with SIGINT or SIGTERM (exit code 0)."
     verb = add_verb(verbs, "sub", "print what is published to a topic", more, "'hello/**'")
     verb.add_argument("topic", type=arguments.topic, metavar="TOPIC", help="what to subscribe to; may have wildcards")
@@ -96,6 +98,7 @@ def _add_sub(verbs: Verbs) -> None:
 
 
 def _add_pub(verbs: Verbs) -> None:
+    """Add ``pub``. VALUE may be left out, so the words are sorted first (:class:`.VerbParser`)."""
     example = """hello/alice '{"text": "Hello Alice"}'"""
     more = "Without a VALUE it publishes each line of standard input, at the pace of its subscribers."
     verb = add_verb(verbs, "pub", "publish a message to a topic", more, example)
@@ -106,6 +109,7 @@ def _add_pub(verbs: Verbs) -> None:
 
 
 def _add_request(verbs: Verbs) -> None:
+    """Add ``request``; :mod:`.requesting` runs it, and ``reply``. A service is at one topic, so wildcards are wrong."""
     example = """hello '{"name": "Alice"}' --timeout 2"""
     more = "What is printed is the payload of the response."
     verb = add_verb(verbs, "request", "send a request and print its response", more, example)
@@ -118,6 +122,7 @@ def _add_request(verbs: Verbs) -> None:
 
 
 def _add_reply(verbs: Verbs) -> None:
+    """Add ``reply``; that ``--echo`` has no VALUE is checked when both are parsed (:class:`.VerbParser`)."""
     example = """hello '{"text": "Hello"}'"""
     more = "They are printed as `t2bus sub` prints messages. Ends with SIGINT or SIGTERM (exit code 0)."
     verb = add_verb(verbs, "reply", "answer the requests to a topic, and print them", more, example)

@@ -78,5 +78,4 @@ async def _payload(arguments: argparse.Namespace, *, absent: str) -> bytes:
     """Return the payload of the VALUE: ``absent`` is the JSON where there is none, and ``-`` is standard input."""
     if arguments.value is None:
         return encode_value(absent, text=False)
-    value = await read_all() if arguments.value == "-" else arguments.value
-    return encode_value(value, text=arguments.text)
+    return encode_value(await read_all() if arguments.value == "-" else arguments.value, text=arguments.text)

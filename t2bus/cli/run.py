@@ -82,5 +82,4 @@ def _verb(name: str) -> Callable[[argparse.Namespace], Awaitable[int]]:
     from .requesting import reply, request
     from .serving import serve
 
-    verbs = (serve, sub, pub, request, reply, access, certs)
-    return {verb.__name__: verb for verb in verbs}[name]
+    return {verb.__name__: verb for verb in (serve, sub, pub, request, reply, access, certs)}[name]

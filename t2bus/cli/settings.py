@@ -141,6 +141,7 @@ _KINDS: Final = {dict: "table", str: "text in quotes", bool: "true or false", li
 
 
 def _texts(table: dict[str, Any], name: str) -> tuple[str, ...]:
+    """Return a list of texts from a table, empty if there is none; ``peers = [100]`` is a ``BadSetting``."""
     value = _of_type(table, name, list, [])
     if not all(isinstance(each, str) for each in value):
         raise BadSetting(f"{name}: this is no {_KINDS[list]}")

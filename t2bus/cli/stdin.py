@@ -86,6 +86,7 @@ async def _read() -> bytes:
 
 
 def _read_some(stream: TextIO) -> bytes:
+    """Do as :func:`_read` in a thread; a stream that a program has put in the place of a file is read as text."""
     file = file_number(stream)
     return stream.read(_PIECE).encode() if file is None else os.read(file, _PIECE)
 
