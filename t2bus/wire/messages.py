@@ -24,40 +24,8 @@ from attrs import define, frozen
 from .publications import MOST_IN_RUN, RUN_SIZE, Publication, Run
 from .values import NO_HEADERS, ErrorCode, Headers, Payload
 
-__all__ = [
-    "MOST_IN_RUN",
-    "RUN_SIZE",
-    "Accepted",
-    "Ask",
-    "Call",
-    "Cancel",
-    "Claim",
-    "ClientMessage",
-    "Credit",
-    "Deliver",
-    "DeliverRun",
-    "Error",
-    "Fail",
-    "Gap",
-    "Goodbye",
-    "Hello",
-    "Ping",
-    "Pong",
-    "Publication",
-    "Publish",
-    "PublishRun",
-    "Refused",
-    "Respond",
-    "Response",
-    "Run",
-    "ServerMessage",
-    "Subscribe",
-    "Unclaim",
-    "Unsubscribe",
-    "Welcome",
-    "Withdraw",
-]
-
+# The names of :mod:`.publications` that are given on from here. What is defined here needs no list.
+__all__ = ["MOST_IN_RUN", "RUN_SIZE", "Publication", "Run"]
 
 if TYPE_CHECKING:
     from attrs import frozen as carrier
