@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from t2bus.wire.cbor import KeptReader, encode_head, encode_text, make_reader
+from t2bus.wire.cbor import KeptReader, encode_head, encode_text
 from wire_corpus import IDS, TEXTS
 
 items = st.recursive(
@@ -42,7 +42,8 @@ def test_items_are_read_one_after_the_other(items: list[object]) -> None:
     """A reader returns the items of its source in order, and then the source stands right behind the last one."""
     parts = list(map(cbor2.dumps, items))
     source = io.BytesIO(b"".join(parts))
-    reader = make_reader(source, 10)
+    reader = KeptReader(depth=10).reader
+    reader.fp = source
     for number, item in enumerate(items, 1):
         assert reader.decode() == item
         assert source.tell() == len(b"".join(parts[:number]))

@@ -21,50 +21,38 @@ import struct
 import threading
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import Final, NoReturn
 
 import cbor2
 
 from ..errors import ProtocolViolation
-
-if TYPE_CHECKING:
-    from typing import BinaryIO
 
 _SHOWN: Final = 4
 """Bytes of a bad frame that its error shows: its kind. What follows may be a payload, which no log may hold."""
 
 
 class _RefuseTags(dict[int, Callable[..., object]]):
-    """A table of semantic decoders that has one for every tag, which refuses it."""
+    """A table of semantic decoders that has none: whatever is tagged is refused before it is read."""
 
-    def __missing__(self, tag: int) -> Callable[..., object]:
-        def refuse(*_: object) -> NoReturn:
-            raise cbor2.CBORDecodeError(f"tag {tag} is not allowed")
-
-        return refuse
-
-
-def make_reader(buffer: BinaryIO, depth: int) -> cbor2.CBORDecoder:
-    """Return a reader of one item after the other, with at most so many containers inside each other.
-
-    Its ``decode`` raises :class:`cbor2.CBORError`, whatever the bytes are. After that it may go on with another source.
-    """
-    return cbor2.CBORDecoder(
-        buffer,
-        semantic_decoders=_RefuseTags(),
-        max_depth=depth,
-        allow_indefinite=False,
-        allow_duplicate_keys=False,
-        strict_hashable_types=True,
-    )
+    def __missing__(self, tag: int) -> NoReturn:
+        raise cbor2.CBORDecodeError(f"tag {tag} is not allowed")
 
 
 class KeptReader(threading.local):
-    """A reader for each thread that asks for it."""
+    """A reader for each thread that asks for it, of items with at most ``depth`` containers inside each other."""
 
     def __init__(self, depth: int) -> None:
-        self.reader: cbor2.CBORDecoder = make_reader(io.BytesIO(), depth)
-        """Set its ``fp`` before each use."""
+        self.reader: cbor2.CBORDecoder = cbor2.CBORDecoder(
+            io.BytesIO(),
+            semantic_decoders=_RefuseTags(),
+            max_depth=depth,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            strict_hashable_types=True,
+        )
+        """Set its ``fp`` before each use. Its ``decode`` returns one item after the other, and raises
+        :class:`cbor2.CBORError` and nothing else, whatever the bytes are. After that it may go on with another source.
+        """
 
 
 def violation(text: str, frame: bytes) -> ProtocolViolation:
