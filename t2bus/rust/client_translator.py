@@ -183,10 +183,7 @@ class ClientTranslator:
 
     def _plain(self, body: r.Body, topic: str) -> bytes:
         """Return a payload as the program gave it; ``MalformedMessage`` if it cannot be inflated or becomes too big."""
-        return gunzip(body.data, self._room(topic)) if body.is_compressed else body.data
-
-    def _room(self, topic: str) -> int:
-        return max(0, self.frame - v.size_in_frame(topic, b"", v.NO_HEADERS))
+        return gunzip(body.data, v.room_for_payload(self.frame, topic)) if body.is_compressed else body.data
 
     # --- the bus speaks
 
@@ -298,7 +295,9 @@ class ClientTranslator:
         """
         if isinstance(payload, v.Deflated):
             try:
-                encoded = encode(r.Body(zlib_to_gzip(payload, self._room(topic)), is_compressed=True))
+                encoded = encode(
+                    r.Body(zlib_to_gzip(payload, v.room_for_payload(self.frame, topic)), is_compressed=True)
+                )
             except MalformedMessage:
                 return b""
         else:

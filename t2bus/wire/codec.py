@@ -95,9 +95,7 @@ class Codec(Generic[Incoming, Outgoing]):
     def _encoder(self) -> Callable[[Outgoing], Sequence[bytes]]:
         """Return the function that encodes a message for this peer, as it is known now."""
         encode, limit = self.encode_one, self.inflate_limit
-        if limit is None:
-            return encode
-        return lambda message: encode(_inflated(message, limit))
+        return encode if limit is None else lambda message: encode(_inflated(message, limit))
 
 
 def _for_one_write(parts: list[bytes], size: int) -> list[bytes]:
@@ -127,18 +125,13 @@ def _inflated(message: Outgoing, limit: int) -> Outgoing:
     try:
         match message:
             case m.Deliver(ids, m.Publication(topic, v.Deflated() as payload, headers)):
-                publication = m.Publication(topic, inflate(payload, _room(limit, topic, headers)), headers)
-                return cast("Outgoing", m.Deliver(ids, publication))
+                plain = inflate(payload, v.room_for_payload(limit, topic, headers))
+                return cast("Outgoing", m.Deliver(ids, m.Publication(topic, plain, headers)))
             case m.Call(topic=topic, payload=v.Deflated() as payload, headers=headers):
-                return attrs.evolve(message, payload=inflate(payload, _room(limit, topic, headers)))
+                return attrs.evolve(message, payload=inflate(payload, v.room_for_payload(limit, topic, headers)))
             case m.Response(payload=v.Deflated() as payload, headers=headers):
-                return attrs.evolve(message, payload=inflate(payload, _room(limit, "", headers)))
+                return attrs.evolve(message, payload=inflate(payload, v.room_for_payload(limit, "", headers)))
             case _:
                 return message
     except MalformedMessage:
         return message
-
-
-def _room(limit: int, topic: str, headers: v.Headers) -> int:
-    """Return the most bytes that a payload may have for its frame to keep within the limit."""
-    return max(0, limit - v.size_in_frame(topic, b"", headers))

@@ -98,5 +98,10 @@ def size_in_frame(topic: str, payload: Payload, headers: Headers) -> int:
     return size + _size_of_headers(headers) + HEADER_OVERHEAD * len(headers) if headers else size
 
 
+def room_for_payload(limit: int, topic: str, headers: Headers = NO_HEADERS) -> int:
+    """Return the most bytes that a payload may have for its frame to keep within ``limit``, with this topic."""
+    return max(0, limit - size_in_frame(topic, b"", headers))
+
+
 def _size_of_headers(headers: Headers) -> int:
     return sum(len(key.encode()) + len(value.encode()) for key, value in headers.items())
