@@ -117,7 +117,9 @@ class FrameDecoder:
             self._keep(data)
             return []
         if self._needed == HEADER_SIZE:
-            return self._cut(self._take() + data)
+            data = b"".join((*self._pieces, data))
+            self._pieces, self.buffered = [], 0
+            return self._cut(data)
         if len(data) == missing:
             self._keep(data)
             return [self._complete()]
@@ -134,12 +136,6 @@ class FrameDecoder:
             last += data
         else:
             pieces.append(bytearray(data))
-
-    def _take(self) -> bytes:
-        """Return what was kept, and forget it."""
-        pieces, self._pieces = self._pieces, []
-        self.buffered = 0
-        return b"".join(pieces)
 
     def _complete(self) -> Frame:
         """Return the body of the frame, which is complete now, and forget it."""

@@ -81,7 +81,6 @@ def _compile_encoder(row: Row) -> Callable[[Any], Parts]:
             names[f"{name}_"] = element.plain
             field = f"*{name}_({field})" if isinstance(element, Rest) else f"{name}_({field})"
         elements.append(field)
-    array: Callable[[Any], tuple[object, ...]]
     array = eval(f"lambda message: ({', '.join(elements)})", names)  # noqa: S307 -- as above
 
     def encode(message: Any) -> Parts:
