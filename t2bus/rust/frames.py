@@ -15,17 +15,20 @@ from __future__ import annotations
 import enum
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import cbor2
 from attrs import frozen
 
 from ..errors import ProtocolViolation
 from ..wire.cbor import KeptReader, encode_head, encode_text, violation
-from ..wire.framing import Frame
 from ..wire.framing import frame as _frame
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..wire.framing import Frame
 
 FRAME: Final = 1_048_576
 """The largest frame that the crate reads; a larger one ends its connection."""
@@ -203,37 +206,6 @@ def _body(fields: Any) -> Body:
     raise ProtocolViolation("expected the data of a payload: bytes, or an array of integers from 0 to 255")
 
 
-def _control(number: int, kind: Kind, fields: Any) -> Control:
-    return Control(number, kind, _field(fields, "topic", str))
-
-
-def _bare(number: int, kind: Kind, fields: Any) -> Control:
-    if fields is not None:
-        raise ProtocolViolation(f"{kind.value} has no fields")
-    return Control(number, kind)
-
-
-def _carrier(number: int, kind: Kind, fields: Any) -> Carrier:
-    return Carrier(number, kind, _field(fields, "topic", str), _body(fields))
-
-
-def _answer(number: int, _: Kind, fields: Any) -> Answer:
-    try:
-        status = Status(_field(fields, "status", str))
-    except ValueError as error:
-        raise ProtocolViolation("the status of a response is 'Ok' or 'Timeout'") from error
-    return Answer(number, _u32(fields, "req_id"), status, _body(fields))
-
-
-def _ack(number: int, _: Kind, fields: Any) -> Ack:
-    operation = _u32(fields, "msg_id")
-    failure = None if fields.get("err") is None else _failure(fields["err"])
-    recipients = fields.get("num_recipients")
-    if recipients is not None and (type(recipients) is not int or recipients < 0):
-        raise ProtocolViolation("'num_recipients' is not an unsigned integer")
-    return Ack(number, operation, failure, recipients)
-
-
 def _failure(value: Any) -> Failure:
     name, details = _variant(value)
     listed = details if type(details) is list else [] if details is None else [details]
@@ -242,31 +214,45 @@ def _failure(value: Any) -> Failure:
     return Failure(name, tuple(listed))
 
 
-_Reader = Callable[[int, Kind, Any], Any]
-_Row = tuple[Kind, _Reader]
-_TOPICS: dict[Kind, _Reader] = dict.fromkeys((Kind.SUB, Kind.UNSUB, Kind.SRV, Kind.UNSRV), _control)
-_CARRIERS: dict[Kind, _Reader] = {Kind.PUB: _carrier, Kind.REQ: _carrier, Kind.RSP: _answer}
-_BARE: dict[Kind, _Reader] = dict.fromkeys((Kind.STOP, Kind.KEEP_ALIVE), _bare)
-_FROM_CLIENT = {kind.value: (kind, read) for kind, read in (_TOPICS | _CARRIERS | _BARE).items()}
-_FROM_SERVER = {kind.value: (kind, read) for kind, read in (_CARRIERS | {Kind.ACK: _ack}).items()}
+_FROM_CLIENT: Final = {kind.value: kind for kind in Kind if kind is not Kind.ACK}
+_FROM_SERVER: Final = {kind.value: kind for kind in (Kind.PUB, Kind.REQ, Kind.RSP, Kind.ACK)}
 
 
-def _content(value: Any, kinds: Mapping[str, _Row]) -> tuple[_Row, Any]:
-    name, fields = _variant(value)
-    if name not in kinds:
-        raise ProtocolViolation("a message is of a kind that this end does not take")
-    return kinds[name], fields
+def _message(item: Any, kinds: Mapping[str, Kind]) -> Any:
+    number = _u32(item, "id")
+    name, fields = _variant(item.get("content"))
+    match kinds.get(name):
+        case None:
+            raise ProtocolViolation("a message is of a kind that this end does not take")
+        case Kind.ACK:
+            operation = _u32(fields, "msg_id")
+            failure = None if fields.get("err") is None else _failure(fields["err"])
+            recipients = fields.get("num_recipients")
+            if recipients is not None and (type(recipients) is not int or recipients < 0):
+                raise ProtocolViolation("'num_recipients' is not an unsigned integer")
+            return Ack(number, operation, failure, recipients)
+        case (Kind.PUB | Kind.REQ) as kind:
+            return Carrier(number, kind, _field(fields, "topic", str), _body(fields))
+        case Kind.RSP:
+            try:
+                status = Status(_field(fields, "status", str))
+            except ValueError as error:
+                raise ProtocolViolation("the status of a response is 'Ok' or 'Timeout'") from error
+            return Answer(number, _u32(fields, "req_id"), status, _body(fields))
+        case (Kind.STOP | Kind.KEEP_ALIVE) as kind:
+            if fields is not None:
+                raise ProtocolViolation(f"{kind.value} has no fields")
+            return Control(number, kind)
+        case kind:
+            return Control(number, kind, _field(fields, "topic", str))
 
 
-def _decode_one(frame: bytes, kinds: Mapping[str, _Row]) -> Any:
+def _decode_one(frame: bytes, kinds: Mapping[str, Kind]) -> Any:
     match = _WITH_PAYLOAD.fullmatch(frame)
     if match is not None and (quick := _read_quickly(match)) is not None:
         return quick
     try:
-        item = _read(frame)
-        number = _u32(item, "id")
-        (kind, read), fields = _content(item.get("content"), kinds)
-        return read(number, kind, fields)
+        return _message(_read(frame), kinds)
     except ProtocolViolation as error:
         raise violation(str(error), frame) from error
 
@@ -298,7 +284,7 @@ def _end(body: Body) -> bytes:
 
 def encode_control(number: int, kind: Kind, topic: str = "") -> bytes:
     """Return a client's frame without a payload."""
-    content = kind.value if kind in _BARE else {kind.value: {"topic": topic}}
+    content = kind.value if kind in (Kind.STOP, Kind.KEEP_ALIVE) else {kind.value: {"topic": topic}}
     return _frame(_start(number, cbor2.dumps(content)))
 
 
@@ -321,12 +307,10 @@ def encode_answer(request: int, status: Status, number: int, body: Body) -> byte
 def encode_ack(operation: int, failure: Failure | None = None, recipients: int | None = None) -> bytes:
     """Return a bus's answer to a frame. Its own id says nothing, and is 0."""
     count = b"\xf6" if recipients is None else encode_head(0, recipients)
-    error = b"\x63err" + _encode_failure(failure)
-    return _frame(b"".join((_ACK, encode_head(0, operation), error, b"\x6enum_recipients", count)))
+    error = b"\xf6" if failure is None else _encode_failure(failure)
+    return _frame(b"".join((_ACK, encode_head(0, operation), b"\x63err", error, b"\x6enum_recipients", count)))
 
 
-def _encode_failure(failure: Failure | None) -> bytes:
-    if failure is None:
-        return b"\xf6"
-    name, details = failure.name, failure.details
-    return cbor2.dumps({name: details[0] if len(details) == 1 else details} if details else name)
+def _encode_failure(failure: Failure) -> bytes:
+    details = failure.details
+    return cbor2.dumps({failure.name: details[0] if len(details) == 1 else details} if details else failure.name)
