@@ -8,7 +8,8 @@ The law of this module: messages in, messages out, that say the same in the same
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+import math
+from typing import TYPE_CHECKING, Any
 
 from ..wire import messages as m
 from ..wire.values import size_in_frame
@@ -23,18 +24,15 @@ def in_runs(messages: Iterable[m.ClientMessage], frame: int) -> Iterator[m.Clien
     A run fits in a frame of that many bytes, as each of its publications does. Each counts for 64 bytes at least, so
     that no run has more than ``MOST_IN_RUN``.
     """
-    run: list[m.Publish] = []
-    room = 0
+    run: list[Any] = []
+    room: float = 0
     for message in messages:
-        if not isinstance(message, m.Publish):
-            if run:
-                yield _joined(run)
-                run = []
-            yield message
-            continue
-        publication = message.publication
-        size = size_in_frame(publication.topic, publication.payload, publication.headers)
-        if run and size <= room and _goes_on(run, message):
+        if isinstance(message, m.Publish):
+            publication = message.publication
+            size: float = size_in_frame(publication.topic, publication.payload, publication.headers)
+        else:
+            size = math.inf  # so it joins nothing, and nothing joins it
+        if size <= room and _goes_on(run, message):
             run.append(message)
             room -= size
             continue
@@ -45,7 +43,7 @@ def in_runs(messages: Iterable[m.ClientMessage], frame: int) -> Iterator[m.Clien
         yield _joined(run)
 
 
-def _goes_on(run: Sequence[m.Publish], message: m.Publish) -> bool:
+def _goes_on(run: Sequence[m.Publish], message: Any) -> bool:
     first = run[0]
     return (
         message.publication.goes_on(first.publication)
@@ -54,9 +52,10 @@ def _goes_on(run: Sequence[m.Publish], message: m.Publish) -> bool:
     )
 
 
-def _joined(run: Sequence[m.Publish]) -> m.Publish | m.PublishRun:
+def _joined(run: Sequence[Any]) -> Any:
+    """Return the only message, whatever it is, or the run of several publications."""
     first = run[0]
     if len(run) == 1:
         return first
     payloads = [message.publication.payload for message in run]
-    return m.PublishRun(first.id, first.paced, m.Run(first.publication.topic, cast("list[bytes]", payloads)))
+    return m.PublishRun(first.id, first.paced, m.Run(first.publication.topic, payloads))
