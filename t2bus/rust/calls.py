@@ -23,18 +23,12 @@ _U32: Final = 2**32 - 1
 
 
 @define(eq=False, repr=False)
-class _ServedTopic:
-    id: int
-    calls: set[int] = field(factory=set)
-    """By their numbers."""
-
-
-@define(eq=False, repr=False)
 class OpenCall:
     """A request that the client has to answer."""
 
     id: int
-    service: _ServedTopic
+    calls: set[int]
+    """The numbers of all calls of its service."""
     is_withdrawn: bool = False
 
 
@@ -44,8 +38,8 @@ class Desk:
 
     last_number: int = 0
     """The number that was given last."""
-    _services: dict[str, dict[int, _ServedTopic]] = field(factory=dict, init=False)
-    """By topic, oldest first."""
+    _services: dict[str, dict[int, set[int]]] = field(factory=dict, init=False)
+    """The numbers of the calls of each service, by topic and by service, oldest first."""
     _calls: dict[int, OpenCall] = field(factory=dict, init=False)
     """By number."""
     _numbers: dict[int, int] = field(factory=dict, init=False)
@@ -61,19 +55,20 @@ class Desk:
 
     def claim(self, service: int, topic: str) -> None:
         """Begin a service, which may still be refused."""
-        self._services.setdefault(topic, {})[service] = _ServedTopic(service)
+        self._services.setdefault(topic, {})[service] = set()
 
     def unclaim(self, topic: str, service: int | None = None) -> int | None:
         """End this service of a topic, or its oldest, with all its calls; return its id if it was there."""
         services = self._services.get(topic, {})
-        ended = services.pop(next(iter(services), 0) if service is None else service, None)
-        if ended is None:
+        if service is None:
+            service = next(iter(services), None)
+        if service not in services:
             return None
-        for number in ended.calls.copy():
+        for number in services.pop(service).copy():
             self.end(number)
         if not services:
             del self._services[topic]
-        return ended.id
+        return service
 
     def serves(self, topic: str, service: int) -> bool:
         """Whether this service of this topic has not ended."""
@@ -91,16 +86,16 @@ class Desk:
     def begin(self, number: int, call: int, topic: str, service: int) -> None:
         """Remember a call of a service that has not ended."""
         self.last_number = number
-        owner = self._services[topic][service]
-        owner.calls.add(number)
-        self._calls[number] = OpenCall(call, owner)
+        calls = self._services[topic][service]
+        calls.add(number)
+        self._calls[number] = OpenCall(call, calls)
         self._numbers[call] = number
 
     def end(self, number: int) -> OpenCall | None:
         """Forget a call, and return it if it was there."""
         call = self._calls.pop(number, None)
         if call is not None:
-            call.service.calls.remove(number)
+            call.calls.remove(number)
             del self._numbers[call.id]
             self._withdrawn.pop(number, None)
         return call
