@@ -202,7 +202,7 @@ def test_a_payload_that_cannot_be_read_is_missing(bus: RustBus, data: bytes) -> 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=50))
 def test_every_message_is_delivered_or_counted(steps: list[tuple[int, int]]) -> None:
     """However credit comes, a window is never overrun, and what is not delivered stands in a gap in its place."""
-    windows = Windows(1, 256, 16)
+    windows = Windows(Limits(subscriptions=1))
     windows.open(m.Subscribe(1, "a", 2, 1000))
     credit, sent, known = 2, 0, 0
     for publications, messages in steps:

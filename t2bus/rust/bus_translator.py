@@ -31,6 +31,7 @@ from ..wire.native import VERSION
 from . import frames as r
 from .bus_windows import Windows
 from .gzip import gunzip, gzip, zlib_to_gzip
+from .replies import refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,18 +48,6 @@ _INLINE: Final = bytes(range(24))
 
 _Then = Callable[[r.Ack], m.ServerMessage | None]
 """What an acknowledgement means to the client."""
-
-_CODES: Final = {
-    "InvalidTopicString": v.ErrorCode.INVALID_TOPIC,
-    "ClaimWildcardNotSupported": v.ErrorCode.INVALID_TOPIC,
-    "TopicAlreadyClaimed": v.ErrorCode.TOPIC_CLAIMED,
-    "ServiceNotFound": v.ErrorCode.SERVICE_NOT_FOUND,
-    "DeliveryFailed": v.ErrorCode.SERVICE_GONE,
-    "UnknownClient": v.ErrorCode.SERVICE_GONE,
-    "RequestFailedTimeout": v.ErrorCode.REQUEST_TIMEOUT,
-    "MalformedMessage": v.ErrorCode.MALFORMED_MESSAGE,
-}
-"""The codes nearest to the crate's errors; of the others nothing is known but what they say."""
 
 
 @define(eq=False, repr=False)
@@ -94,8 +83,7 @@ class BusTranslator:
 
     def __attrs_post_init__(self) -> None:
         """Start without subscriptions."""
-        limits = self.limits
-        self._windows = Windows(limits.subscriptions, limits.topic_length, limits.topic_depth)
+        self._windows = Windows(self.limits)
 
     # --- the client speaks
 
@@ -103,7 +91,7 @@ class BusTranslator:
         """Return the message as a frame that the bus knows, or nothing."""
         match message:
             case m.Hello():
-                return self._send(r.Kind.KEEP_ALIVE, "", lambda _: self._welcome())
+                return self._answer_later(self._welcome())
             case m.Subscribe():
                 return self._subscribe(message)
             case m.Unsubscribe():
@@ -127,7 +115,7 @@ class BusTranslator:
             case m.Credit():
                 self._windows.credit(message)
             case m.Ping():
-                return self._send(r.Kind.KEEP_ALIVE, "", lambda _: m.Pong(message.token))
+                return self._answer_later(m.Pong(message.token))
             case m.Pong() | m.Goodbye() | m.Error():
                 pass
             case _:
@@ -154,13 +142,8 @@ class BusTranslator:
     def _subscribe(self, message: m.Subscribe) -> bytes:
         # Every one is sent, though that bus counts a topic once: so each is answered for itself.
         self._windows.open(message)
-
-        def subscribed(ack: r.Ack) -> m.ServerMessage:
-            if ack.failure is not None:
-                self._windows.close(message.id)
-            return _done(message.id, ack)
-
-        return self._send(r.Kind.SUB, message.topic, subscribed)
+        undo = partial(self._windows.close, message.id)
+        return self._send(r.Kind.SUB, message.topic, partial(_done, message.id, undo=undo))
 
     def _unsubscribe(self, message: m.Unsubscribe) -> bytes:
         topic = self._windows.close(message.subscription)
@@ -174,13 +157,8 @@ class BusTranslator:
             text = f"this client serves {topic!r} already"
             return self._answer_later(m.Refused(message.id, v.ErrorCode.TOPIC_CLAIMED, text))
         self._services[topic] = service = _ClaimedTopic(message.id, topic, message.requests)
-
-        def claimed(ack: r.Ack) -> m.ServerMessage:
-            if ack.failure is not None:
-                self._drop_service(service)
-            return _done(message.id, ack)
-
-        return self._send(r.Kind.SRV, topic, claimed)
+        undo = partial(self._drop_service, service)
+        return self._send(r.Kind.SRV, topic, partial(_done, message.id, undo=undo))
 
     def _unclaim(self, message: m.Unclaim) -> bytes:
         service = next((each for each in self._services.values() if each.id == message.service), None)
@@ -214,7 +192,7 @@ class BusTranslator:
             if ack.failure is None:
                 return None  # the response is still to come
             self._forget_request(message.id)
-            return _refused(message.id, ack.failure)
+            return refusal_of(message.id, ack.failure)
 
         self._pending[number] = asked
         self._requests[number] = message.id
@@ -259,15 +237,14 @@ class BusTranslator:
           ProtocolViolation: a frame is not of this wire.
 
         """
-        messages: list[m.ServerMessage] = []
         decoded = r.decode_server_frames(frames)
-        messages += self._windows.gaps()
+        messages: list[m.ServerMessage] = [*self._windows.gaps()]
         for frame in decoded:
             match frame:
                 case r.Ack():
                     then = self._pending.pop(frame.operation, None)
-                    said = None if then is None else then(frame)
-                    messages += [] if said is None else [said]
+                    if then is not None and (said := then(frame)) is not None:
+                        messages.append(said)
                 case r.Answer():
                     messages += self._answered(frame)
                 case r.Carrier(kind=r.Kind.PUB):
@@ -320,26 +297,21 @@ class BusTranslator:
     def _welcome(self) -> m.Welcome:
         """Say for the bus what it never says; its clients keep within what this one is used to."""
         limits = self.limits
-        # Beside topic and payload the crate's frames take up to twice what is counted for a native one.
-        frame = r.FRAME - v.FRAME_OVERHEAD
         return m.Welcome(
-            *(VERSION, "t2_bus", (), 1, frame, r.FRAME, limits.topic_length, limits.topic_depth),
+            # Beside topic and payload the crate's frames take up to twice what is counted for a native one.
+            *(VERSION, "t2_bus", (), 1, r.FRAME - v.FRAME_OVERHEAD, r.FRAME, limits.topic_length, limits.topic_depth),
             *(limits.requests, limits.subscriptions, limits.services),
             *(limits.subscription_messages, limits.subscription_bytes),
         )
 
 
-def _done(operation: int, ack: r.Ack) -> m.ServerMessage:
-    """Return the answer to an operation that an acknowledgement ends."""
-    if ack.failure is not None:
-        return _refused(operation, ack.failure)
-    return m.Accepted(operation, (ack.recipients or 0,))
-
-
-def _refused(operation: int, failure: r.Failure) -> m.Refused:
-    code = _CODES.get(failure.name, v.ErrorCode.REMOTE_ERROR)
-    text = ": ".join((failure.name, *map(str, failure.details)))
-    return m.Refused(operation, code, f"the Rust bus refused it: {text}")
+def _done(operation: int, ack: r.Ack, undo: Callable[[], object] | None = None) -> m.ServerMessage:
+    """Return the answer to an operation that an acknowledgement ends; call ``undo`` if it was refused."""
+    if ack.failure is None:
+        return m.Accepted(operation, (ack.recipients or 0,))
+    if undo is not None:
+        undo()
+    return refusal_of(operation, ack.failure)
 
 
 def _too_large(operation: int) -> m.Refused:

@@ -20,6 +20,8 @@ from ..wire import messages as m
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..limits import Limits
+
 
 @define(eq=False, repr=False)
 class _Window:
@@ -33,11 +35,9 @@ class _Window:
 
 @define(eq=False, repr=False)
 class Windows:
-    """All subscriptions of one connection; the arguments bound how many there are and their topics."""
+    """All subscriptions of one connection; the client's limits bound how many there are and their topics."""
 
-    subscriptions: int
-    topic_length: int
-    topic_depth: int
+    limits: Limits
     _windows: dict[int, _Window] = field(factory=dict, init=False)
     _topics: dict[str, int] = field(factory=dict, init=False)
     """How many subscriptions each topic has."""
@@ -47,8 +47,9 @@ class Windows:
 
     def __attrs_post_init__(self) -> None:
         """Make a tree that finds no topic too broad: it has few fragments, all of the client's own choosing."""
-        steps = self.subscriptions * self.topic_depth
-        self._tree = TopicTree(steps=steps, length=self.topic_length, depth=self.topic_depth)
+        depth = self.limits.topic_depth
+        steps = self.limits.subscriptions * depth
+        self._tree = TopicTree(steps=steps, length=self.limits.topic_length, depth=depth)
 
     def open(self, message: m.Subscribe) -> None:
         """Open a subscription."""

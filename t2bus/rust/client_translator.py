@@ -32,7 +32,7 @@ from . import frames as r
 from .calls import Desk
 from .gzip import gunzip, gzip, zlib_to_gzip
 from .inbound import Inbound
-from .replies import LONGEST_TOPIC, REPLIES, Reply
+from .replies import LONGEST_TOPIC, REPLIES, Reply, failure_of
 from .runs import in_runs
 
 if TYPE_CHECKING:
@@ -53,9 +53,6 @@ _SERVICE: Final = 2**31
 
 _TIMEOUT: Final = 30_000
 """Milliseconds that the crate gives a request."""
-
-_LONGEST_TEXT: Final = 1000
-"""Characters of the text of an error."""
 
 _UNBEARABLE: Final = "its service cannot be sent this request: it is too large for the wire of the service"
 
@@ -178,8 +175,7 @@ class ClientTranslator:
         try:
             return [m.Respond(call.id, self._plain(frame.body, "")), reply.ping(frame.id)]
         except MalformedMessage as error:
-            code = v.ErrorCode.MALFORMED_MESSAGE
-            return [m.Fail(call.id, code, str(error)), Reply.MALFORMED.ping(frame.id)]
+            return [m.Fail(call.id, v.ErrorCode.MALFORMED_MESSAGE, str(error)), Reply.MALFORMED.ping(frame.id)]
 
     def _plain(self, body: r.Body, topic: str) -> bytes:
         """Return a payload as the program gave it; ``MalformedMessage`` if it cannot be inflated or becomes too big."""
@@ -248,9 +244,7 @@ class ClientTranslator:
                 del self._requests[operation.number]
                 if operation.is_accepted:
                     return _timed_out(operation.number)
-            case _:
-                pass
-        return r.encode_ack(operation.number, _failure(operation, message))
+        return r.encode_ack(operation.number, failure_of(message, operation.kind, operation.topic))
 
     def _respond(self, message: m.Response) -> bytes:
         operation = self._operations.pop(message.request, None)
@@ -269,8 +263,8 @@ class ClientTranslator:
         if publication.t2_frame is None:
             topic = publication.topic
             encode = partial(r.encode_carrier, 0, r.Kind.PUB, topic)
-            is_harmless = topic.count("**") <= MOST_DEEP
-            publication.t2_frame = self._fit(topic, publication.payload, encode) if is_harmless else b""
+            fits = topic.count("**") <= MOST_DEEP
+            publication.t2_frame = self._fit(topic, publication.payload, encode) if fits else b""
         self.withheld += not publication.t2_frame
         return publication.t2_frame
 
@@ -310,18 +304,3 @@ class ClientTranslator:
 def _timed_out(number: int) -> bytes:
     """Return the one other end of a request that has been acknowledged."""
     return r.encode_answer(number, r.Status.TIMEOUT, 0, r.Body(b""))
-
-
-def _failure(operation: _Operation, refused: m.Refused) -> r.Failure:
-    """Return the crate's error that says the most of it."""
-    match refused.code:
-        case v.ErrorCode.SERVICE_NOT_FOUND:
-            return r.Failure("ServiceNotFound", (operation.topic,))
-        case v.ErrorCode.TOPIC_CLAIMED:
-            return r.Failure("TopicAlreadyClaimed")
-        case v.ErrorCode.INVALID_TOPIC if operation.kind is r.Kind.SRV and "*" in operation.topic:
-            return r.Failure("ClaimWildcardNotSupported")
-        case v.ErrorCode.INVALID_TOPIC:
-            return r.Failure("InvalidTopicString", (refused.text[:_LONGEST_TEXT],))
-        case _:
-            return r.Failure("RequestFailed", (refused.text[:_LONGEST_TEXT],))

@@ -20,9 +20,6 @@ _GZIP: Final = zlib.MAX_WBITS | 16
 _GZIP_HEAD: Final = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 """Compressed with deflate; no name, no time, by no system in particular."""
 
-_GZIP_TAIL: Final = struct.Struct("<II")
-"""The CRC-32 and the size of what is compressed."""
-
 
 def gzip(payload: bytes) -> bytes:
     """Return the payload as one gzip member."""
@@ -49,4 +46,5 @@ def zlib_to_gzip(payload: Deflated, limit: int) -> bytes:
     """
     data = inflate(payload, limit)
     # A zlib stream is two bytes, the compressed data, and four bytes of checksum; one with a dictionary has failed.
-    return _GZIP_HEAD + payload.data[2:-4] + _GZIP_TAIL.pack(zlib.crc32(data), len(data) & 0xFFFFFFFF)
+    # Behind the data of a gzip member stand the CRC-32 and the size, modulo 2**32, of what is compressed.
+    return _GZIP_HEAD + payload.data[2:-4] + struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)

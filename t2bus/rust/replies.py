@@ -12,6 +12,7 @@ import enum
 from typing import Final
 
 from ..wire import messages as m
+from ..wire import values as v
 from . import frames as r
 
 _BITS: Final = 3
@@ -51,3 +52,41 @@ REPLIES: Final[dict[int, r.Failure | None]] = {
     ),
     Reply.INVALID_TOPIC: r.Failure("InvalidTopicString", (f"it has more than {LONGEST_TOPIC} characters",)),
 }
+
+_CODES: Final = {
+    "InvalidTopicString": v.ErrorCode.INVALID_TOPIC,
+    "ClaimWildcardNotSupported": v.ErrorCode.INVALID_TOPIC,
+    "TopicAlreadyClaimed": v.ErrorCode.TOPIC_CLAIMED,
+    "ServiceNotFound": v.ErrorCode.SERVICE_NOT_FOUND,
+    "DeliveryFailed": v.ErrorCode.SERVICE_GONE,
+    "UnknownClient": v.ErrorCode.SERVICE_GONE,
+    "RequestFailedTimeout": v.ErrorCode.REQUEST_TIMEOUT,
+    "MalformedMessage": v.ErrorCode.MALFORMED_MESSAGE,
+}
+"""The codes nearest to the crate's errors; of the others nothing is known but what they say."""
+
+_LONGEST_TEXT: Final = 1000
+"""Characters of the text of an error."""
+
+
+def refusal_of(operation: int, failure: r.Failure) -> m.Refused:
+    """Return what an error of the crate is to a native client."""
+    code = _CODES.get(failure.name, v.ErrorCode.REMOTE_ERROR)
+    text = ": ".join((failure.name, *map(str, failure.details)))
+    return m.Refused(operation, code, f"the Rust bus refused it: {text}")
+
+
+def failure_of(refused: m.Refused, kind: r.Kind, topic: str) -> r.Failure:
+    """Return the crate's error that says the most of a refusal, for a frame of this kind and topic."""
+    text = refused.text[:_LONGEST_TEXT]
+    match refused.code:
+        case v.ErrorCode.SERVICE_NOT_FOUND:
+            return r.Failure("ServiceNotFound", (topic,))
+        case v.ErrorCode.TOPIC_CLAIMED:
+            return r.Failure("TopicAlreadyClaimed")
+        case v.ErrorCode.INVALID_TOPIC if kind is r.Kind.SRV and "*" in topic:
+            return r.Failure("ClaimWildcardNotSupported")
+        case v.ErrorCode.INVALID_TOPIC:
+            return r.Failure("InvalidTopicString", (text,))
+        case _:
+            return r.Failure("RequestFailed", (text,))
