@@ -25,7 +25,7 @@ from typing_extensions import TypeAliasType
 
 from t2bus.errors import MalformedMessage
 from t2bus.protocol import decode, encode, encode_as
-from t2bus.protocol.payload import prepare
+from t2bus.protocol.compiler import adapter_of
 
 T = TypeVar("T")
 Moment = TypeVar("Moment", datetime, time)
@@ -597,7 +597,7 @@ UNSUPPORTED: list[tuple[Any, str]] = [
 def test_types_that_cannot_travel_are_found_on_first_use(type_: Any, text: str) -> None:
     """A type that cannot travel is a TypeError, before there is a value of it."""
     with pytest.raises(TypeError, match=text):
-        prepare(type_)
+        adapter_of(type_)
 
 
 def test_encoding_and_decoding_prepare() -> None:
@@ -611,7 +611,7 @@ def test_what_failed_halfway_leaves_nothing_behind() -> None:
     """A class that another one, which cannot travel, was compiled with, cannot travel either."""
     for cls in (Outer, Inner, Outer):
         with pytest.raises(TypeError, match=r"Outer\.path: Path is neither"):
-            prepare(cls)
+            adapter_of(cls)
 
 
 def test_a_name_that_comes_later_is_found_later(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -621,7 +621,7 @@ def test_a_name_that_comes_later_is_found_later(monkeypatch: pytest.MonkeyPatch)
     late = attrs.make_class("Late", {"x": field(type="Later")})  # type: ignore[call-overload]
     late.__module__ = "late"
     with pytest.raises(TypeError, match="NameError"):
-        prepare(late)
+        adapter_of(late)
     module.Later = int  # type: ignore[attr-defined]
     assert decode(encode(late(1)), late) == late(1)
 

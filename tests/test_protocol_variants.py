@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from t2bus.errors import MalformedMessage
 from t2bus.protocol import PublishProtocol, Struct, decode, encode, encode_as
-from t2bus.protocol.payload import prepare
+from t2bus.protocol.compiler import adapter_of
 
 T = TypeVar("T")
 
@@ -273,7 +273,7 @@ UNSUPPORTED: list[tuple[Any, str]] = [
 def test_variants_that_are_alike_are_found_on_first_use(type_: Any, text: str) -> None:
     """A union whose members share a tag, or look alike beside it, is a TypeError before there is a value of it."""
     with pytest.raises(TypeError, match=text):
-        prepare(type_)
+        adapter_of(type_)
 
 
 def test_a_class_may_be_in_the_keys_of_its_own_field() -> None:

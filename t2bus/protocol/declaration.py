@@ -40,7 +40,7 @@ from ..errors import InvalidTopic
 from ..topic import DEPTH, LENGTH, is_concrete, validate
 from .adapters import name_of
 from .classes import Shape, check_shape, shape_of
-from .payload import prepare
+from .compiler import adapter_of
 
 R = TypeVar("R")
 
@@ -114,7 +114,8 @@ class RequestProtocol(Struct, Generic[R]):
         if response is None:
             line = _class_line(cls, f"t2bus.RequestProtocol[{cls.__name__}Response]", prefix)
             raise TypeError(f"{cls.__name__} names no response type: write `{line}`, or [None] for an empty response")
-        _declare(cls, prefix, f"t2bus.RequestProtocol[{_spelling(response)}]")
+        spelt = repr(response.__forward_arg__) if isinstance(response, ForwardRef) else name_of(response)
+        _declare(cls, prefix, f"t2bus.RequestProtocol[{spelt}]")
 
 
 _Protocol: TypeAlias = type[PublishProtocol] | type[RequestProtocol[Any]]
@@ -160,11 +161,6 @@ def _written_response(cls: type) -> tuple[type, Any]:
     return cls, None
 
 
-def _spelling(response: Any) -> str:
-    """Write a response type as its user wrote it."""
-    return repr(response.__forward_arg__) if isinstance(response, ForwardRef) else name_of(response)
-
-
 def prefix_of(protocol: type) -> str:
     """Return the prefix that a protocol was defined with. Raises TypeError for anything that is no protocol."""
     prefix: str | None = getattr(protocol, "_t2bus_prefix", None)
@@ -191,7 +187,7 @@ def full_topic(protocol: type, topic: str) -> str:
 
     """
     prefix = prefix_of(protocol)
-    prepare(protocol)
+    adapter_of(protocol)
     if not issubclass(type(topic), str):
         raise TypeError(f"the topic is a str, not {type(topic).__name__}")
     return f"{prefix}/{topic}" if topic else prefix
@@ -221,5 +217,5 @@ def _response(protocol: type[RequestProtocol[Any]]) -> Any:
     except Exception as error:  # whatever the evaluation of an annotation raises
         where = f"{error}; quoted names are looked for in {owner.__module__}, outside functions"
         raise TypeError(f"the response type of {protocol.__name__} is not found: {where}") from error
-    prepare(hints["response"])
+    adapter_of(hints["response"])
     return hints["response"]

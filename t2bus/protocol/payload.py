@@ -55,16 +55,6 @@ def _read(decoder: cbor2.CBORDecoder, payload: bytes) -> Any:
     return item
 
 
-def prepare(type_: Any) -> None:
-    """Compile the adapter of a type now, instead of on its first use, so that a flaw shows before anything is sent.
-
-    Raises:
-      TypeError: a part of the type cannot travel, or a class is not decorated; the text says how to mend it.
-
-    """
-    adapter_of(type_)
-
-
 def encode(body: object) -> bytes:
     """Return the payload of an instance of an attrs class. Raises as :func:`encode_as`."""
     return encode_as(body, type(body))
@@ -75,7 +65,7 @@ def encode_as(body: object, type_: Any) -> bytes:
 
     Raises:
       MalformedMessage: the value is not of the type, or a part of it cannot travel.
-      TypeError: as :func:`prepare`.
+      TypeError: a part of the type cannot travel, or a class is not decorated; the text says how to mend it.
 
     """
     adapter = adapter_of(type_)
@@ -93,7 +83,7 @@ def decode(payload: bytes, type_: type[T]) -> T:
 
     Raises:
       MalformedMessage: the bytes are no payload, or do not hold a value of the type.
-      TypeError: as :func:`prepare`.
+      TypeError: as :func:`encode_as`.
 
     """
     adapter = adapter_of(type_)  # type: ignore[arg-type] # mypy looks for the hash of an instance

@@ -65,15 +65,8 @@ def _scalar(
 ) -> TypeAdapter:
     """Make the adapter of a type whose values are plain items. Without ``all_travel``, ``to_plain`` refuses some."""
     check, itself = _check(kind), frozenset([kind])
-    return TypeAdapter(
-        value_types=itself,
-        plain_types=itself,
-        depth=0,
-        to_plain=to_plain or check,
-        from_plain=from_plain or check,
-        to_plain_keeps=itself if all_travel else frozenset(),
-        from_plain_keeps=itself,
-    )
+    kept = itself if all_travel else frozenset()
+    return TypeAdapter(itself, itself, 0, to_plain or check, from_plain or check, kept, itself)
 
 
 STR: Final = _scalar(str, _check_str, all_travel=False)
