@@ -23,8 +23,7 @@ _GZIP_HEAD: Final = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 
 def gzip(payload: bytes) -> bytes:
     """Return the payload as one gzip member."""
-    deflater = zlib.compressobj(LEVEL, wbits=_GZIP)
-    return deflater.compress(payload) + deflater.flush()
+    return zlib.compress(payload, LEVEL, _GZIP)
 
 
 def gunzip(data: bytes, limit: int) -> bytes:

@@ -124,25 +124,21 @@ def encode_deliver_run(message: m.DeliverRun) -> Parts:
 
 
 def _encode_run(elements: int, start: bytes, run: m.Run) -> Parts:
-    """Return the frame of a run: ``start`` is the kind and what is in front of the topic, which is the last of so many
-    elements in front of the payloads.
+    """Return the frame of a run, and keep its end in the run. ``start`` is the kind and what stands before the topic,
+    which is the last of so many elements in front of the payloads.
     """
-    first, *rest = _encode_run_tail(run) if run.tail is None else run.tail
+    if run.tail is None:
+        topic, payloads = encode_text(run.topic), run.payloads
+        if len(payloads[0]) >= _LONG:
+            # The others are mostly of the same length.
+            first, *rest = [part for payload in payloads for part in (_payload_head(len(payload)), payload)]
+            run.tail = (topic + first, *rest)
+        else:
+            # The array of the payloads, without its head.
+            run.tail = (topic + cbor2.dumps(payloads)[len(encode_head(4, len(payloads))) :],)
+    first, *rest = run.tail
     head = encode_head(4, elements + len(run.payloads)) + start
     return _FRAME.pack(len(head) + len(first) + sum(map(len, rest))) + head + first, *rest
-
-
-def _encode_run_tail(run: m.Run) -> Parts:
-    """Return the end of a run's frame, in parts, and keep it in the run."""
-    topic, payloads = encode_text(run.topic), run.payloads
-    if len(payloads[0]) >= _LONG:
-        # The others are mostly of the same length.
-        head, *parts = [part for payload in payloads for part in (_payload_head(len(payload)), payload)]
-        run.tail = (topic + head, *parts)
-    else:
-        # The array of the payloads, without its head.
-        run.tail = (topic + cbor2.dumps(payloads)[len(encode_head(4, len(payloads))) :],)
-    return run.tail
 
 
 # --- requests and their answers

@@ -120,9 +120,6 @@ class FrameDecoder:
             data = b"".join((*self._pieces, data))
             self._pieces, self.buffered = [], 0
             return self._cut(data)
-        if len(data) == missing:
-            self._keep(data)
-            return [self._complete()]
         self._keep(data[:missing])
         return [self._complete(), *self._cut(data, missing)]
 
