@@ -6,6 +6,13 @@ means until it comes; a message that has nothing to say to that bus goes out as 
 that is acknowledged, in its turn. It matches what is delivered to the client's subscriptions, and keeps their windows:
 what finds none is dropped for that subscription alone, and a GAP says so.
 
+For example a publication, and a subscription that is refused::
+
+    the client     Publish(1, …, Publication("a", b"hi"))     to the bus     {"id": 2, "content": {"Pub": {…}}}
+    the bus        {"Ack": {"msg_id": 2, …, "num_recipients": 3}}      to the client  Accepted(1, (3,))
+    the client     Subscribe(2, "A", …)                       to the bus     {"id": 3, "content": {"Sub": {…}}}
+    the bus        {"Ack": {"msg_id": 3, "err": {…}, …}}      to the client  Refused(2, INVALID_TOPIC, …)
+
 That bus writes payloads as arrays of numbers, up to twice as long as they came, and its clients take no frame above
 1 MiB. What would not fit then is refused here.
 
@@ -52,6 +59,8 @@ _Then = Callable[[r.Ack], m.ServerMessage | None]
 
 @define(eq=False, repr=False)
 class _ClaimedTopic:
+    """A service of the client: ``id`` is that of its claim, ``window`` how many requests may be pending."""
+
     id: int
     topic: str
     window: int
@@ -61,7 +70,10 @@ class _ClaimedTopic:
 
 @define(eq=False, repr=False)
 class BusTranslator:
-    """The client's end of one connection to a bus of the Rust crate."""
+    """The client's end of one connection to a bus of the Rust crate.
+
+    :meth:`encode_one` takes what the client says, :meth:`decode` returns what it hears.
+    """
 
     limits: Limits
     """The client's own; that bus has none to tell."""
@@ -78,7 +90,9 @@ class BusTranslator:
     """Those ids, by operation."""
     _windows: Windows = field(init=False)
     _services: dict[str, _ClaimedTopic] = field(factory=dict, init=False)
+    """By topic, since a request names nothing else: a second claim of a topic is refused here."""
     _calls: dict[int, _ClaimedTopic] = field(factory=dict, init=False)
+    """The services of the calls that are not ended, by call id."""
     _last_call: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -123,7 +137,7 @@ class BusTranslator:
         return b""
 
     def _number(self) -> int:
-        """Return an id for the next frame."""
+        """Return an id for the next frame, which is not that of one that waits for an answer: 32 bits wrap."""
         number = self.last_frame + 1 & _U32
         while number in self._pending or number in self._requests:
             number = number + 1 & _U32
@@ -131,6 +145,7 @@ class BusTranslator:
         return number
 
     def _send(self, kind: r.Kind, topic: str, then: _Then) -> bytes:
+        """Return a frame without a payload, whose acknowledgement means ``then`` to the client."""
         number = self._number()
         self._pending[number] = then
         return r.encode_control(number, kind, topic)
@@ -146,6 +161,7 @@ class BusTranslator:
         return self._send(r.Kind.SUB, message.topic, partial(_done, message.id, undo=undo))
 
     def _unsubscribe(self, message: m.Unsubscribe) -> bytes:
+        # That bus forgets a topic at the first Unsub, so it is sent for the last subscription only.
         topic = self._windows.close(message.subscription)
         if topic is None:
             return self._answer_later(m.Accepted(message.id, (0,)))
@@ -168,6 +184,7 @@ class BusTranslator:
         return self._send(r.Kind.UNSRV, service.topic, partial(_done, message.id))
 
     def _drop_service(self, service: _ClaimedTopic) -> None:
+        """Forget a service and its calls. Its topic may have been claimed anew since, which stays."""
         if self._services.get(service.topic) is service:
             del self._services[service.topic]
         for call in service.calls:
@@ -175,6 +192,7 @@ class BusTranslator:
         service.calls.clear()
 
     def _publish(self, operation: int, publication: m.Publication) -> bytes:
+        """Return the frame of a publication, without its headers, for which that bus has no place."""
         number = self._number()
         encoded = self._fit(partial(r.encode_carrier, number, r.Kind.PUB, publication.topic), publication.payload)
         if not encoded:
@@ -200,9 +218,11 @@ class BusTranslator:
         return encoded
 
     def _forget_request(self, operation: int) -> None:
+        """Forget a request that may have ended. A response that still comes is ignored then."""
         self._requests.pop(self._frames.pop(operation, -1), None)
 
     def _respond(self, call: int, status: r.Status, payload: v.Payload) -> bytes:
+        """Return the end of a call, or nothing if its service has ended. What a handler says of a failure is lost."""
         service = self._calls.pop(call, None)
         if service is None:
             return b""
@@ -222,6 +242,7 @@ class BusTranslator:
         return encoded if grown <= r.FRAME else b""
 
     def _body(self, payload: v.Payload) -> r.Body:
+        """Return a payload as the crate has it: gzip if it came compressed, or is long and becomes shorter by that."""
         if isinstance(payload, v.Deflated):
             return r.Body(zlib_to_gzip(payload, self.limits.frame), is_compressed=True)
         if len(payload) > THRESHOLD and len(packed := gzip(payload)) < len(payload):
@@ -256,6 +277,7 @@ class BusTranslator:
         return messages
 
     def _delivered(self, frame: r.Carrier) -> Sequence[m.ServerMessage]:
+        """Return the delivery to the subscriptions that take it, with the gaps before it."""
         try:
             return self._windows.deliver(frame.topic, self._plain(frame.body))
         except InvalidTopic:
@@ -263,6 +285,7 @@ class BusTranslator:
             return []
 
     def _called(self, frame: r.Carrier) -> list[m.ServerMessage]:
+        """Return the call, without a deadline: that bus tells none. What cannot be served is left to its timeout."""
         service = self._services.get(frame.topic)
         payload = self._plain(frame.body)
         if service is None or payload is None or len(service.calls) >= service.window:
@@ -274,6 +297,7 @@ class BusTranslator:
         return [m.Call(call, service.id, None, frame.topic, payload)]
 
     def _answered(self, frame: r.Answer) -> list[m.ServerMessage]:
+        """Return the end of a request, or nothing if it was cancelled."""
         operation = self._requests.pop(frame.request, None)
         if operation is None:
             return []

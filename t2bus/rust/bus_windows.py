@@ -5,6 +5,14 @@ client's subscriptions, and handed to those whose window has room: one message a
 them. What finds no room is dropped for that subscription alone and counted, and a GAP tells it before the next
 delivery to it, or as soon as there is credit again and anything else comes from the bus.
 
+For example a window of two messages gets three of one byte, then credit for one, then another message::
+
+    windows.open(Subscribe(1, "a", 2, 1000))
+    windows.deliver("a", b"x")                    [Deliver((1,), …)], and a second time the same
+    windows.deliver("a", b"x")                    []: there is no room
+    windows.credit(Credit(((1, 1, 2),)))          one message and two bytes: those of the topic and the payload
+    windows.deliver("a", b"x")                    [Gap(1, 1), Deliver((1,), …)]
+
 The law of this module: a subscription's window is never overrun, and its stream has no gap without notice.
 """
 
@@ -25,11 +33,14 @@ if TYPE_CHECKING:
 
 @define(eq=False, repr=False)
 class _Window:
+    """What a subscription may still be handed. ``size`` is in bytes and may fall below 0 by the last message."""
+
     topic: str
     messages: int
     size: int
 
     def has_room(self) -> bool:
+        # One byte is room for a message of any size, so that one larger than the whole window can come at all.
         return self.messages > 0 and self.size > 0
 
 
@@ -39,11 +50,13 @@ class Windows:
 
     limits: Limits
     _windows: dict[int, _Window] = field(factory=dict, init=False)
+    """By the id of the subscription, as everything here."""
     _topics: dict[str, int] = field(factory=dict, init=False)
     """How many subscriptions each topic has."""
     _behind: dict[int, int] = field(factory=dict, init=False)
     """How many messages each lacks since its last delivery or gap."""
     _tree: TopicTree[int] = field(init=False)
+    """The subscriptions by their topics, for which that bus leaves the client to find them."""
 
     def __attrs_post_init__(self) -> None:
         """Make a tree that finds no topic too broad: it has few fragments, all of the client's own choosing."""
@@ -52,13 +65,16 @@ class Windows:
         self._tree = TopicTree(steps=steps, length=self.limits.topic_length, depth=depth)
 
     def open(self, message: m.Subscribe) -> None:
-        """Open a subscription."""
+        """Open a subscription, with the window that it asks for."""
         self._tree.add(message.topic, message.id)
         self._windows[message.id] = _Window(message.topic, message.messages, message.size)
         self._topics[message.topic] = self._topics.get(message.topic, 0) + 1
 
     def close(self, number: int) -> str | None:
-        """Close a subscription if it is there; return its topic if it was the last of it."""
+        """Close a subscription if it is there; return its topic if it was the last of it.
+
+        What it lacks is forgotten: a subscription that is closed is told of nothing any more.
+        """
         window = self._windows.pop(number, None)
         if window is None:
             return None
@@ -72,19 +88,24 @@ class Windows:
         return topic
 
     def credit(self, message: m.Credit) -> None:
-        """Give windows back what the program took."""
+        """Give windows back what the program took. Credit for a subscription that is closed is ignored."""
         for number, messages, size in message.grants:
             if (window := self._windows.get(number)) is not None:
                 window.messages += messages
                 window.size += size
 
     def gaps(self) -> list[m.Gap]:
-        """Return what is missing in the subscriptions that have credit."""
+        """Return what is missing in the subscriptions that have credit, and count anew.
+
+        One that has none is told later, so that it is told once: until then more may be dropped.
+        """
         numbers = [number for number in self._behind if self._windows[number].has_room()]
         return [m.Gap(number, self._behind.pop(number)) for number in numbers]
 
     def deliver(self, topic: str, payload: bytes | None) -> Sequence[m.Gap | m.Deliver]:
         """Return what a publication is to the client; one without a payload that can be read is missing everywhere.
+
+        Gaps come first: each stands in its subscription's stream where the messages are missing.
 
         Raises:
           InvalidTopic: no subscription of this client could have this topic.

@@ -24,7 +24,7 @@ _U32: Final = 2**32 - 1
 
 @define(eq=False, repr=False)
 class OpenCall:
-    """A request that the client has to answer."""
+    """A request that the client has to answer. ``id`` is the bus's call id, ``is_withdrawn`` that nobody waits."""
 
     id: int
     calls: set[int]
@@ -34,7 +34,15 @@ class OpenCall:
 
 @define(eq=False, repr=False)
 class Desk:
-    """The services and calls of one connection."""
+    """The services and calls of one connection.
+
+    For example the bus hands request 9 to service 1, and the client answers it under the number that it was sent::
+
+        desk.claim(1, "hello")
+        number = desk.next_number()
+        desk.begin(number, 9, "hello", 1)
+        desk.end(number)                       OpenCall(9, …), and None when it is answered again
+    """
 
     last_number: int = 0
     """The number that was given last."""
@@ -58,7 +66,11 @@ class Desk:
         self._services.setdefault(topic, {})[service] = set()
 
     def unclaim(self, topic: str, service: int | None = None) -> int | None:
-        """End this service of a topic, or its oldest, with all its calls; return its id if it was there."""
+        """End this service of a topic, or its oldest, with all its calls; return its id if it was there.
+
+        The oldest, since an ``Unsrv`` names the topic only, and of several claims of it the first is the one that may
+        have come to something. A claim that was refused is ended by its id.
+        """
         services = self._services.get(topic, {})
         if service is None:
             service = next(iter(services), None)
@@ -77,14 +89,14 @@ class Desk:
     # --- calls
 
     def next_number(self) -> int:
-        """Return a number that no call has."""
+        """Return a number that no call has. It is taken by :meth:`begin` only, as the request may not fit a frame."""
         number = self.last_number + 1 & _U32
         while number in self._calls:
             number = number + 1 & _U32
         return number
 
     def begin(self, number: int, call: int, topic: str, service: int) -> None:
-        """Remember a call of a service that has not ended."""
+        """Remember a call of a service that has not ended: ``call`` is its id on the bus, ``number`` for the client."""
         self.last_number = number
         calls = self._services[topic][service]
         calls.add(number)
@@ -92,7 +104,10 @@ class Desk:
         self._numbers[call] = number
 
     def end(self, number: int) -> OpenCall | None:
-        """Forget a call, and return it if it was there."""
+        """Forget a call, and return it if it was there.
+
+        None for a number that the client made up, that has been answered, or whose service has ended.
+        """
         call = self._calls.pop(number, None)
         if call is not None:
             call.calls.remove(number)
@@ -101,7 +116,7 @@ class Desk:
         return call
 
     def withdraw(self, call: int) -> None:
-        """Note that nobody waits for a call any more, if it has not ended."""
+        """Note that nobody waits for a call any more, if it has not ended. The client cannot be told."""
         number = self._numbers.get(call)
         if number is not None:
             self._calls[number].is_withdrawn = True

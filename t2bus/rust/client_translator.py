@@ -9,7 +9,15 @@ That client trusts its bus with its life: a response that it does not wait for, 
 more than 1 MiB ends it, and a topic with many ``**`` keeps its matcher busy for years. None of these is ever sent. What
 is withheld is counted, and a request or response that is withheld fails for whoever waits for it.
 
-That client knows no credit: :class:`.Inbound` gives it back for what is written to it.
+For example a request with the id 5, and what goes to and fro for it::
+
+    the client     {"id": 5, "content": {"Req": {"topic": "hello", "payload": …}}}
+    to the bus     Ask(1, 30000, "hello", …), Ping(token of 1)
+    the bus        Pong(token of 1)       to the client  Ack of 5: the request was handed on
+    the bus        Response(1, …)         to the client  Rsp of 5
+
+That client knows no credit: :class:`.Inbound` gives it back for what is written to it. It cannot be told of a gap: one
+that reads too slowly for what it has subscribed to is disconnected by the bus.
 
 The law of this module: bytes in, messages out; messages in, bytes out. Every entry of every table leaves with an
 answer, with the end of its service, or when there is no room for more of its kind.
@@ -46,13 +54,14 @@ them by four or five. Measured with the crate's matcher over topics of 16 fragme
 subscription of names 1 ms, with two ``**`` in it 15 ms, with ten 40 ms. A fourth costs 120 ms, a sixth seconds."""
 
 _UNBOUNDED: Final = 2**62
-"""The window that is asked for: such a client knows no credit, and the bus caps what it is asked for."""
+"""The window that is asked for, since such a client knows no credit. A subscription is then bounded by the outbox of
+the connection alone; the bytes of a service are capped by the bus."""
 
 _SERVICE: Final = 2**31
-"""The same for the requests of a service."""
+"""The requests of a service that are asked for, which the bus caps too."""
 
 _TIMEOUT: Final = 30_000
-"""Milliseconds that the crate gives a request."""
+"""Milliseconds that the crate's bus gives a request. The responder is told, so that it does not work in vain."""
 
 _UNBEARABLE: Final = "its service cannot be sent this request: it is too large for the wire of the service"
 
@@ -69,7 +78,11 @@ class _Operation:
 
 @define(eq=False, repr=False)
 class ClientTranslator:
-    """The bus's end of one connection of a Rust client."""
+    """The bus's end of one connection of a Rust client.
+
+    :meth:`decode` takes what the client wrote, :meth:`encode_one` returns what is to be written to it. What the bus has
+    to be told beside that waits in ``inbound``, and ``withheld`` counts what could not be written.
+    """
 
     frame: int = r.FRAME
     """The bus's ``Limits.frame``, to which no payload is inflated; the WELCOME says it too."""
@@ -116,11 +129,13 @@ class ClientTranslator:
         return messages if len(messages) == 1 else list(in_runs(messages, self.frame))
 
     def _begin(self, frame: r.Control | r.Carrier) -> int:
+        """Return the id of a new operation, and remember the frame that asked for it."""
         self._last_operation = number = self._last_operation + 1
         self._operations[number] = _Operation(frame.id, frame.kind, frame.topic)
         return number
 
     def _controlled(self, frame: r.Control) -> m.ClientMessage:
+        """Return what a frame without a payload asks for. What ends nothing that is there is acknowledged as well."""
         topic = frame.topic
         match frame.kind:
             case r.Kind.SUB:
@@ -150,6 +165,7 @@ class ClientTranslator:
             self._subscriptions.pop(topic, None)
 
     def _carried(self, frame: r.Carrier) -> list[m.ClientMessage]:
+        """Return the publication, which is never paced, or the request and the PING that has it acknowledged."""
         try:
             payload = self._plain(frame.body, frame.topic)
         except MalformedMessage:
@@ -165,6 +181,10 @@ class ClientTranslator:
         return [*said, m.Ask(number, _TIMEOUT, frame.topic, payload), Reply.ASKED.ping(number)]
 
     def _answered(self, frame: r.Answer) -> list[m.ClientMessage]:
+        """Return the end of a call, and the PING for the acknowledgement.
+
+        A call that was withdrawn is ended too, for nobody, and the client hears that its id is not known.
+        """
         call = self._desk.end(frame.request)
         if call is None:
             return [Reply.UNKNOWN_REQUEST.ping(frame.id)]
@@ -178,7 +198,12 @@ class ClientTranslator:
             return [m.Fail(call.id, v.ErrorCode.MALFORMED_MESSAGE, str(error)), Reply.MALFORMED.ping(frame.id)]
 
     def _plain(self, body: r.Body, topic: str) -> bytes:
-        """Return a payload as the program gave it; ``MalformedMessage`` if it cannot be inflated or becomes too big."""
+        """Return a payload as the program gave it.
+
+        Raises:
+          MalformedMessage: it cannot be inflated, or would not fit a native frame with this topic.
+
+        """
         return gunzip(body.data, v.room_for_payload(self.frame, topic)) if body.is_compressed else body.data
 
     # --- the bus speaks
@@ -215,6 +240,7 @@ class ClientTranslator:
         return b""
 
     def _reply(self, token: int) -> bytes:
+        """Return the acknowledgement that a PING was sent for."""
         reply, number = Reply.of(token)
         if reply is Reply.ASKED:
             # The crate's client waits for this before it waits for the response, and not for long.
@@ -222,6 +248,7 @@ class ClientTranslator:
         return r.encode_ack(number, REPLIES[reply])
 
     def _accept(self, number: int, receivers: int) -> bytes:
+        """Return the acknowledgement of an operation, once. A request is remembered on, for its response."""
         operation = self._operations.get(number)
         if operation is None or operation.is_accepted:
             return b""
@@ -232,6 +259,7 @@ class ClientTranslator:
         return r.encode_ack(operation.number, None, receivers if operation.kind is r.Kind.PUB else None)
 
     def _refuse(self, message: m.Refused) -> bytes:
+        """Return the error of an operation. A request that has been acknowledged can only end in a response."""
         operation = self._operations.pop(message.id, None)
         if operation is None:
             return b""
@@ -247,6 +275,7 @@ class ClientTranslator:
         return r.encode_ack(operation.number, failure_of(message, operation.kind, operation.topic))
 
     def _respond(self, message: m.Response) -> bytes:
+        """Return the response to a request that still waits: one that nobody waits for would end the client."""
         operation = self._operations.pop(message.request, None)
         if operation is None or operation.kind is not r.Kind.REQ:
             return b""
@@ -260,6 +289,7 @@ class ClientTranslator:
         return encoded if operation.is_accepted else r.encode_ack(number) + encoded
 
     def _deliver(self, publication: m.Publication) -> bytes:
+        """Return the frame of a delivery. It is the same for all clients of the crate, so it is made once."""
         if publication.t2_frame is None:
             topic = publication.topic
             encode = partial(r.encode_carrier, 0, r.Kind.PUB, topic)
@@ -269,6 +299,7 @@ class ClientTranslator:
         return publication.t2_frame
 
     def _call(self, message: m.Call) -> bytes:
+        """Return the request under a number of this connection. One that does not fit fails at once."""
         topic = message.topic
         if not self._desk.serves(topic, message.service):
             return b""  # the service has ended, and all its calls with it
@@ -302,5 +333,5 @@ class ClientTranslator:
 
 
 def _timed_out(number: int) -> bytes:
-    """Return the one other end of a request that has been acknowledged."""
+    """Return the one other end of a request that has been acknowledged: a response without a payload."""
     return r.encode_answer(number, r.Status.TIMEOUT, 0, r.Body(b""))

@@ -3,6 +3,9 @@
 A bus has a :class:`RustClientTransport` for each client of the crate, a client a :class:`RustBusTransport` for a bus of
 the crate. Nothing above them knows that there is another wire: what the crate's peers do not say, their transport says
 for them, a HELLO for instance, or the credit for what was written to them.
+
+For example ``{"id": 1, "content": {"Sub": {"topic": "a"}}}`` is the first that comes from a client. The bus receives a
+HELLO, then SUBSCRIBE; its WELCOME is written as nothing, and its acknowledgement as an ``Ack``.
 """
 
 from __future__ import annotations
@@ -27,7 +30,11 @@ if TYPE_CHECKING:
 
 
 def _translated(translator: Any) -> Codec[Any, Any]:
-    """Return the codec of a translator: its frames are small, or compressed, and not worth being left in parts."""
+    """Return the codec of a translator: its frames are small, or compressed, and not worth being left in parts.
+
+    ``inflates_itself``: a compressed payload is inflated to be checked, which takes long, so it is not done in the turn
+    of the router.
+    """
     return Codec(translator.decode, lambda message: (translator.encode_one(message),), inflates_itself=True)
 
 
@@ -37,9 +44,14 @@ _SILENCE: Final = 90.0
 
 @define(eq=False, repr=False)
 class RustClientTransport(FramedTransport[ClientMessage, ServerMessage]):
-    """The bus's end of a connection to a client of the crate."""
+    """The bus's end of a connection to a client of the crate.
+
+    It tells no gaps: the bus disconnects such a client where it would drop a publication. A PING is not sent either, so
+    a client that is silent for too long is gone.
+    """
 
     translator: ClientTranslator = field(kw_only=True)
+    # What the bus asks its transport: how long silence may last, and whether the wire has a word for gaps.
     silence: float | None = field(default=_SILENCE, init=False)
     tells_gaps: bool = field(default=False, init=False)
     _later: Sequence[ClientMessage] = field(default=(), init=False)
@@ -47,14 +59,17 @@ class RustClientTransport(FramedTransport[ClientMessage, ServerMessage]):
 
     @classmethod
     def open(cls, stream: trio.abc.Stream, limits: Limits, head: bytes) -> RustClientTransport:
-        """Return the transport of a client whose wire is known by the beginning of its first frame."""
+        """Return the transport of a client whose wire is known by ``head``, the beginning of its first frame."""
         translator = ClientTranslator(limits.frame)
         codec = _translated(translator)
         # There is no handshake whose limits would hold first: it may begin with a large frame.
         return cls(stream, codec, max(limits.handshake_bytes, limits.frame), head, translator=translator)
 
     async def receive(self) -> Sequence[ClientMessage]:
-        """Return what the client says, after the HELLO that it does not say."""
+        """Return what the client says, after the HELLO that it does not say.
+
+        The bus admits a connection by its first message, and reads on after that. So the HELLO is returned alone.
+        """
         if self._later:
             later, self._later = self._later, ()
             return later
@@ -65,11 +80,14 @@ class RustClientTransport(FramedTransport[ClientMessage, ServerMessage]):
         return messages
 
     def take_inbound(self) -> Sequence[ClientMessage]:
-        """Return credit for what was written, and failures of the calls that the client could not be sent."""
+        """Return credit for what was written, and failures of the calls that the client could not be sent.
+
+        Written is not taken: the kernel and the client hold some of it. But that is all that this wire lets be known.
+        """
         return self.translator.inbound.take()
 
     def take_withheld(self) -> int:
-        """Return what the translator could not send."""
+        """Return how many messages the translator could not send since the last time, and count anew."""
         withheld, self.translator.withheld = self.translator.withheld, 0
         return withheld
 
@@ -80,11 +98,14 @@ class RustClientTransport(FramedTransport[ClientMessage, ServerMessage]):
 
 @define(eq=False, repr=False)
 class RustBusTransport(FramedTransport[ServerMessage, ClientMessage]):
-    """A client's end of a connection to a bus of the crate."""
+    """A client's end of a connection to a bus of the crate.
+
+    A frame of that bus may be as large as the crate's largest, whatever the client's own limit: it is one for payloads.
+    """
 
     @classmethod
     def open(cls, stream: trio.abc.Stream, limits: Limits, *, is_secure: bool) -> RustBusTransport:
-        """Return the transport of a client that has connected to such a bus."""
+        """Return the transport of a client that has connected to such a bus, over TLS if ``is_secure``."""
         translator = BusTranslator(limits)
         codec = _translated(translator)
         # Payloads are compressed as the crate does it, by the translator.

@@ -1,5 +1,11 @@
-"""The frames of the Rust crate ``t2_bus``: CBOR maps ``{"id": …, "content": {"Kind": {…}}}``. ``docs/rust-wire.md`` is
-their specification as it is spoken here.
+"""The frames of the Rust crate ``t2_bus``: CBOR maps ``{"id": …, "content": {"Kind": {…}}}``.
+
+``docs/rust-wire.md`` specifies them. The crate publishes the bytes 49 and 50 to ``a/b`` so, behind the length::
+
+    a2 | 62 69 64 07 | 67 63 6f 6e 74 65 6e 74 | a1 63 50 75 62       {"id": 7, "content": {"Pub":
+    a2 | 65 74 6f 70 69 63 63 61 2f 62                                  {"topic": "a/b",
+       | 67 70 61 79 6c 6f 61 64 | a2 64 64 61 74 61 82 18 31 18 32      "payload": {"data": [49, 50],
+         6d 69 73 5f 63 6f 6d 70 72 65 73 73 65 64 f4                               "is_compressed": false}}}}
 
 Decoding trusts nothing: its CBOR reader is the native wire's, with maps. As in the crate, unknown keys are ignored,
 whatever they hold; what is missing or of another kind or type is a ``ProtocolViolation``. The crate writes a payload as
@@ -39,7 +45,10 @@ _kept: Final = KeptReader(depth=5)
 
 
 class Kind(enum.Enum):
-    """What a frame is, by the name that it has on the wire."""
+    """What a frame is, by the name that it has on the wire.
+
+    The first nine may come from a client, ``Pub``, ``Req``, ``Rsp`` and ``Ack`` from a bus.
+    """
 
     SUB = "Sub"
     UNSUB = "Unsub"
@@ -54,7 +63,7 @@ class Kind(enum.Enum):
 
 
 class Status(enum.Enum):
-    """How a request ended."""
+    """How a request ended. A handler that failed has no status of its own: it is a ``Timeout`` too."""
 
     OK = "Ok"
     TIMEOUT = "Timeout"
@@ -62,7 +71,10 @@ class Status(enum.Enum):
 
 @frozen
 class Control:
-    """A client's frame with a topic and nothing else, or without a topic: ``Stop`` and ``KeepAlive``."""
+    """A client's frame with a topic and nothing else, or without a topic: ``Stop`` and ``KeepAlive``.
+
+    For example ``{"id": 1, "content": {"Sub": {"topic": "a"}}}``, and ``{"id": 2, "content": "KeepAlive"}``.
+    """
 
     id: int
     kind: Kind
@@ -71,7 +83,7 @@ class Control:
 
 @frozen
 class Body:
-    """A payload as it travels: as it is, or as one gzip member."""
+    """A payload as it travels: as it is, or as one gzip member. Whether that is sound shows when it is inflated."""
 
     data: bytes
     is_compressed: bool = False
@@ -89,7 +101,7 @@ class Carrier:
 
 @frozen
 class Answer:
-    """``Rsp``, in either direction."""
+    """``Rsp``, in either direction; ``request`` is the id that its reader gave the ``Req``."""
 
     id: int
     request: int
@@ -99,7 +111,11 @@ class Answer:
 
 @frozen
 class Failure:
-    """A ``BusError``: the name of the variant and what it holds."""
+    """A ``BusError``: the name of the variant and what it holds, numbers and texts.
+
+    For example ``{"ServiceNotFound": "a/b"}`` is ``Failure("ServiceNotFound", ("a/b",))``. Any name is taken, since a
+    newer bus may have others.
+    """
 
     name: str
     details: tuple[int | str, ...] = ()
@@ -107,7 +123,10 @@ class Failure:
 
 @frozen
 class Ack:
-    """A bus's answer to the frame with the id ``operation``; ``recipients`` for a ``Pub`` that was carried out."""
+    """A bus's answer to the frame with the id ``operation``; ``recipients`` for a ``Pub`` that was carried out.
+
+    For example ``{"Ack": {"msg_id": 3, "err": null, "num_recipients": 2}}``.
+    """
 
     id: int
     operation: int
@@ -176,6 +195,7 @@ def _field(fields: Any, name: str, kind: type) -> Any:
 
 
 def _u32(fields: Any, name: str) -> int:
+    """Return a field that holds an id. The crate could not read a larger one, nor a negative one."""
     value = _field(fields, name, int)
     if not 0 <= value <= _U32:
         raise ProtocolViolation(f"{name!r} is not an unsigned integer of 32 bits")
@@ -193,6 +213,7 @@ def _variant(value: Any) -> tuple[str, Any]:
 
 
 def _body(fields: Any) -> Body:
+    """Return the payload of a frame, whose data is a byte string or an array of numbers."""
     payload = _field(fields, "payload", dict)
     is_compressed = _field(payload, "is_compressed", bool)
     data = payload.get("data")
@@ -207,6 +228,7 @@ def _body(fields: Any) -> Body:
 
 
 def _failure(value: Any) -> Failure:
+    """Return an error, whose variant holds one value, an array of values, or nothing."""
     name, details = _variant(value)
     listed = details if type(details) is list else [] if details is None else [details]
     if not set(map(type, listed)) <= {int, str}:
@@ -219,6 +241,7 @@ _FROM_SERVER: Final = {kind.value: kind for kind in (Kind.PUB, Kind.REQ, Kind.RS
 
 
 def _message(item: Any, kinds: Mapping[str, Kind]) -> Any:
+    """Return the message that a CBOR item is; ``kinds`` are those that this end takes, by name."""
     number = _u32(item, "id")
     name, fields = _variant(item.get("content"))
     match kinds.get(name):
@@ -248,6 +271,7 @@ def _message(item: Any, kinds: Mapping[str, Kind]) -> Any:
 
 
 def _decode_one(frame: bytes, kinds: Mapping[str, Kind]) -> Any:
+    """Return the message of one frame. The pattern knows only kinds that both ends take."""
     match = _WITH_PAYLOAD.fullmatch(frame)
     if match is not None and (quick := _read_quickly(match)) is not None:
         return quick
@@ -271,6 +295,7 @@ def decode_server_frames(frames: Sequence[Frame]) -> list[Carrier | Answer | Ack
 
 
 def _start(number: int, content: bytes) -> bytes:
+    """Return the map of a frame as far as its content, of which the beginning is given."""
     return b"\xa2\x62id" + encode_head(0, number) + b"\x67content" + content
 
 
@@ -278,18 +303,20 @@ _ACK: Final = _start(0, b"\xa1\x63Ack\xa3\x66msg_id")
 
 
 def _end(body: Body) -> bytes:
+    """Return the last field of a frame. A byte string takes half of what the crate's array of numbers does."""
     flag = b"\xf5" if body.is_compressed else b"\xf4"
     return b"".join((b"\x67payload\xa2\x64data", encode_head(2, len(body.data)), body.data, b"\x6dis_compressed", flag))
 
 
 def encode_control(number: int, kind: Kind, topic: str = "") -> bytes:
-    """Return a client's frame without a payload."""
+    """Return a client's frame without a payload; the topic is left out where the kind has none."""
     content = kind.value if kind in (Kind.STOP, Kind.KEEP_ALIVE) else {kind.value: {"topic": topic}}
     return _frame(_start(number, cbor2.dumps(content)))
 
 
 @lru_cache(maxsize=1024)
 def _addressed(kind: Kind, topic: str) -> bytes:
+    # The same topics come again and again.
     return b"\xa1" + encode_text(kind.value) + b"\xa2\x65topic" + encode_text(topic)
 
 
@@ -305,12 +332,16 @@ def encode_answer(request: int, status: Status, number: int, body: Body) -> byte
 
 
 def encode_ack(operation: int, failure: Failure | None = None, recipients: int | None = None) -> bytes:
-    """Return a bus's answer to a frame. Its own id says nothing, and is 0."""
+    """Return a bus's answer to a frame: an error, a count of connections for a ``Pub``, or neither.
+
+    Its own id says nothing, and is 0.
+    """
     count = b"\xf6" if recipients is None else encode_head(0, recipients)
     error = b"\xf6" if failure is None else _encode_failure(failure)
     return _frame(b"".join((_ACK, encode_head(0, operation), b"\x63err", error, b"\x6enum_recipients", count)))
 
 
 def _encode_failure(failure: Failure) -> bytes:
+    # As serde writes an enum: no value is the bare name, one stands alone, and several are an array.
     details = failure.details
     return cbor2.dumps({failure.name: details[0] if len(details) == 1 else details} if details else failure.name)

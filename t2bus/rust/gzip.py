@@ -1,5 +1,8 @@
 """Compressed payloads as the Rust crate has them: gzip, which is zlib's data between another head and another checksum.
 
+So a payload that a native sender compressed goes on to a Rust client without being compressed again. It is inflated
+all the same, for the other checksum, and because a broken payload would end that client.
+
 The law of this module: bytes in, bytes out.
 """
 
@@ -22,7 +25,7 @@ _GZIP_HEAD: Final = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 
 
 def gzip(payload: bytes) -> bytes:
-    """Return the payload as one gzip member."""
+    """Return the payload as one gzip member, compressed at the fastest level, as native payloads are."""
     return zlib.compress(payload, LEVEL, _GZIP)
 
 

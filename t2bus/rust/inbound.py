@@ -3,6 +3,8 @@
 What was written to such a client counts as taken by its program, and its credit goes back. A request that it cannot be
 sent fails.
 
+For example, after a delivery of 15 bytes to subscription 7 was written, ``take`` returns ``Credit(((7, 1, 15),))``.
+
 The law of this module: what is said once is not said again.
 """
 
@@ -29,17 +31,20 @@ class Inbound:
     """The messages and bytes that each subscription was sent since the last credit."""
 
     def say(self, message: ClientMessage) -> None:
-        """Add a message."""
+        """Add a message, which is said at the next :meth:`take`."""
         self._messages.append(message)
 
     def note_written(self, subscriptions: Sequence[int], messages: int, size: int) -> None:
-        """Add to the credit of these subscriptions."""
+        """Add so many messages, of so many bytes in all, to the credit of each of these subscriptions."""
         for number in subscriptions:
             before_messages, before_size = self._written.get(number, (0, 0))
             self._written[number] = (before_messages + messages, before_size + size)
 
     def take(self) -> Sequence[ClientMessage]:
-        """Return what is to be said, now that all so far is written."""
+        """Return what is to be said, now that all so far is written.
+
+        It is one credit for all subscriptions, after the failures. Often there is nothing to say.
+        """
         messages, self._messages = self._messages, []
         if self._written:
             messages.append(Credit(tuple((number, *written) for number, written in self._written.items())))

@@ -1,7 +1,11 @@
-"""What a client of the crate is answered for a frame that is no operation of the bus.
+"""What a client of the crate is answered for a frame that is no operation of the bus, and refusals in both wires.
 
 It has every frame acknowledged, in order. So such a frame becomes a PING, and its PONG, which comes when everything
-before it has been answered, is the acknowledgement.
+before it has been answered, is the acknowledgement. For example a ``Stop`` with the id 7 is ``Ping(57)``, as 57 is 7
+and behind it, in three bits, the 1 of ``CANNOT_STOP``; ``Pong(57)`` is the ``Ack`` of 7 with that error.
+
+A refusal is a code and a text here, and a variant of an enum in the crate: ``SERVICE_NOT_FOUND`` is there
+``{"ServiceNotFound": "a/b"}``. Each is translated to the nearest of the other wire.
 
 The law of this module: a token tells its reply and its number, and nothing else is remembered.
 """
@@ -43,6 +47,7 @@ class Reply(enum.IntEnum):
         return cls(token & ((1 << _BITS) - 1)), token >> _BITS
 
 
+# What the acknowledgement holds for each reply; nothing where all is well. ASKED has none: it depends on the request.
 REPLIES: Final[dict[int, r.Failure | None]] = {
     Reply.OK: None,
     Reply.CANNOT_STOP: r.Failure("RequestFailed", ("programs cannot stop this bus: whoever started it does",)),
@@ -66,18 +71,22 @@ _CODES: Final = {
 """The codes nearest to the crate's errors; of the others nothing is known but what they say."""
 
 _LONGEST_TEXT: Final = 1000
-"""Characters of the text of an error."""
+"""Characters of the text of an error that a client is sent."""
 
 
 def refusal_of(operation: int, failure: r.Failure) -> m.Refused:
-    """Return what an error of the crate is to a native client."""
+    """Return what an error of the crate is to a native client: a code, and a text with all that the error holds."""
     code = _CODES.get(failure.name, v.ErrorCode.REMOTE_ERROR)
     text = ": ".join((failure.name, *map(str, failure.details)))
     return m.Refused(operation, code, f"the Rust bus refused it: {text}")
 
 
 def failure_of(refused: m.Refused, kind: r.Kind, topic: str) -> r.Failure:
-    """Return the crate's error that says the most of a refusal, for a frame of this kind and topic."""
+    """Return the crate's error that says the most of a refusal, for a frame of this kind and topic.
+
+    ``ServiceNotFound`` holds the topic alone. Whatever the crate has no variant for is ``RequestFailed``, whose text
+    says what it was: a limit, a missing permission, or a topic that is too broad.
+    """
     text = refused.text[:_LONGEST_TEXT]
     match refused.code:
         case v.ErrorCode.SERVICE_NOT_FOUND:

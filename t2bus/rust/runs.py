@@ -3,6 +3,11 @@
 A client of this library says runs itself. One of another wire says each publication alone, and all that the bus does
 for a publication would be done for each.
 
+For example, since a run names its topic and its first id only, and counts the others up::
+
+    Publish(4, False, Publication("a", b"x")), Publish(5, False, Publication("a", b"y"))
+    PublishRun(4, False, Run("a", [b"x", b"y"]))
+
 The law of this module: messages in, messages out, that say the same in the same order.
 """
 
@@ -44,6 +49,7 @@ def in_runs(messages: Iterable[m.ClientMessage], frame: int) -> Iterator[m.Clien
 
 
 def _goes_on(run: Sequence[m.Publish], message: Any) -> bool:
+    """Whether a publication may follow in a run: of the same topic, paced alike, and under the next operation id."""
     first = run[0]
     return (
         message.publication.goes_on(first.publication)
@@ -53,7 +59,7 @@ def _goes_on(run: Sequence[m.Publish], message: Any) -> bool:
 
 
 def _joined(run: Sequence[Any]) -> Any:
-    """Return the only message, whatever it is, or the run of several publications."""
+    """Return the only message, whatever it is, or the run of several publications. All of them are plain bytes."""
     first = run[0]
     if len(run) == 1:
         return first
