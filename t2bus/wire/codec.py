@@ -86,7 +86,7 @@ class Codec(Generic[Incoming, Outgoing]):
         return b"".join(self.encode_parts(messages))
 
     def encode_parts(self, messages: Sequence[Outgoing]) -> Sequence[bytes]:
-        """Return the parts that :meth:`encode` joins."""
+        """Return the parts that :meth:`encode` joins, for a write that takes several buffers at once."""
         encode = self._encoder()
         if len(messages) == 1:
             return encode(messages[0])
@@ -104,7 +104,7 @@ def _for_one_write(parts: list[bytes], size: int) -> list[bytes]:
 
 
 def codec_for_client() -> Codec[m.ClientMessage, m.ServerMessage]:
-    """Return the codec of a bus for one native client."""
+    """Return the codec of a bus for one native client; its HELLO tells whether ``inflate_limit`` is to be set."""
     return Codec(native.decode_client_messages, native.encode_parts)
 
 
@@ -114,6 +114,7 @@ def codec_for_bus() -> Codec[m.ServerMessage, m.ClientMessage]:
 
 
 def _is_deflated(message: m.ClientMessage | m.ServerMessage) -> bool:
+    """Whether a message has a compressed payload. A run has none."""
     carrier = message.publication if isinstance(message, m.Deliver | m.Publish) else message
     return isinstance(getattr(carrier, "payload", None), v.Deflated)
 

@@ -57,7 +57,11 @@ def _decode_text(data: bytes) -> str:
 
 
 def _payload(frame: Frame, at: int) -> bytes:
-    """Return the byte string that begins at this place, which must fill the rest of the frame."""
+    """Return the byte string that begins at this place, which must fill the rest of the frame.
+
+    For example ``42 01 02`` is two bytes, ``58 1e …`` thirty, ``59 04 00 …`` 1,024. The first byte of any other type
+    gives a length that is not in the table or does not fill the frame.
+    """
     size = frame[at] - 0x40
     start = at + 1
     if size == 24:
@@ -123,7 +127,7 @@ def decode_ask(frame: Frame) -> m.Ask:
 
 
 def decode_respond(frame: Frame) -> m.Respond:
-    """Decode ``83 0a``, ``[10, call, payload]``."""
+    """Decode ``83 0a``, ``[10, call, payload]``. The call is the bus's id of the request."""
     wide, number = _RESPOND.unpack(frame[2:11])
     if wide != WIDE:
         raise ValueError
@@ -142,7 +146,10 @@ def decode_accepted(frame: Frame) -> m.Accepted:
 
 
 def decode_deliver(frame: Frame) -> m.Deliver:
-    """Decode ``84 16``, ``[22, [subscription], topic, payload]``, for one subscription."""
+    """Decode ``84 16``, ``[22, [subscription], topic, payload]``, for one subscription.
+
+    A delivery to several is rarer, and its ids have no fixed length: the general way decodes it.
+    """
     one, wide, number = _DELIVER.unpack(frame[2:12])
     if one != 0x81 or wide != WIDE:
         raise ValueError

@@ -82,7 +82,7 @@ def _encode_tail(publication: m.Publication) -> tuple[bytes, Parts]:
 
 
 def encode_publish(message: m.Publish) -> Parts:
-    """Encode a publication for the bus."""
+    """Encode a publication for the bus: ``[5, id, paced, topic, payload]``, and headers if there are any."""
     publication = message.publication
     first, rest = _encode_tail(publication) if (tail := publication.tail) is None else (tail, ())
     array = 0x86 if publication.headers else 0x85
@@ -172,7 +172,7 @@ def encode_ask(message: m.Ask) -> Parts:
 
 
 def encode_call(message: m.Call) -> Parts:
-    """Encode a request for its service."""
+    """Encode a request for its service. Its kind, 24, and that of a response take two bytes: ``18 18``, ``18 1a``."""
     payload, headers, timeout = message.payload, message.headers, message.timeout
     middle = (_NO_TIME if timeout is None else _TIME.pack(WIDE, timeout)) + encode_text(message.topic)
     if headers or type(payload) is not bytes:

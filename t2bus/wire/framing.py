@@ -49,6 +49,7 @@ class LargeFrame:
     __slots__ = ("_head", "_length", "_pieces")
 
     def __init__(self, pieces: list[bytes | bytearray | memoryview], length: int) -> None:
+        # ``length`` is what the pieces have together. The head is copied, as most of what is read is in it.
         self._pieces = pieces
         self._head = bytes(pieces[0][:_PIECE])
         self._length = length
@@ -124,7 +125,10 @@ class FrameDecoder:
         return [self._complete(), *self._cut(data, missing)]
 
     def _keep(self, data: bytes) -> None:
-        """Add to the incomplete frame."""
+        """Add to the incomplete frame.
+
+        Large data stays as it came. Small data is joined, so that a frame that comes byte by byte is no list of bytes.
+        """
         pieces = self._pieces
         self.buffered += len(data)
         if len(data) >= _PIECE:

@@ -41,7 +41,7 @@ from .cbor import encode_head
 
 
 class Sender(enum.Enum):
-    """Who says a kind of message."""
+    """Who says a kind of message. What comes from the other end is a violation."""
 
     CLIENT = "client"
     BUS = "bus"
@@ -160,6 +160,7 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 
 def _uints(value: Any) -> tuple[int, ...]:
+    # All at once, in C: a delivery may name as many ids as its client has subscriptions.
     if type(value) is not list or not value or set(map(type, value)) != {int} or min(value) < 0:
         raise ProtocolViolation("expected an array of one or more unsigned integers of 64 bits")
     return tuple(value)
@@ -170,6 +171,7 @@ _DEFLATED: Final = 1
 
 
 def _payload(value: Any) -> v.Payload:
+    # Compressed bytes are taken on trust: whoever inflates them finds out, and the bus does not have to.
     if type(value) is bytes:
         return value
     if type(value) is list and list(map(type, value)) == [int, bytes] and value[0] == _DEFLATED:
@@ -195,6 +197,7 @@ PAYLOAD: Final = Element("`payload`", _payload, _plain_payload)
 
 
 def _headers(rest: Sequence[Any]) -> v.Headers:
+    """Return the headers, which are left out where there are none: ``rest`` has one element or is empty."""
     if not rest:
         return v.NO_HEADERS
     (headers,) = rest
@@ -208,6 +211,7 @@ def _plain_headers(headers: v.Headers) -> Sequence[object]:
 
 
 def _publication(rest: list[Any]) -> m.Publication:
+    """Return the publication of ``topic, payload`` or ``topic, payload, headers``."""
     topic, payload, *headers = rest
     return m.Publication(_text(topic), _payload(payload), _headers(headers))
 
@@ -217,6 +221,7 @@ def _plain_publication(publication: m.Publication) -> Sequence[object]:
 
 
 def _run(rest: list[Any]) -> m.Run:
+    """Return the run of ``topic, payload, payload, …``. Compressed payloads have no place in a run."""
     topic, *payloads = rest
     if set(map(type, payloads)) != {bytes}:
         raise ProtocolViolation("expected a run: a topic and byte strings")
@@ -228,6 +233,7 @@ def _plain_run(run: m.Run) -> Sequence[object]:
 
 
 def _grants(rest: list[Any]) -> tuple[tuple[int, int, int], ...]:
+    """Return the triples of ``7, 1, 15, 8, 2, 30``: ``((7, 1, 15), (8, 2, 30))``."""
     numbers = _uints(rest)
     if len(numbers) % 3:
         raise ProtocolViolation("credit comes in triples of subscription, messages and bytes")
@@ -247,6 +253,7 @@ GRANTS: Final = Rest("one or more triples, flat: subscription, messages, bytes",
 
 
 def _publish_run(number: int, paced: bool, run: m.Run) -> m.PublishRun:  # noqa: FBT001 -- a field of the message
+    # The last of its operation ids has to be one as well: its acknowledgement could not be written.
     if number + len(run.payloads) > 1 << 64:
         raise ProtocolViolation("expected operation ids of 64 bits")
     return m.PublishRun(number, paced, run)

@@ -47,7 +47,7 @@ class Ping:
 
 @frozen
 class Pong:
-    """Give the sign of life."""
+    """Give the sign of life, with the token of the :class:`Ping`."""
 
     token: int
 
@@ -71,7 +71,10 @@ class Error:
 
 @frozen
 class Hello:
-    """Open the conversation: the version of the wire, the program that speaks, the compressions that it can read."""
+    """Open the conversation: the version of the wire, the program that speaks, the compressions that it can read.
+
+    For example ``Hello(1, "t2bus-python", ("zlib",))``. A client that names none is sent payloads inflated.
+    """
 
     version: int
     agent: str
@@ -129,7 +132,10 @@ class Claim:
 
 @frozen
 class Unclaim:
-    """Stop serving. Requests that are pending at the service are refused with ``SERVICE_GONE``."""
+    """Stop serving. Requests that are pending at the service are refused with ``SERVICE_GONE``.
+
+    ``service`` is the id of the :class:`Claim`.
+    """
 
     id: int
     service: int
@@ -278,7 +284,7 @@ class Withdraw:
 
 @carrier
 class Response:
-    """Hand the answer to the caller."""
+    """Hand the answer to the caller. ``request`` is the id of its :class:`Ask`."""
 
     request: int
     payload: Payload

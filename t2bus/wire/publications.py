@@ -40,7 +40,7 @@ class Publication:
     t2_frame: bytes | None = field(default=None, init=False, eq=False, repr=False)
 
     def goes_on(self, other: Publication) -> bool:
-        """Whether both can be in one :class:`Run`."""
+        """Whether both can be in one :class:`Run`: one topic, plain payloads, no headers."""
         return (
             self.topic == other.topic
             and type(self.payload) is type(other.payload) is bytes

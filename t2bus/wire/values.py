@@ -99,7 +99,10 @@ def size_in_frame(topic: str, payload: Payload, headers: Headers) -> int:
 
 
 def room_for_payload(limit: int, topic: str, headers: Headers = NO_HEADERS) -> int:
-    """Return the most bytes that a payload may have for its frame to keep within ``limit``, with this topic."""
+    """Return the most bytes that a payload may have for its frame to keep within ``limit``, with this topic.
+
+    0 if not even an empty payload is sure to fit. For example 921 for a limit of 1,000 bytes and a topic of 15.
+    """
     return max(0, limit - size_in_frame(topic, b"", headers))
 
 
