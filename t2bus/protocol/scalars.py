@@ -40,7 +40,10 @@ def _check_int(value: object) -> int:
 
 
 def _check_float(value: object) -> float:
-    """Return a float, or make one of an int of the same value. Programs write both; JavaScript encoders send both."""
+    """Return a float, or make one of an int of the same value. Programs write both; JavaScript encoders send both.
+
+    An int beyond 2**53 is refused: as a float it may be another number.
+    """
     if type(value) is float:
         return value
     if type(value) is int and -(2**53) <= value <= 2**53:
@@ -63,7 +66,10 @@ def _check_str(value: object) -> str:
 def _scalar(
     kind: type, to_plain: Conversion | None = None, from_plain: Conversion | None = None, *, all_travel: bool = True
 ) -> TypeAdapter:
-    """Make the adapter of a type whose values are plain items. Without ``all_travel``, ``to_plain`` refuses some."""
+    """Make the adapter of a type whose values are plain items. Without ``all_travel``, ``to_plain`` refuses some.
+
+    Then a list of them cannot be told by the types of its elements, and each element is looked at when it is sent.
+    """
     check, itself = _check(kind), frozenset([kind])
     kept = itself if all_travel else frozenset()
     return TypeAdapter(itself, itself, 0, to_plain or check, from_plain or check, kept, itself)
@@ -109,7 +115,8 @@ def travels_as(adapter: TypeAdapter, kind: type, write: Conversion, read: Conver
 def literal(name: str, pairs: Sequence[tuple[Any, Any]]) -> TypeAdapter:
     """Make the adapter of a ``Literal``, given as pairs of a value and the plain item that it travels as.
 
-    ``name`` is what a refusal calls the type.
+    ``name`` is what a refusal calls the type. For example ``[("a", "a"), (Color.RED, "red")]``, where the second is the
+    member of an enumeration.
     """
     # The type is part of the key because 1 == True.
     plain_of = {(type(value), value): item for value, item in pairs}

@@ -60,14 +60,17 @@ def variants(name: str, classes: dict[Any, TypeAdapter], enums: dict[type[Enum],
 
 
 def _new_tag(tag: str, name: str, others: set[str]) -> str:
-    """Return a tag, having checked that no other variant has it."""
+    """Return a tag, having checked that no other variant has it.
+
+    A class of another module may have the same name, and an enumeration may have a member with the text of a class.
+    """
     if tag in others:
         raise TypeError(f"two variants of {name} are called {tag!r}: name their classes and members apart")
     return tag
 
 
 def _write_tag(tag: str, check: Conversion) -> Conversion:
-    """Make the function that writes values without fields as their tag."""
+    """Make the function that writes values without fields as their tag, having checked that they are of the class."""
 
     def to_plain(value: object) -> object:
         check(value)
