@@ -34,7 +34,7 @@ import re
 import sys
 from functools import cache
 from types import SimpleNamespace
-from typing import Any, ClassVar, ForwardRef, Generic, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, ForwardRef, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 from ..errors import InvalidTopic
 from ..topic import DEPTH, LENGTH, is_concrete, validate
@@ -118,10 +118,7 @@ class RequestProtocol(Struct, Generic[R]):
         _declare(cls, prefix, f"t2bus.RequestProtocol[{spelt}]")
 
 
-_Protocol: TypeAlias = type[PublishProtocol] | type[RequestProtocol[Any]]
-
-
-def _declare(cls: _Protocol, prefix: str | None, base: str) -> None:
+def _declare(cls: type[PublishProtocol | RequestProtocol[Any]], prefix: str | None, base: str) -> None:
     """Check and keep the prefix of a class that is being defined. ``base`` is the base class as its user writes it."""
     if issubclass(cls, PublishProtocol) and issubclass(cls, RequestProtocol):
         raise TypeError(f"{cls.__name__} cannot be published and requested: write two classes; they may share a prefix")

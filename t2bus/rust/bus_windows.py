@@ -75,8 +75,7 @@ class Windows:
 
         What it lacks is forgotten: a subscription that is closed is told of nothing any more.
         """
-        window = self._windows.pop(number, None)
-        if window is None:
+        if (window := self._windows.pop(number, None)) is None:
             return None
         topic = window.topic
         self._tree.discard(topic, number)

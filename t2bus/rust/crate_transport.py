@@ -70,13 +70,10 @@ class RustClientTransport(FramedTransport[ClientMessage, ServerMessage]):
 
         The bus admits a connection by its first message, and reads on after that. So the HELLO is returned alone.
         """
-        if self._later:
-            later, self._later = self._later, ()
-            return later
-        messages = await FramedTransport.receive(self)
+        messages = self._later or await FramedTransport.receive(self)
+        self._later = ()
         if isinstance(messages[0], Hello):
-            self._later = messages[1:]
-            return messages[:1]
+            messages, self._later = messages[:1], messages[1:]
         return messages
 
     def take_inbound(self) -> Sequence[ClientMessage]:
