@@ -6,12 +6,12 @@ means until it comes; a message that has nothing to say to that bus goes out as 
 that is acknowledged, in its turn. It matches what is delivered to the client's subscriptions, and keeps their windows:
 what finds none is dropped for that subscription alone, and a GAP says so.
 
-For example a publication, and a subscription that is refused::
+For example a publication, and a claim that is refused::
 
     the client     Publish(1, …, Publication("a", b"hi"))     to the bus     {"id": 2, "content": {"Pub": {…}}}
     the bus        {"Ack": {"msg_id": 2, …, "num_recipients": 3}}      to the client  Accepted(1, (3,))
-    the client     Subscribe(2, "A", …)                       to the bus     {"id": 3, "content": {"Sub": {…}}}
-    the bus        {"Ack": {"msg_id": 3, "err": {…}, …}}      to the client  Refused(2, INVALID_TOPIC, …)
+    the client     Claim(2, "b", …)                           to the bus     {"id": 3, "content": {"Srv": {…}}}
+    the bus        {"Ack": {"msg_id": 3, "err": "TopicAlreadyClaimed", …}}  to the client  Refused(2, TOPIC_CLAIMED, …)
 
 That bus writes payloads as arrays of numbers, up to twice as long as they came, and its clients take no frame above
 1 MiB. What would not fit then is refused here.

@@ -293,8 +293,8 @@ class ClientTranslator:
         if publication.t2_frame is None:
             topic = publication.topic
             encode = partial(r.encode_carrier, 0, r.Kind.PUB, topic)
-            fits = topic.count("**") <= MOST_DEEP
-            publication.t2_frame = self._fit(topic, publication.payload, encode) if fits else b""
+            is_harmless = topic.count("**") <= MOST_DEEP
+            publication.t2_frame = self._fit(topic, publication.payload, encode) if is_harmless else b""
         self.withheld += not publication.t2_frame
         return publication.t2_frame
 
@@ -320,9 +320,8 @@ class ClientTranslator:
         """
         if isinstance(payload, v.Deflated):
             try:
-                encoded = encode(
-                    r.Body(zlib_to_gzip(payload, v.room_for_payload(self.frame, topic)), is_compressed=True)
-                )
+                room = v.room_for_payload(self.frame, topic)
+                encoded = encode(r.Body(zlib_to_gzip(payload, room), is_compressed=True))
             except MalformedMessage:
                 return b""
         else:

@@ -75,7 +75,10 @@ _LONGEST_TEXT: Final = 1000
 
 
 def refusal_of(operation: int, failure: r.Failure) -> m.Refused:
-    """Return what an error of the crate is to a native client: a code, and a text with all that the error holds."""
+    """Return what an error of the crate is to a native client: a code, and a text with all that the error holds.
+
+    A variant that is not known here, of a newer crate perhaps, is a ``REMOTE_ERROR`` that names it.
+    """
     code = _CODES.get(failure.name, v.ErrorCode.REMOTE_ERROR)
     text = ": ".join((failure.name, *map(str, failure.details)))
     return m.Refused(operation, code, f"the Rust bus refused it: {text}")

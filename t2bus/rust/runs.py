@@ -27,7 +27,8 @@ def in_runs(messages: Iterable[m.ClientMessage], frame: int) -> Iterator[m.Clien
     """Yield the messages, with neighbours that publish to one topic, plain and without headers, as one.
 
     A run fits in a frame of that many bytes, as each of its publications does. Each counts for 64 bytes at least, so
-    that no run has more than ``MOST_IN_RUN``.
+    that no run has more than ``MOST_IN_RUN``: 65,536 bytes (``RUN_SIZE``) are room for 1,024 of them. Whatever
+    else comes, also a publication that is compressed or has headers, ends a run and is passed on as it is.
     """
     run: list[Any] = []
     room: float = 0

@@ -109,7 +109,7 @@ def codec_for_client() -> Codec[m.ClientMessage, m.ServerMessage]:
 
 
 def codec_for_bus() -> Codec[m.ServerMessage, m.ClientMessage]:
-    """Return the codec of a native client."""
+    """Return the codec of a native client. It has no ``inflate_limit``: a bus takes every payload as it travels."""
     return Codec(native.decode_server_messages, native.encode_parts)
 
 

@@ -189,5 +189,5 @@ def encode_parts(message: m.ClientMessage | m.ServerMessage) -> Parts:
 
 
 def encode(message: m.ClientMessage | m.ServerMessage) -> bytes:
-    """Return the message as one frame, its length in front."""
+    """Return the message as one frame, its length in front: :func:`encode_parts`, joined."""
     return b"".join(encode_parts(message))
