@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import enum
+import itertools
 import math
 import sys
 import types
@@ -517,6 +518,36 @@ def test_a_receiver_fills_in_defaults() -> None:
 def test_a_field_that_init_does_not_take_is_computed_by_the_receiver() -> None:
     """What a sender says of such a field does not count."""
     assert decode(cbor2.dumps({"x": 2, "double": 7}), Computed).double == 4
+
+
+ALIKE: Final = [list(choice) for choice in itertools.product([number * (2**61 - 1) for number in range(8)], repeat=3)]
+"""Tuples of ints, when they are read, whose hashes are the same: those of ints have no secret."""
+
+
+@pytest.mark.parametrize(
+    ("type_", "plain"),
+    [
+        (set[tuple[int, int, int]], ALIKE),
+        (frozenset[tuple[int, ...]], ALIKE),
+        (dict[tuple[int, ...], None], [[key, None] for key in ALIKE]),
+    ],
+    ids=["set", "frozenset", "dict"],
+)
+def test_elements_that_are_made_to_collide_are_refused(type_: Any, plain: list[object]) -> None:
+    """A set or dict whose elements have one hash takes the square of its time, so it is made neither here nor there."""
+    with pytest.raises(MalformedMessage, match="more than 64 elements have one hash"):
+        decode(cbor2.dumps(plain), type_)
+    few = decode(cbor2.dumps(plain[:64]), type_)
+    assert len(few) == 64
+    assert decode(encode_as(few, type_), type_) == few
+    many = dict.fromkeys(map(tuple, ALIKE)) if isinstance(few, dict) else type(few)(map(tuple, ALIKE))
+    with pytest.raises(MalformedMessage, match="more than 64 elements have one hash"):
+        encode_as(many, type_)
+
+
+def test_a_large_set_of_numbers_travels() -> None:
+    """Hashes that nobody has made alike are no hindrance."""
+    assert decode(encode_as(set(range(10_000)), set[int]), set[int]) == set(range(10_000))
 
 
 def test_reading_stops_at_the_first_flaw() -> None:

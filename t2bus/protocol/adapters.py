@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import re
 import reprlib
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from operator import length_hint
@@ -38,6 +39,10 @@ Conversion: TypeAlias = Callable[[Any], Any]
 
 # The modules in the repr of a type, ``a.b.`` in ``list[a.b.C]``, but not what the text of a Literal holds.
 _MODULES: Final = re.compile(r"""(?<!['"\w.<>])(?:[\w<>]+\.)+""")
+
+_ALIKE: Final = 64
+"""Elements of a set, or keys of a dict, that may have one hash. Of more, each costs a comparison with all before it:
+20,000 tuples that are made to collide keep a receiver busy for many seconds."""
 
 
 class Refusal(Exception):
@@ -120,20 +125,37 @@ def array(kind: type[Any], part: TypeAdapter) -> TypeAdapter:
         source = iter(values)
         return _collect(map(function, source), source, len(values))
 
+    collides = kind in (set, frozenset) and _may_collide(part)
+
     def to_plain(value: Any) -> object:
         if type(value) is not kind:
             raise mismatch(name_of(kind), value)
+        if collides:
+            _check_hashes(value)
         return convert(part.to_plain, part.to_plain_keeps, value)
 
     def from_plain(plain: Any) -> object:
         if type(plain) is not list:
             raise mismatch("list" if kind is list else f"{name_of(kind)} as list", plain)
-        value = kind(convert(part.from_plain, part.from_plain_keeps, plain))
+        elements = convert(part.from_plain, part.from_plain_keeps, plain)
+        if collides:
+            _check_hashes(elements)
+        value = kind(elements)
         if len(value) != len(plain):
             raise Refusal("an element occurs twice")
         return value
 
     return TypeAdapter(frozenset([kind]), frozenset([list]), 1 + part.depth, to_plain, from_plain)
+
+
+def _may_collide(part: TypeAdapter) -> bool:
+    """Whether a sender can make values with one hash: those of text and bytes have a secret of this process."""
+    return not part.value_types <= {str, bytes}
+
+
+def _check_hashes(values: Iterable[object]) -> None:
+    if max(Counter(map(hash, values)).values(), default=0) > _ALIKE:
+        raise Refusal(f"more than {_ALIKE} elements have one hash")
 
 
 def fixed_tuple(parts: Sequence[TypeAdapter]) -> TypeAdapter:
@@ -171,7 +193,7 @@ def mapping(key: TypeAdapter, part: TypeAdapter) -> TypeAdapter:
     CBOR allows any keys in a map. But the decoder refuses all but text and bytes, because Python's hashes of other
     items can be made to collide by whoever sends them. A program that asks for other keys decides that for itself.
     """
-    is_map = key.plain_types <= {str, bytes}
+    is_map, collides = key.plain_types <= {str, bytes}, _may_collide(key)
     kind = dict if is_map else list
 
     def convert(on_key: Conversion, on_value: Conversion, items: Iterable[Any]) -> list[Any]:
@@ -187,6 +209,8 @@ def mapping(key: TypeAdapter, part: TypeAdapter) -> TypeAdapter:
     def to_plain(value: Any) -> object:
         if type(value) is not dict:
             raise mismatch("dict", value)
+        if collides:
+            _check_hashes(value)
         return kind(convert(key.to_plain, part.to_plain, value.items()))
 
     def from_plain(plain: Any) -> object:
@@ -195,7 +219,10 @@ def mapping(key: TypeAdapter, part: TypeAdapter) -> TypeAdapter:
         items: Any = plain.items() if type(plain) is dict else plain
         if not is_map and not all(type(pair) is list and len(pair) == len("kv") for pair in items):
             raise Refusal("expected pairs of a key and a value")
-        value = dict(convert(key.from_plain, part.from_plain, items))
+        pairs = convert(key.from_plain, part.from_plain, items)
+        if collides:
+            _check_hashes(k for k, _ in pairs)
+        value = dict(pairs)
         if len(value) != len(plain):
             raise Refusal("a key occurs twice")
         return value
