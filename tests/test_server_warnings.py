@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,18 @@ import pytest
 import trio.testing
 
 import t2bus
-from bus_helpers import wait_until
+from bus_helpers import names, wait_until
 from t2bus.certs import issue_server, make_ca
+from t2bus.server.bus import open_judged_bus
 from t2bus.server.warnings import is_loopback, warn_of_expiry, warn_of_exposure
 from t2bus.tls import expiry
 from t2bus.transport.address import TcpAddress, TlsAddress, UnixAddress
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from t2bus.transport.address import Address
 
 DAY = 86_400
 EXPIRES = "the bus's certificate expires at "
@@ -118,6 +123,29 @@ def test_what_is_not_open_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> 
     """TLS, unix sockets and loopback are what they should be."""
     warn_of_exposure([TlsAddress("0.0.0.0", 1), UnixAddress("bus"), TcpAddress("::1", 2)])
     assert caplog.messages == []
+
+
+async def test_who_comes_before_the_addresses_are_judged_is_not_let_in(folder: Path) -> None:
+    """A bus whose judge raises at what is bound answers nobody, is gone, and raises the same."""
+    early: list[socket.socket] = []
+
+    def judge(asked: Address, bound: Sequence[Address]) -> None:
+        if asked != TcpAddress("localhost", 0):
+            return
+        for address in bound:
+            assert isinstance(address, TcpAddress)
+            assert is_loopback(address.host)
+            early.append(socket.create_connection((address.host, address.port)))
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        async with open_judged_bus(judge, f"unix:{folder}/bus", "tcp:localhost:0"):
+            pass
+    assert early
+    for peer in early:
+        with peer, pytest.raises(ConnectionResetError):
+            peer.recv(1)
+    assert names(folder) == []
 
 
 async def test_a_bus_at_a_closed_address_says_nothing(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

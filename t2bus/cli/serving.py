@@ -21,16 +21,17 @@ from __future__ import annotations
 import logging
 import shlex
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
 from ..errors import InvalidAccess, TlsFailed
-from ..server.bus import Bus, open_bus
-from ..server.warnings import is_loopback
+from ..server.bus import Bus, open_judged_bus
+from ..server.warnings import is_exposed, warn_of_exposure
 from ..text import printable
 from ..tls import server_context
-from ..transport.address import TcpAddress, default_address, parse
+from ..transport.address import TcpAddress, default_address
 from .connecting import context_of
 from .console import say
 from .exits import Exit
@@ -39,9 +40,10 @@ from .signals import run_until_signal
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from ..transport.address import Address
     from .settings import Settings
 
 
@@ -75,13 +77,12 @@ async def serve(arguments: argparse.Namespace) -> int:
       0 after the first signal, 128 and the number of the second if that ended it.
 
     Raises:
-      BadSetting: the options or the configuration file say what cannot be; nothing was opened.
+      BadSetting: the options or the configuration file say what cannot be; nobody was let in.
       InvalidAddress, InvalidAccess, LimitExceeded, BindFailed: as ``t2bus.open_bus``.
 
     """
     settings = read_settings(arguments)
     addresses = settings.addresses or (default_address(),)
-    await _require_protection(addresses, insecure=settings.insecure_no_auth)
     asked = trio.Event()
     buses: list[Bus] = []
 
@@ -104,7 +105,10 @@ async def serve(arguments: argparse.Namespace) -> int:
 def _open(settings: Settings, addresses: tuple[str, ...]) -> AbstractAsyncContextManager[Bus]:
     """Open the bus that the settings describe; certificates that cannot be used are wrong usage here."""
     context = context_of(addresses, settings.files, server_context)
-    return open_bus(*addresses, tls=context, access=settings.access, peers=settings.peers, limits=settings.limits)
+    judge = partial(_judge, insecure=settings.insecure_no_auth)
+    return open_judged_bus(
+        judge, *addresses, tls=context, access=settings.access, peers=settings.peers, limits=settings.limits
+    )
 
 
 def _reload(bus: Bus) -> None:
@@ -117,34 +121,26 @@ def _reload(bus: Bus) -> None:
         say("reloaded certificates and access rules")
 
 
-async def _require_protection(addresses: tuple[str, ...], *, insecure: bool) -> None:
-    """Refuse a ``tcp:`` address that other machines can reach, and warn of one that this machine's users can.
+def _judge(asked: Address, bound: Sequence[Address], *, insecure: bool) -> None:
+    """Refuse an address that other machines can reach without TLS, and warn of one that this machine's users can.
 
-    With ``insecure`` nothing is refused. Names are looked up, since ``tcp:somewhere:4242`` tells nothing by itself.
+    What counts is what is bound: names, and ``*``, tell nothing by themselves. With ``insecure`` nothing is refused.
 
     Raises:
-      BadSetting: an address can be reached from other machines, without TLS.
+      BadSetting: other machines can reach it.
 
     """
-    for address in map(parse, addresses):
-        if not isinstance(address, TcpAddress):
-            continue
-        if await _is_local(address):
-            say(f"warning: every user of this machine can use the bus at {address}; unix:PATH is for this user alone")
-        elif not insecure:
-            raise BadSetting(
-                f"{address} can be reached from other machines, without encryption or identities: use tls: instead, "
-                "for which `t2bus certs init` makes certificates, or insist with --insecure-no-auth"
-            )
-
-
-async def _is_local(address: TcpAddress) -> bool:
-    """Tell whether all addresses of a host are of loopback."""
-    try:
-        found = await trio.socket.getaddrinfo(address.host, address.port)
-    except (OSError, UnicodeError):
-        return True  # binding it fails too, and says what is wrong
-    return all(is_loopback(str(place[0])) for *_, place in found)
+    if not isinstance(asked, TcpAddress):
+        return
+    if not any(map(is_exposed, bound)):
+        say(f"warning: every user of this machine can use the bus at {asked}; unix:PATH is for this user alone")
+    elif insecure:
+        warn_of_exposure(bound)
+    else:
+        raise BadSetting(
+            f"{asked} can be reached from other machines, without encryption or identities: use tls: instead, "
+            "for which `t2bus certs init` makes certificates, or insist with --insecure-no-auth"
+        )
 
 
 def _introduce(addresses: tuple[str, ...], settings: Settings) -> None:

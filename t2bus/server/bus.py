@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import trio
@@ -31,7 +31,7 @@ from .warnings import warn_of_expiry, warn_of_exposure
 if TYPE_CHECKING:
     import os
     import ssl
-    from collections.abc import AsyncGenerator, Collection, Sequence
+    from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 
     from ..broker.statistics import BusStatistics
     from ..client.client import Client
@@ -220,14 +220,13 @@ class Bus:
                 await connection.ended.wait()
 
 
-@asynccontextmanager
-async def open_bus(
+def open_bus(
     *addresses: str,
     tls: ssl.SSLContext | None = None,
     access: str | os.PathLike[str] | None = None,
     peers: Collection[str] = (),
     limits: Limits | None = None,
-) -> AsyncGenerator[Bus, None]:
+) -> AbstractAsyncContextManager[Bus]:
     """Open a bus in this process, with any number of listeners beside the in-process transport.
 
     When the body ends, however it ends, the bus stops accepting, says goodbye, writes what it had accepted for at most
@@ -249,6 +248,26 @@ async def open_bus(
       ValueError: ``tls`` does not verify the client or is for one, or a peer is none.
 
     """
+
+    def judge(asked: Address, bound: Sequence[Address]) -> None:  # noqa: ARG001 -- names tell nothing
+        warn_of_exposure(bound)
+
+    return open_judged_bus(judge, *addresses, tls=tls, access=access, peers=peers, limits=limits)
+
+
+@asynccontextmanager
+async def open_judged_bus(
+    judge: Callable[[Address, Sequence[Address]], None],
+    *addresses: str,
+    tls: ssl.SSLContext | None = None,
+    access: str | os.PathLike[str] | None = None,
+    peers: Collection[str] = (),
+    limits: Limits | None = None,
+) -> AsyncGenerator[Bus, None]:
+    """Do as :func:`open_bus`, if ``judge`` raises nothing: what it raises closes the bus and leaves as it is.
+
+    It is called with each address that was asked for and all that this is bound to, before anybody is let in.
+    """
     parsed = [parse(address) for address in addresses]
     limits = limits or Limits()
     check_addresses(parsed, tls, limits)
@@ -261,10 +280,10 @@ async def open_bus(
                 listeners: list[Listener] = []
                 for address in parsed:
                     opened = await stack.enter_async_context(open_listeners(address, _PUBLIC if known else _PRIVATE))
+                    judge(address, [listener.address for listener in opened])
                     listeners += opened
                     bus.addresses += tuple(str(listener.address) for listener in opened)
                 warn_of_expiry(tls)
-                warn_of_exposure([listener.address for listener in listeners])
                 if listeners:
                     nursery.start_soon(bus.accept, listeners)
                 try:

@@ -28,11 +28,16 @@ def warn_of_expiry(context: ssl.SSLContext | None) -> None:
         )
 
 
-def warn_of_exposure(addresses: Iterable[Address]) -> None:
+def warn_of_exposure(bound: Iterable[Address]) -> None:
     """Warn of addresses where nothing is encrypted, nobody is known, and other machines can connect."""
-    for address in addresses:
-        if isinstance(address, TcpAddress) and not is_loopback(address.host):
+    for address in bound:
+        if is_exposed(address):
             _logger.warning("%s is open to whoever can reach this machine, without encryption or identities", address)
+
+
+def is_exposed(address: Address) -> bool:
+    """Tell whether other machines can use a bus at an address that is bound, without certificates."""
+    return isinstance(address, TcpAddress) and not is_loopback(address.host)
 
 
 def is_loopback(host: str) -> bool:
