@@ -6,6 +6,7 @@ import fcntl
 import os
 import socket
 import stat
+import string
 import threading
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import trio.testing
 
 import t2bus
 from bus_helpers import Note, is_cancelled_at, names
+from t2bus.transport.address import MAX_PATH
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,6 +143,35 @@ async def test_a_path_that_cannot_be(folder: Path, path: str) -> None:
     with pytest.raises(t2bus.BindFailed, match=r"cannot listen at unix:.*(No such file|Not a directory)"):
         async with t2bus.open_bus(f"unix:{folder}/{path}"):
             pass
+
+
+def longest(folder: Path, name: str) -> Path:
+    """Return a path of this name, in a new folder, which has as many bytes as the kernel takes."""
+    place = folder / ("d" * (MAX_PATH - 1 - len(os.fsencode(folder / name))))
+    place.mkdir()
+    return place / name
+
+
+@pytest.mark.parametrize("name", ["b", "é", "bus", "a_name_of_some_length"])
+async def test_the_longest_path(folder: Path, name: str) -> None:
+    """A path works up to the length that the kernel takes, however short its name is."""
+    path = longest(folder, name)
+    async with t2bus.open_bus(f"unix:{path}"):
+        assert await works(path)
+        assert names(path.parent) == [name]
+    assert names(path.parent) == []
+
+
+async def test_the_longest_path_where_no_name_is_free(folder: Path) -> None:
+    """Where all names that are as short as the path's are taken ``BindFailed`` says so, and nothing is replaced."""
+    path = longest(folder, "b")
+    others = sorted({*string.ascii_letters, *string.digits, "-", "_"} - {"b"})
+    for other in others:
+        path.with_name(other).touch()
+    with pytest.raises(t2bus.BindFailed, match="there is no free name of so few bytes beside it"):
+        async with t2bus.open_bus(f"unix:{path}"):
+            pass
+    assert names(path.parent) == others
 
 
 async def test_of_two_that_start_at_once_one_wins(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import sys
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -30,8 +31,8 @@ from ..text import quote
 
 _EXAMPLES: Final = "write unix:PATH, tcp:HOST:PORT or tls:HOST:PORT, such as unix:my_bus or tcp:127.0.0.1:4242"
 _MAX_PORT: Final = 65_535
-_MAX_PATH: Final = 107
-"""Bytes that fit in ``sockaddr_un`` on Linux, beside its final 0; on macOS it is 103."""
+MAX_PATH: Final = 107 if sys.platform.startswith("linux") else 103
+"""Bytes that fit in ``sockaddr_un``, beside its final 0."""
 
 
 @frozen
@@ -102,8 +103,8 @@ def _parse_unix(text: str, path: str) -> UnixAddress:
         length = 0
     if not length or "\0" in path:
         raise InvalidAddress(f"{quote(text)} names no path: {_EXAMPLES}")
-    if length > _MAX_PATH:
-        raise InvalidAddress(f"the path of a unix socket has at most {_MAX_PATH} bytes, this one {length}")
+    if length > MAX_PATH:
+        raise InvalidAddress(f"the path of a unix socket has at most {MAX_PATH} bytes, this one {length}")
     return UnixAddress(path)
 
 

@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from ..errors import BindFailed, ConnectFailed
+from .address import MAX_PATH
 from .credentials import identity_of, is_ours
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ _SEND_BUFFER: Final = 1_048_576
 """Bytes; Linux doubles them, for its own overhead."""
 
 _PRIVATE: Final = 0o600
+
+_TRIES: Final = 1000
+"""Random names that are looked at for a free one."""
 
 _LOCK_TIME: Final = 1.0
 """Seconds that a bus waits for its turn in a folder."""
@@ -149,7 +153,7 @@ async def _lock(descriptor: int) -> None:
 
 def _bind(path: str, mode: int = _PRIVATE) -> socket.socket:
     """Return a listening socket of this mode at a path where nothing is."""
-    scratch = Path(path).with_name(f".{secrets.token_hex(4)}")
+    scratch = _scratch(path)
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         server.bind(str(scratch))
@@ -166,6 +170,22 @@ def _bind(path: str, mode: int = _PRIVATE) -> socket.socket:
         server.close()
         raise
     return server
+
+
+def _scratch(path: str) -> Path:
+    """Return a path beside this one where nothing is; its name is cut where the kernel takes no longer path.
+
+    Raises:
+      OSError: there is something at all that were tried: one letter leaves few names.
+
+    """
+    place = Path(path)
+    room = MAX_PATH - len(os.fsencode(path)) + len(os.fsencode(place.name))
+    for _ in range(_TRIES):
+        scratch = place.with_name(f".{secrets.token_urlsafe(6)}"[-room:])
+        if scratch != place and not os.path.lexists(scratch):
+            return scratch
+    raise OSError("there is no free name of so few bytes beside it")
 
 
 def _remove_dead(path: str) -> None:
