@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from ..transport.forks import keep_from_children
 from .limiters import LogLimiter, RateLimiter
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ async def listen(
     log = LogLimiter(_LOG_INTERVAL)
     while True:
         try:
-            stream = await listener.listener.accept()
+            stream = keep_from_children(await listener.listener.accept())
         except trio.ClosedResourceError:
             return
         except OSError as error:

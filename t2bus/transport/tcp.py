@@ -16,6 +16,7 @@ import trio
 
 from ..errors import BindFailed
 from ..text import quote
+from .forks import keep_from_children
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -33,7 +34,7 @@ async def connect(address: TcpAddress | TlsAddress) -> trio.SocketStream:
 
     """
     try:
-        return await trio.open_tcp_stream(address.host, address.port)
+        return keep_from_children(await trio.open_tcp_stream(address.host, address.port))
     except ValueError as error:
         raise _no_host(address) from error
 
@@ -58,7 +59,7 @@ async def open_listeners(
         raise BindFailed(f"cannot listen at {address}: {error.strerror or error}") from error
     async with AsyncExitStack() as stack:
         for listener in listeners:
-            await stack.enter_async_context(listener)
+            await stack.enter_async_context(keep_from_children(listener))
         yield listeners
 
 

@@ -16,7 +16,7 @@ fails where something has come there meanwhile. Buses that start at the same tim
 which leaves no file.
 
 The law of this module: a file of somebody else is never replaced or removed. On closing, the path is removed only if it
-still leads to the socket that was put there.
+still leads to the socket that was put there, and by the process that put it there, never by a child of it.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ import trio
 from ..errors import BindFailed, ConnectFailed
 from .address import MAX_PATH
 from .credentials import identity_of, is_ours
+from .forks import keep_from_children
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -80,7 +81,7 @@ async def connect(address: UnixAddress, peers: frozenset[str] = frozenset()) -> 
       ConnectFailed: it is somebody else's bus; nothing was sent.
 
     """
-    stream = widen(await trio.open_unix_socket(address.path))
+    stream = widen(keep_from_children(await trio.open_unix_socket(address.path)))
     try:
         identity = identity_of(stream)
     except OSError:
@@ -115,12 +116,13 @@ async def open_listener(address: UnixAddress, mode: int = _PRIVATE) -> AsyncGene
         if isinstance(error, BindFailed):
             raise
         raise BindFailed(f"cannot listen at {address}: {error.strerror or error}") from error
-    ours = _identity(place)
-    async with trio.SocketListener(trio.socket.from_stdlib_socket(server)) as listener:
+    ours, process = _identity(place), os.getpid()
+    async with keep_from_children(trio.SocketListener(trio.socket.from_stdlib_socket(server))) as listener:
         try:
             yield listener
         finally:
-            _remove(place, ours)
+            if os.getpid() == process:
+                _remove(place, ours)
 
 
 @asynccontextmanager
