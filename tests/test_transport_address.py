@@ -54,6 +54,8 @@ def test_addresses_are_read_and_written_alike(text: str, address: UnixAddress | 
         ("tcp:localhost:-1", "no port from 0 to 65535"),
         ("tcp:localhost:²", "no port from 0 to 65535"),
         ("tcp:localhost:" + "1" * 5000, "no port from 0 to 65535"),
+        ("tcp://localhost:4242", "has slashes, .*such as unix:my_bus or tcp:127.0.0.1:4242"),
+        ("tls:localhost:4242/", "has slashes"),
         ("tcp:::1:4242", "put an IPv6 address in brackets"),
     ],
 )

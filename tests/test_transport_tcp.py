@@ -41,6 +41,16 @@ async def test_a_port_in_use(folder: Path) -> None:
         assert bus.addresses == (address,)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_nobody_listens(host: str) -> None:
+    """Where nothing listens ``ConnectFailed`` says why, once for all addresses of the host."""
+    async with t2bus.open_bus("tcp:127.0.0.1:0") as bus:
+        address = bus.addresses[0].replace("127.0.0.1", host)
+    with pytest.raises(t2bus.ConnectFailed, match=f"cannot connect to {address}: Connection refused. Is a bus there"):
+        async with t2bus.open_client(address):
+            pass
+
+
 async def test_one_bus_on_several_addresses(folder: Path) -> None:
     """Clients that came by different listeners share one bus."""
     async with t2bus.open_bus("tcp:127.0.0.1:0", f"unix:{folder}/bus") as bus:

@@ -110,6 +110,8 @@ def _parse_unix(text: str, path: str) -> UnixAddress:
 
 def _parse_host(text: str, rest: str) -> tuple[str, int]:
     """Read the host and the port of an address. ``int`` alone would take ``+1``, ``1_0`` and digits of any script."""
+    if "/" in rest:
+        raise InvalidAddress(f"{quote(text)} has slashes, which no host and no port has: {_EXAMPLES}")
     host, _, port = rest.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]

@@ -9,6 +9,7 @@ some ``ValueError`` for a text that cannot be the name of a host.
 
 from __future__ import annotations
 
+import os
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from ..text import quote
 from .forks import keep_from_children
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
     from .address import TcpAddress, TlsAddress
 
@@ -37,6 +38,11 @@ async def connect(address: TcpAddress | TlsAddress) -> trio.SocketStream:
         return keep_from_children(await trio.open_tcp_stream(address.host, address.port))
     except ValueError as error:
         raise _no_host(address) from error
+    except OSError as error:
+        if isinstance(error.__cause__, ExceptionGroup):
+            # Trio's own text says only that all attempts failed.
+            raise _why(error.__cause__.exceptions) from error
+        raise
 
 
 @asynccontextmanager
@@ -61,6 +67,12 @@ async def open_listeners(
         for listener in listeners:
             await stack.enter_async_context(keep_from_children(listener))
         yield listeners
+
+
+def _why(attempts: Sequence[Exception]) -> OSError:
+    """Return the error for attempts at all addresses of a host: its text has each reason once."""
+    numbers = dict.fromkeys(error.errno for error in attempts if isinstance(error, OSError))
+    return OSError("; ".join(os.strerror(number) for number in numbers if number) or str(attempts[0]))
 
 
 def _no_host(address: TcpAddress | TlsAddress) -> OSError:
