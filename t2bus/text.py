@@ -42,3 +42,8 @@ def printable(text: str, most: int | None = None) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def in_words(name: str) -> str:
+    """Write a name of OpenSSL's, such as ``DECRYPT_ERROR``, as words."""
+    return name.replace("_", " ").lower()

@@ -15,6 +15,7 @@ from cli_helpers import bus_in_a_thread, command, run
 from t2bus.cli import main
 from t2bus.wire import messages as m
 from t2bus.wire import native
+from tls_helpers import AGO, LONG_AGO, leaf, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,6 +119,21 @@ class TestFailures:
         said = capsys.readouterr().err
         assert "write unix:PATH, tcp:HOST:PORT or tls:HOST:PORT" in said
         assert said.count("\n") == 1
+
+
+class TestCertificates:
+    """What it, and a verb that is a client, does with certificates of no use."""
+
+    @pytest.mark.parametrize(
+        "words", [["serve", "tls:127.0.0.1:0"], ["pub", "a", "1", "--addr", "tls:127.0.0.1:1"]], ids=["serve", "pub"]
+    )
+    def test_refused(self, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """A certificate that the other end would refuse costs exit code 2 before anything is opened."""
+        files = write(tmp_path, "end", leaf("127.0.0.1", not_before=LONG_AGO, not_after=AGO))
+        options = ["--ca", str(files.ca), "--certificate", str(files.certificate), "--key", str(files.key)]
+        assert main([*words, *options]) == 2
+        said = capsys.readouterr().err
+        assert said == f"t2bus: the certificate in {files.certificate} would be refused: certificate has expired\n"
 
 
 class TestLog:

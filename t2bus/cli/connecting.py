@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..client.connect import open_client
 from ..errors import TlsFailed
-from ..tls import client_context
+from ..tls import check, client_context
 from ..transport.address import default_address
 from .settings import BadSetting, files_of
 
@@ -52,8 +52,8 @@ def context_of(
     """Return what ``make`` makes of certificates, named under ``ca``, ``certificate`` and ``key``; None if none are.
 
     Raises:
-      BadSetting: they are not complete or cannot be used, or no address is for them, or an address needs some and there
-        are none.
+      BadSetting: they are not complete, cannot be used, or would be refused by the other end; or no address is for
+        them, or an address needs some and there are none.
 
     """
     secure = [address for address in addresses if address.startswith("tls:")]
@@ -67,6 +67,8 @@ def context_of(
         need = "--ca and --certificate, and --key unless the key is in the certificate's file"
         raise BadSetting(f"certificates need {need}")
     try:
-        return make(**files)
+        context = make(**files)
+        check(context)
     except TlsFailed as error:
         raise BadSetting(str(error)) from error
+    return context

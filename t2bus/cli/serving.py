@@ -103,7 +103,7 @@ async def serve(arguments: argparse.Namespace) -> int:
 
 
 def _open(settings: Settings, addresses: tuple[str, ...]) -> AbstractAsyncContextManager[Bus]:
-    """Open the bus that the settings describe; certificates that cannot be used are wrong usage here."""
+    """Open the bus that the settings describe; certificates that its clients would refuse are wrong usage here."""
     context = context_of(addresses, settings.files, server_context)
     judge = partial(_judge, insecure=settings.insecure_no_auth)
     return open_judged_bus(

@@ -7,7 +7,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from ..tls import expiry
+from ..tls import first_to_expire
 from ..transport.address import Address, TcpAddress
 
 if TYPE_CHECKING:
@@ -20,11 +20,13 @@ _NOTICE: Final = timedelta(days=14)
 
 
 def warn_of_expiry(context: ssl.SSLContext | None) -> None:
-    """Warn if the bus's certificate expires within 14 days."""
-    expires_at = None if context is None else expiry(context)
-    if expires_at is not None and expires_at - datetime.now(UTC) < _NOTICE:
+    """Warn if the bus's certificate, or one above it, expires within 14 days."""
+    link = None if context is None else first_to_expire(context)
+    if link is not None and link.expires_at - datetime.now(UTC) < _NOTICE:
         _logger.warning(
-            "the bus's certificate expires at %s: renew it and reload", expires_at.isoformat(" ", "minutes")
+            "%s expires at %s: renew it and reload",
+            "the bus's certificate" if link.is_own else f"{link}, above the bus's,",
+            link.expires_at.isoformat(" ", "minutes"),
         )
 
 

@@ -27,7 +27,7 @@ from attrs import define, field
 
 from ..broker.identity import Identity, is_reserved
 from ..errors import TlsFailed
-from ..text import quote
+from ..text import in_words, quote
 from ..tls import ALPN
 from . import tcp
 
@@ -232,7 +232,7 @@ def _checked(name: str) -> Identity:
 
 _OWN_REFUSALS: Final = {
     9: "is not valid yet: compare the clocks of both machines",
-    10: "has expired: renew it",
+    10: "has expired: renew it, or the one above it that has (an intermediate, the authority's)",
     18: "is signed by itself: it has to be issued by the authority that this end trusts",
     **dict.fromkeys((19, 20, 21), "is of an authority that this end does not trust: use one `ca` on both sides"),
     26: "was not issued for this use: a bus needs one for servers, a client one for clients",
@@ -244,7 +244,7 @@ _OWN_REFUSALS: Final = {
 _ALERTS: Final = {
     "CERTIFICATE_REQUIRED": "it asks for a certificate, and this end has shown none",
     "UNKNOWN_CA": "this end's certificate is of an authority that it does not trust: use one `ca` on both sides",
-    "CERTIFICATE_EXPIRED": "this end's certificate has expired: renew it",
+    "CERTIFICATE_EXPIRED": "this end's certificate has expired: renew it, or the one above it that has",
     "BAD_CERTIFICATE": "this end's certificate is not valid for it: it may not be valid yet, or be for another host",
     "UNSUPPORTED_CERTIFICATE": "this end's certificate was not issued for this use: a client needs one for clients",
     "CERTIFICATE_UNKNOWN": "this end's certificate is not acceptable to it",
@@ -278,13 +278,8 @@ def failure(error: BaseException) -> TlsFailed:
         reason = cause.reason or "UNEXPECTED_EOF_WHILE_READING"
         _, is_alert, alert = reason.partition("_ALERT_")
         if is_alert:
-            return TlsFailed(f"the peer refused this end: {_ALERTS.get(alert, _in_words(alert))}")
-        return TlsFailed(_OWN_REASONS.get(reason, f"TLS says: {_in_words(reason)}"))
+            return TlsFailed(f"the peer refused this end: {_ALERTS.get(alert, in_words(alert))}")
+        return TlsFailed(_OWN_REASONS.get(reason, f"TLS says: {in_words(reason)}"))
     return TlsFailed(
         "the connection was closed in the middle of the handshake: the peer may have refused this end's certificate"
     )
-
-
-def _in_words(reason: str) -> str:
-    """Write a name of OpenSSL's, such as ``DECRYPT_ERROR``, as words."""
-    return reason.replace("_", " ").lower()
