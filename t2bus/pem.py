@@ -106,13 +106,16 @@ def _has_key(path: str) -> bool:
 
 
 def _require_private(path: str) -> None:
-    """Refuse a key that others than this user and root can read."""
+    """Refuse a key that others than this user and root can read.
+
+    A group may read a key of root's: so are secrets mounted for programs that must not own them.
+    """
     try:
         with Path(path).open("rb") as file:
             status = os.fstat(file.fileno())
     except OSError as error:
         raise _unreadable(path, error) from error
-    if stat.S_IMODE(status.st_mode) & 0o077:
+    if stat.S_IMODE(status.st_mode) & (0o077 if status.st_uid else 0o037):
         raise TlsFailed(f"others can read the private key in {path}: run `chmod 600 {path}`, or make a new key")
     if status.st_uid not in {0, os.geteuid()}:
         raise TlsFailed(f"the private key in {path} belongs to another user (uid {status.st_uid})")

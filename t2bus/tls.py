@@ -61,7 +61,8 @@ def server_context(*, ca: StrPath, certificate: StrPath, key: StrPath | None = N
       ca: the file with the certificate of the authority, or of several, in PEM; an intermediate one will do.
       certificate: the file with the bus's own certificate, then those between it and the authority's, in PEM.
       key: the file with its private key in PEM, without a password. It must be this user's or root's, and closed to
-        all others (mode 0600). By default the key is in ``certificate``.
+        all others (mode 0600), but for a group that may read a key of root's (mode 0640). By default the key is in
+        ``certificate``.
 
     Raises:
       TlsFailed: a file cannot be used; the text names it and says why.
