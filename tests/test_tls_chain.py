@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 import t2bus
-from bus_helpers import Note
+from bus_helpers import Note, wait_until
 from t2bus.tls import check, expiry, reread
 from tls_helpers import AGO, AHEAD, FAR_AHEAD, LONG_AGO, Files, log
 
@@ -309,3 +309,14 @@ async def test_an_intermediate_that_has_expired(tmp_path: Path, caplog: pytest.L
                 bus.addresses[0].replace("127.0.0.1", HOST), tls=write(right, ROOT, OWN, MIDDLE).client()
             ):
                 pass
+
+
+async def test_an_intermediate_that_is_not_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Where a bus does not show an intermediate, its client is told that one may be missing, and so is the bus."""
+    files = write(tmp_path, ROOT, OWN)
+    async with t2bus.open_bus("tls:127.0.0.1:0", tls=files.server()) as bus:
+        with pytest.raises(t2bus.TlsFailed, match="use one `ca` on both sides, and show the intermediates"):
+            async with t2bus.open_client(bus.addresses[0].replace("127.0.0.1", HOST), tls=files.client()):
+                pass
+        await wait_until(lambda: bool(log(caplog)))
+        assert log(caplog)[0].endswith("use one `ca` on both sides, and show the intermediates")

@@ -230,11 +230,13 @@ def _checked(name: str) -> Identity:
 
 # --- why
 
+_ONE_CA: Final = "use one `ca` on both sides, and show the intermediates"
+
 _OWN_REFUSALS: Final = {
     9: "is not valid yet: compare the clocks of both machines",
     10: "has expired: renew it, or the one above it that has (an intermediate, the authority's)",
     18: "is signed by itself: it has to be issued by the authority that this end trusts",
-    **dict.fromkeys((19, 20, 21), "is of an authority that this end does not trust: use one `ca` on both sides"),
+    **dict.fromkeys((19, 20, 21), f"is of an authority that this end does not trust: {_ONE_CA}"),
     26: "was not issued for this use: a bus needs one for servers, a client one for clients",
     62: "is for another host: connect by a name that it has, or issue one for this name",
     64: "is for another host: connect by an address that it has, or issue one for this address",
@@ -243,7 +245,7 @@ _OWN_REFUSALS: Final = {
 
 _ALERTS: Final = {
     "CERTIFICATE_REQUIRED": "it asks for a certificate, and this end has shown none",
-    "UNKNOWN_CA": "this end's certificate is of an authority that it does not trust: use one `ca` on both sides",
+    "UNKNOWN_CA": f"this end's certificate is of an authority that it does not trust: {_ONE_CA}",
     "CERTIFICATE_EXPIRED": "this end's certificate has expired: renew it, or the one above it that has",
     "BAD_CERTIFICATE": "this end's certificate is not valid for it: it may not be valid yet, or be for another host",
     "UNSUPPORTED_CERTIFICATE": "this end's certificate was not issued for this use: a client needs one for clients",
