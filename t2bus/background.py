@@ -1,4 +1,4 @@
-"""A nursery for tasks that serve a resource while the body of its ``async with`` runs.
+"""A nursery for tasks that serve a resource while the body of its ``async with`` runs, and the end of a resource.
 
 ::
 
@@ -17,7 +17,10 @@
 A Trio nursery wraps what leaves it in exception groups, which is right for tasks that are siblings. A resource's own
 tasks are not the body's siblings: its user must be able to catch the body's ``KeyError`` as a ``KeyError``.
 
-The law of this module: whatever the tasks do, the body's exception leaves as the object that it was.
+Closing waits, so in a cancelled scope it raises ``trio.Cancelled``. That must not take the place of the body's
+exception: the scope would swallow it, and nobody would hear of the other.
+
+The law of this module: whatever the tasks and the closing do, the body's exception leaves as the object that it was.
 """
 
 from __future__ import annotations
@@ -28,7 +31,37 @@ from typing import TYPE_CHECKING
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from types import TracebackType
+
+
+class Resource(trio.abc.AsyncResource):
+    """A resource that lets the exception of its body leave, whatever closing raises."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close."""
+        await _close_after(error, self.aclose)
+
+
+@asynccontextmanager
+async def closing(close: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
+    """Close when the body ends; what closing raises gives way to the body's exception."""
+    try:
+        yield
+    except BaseException as error:
+        await _close_after(error, close)
+        raise
+    await close()
+
+
+async def _close_after(error: BaseException | None, close: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await close()
+    except (Exception, trio.Cancelled):
+        if error is None:
+            raise
 
 
 @asynccontextmanager
@@ -65,18 +98,21 @@ async def open_background_nursery() -> AsyncGenerator[trio.Nursery, None]:
 
 
 def _sole(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the only leaf of a group, or the group if it has several.
+    """Return what leaves for the group that a nursery raises: its only exception beside cancellations, or the group.
 
-    Cancellations from outside count as one leaf, however many tasks were cancelled.
+    Tasks that were cancelled beside it have nothing to say. A group that a body made of its own exception and its
+    cancellation is one exception, and stays whole.
     """
-    leaves = list(_leaves(group))
-    is_one = len(leaves) == 1 or all(isinstance(leaf, trio.Cancelled) for leaf in leaves)
-    return leaves[0] if is_one else group
+    errors = [error for error in group.exceptions if not all(isinstance(x, trio.Cancelled) for x in leaves(error))]
+    if len(errors) > 1:
+        return group
+    error = errors[0] if errors else group
+    first, *others = leaves(error)
+    return error if errors and others else first
 
 
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for each in error.exceptions:
-            yield from _leaves(each)
-    else:
-        yield error
+def leaves(error: BaseException) -> list[BaseException]:
+    """Return the exceptions of a group that are no groups themselves; one that is no group is its own leaf."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [leaf for inner in error.exceptions for leaf in leaves(inner)]

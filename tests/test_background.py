@@ -97,6 +97,18 @@ async def test_a_cancelled_group_of_the_body_gives_way_to_a_tasks_exception() ->
                 inner.start_soon(trio.sleep_forever)
 
 
+async def test_a_group_with_a_cancellation_leaves_as_it_is() -> None:
+    """A body that raises and is cancelled, in tasks of its own, keeps the group of both."""
+    with pytest.RaisesGroup(ValueError), trio.CancelScope() as scope:
+        async with open_background_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            async with trio.open_nursery() as inner:
+                inner.start_soon(trio.sleep_forever)
+                inner.start_soon(fail_when_cancelled, ValueError())
+                await trio.testing.wait_all_tasks_blocked()
+                scope.cancel()
+
+
 async def test_cancellation_from_outside_is_not_wrapped() -> None:
     """Who is cancelled with tasks running meets one ``trio.Cancelled``."""
     caught: BaseException | None = None

@@ -482,6 +482,19 @@ async def test_promise_14_exceptions_of_a_body_are_not_wrapped(
     assert error.__cause__ is None
 
 
+@pytest.mark.parametrize("name", CONTEXTS)
+async def test_promise_14_a_cancelled_end_does_not_replace_the_exception(
+    clock: trio.testing.MockClock, mortal: MortalBus, name: str
+) -> None:
+    """A body that raises while its scope is cancelled is heard, though closing is cancelled too."""
+    error = ValueError("mine")
+    with pytest.raises(ValueError) as caught, trio.CancelScope() as scope:  # noqa: PT011 -- it is compared below
+        async with CONTEXTS[name](mortal):
+            scope.cancel()
+            raise error
+    assert caught.value is error
+
+
 async def test_promise_14_a_bus_with_connections_does_not_swallow_the_exception(clock: trio.testing.MockClock) -> None:
     """A bus whose body fails says goodbye to its clients, and the exception leaves as it is."""
     async with trio.open_nursery() as nursery:

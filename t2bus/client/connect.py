@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import trio
 
-from ..background import open_background_nursery
+from ..background import closing, open_background_nursery
 from ..endpoints import connect, open_transport
 from ..errors import ConnectFailed, ProtocolViolation
 from ..limits import Limits
@@ -111,10 +111,8 @@ async def run_client(
     connection = ClientConnection(transport, session)
     async with open_background_nursery() as nursery:
         connection.start(nursery, rest)
-        try:
+        async with closing(connection.aclose):
             yield Client(connection)
-        finally:
-            await connection.aclose()
 
 
 async def _shake_hands(transport: ClientTransport, limits: Limits) -> tuple[Welcome, Sequence[ServerMessage]]:

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import trio
 from attrs import define, field
 
-from ..errors import BusError, Disconnected
+from ..background import Resource
+from ..errors import Disconnected
 from ..session.unacknowledged import PublisherWindow
 from ..wire.compression import THRESHOLD
 from ..wire.values import NO_HEADERS, size_in_frame
@@ -36,7 +37,7 @@ Body_contra = TypeVar("Body_contra", contravariant=True)
 
 
 @define(eq=False, slots=False)
-class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
+class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
     """A channel to all subscribers of one topic; ``client.open_publisher`` makes it.
 
     At most ``Limits.publisher_messages`` and ``Limits.publisher_bytes`` are on their way, not acknowledged yet; then
@@ -182,11 +183,3 @@ class Publisher(trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
         finally:
             if not self._window.in_flight:
                 self._connection.forget(self._window)
-
-    async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
-        """Close; what became of the last publications does not replace an exception of the body."""
-        try:
-            await self.aclose()
-        except (BusError, trio.ClosedResourceError):
-            if error is None:
-                raise

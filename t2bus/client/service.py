@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import trio
 from attrs import define, field
 
+from ..background import Resource
 from ..errors import Disconnected, MalformedMessage, RemoteError
 from ..wire.compression import inflate
 from ..wire.values import FRAME_OVERHEAD, NO_HEADERS, ErrorCode
@@ -143,7 +144,7 @@ class Request(Generic[Body, Result]):
 
 
 @define(eq=False, slots=False)
-class Requests(trio.abc.ReceiveChannel[Request[Body, Result]]):
+class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
     """The requests of one service; ``client.serve`` opens it."""
 
     _connection: ClientConnection

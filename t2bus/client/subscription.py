@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import trio
 from attrs import define, field
 
+from ..background import Resource
 from ..errors import BusError, Disconnected, Lagged
 from ..wire.compression import inflate
 from ..wire.values import NO_HEADERS
@@ -82,7 +83,7 @@ class Received(tuple[str, Body_co]):  # noqa: SLOT001 -- a tuple of variable siz
 
 
 @define(eq=False, slots=False)
-class Subscription(trio.abc.ReceiveChannel[Received[Body_co]]):
+class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
     """The messages of one subscription; ``client.subscribe`` opens it."""
 
     _connection: ClientConnection

@@ -10,7 +10,7 @@ import trio
 from attrs import define, field
 
 from .. import tls as contexts
-from ..background import open_background_nursery
+from ..background import closing, open_background_nursery
 from ..broker.identity import Identity
 from ..broker.router import Router
 from ..client.connect import run_client
@@ -275,23 +275,20 @@ async def open_judged_bus(
     async with open_background_nursery() as nursery:
         bus = Bus(limits, nursery, tls, access, known)
         bus.start(nursery)
-        try:
-            async with AsyncExitStack() as stack:
-                listeners: list[Listener] = []
-                for address in parsed:
-                    opened = await stack.enter_async_context(open_listeners(address, _PUBLIC if known else _PRIVATE))
-                    judge(address, [listener.address for listener in opened])
-                    listeners += opened
-                    bus.addresses += tuple(str(listener.address) for listener in opened)
-                warn_of_expiry(tls)
-                if listeners:
-                    nursery.start_soon(bus.accept, listeners)
-                try:
-                    yield bus
-                finally:
-                    bus.stop_accepting()
-        finally:
-            await bus.aclose()
+        async with closing(bus.aclose), AsyncExitStack() as stack:
+            listeners: list[Listener] = []
+            for address in parsed:
+                opened = await stack.enter_async_context(open_listeners(address, _PUBLIC if known else _PRIVATE))
+                judge(address, [listener.address for listener in opened])
+                listeners += opened
+                bus.addresses += tuple(str(listener.address) for listener in opened)
+            warn_of_expiry(tls)
+            if listeners:
+                nursery.start_soon(bus.accept, listeners)
+            try:
+                yield bus
+            finally:
+                bus.stop_accepting()
 
 
 def check_addresses(addresses: Sequence[Address], context: ssl.SSLContext | None, limits: Limits) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from ..background import closing
 from ..errors import BindFailed
 from ..text import quote
 from .forks import keep_from_children
@@ -65,7 +66,7 @@ async def open_listeners(
         raise BindFailed(f"cannot listen at {address}: {error.strerror or error}") from error
     async with AsyncExitStack() as stack:
         for listener in listeners:
-            await stack.enter_async_context(keep_from_children(listener))
+            await stack.enter_async_context(closing(keep_from_children(listener).aclose))
         yield listeners
 
 

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from ..background import closing
 from ..errors import BindFailed, ConnectFailed
 from .address import MAX_PATH
 from .credentials import identity_of, is_ours
@@ -117,7 +118,8 @@ async def open_listener(address: UnixAddress, mode: int = _PRIVATE) -> AsyncGene
             raise
         raise BindFailed(f"cannot listen at {address}: {error.strerror or error}") from error
     ours, process = _identity(place), os.getpid()
-    async with keep_from_children(trio.SocketListener(trio.socket.from_stdlib_socket(server))) as listener:
+    listener = keep_from_children(trio.SocketListener(trio.socket.from_stdlib_socket(server)))
+    async with closing(listener.aclose):
         try:
             yield listener
         finally:
