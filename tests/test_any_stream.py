@@ -336,6 +336,30 @@ async def test_a_stream_that_breaks(end: str) -> None:
         assert await other.publish_bytes("x", b"") == 0
 
 
+async def test_a_stream_that_fails_when_the_bus_ends(caplog: pytest.LogCaptureFixture) -> None:
+    """A stream whose reading fails in a nursery when it is cancelled is logged, and ends that connection alone."""
+
+    class Failing(Odd):
+        async def receive_some(self, max_bytes: int | None = None) -> bytes:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.read)
+                await trio.sleep_forever()
+            raise AssertionError
+
+        async def read(self) -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise OSError("the device is gone")
+
+    _near, far = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery, t2bus.open_bus() as bus:
+        nursery.start_soon(partial(bus.serve_stream, Failing(far), identity="robot"))
+        await until(lambda: bus.statistics().newcomers == 1)
+        await trio.testing.wait_all_tasks_blocked()
+    assert "connection of robot: internal error" in caplog.text
+
+
 @pytest.mark.parametrize("size", [1, 3, 4, 5, 20])
 async def test_a_peer_that_ends_in_half_a_frame(size: int) -> None:
     """A stream that ends in the middle of a frame has ended: what came before is carried out, the half is not."""

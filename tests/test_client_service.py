@@ -28,6 +28,14 @@ def failing(error: Exception) -> Callable[[Add], Awaitable[Sum]]:
     return handler
 
 
+async def fail_when_cancelled() -> None:
+    """Wait, and fail while it is cancelled, as closing a device does that is gone."""
+    try:
+        await trio.sleep_forever()
+    finally:
+        raise OSError("the port is gone")
+
+
 async def outcome(site: Site, handler: Callable[[Add], Awaitable[object]]) -> str:
     """Serve with a handler, and return what the requester's ``RemoteError`` says."""
     async with site.connect() as server, site.connect() as client, trio.open_nursery() as nursery:
@@ -55,6 +63,76 @@ async def test_a_handlers_own_trouble_reaches_the_requester(
     """Whatever a handler raises answers its request, the loss of some other connection too, and is logged."""
     assert (await outcome(memory, failing(error))).startswith(type(error).__name__)
     assert "the handler of add/x failed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ExceptionGroup("", [t2bus.RemoteError("out of stock")]), "out of stock"),
+        (ExceptionGroup("", [ExceptionGroup("", [KeyError("k")])]), "KeyError: 'k'"),
+        (ExceptionGroup("", [t2bus.RemoteError("out of stock"), KeyError("k")]), "out of stock; KeyError: 'k'"),
+    ],
+    ids=["one", "nested", "two"],
+)
+async def test_the_errors_in_a_group_reach_the_requester(memory: Site, error: Exception, text: str) -> None:
+    """What a handler raises from a nursery of its own is told to the requester error by error."""
+    assert await outcome(memory, failing(error)) == text
+
+
+async def test_an_answer_from_within_a_group_is_no_failure(memory: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """A handler's own ``RemoteError`` is no failure to log, in a group neither."""
+    await outcome(memory, failing(ExceptionGroup("", [t2bus.RemoteError("out of stock")])))
+    assert caplog.text == ""
+
+
+async def test_a_handler_that_fails_when_it_is_cancelled_ends_nothing_else(
+    memory: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A service goes on after a requester that gave up, though its handler raised in a nursery while it ended."""
+
+    async def handler(request: Add) -> Sum:
+        if request.right:
+            return await add(request)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail_when_cancelled)
+            await trio.sleep_forever()
+        raise AssertionError
+
+    async with memory.connect() as server, memory.connect() as client, trio.open_nursery() as nursery:
+        await nursery.start(server.serve_with, Add, "x", handler)
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as requesters:
+                requesters.start_soon(client.request, "x", Add(1, 0))
+                await until(lambda: server.statistics().calls_pending == 1)
+                await trio.testing.wait_all_tasks_blocked()
+                scope.cancel()
+        assert await client.request("x", Add(1, 2)) == Sum(3)
+        await until(lambda: server.statistics().calls_pending == 0)
+        nursery.cancel_scope.cancel()
+    assert "the handler of add/x failed" in caplog.text
+
+
+async def test_a_service_that_is_cancelled_does_not_raise_the_errors_of_its_handlers(memory: Site) -> None:
+    """A handler that raises in a nursery while its service is cancelled fails its own request alone."""
+
+    async def handler(_request: Add) -> Sum:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail_when_cancelled)
+            await trio.sleep_forever()
+        raise AssertionError
+
+    async def ask() -> None:
+        with pytest.raises(t2bus.BusError):
+            await client.request("x", Add(1, 2))
+
+    async with memory.connect() as server, memory.connect() as client, trio.open_nursery() as nursery:
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as serving:
+                await serving.start(server.serve_with, Add, "x", handler)
+                nursery.start_soon(ask)
+                await until(lambda: server.statistics().calls_pending == 1)
+                await trio.testing.wait_all_tasks_blocked()
+                scope.cancel()
 
 
 async def test_a_handler_that_returns_something_else(memory: Site, caplog: pytest.LogCaptureFixture) -> None:

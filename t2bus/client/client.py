@@ -268,7 +268,7 @@ class Client:
 
         Handlers run concurrently, at most ``Limits.service_requests`` of them. One is cancelled when its requester
         gives up or its deadline passes. An exception of a handler is logged, goes to its requester as ``RemoteError``
-        with its text, and ends nothing else.
+        with its text, or with those of all in a group of exceptions, and ends nothing else.
 
         For use with ``await nursery.start(client.serve_with, ...)``, which returns when the topic is claimed.
 

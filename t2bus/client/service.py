@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import trio
 from attrs import define, field
 
-from ..background import Resource
+from ..background import Resource, leaves
 from ..errors import Disconnected, MalformedMessage, RemoteError
 from ..wire.compression import inflate
 from ..wire.values import FRAME_OVERHEAD, NO_HEADERS, ErrorCode
@@ -233,13 +233,22 @@ async def handle(request: Request[Body, Result], handler: Callable[[Body], Await
     connection that has ended is neither. However it ends, the place of the request is freed.
     """
     failure = "the requester stopped waiting"
-    with trio.CancelScope(deadline=request.deadline) as scope, request.cancelled_when_withdrawn(scope):
-        try:
+    try:
+        # A scope takes its cancellation out of a group, and the rest of the group leaves it: hence within.
+        with trio.CancelScope(deadline=request.deadline) as scope, request.cancelled_when_withdrawn(scope):
             await request.respond(await handler(request.body))
-        except RemoteError as error:
-            failure = str(error)
-        except Exception as error:
-            failure = f"{type(error).__name__}: {error}"
-            if request.is_connected or not isinstance(error, Disconnected | trio.ClosedResourceError):
-                _logger.exception("the handler of %s failed", request.topic)
+    except (Exception, BaseExceptionGroup) as error:
+        # What a handler raises from a nursery of its own comes in groups, beside its cancellation if it has one.
+        errors = [leaf for leaf in leaves(error) if not isinstance(leaf, trio.Cancelled)]
+        if not errors or not all(isinstance(leaf, Exception) for leaf in errors):
+            raise
+        failure = "; ".join(map(_told, errors))
+        expected = RemoteError if request.is_connected else (RemoteError, Disconnected, trio.ClosedResourceError)
+        if not all(isinstance(leaf, expected) for leaf in errors):
+            _logger.exception("the handler of %s failed", request.topic)
     request.give_up(failure)
+
+
+def _told(error: BaseException) -> str:
+    """Return what a requester reads of an error of a handler."""
+    return str(error) if isinstance(error, RemoteError) else f"{type(error).__name__}: {error}"

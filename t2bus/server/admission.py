@@ -104,19 +104,19 @@ class Admission:
     ) -> AsyncGenerator[None, None]:
         """Serve a newcomer in the body, and close its stream; it is counted if it has to go, and raises nothing."""
         newcomer.may_take(handshake.HELLO_TIME)
-        with newcomer.scope:
-            try:
+        try:
+            with newcomer.scope:
                 yield
-            except TlsFailed as error:
-                self._note(newcomer, origin, origin, error)
-            except trio.BrokenResourceError:
-                self._note(newcomer, origin, origin, LimitExceeded("it closed the connection before it said anything"))
-            except Exception:
-                # A bug in here must cost one connection, not the bus.
-                _logger.exception("connection of %s: internal error", origin)
-            finally:
-                self._newcomers.leave(newcomer)
-                await trio.aclose_forcefully(stream)
+        except TlsFailed as error:
+            self._note(newcomer, origin, origin, error)
+        except trio.BrokenResourceError:
+            self._note(newcomer, origin, origin, LimitExceeded("it closed the connection before it said anything"))
+        except Exception:
+            # A bug in here must cost one connection, not the bus.
+            _logger.exception("connection of %s: internal error", origin)
+        finally:
+            self._newcomers.leave(newcomer)
+            await trio.aclose_forcefully(stream)
         if newcomer.scope.cancelled_caught and not newcomer.is_counted:
             self._note(newcomer, origin, origin, LimitExceeded(f"it kept others waiting ({newcomer.dismissed_by})"))
 
