@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,6 +96,30 @@ class TestEnd:
                 serve.process.send_signal(number)
                 assert await serve.end() == 128 + number
             assert await serve.stderr.rest() == []
+
+    async def test_nobody_reads_what_it_says(self, folder: Path) -> None:
+        """With a standard error that is full and that nobody reads it serves all the same, and obeys a signal."""
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writer, bytes(4096))
+        os.set_blocking(writer, True)
+        serve = [sys.executable, "-m", "t2bus", "serve", f"unix:{folder}/bus"]
+        with trio.fail_after(10):
+            process = await trio.lowlevel.open_process(serve, stderr=writer)
+        try:
+            with trio.fail_after(10):
+                while names(folder) != ["bus"]:
+                    await trio.lowlevel.checkpoint()
+                async with t2bus.open_client(f"unix:{folder}/bus") as client:
+                    assert await client.publish_bytes("a", b"") == 0
+                process.send_signal(signal.SIGTERM)
+                assert await process.wait() == 0
+        finally:
+            process.kill()
+            os.close(reader)
+            os.close(writer)
 
 
 class TestFailures:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import Lagged, MalformedMessage
 from .connecting import address_of, open_client_of
-from .console import Output, counted, say
+from .console import Output, counted, say, say_here
 from .exits import Exit
 from .notation import encode_value, show_message
 from .signals import run_until_signal
@@ -51,9 +51,9 @@ async def _subscribe(arguments: argparse.Namespace) -> int:
                 message = await messages.receive()
             except Lagged as error:
                 dropped = counted(error.dropped, "message was", "messages were")
-                say(f"{dropped} dropped here: the output is taken too slowly")
+                await say_here(f"{dropped} dropped here: the output is taken too slowly")
             except MalformedMessage as error:
-                say(f"a message cannot be read: {error}")
+                await say_here(f"a message cannot be read: {error}")
             else:
                 await output.write(show_message(message, headers=arguments.headers, ascii_only=output.ascii))
                 left -= 1

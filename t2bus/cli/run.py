@@ -51,12 +51,13 @@ def _run(arguments: argparse.Namespace) -> int:
     import trio
 
     from .. import errors
-    from .console import say
+    from .console import say, written_beside
     from .notation import BadValue
     from .settings import BadSetting
 
     try:
-        return trio.run(_verb(arguments.verb), arguments)
+        with written_beside():
+            return trio.run(_verb(arguments.verb), arguments)
     except BrokenPipeError:  # the reader of the output has had enough, as `| head` does
         return Exit.OK
     except (errors.BusError, BadSetting, BadValue, OSError) as error:

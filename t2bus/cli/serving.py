@@ -33,7 +33,7 @@ from ..text import printable
 from ..tls import server_context
 from ..transport.address import TcpAddress, default_address
 from .connecting import context_of
-from .console import say
+from .console import say, write_line
 from .exits import Exit
 from .settings import BadSetting, read_settings
 from .signals import run_until_signal
@@ -54,10 +54,17 @@ class _OneLine(logging.Formatter):
         return printable(super().formatMessage(record))
 
 
+class _ToStandardError(logging.Handler):
+    """Writes the log where :func:`.say` writes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        write_line(self.format(record))
+
+
 @contextmanager
 def _log_to_stderr(verbosity: int) -> Generator[None, None, None]:
     """Send the log of t2bus to standard error: warnings, with a verbosity of 1 also information, with 2 everything."""
-    handler = logging.StreamHandler()
+    handler = _ToStandardError()
     handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger(__name__.partition(".")[0])
     logger.addHandler(handler)

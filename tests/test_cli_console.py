@@ -1,0 +1,47 @@
+"""Standard error while a command runs: a thread writes it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, redirect_stderr
+from typing import TYPE_CHECKING
+
+from t2bus.cli.console import say, written_beside
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from typing import BinaryIO
+
+LINES = 2000
+"""Of 1,000 characters, they are more than a pipe and the queue hold."""
+
+
+@contextmanager
+def standard_error() -> Generator[BinaryIO, None, None]:
+    """Make standard error a pipe, and give its other end."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "w") as error, redirect_stderr(error):
+        yield reader
+
+
+def test_lines_come_in_order() -> None:
+    """What is said is written line by line, all of it before the block ends."""
+    with standard_error() as reader:
+        with written_beside():
+            for number in range(3):
+                say(f"line {number}")
+        assert [reader.readline() for _ in range(3)] == [b"t2bus: line %d\n" % number for number in range(3)]
+
+
+def test_lines_that_do_not_fit_are_counted() -> None:
+    """Saying more than anybody reads waits for nobody, and in the place of what is lost stands how much it is."""
+    with standard_error() as reader, written_beside():
+        for _ in range(LINES):
+            say("x" * 1000)
+        written = 0
+        while (line := reader.readline()).endswith(b"x\n"):
+            written += 1
+        say("and on it goes")
+        assert 1000 < written < LINES
+        assert line == b"t2bus: %d lines were not written here\n" % (LINES - written)
+        assert reader.readline() == b"t2bus: and on it goes\n"
