@@ -61,7 +61,12 @@ class Bench:
     """A router with its subscriptions, a publisher and a subscriber."""
 
     def __init__(self, subscriptions: int, kind: str) -> None:
-        limits = Limits(subscriptions=subscriptions, subscription_messages=_ENOUGH, subscription_bytes=_ENOUGH)
+        limits = Limits(
+            subscriptions=subscriptions,
+            control_bytes=_ENOUGH,
+            subscription_messages=_ENOUGH,
+            subscription_bytes=_ENOUGH,
+        )
         self._subscriptions, self._kind = subscriptions, kind
         self._router = Router(limits)
         self._publisher, self._subscriber = _connect(self._router), _connect(self._router)

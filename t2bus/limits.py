@@ -9,6 +9,8 @@ Sizes are in bytes, times in seconds, the rest are counts.
 
 from __future__ import annotations
 
+from typing import Final
+
 from attrs import field, frozen
 from attrs.validators import ge, gt
 
@@ -28,12 +30,23 @@ def _seconds(default: float) -> float:
     return field(default=default, validator=gt(0))
 
 
+_NEEDS: Final = (
+    ("frame", 1, "outbox_bytes", "what fits in no outbox reaches nobody"),
+    ("frame", 2, "total_bytes", "half of it is for what is held for paced publishers"),
+    ("publisher_bytes", 2, "total_bytes", "half of it is for what is held for paced publishers"),
+    ("publisher_messages", 1, "held_messages", "what a paced publisher may send has to find room"),
+    ("held_messages", 64, "control_bytes", "acknowledgements of all that is held have to fit, and others beside them"),
+    ("subscriptions", 64, "control_bytes", "a publication that all of them miss is told to each"),
+)
+"""Of which bound each needs how many times as much, and why: with less, what the one allows the other makes fail."""
+
+
 @frozen(kw_only=True)
 class Limits:
     """The bounds of a bus or of a client; every argument is optional.
 
     Raises:
-      ValueError: a count is below 1, or a time is not above 0.
+      ValueError: a count is below 1, a time is not above 0, or one bound contradicts another; the text names both.
 
     """
 
@@ -123,3 +136,17 @@ class Limits:
     """After this long without progress of a write the connection is closed."""
     drain: float = _seconds(5.0)
     """How long a shutdown waits for what was accepted to be written."""
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse bounds that contradict each other."""
+        for name, times, other, why in _NEEDS:
+            least = times * getattr(self, name)
+            if getattr(self, other) < least:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} needs {other} of at least {least}, not {getattr(self, other)}: {why}"
+                )
+        if self.ping_interval >= self.silence:
+            raise ValueError(
+                f"ping_interval={self.ping_interval:g} has to be below silence={self.silence:g}: a peer that is idle "
+                "would be given up before it is asked for a sign of life"
+            )

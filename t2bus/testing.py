@@ -56,7 +56,7 @@ async def memory_bus(**limits: Any) -> AsyncGenerator[Bus, None]:
       limits: those of ``t2bus.Limits`` that are not to be the default.
 
     Raises:
-      TypeError, ValueError: there is no such limit, or it is too small.
+      TypeError, ValueError: there is no such limit, it is too small, or it contradicts another.
 
     """
     async with open_bus(limits=Limits(**limits)) as bus:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from pure_helpers import HELLO, one_by_one, publication
+from pure_helpers import HELLO, limits_with, one_by_one, publication
 from t2bus.broker.identity import ANONYMOUS, Identity
 from t2bus.broker.router import Router
 from t2bus.limits import Limits
@@ -130,8 +130,8 @@ class Bus:
 
 
 def bus(**limits: float) -> Bus:
-    """A bus with these limits, and the default for the others."""
-    return Bus(Limits(**limits))  # type: ignore[arg-type]
+    """A bus with these limits; see :func:`limits_with` for the others."""
+    return Bus(limits_with(**limits))
 
 
 def open_three(one_bus: Bus, window: int = 10, size: int = 1000) -> tuple[RawPeer, RawPeer, int]:

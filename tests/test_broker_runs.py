@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker_helpers import Bus, RawPeer, assert_empty, bus, open_three
-from pure_helpers import acknowledged, of_kind, refused, steady, stream
+from pure_helpers import acknowledged, limits_with, of_kind, refused, steady, stream
 from t2bus.broker import flow
 from t2bus.broker.access_file import parse
 from t2bus.errors import ProtocolViolation
@@ -121,7 +121,7 @@ steps = st.one_of(
     st.lists(subscribing, min_size=1, max_size=4),
     st.lists(steps, min_size=5, max_size=25),
     st.builds(
-        Limits,
+        limits_with,
         held_messages=st.sampled_from([1, 3, 10, 1000]),
         outbox_bytes=st.sampled_from([8, 8, 40, 1000]),
         total_bytes=st.sampled_from([10, 60, 1_000_000, 1_000_000]),

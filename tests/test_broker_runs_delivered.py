@@ -120,13 +120,14 @@ def test_a_release_keeps_to_the_bytes_of_the_window() -> None:
 
 def test_a_release_keeps_to_the_outbox() -> None:
     """What does not fit in the outbox any more is held on, and comes when the rest is written."""
-    one_bus = bus(outbox_bytes=5)
-    _, subscriber, number = hold(one_bus, m.PublishRun(2, True, m.Run("a", [b"1", b"2", b"3"])))
+    one_bus = bus(outbox_bytes=500)
+    one, two, three = bytes(199), b"x" * 199, b"y" * 199
+    _, subscriber, number = hold(one_bus, m.PublishRun(2, True, m.Run("a", [one, two, three])))
     (delivery,) = released(subscriber, number, 100)
-    assert delivery.run.payloads == [b"1", b"2"]
-    assert one_bus.router.statistics().buffered_bytes == 6
+    assert delivery.run.payloads == [one, two]
+    assert one_bus.router.statistics().buffered_bytes == 600
     one_bus.router.written(subscriber.peer)
-    assert payloads(subscriber.read()) == [b"3"]
+    assert payloads(subscriber.read()) == [three]
     assert one_bus.router.statistics().buffered_bytes == 0
 
 

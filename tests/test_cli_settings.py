@@ -38,6 +38,9 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "bus.toml"
 
 
+TOO_LITTLE = "outbox_bytes of at least 40000000, not 16777216: what fits in no outbox reaches nobody"
+
+
 def read(options: str) -> Settings:
     """Read what is said after ``t2bus serve``."""
     return read_settings(make_parser().parse_args(["serve", *shlex.split(options)]))
@@ -58,6 +61,12 @@ def test_options() -> None:
         peers=("uid:1", "gid:2"),
         insecure_no_auth=True,
     )
+
+
+def test_limits_of_which_one_needs_the_other() -> None:
+    """Limits are compared when all are known, in whatever order they are given."""
+    limits = read("--limit frame=40000000 --limit outbox_bytes=50000000").limits
+    assert limits == Limits(frame=40_000_000, outbox_bytes=50_000_000)
 
 
 def test_limits() -> None:
@@ -101,6 +110,10 @@ def test_options_overrule_the_file(file: Path) -> None:
         ("--limit connections=1.5", "limit connections: 1.5 is no whole number"),
         ("--limit connections=0", "limit connections: 0 is too small"),
         ("--limit stall=-1", "limit stall: -1 is too small"),
+        (
+            "--limit frame=40000000",
+            f"limits: frame=40000000 needs {TOO_LITTLE}",
+        ),
         ("--limit conections=1", "'conections' is no limit: did you mean connections?"),
     ],
 )

@@ -10,6 +10,7 @@ import trio.testing
 
 import t2bus
 from bus_helpers import Count, Note, Site
+from pure_helpers import limits_with
 
 TOO_BROAD = "/".join(["**", "a"] * 6)
 
@@ -59,7 +60,7 @@ async def test_closing_raises_what_was_refused() -> None:
 
 async def test_many_senders_keep_within_the_window(clock: trio.testing.MockClock, memory: Site) -> None:
     """However many tasks send through one publisher, no more is on its way than allowed."""
-    own = t2bus.Limits(publisher_messages=4, outbox_bytes=1)
+    own = limits_with(publisher_messages=4, outbox_bytes=1)
     idle = t2bus.Limits(subscription_messages=1)
 
     async def send() -> None:

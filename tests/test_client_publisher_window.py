@@ -11,6 +11,7 @@ import trio.testing
 from attrs import define, field
 
 import t2bus
+from pure_helpers import limits_with
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -177,7 +178,7 @@ async def test_a_sender_waits_for_room_in_the_outbox(clock: trio.testing.MockClo
     async with (
         memory.connect() as other,
         other.subscribe_bytes("x") as messages,
-        memory.connect(limits=t2bus.Limits(outbox_bytes=1)) as client,
+        memory.connect(limits=limits_with(outbox_bytes=1)) as client,
         client.open_bytes_publisher("x") as publisher,
     ):
         waiting = []

@@ -35,6 +35,7 @@ from bus_helpers import (
     wait_until,
     welcome,
 )
+from pure_helpers import limits_with
 from t2bus.wire import messages as m
 from t2bus.wire import native
 from t2bus.wire.values import ErrorCode
@@ -482,7 +483,7 @@ async def test_sending_waits_for_room(clock: trio.testing.MockClock) -> None:
         while len([message for message in received if isinstance(message, m.Publish)]) < 8:
             received.extend(await peer.receive())
 
-    limits = t2bus.Limits(outbox_bytes=1_000_000)
+    limits = limits_with(outbox_bytes=1_000_000)
     ended = 0
 
     async def publish() -> None:

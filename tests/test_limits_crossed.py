@@ -15,6 +15,7 @@ import trio.testing
 
 import t2bus
 from bus_helpers import Add, Bystanders, Note, Sum, add, open_bystanders, open_peer, wait_until
+from pure_helpers import limits_with
 from t2bus.wire import messages as m
 from t2bus.wire import native
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from bus_helpers import Connect, RawPeer
+
+LEAST = {"total_bytes": 2, "control_bytes": 64}
+"""The smallest values that are taken, where it is not 1: others need several times their own."""
 
 HERE = Path(__file__).stem
 
@@ -87,12 +91,31 @@ def test_the_test_is_there(name: str) -> None:
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_bound_of_nothing_is_none(name: str) -> None:
-    """No bound may be zero or less, for then nothing would get through; the smallest that may be is taken."""
+    """No bound may be zero or less, for then nothing would get through; the smallest that others leave is taken."""
     is_time = isinstance(getattr(t2bus.Limits(), name), float)
     for value in (0, -1):
         with pytest.raises(ValueError, match=name):
             t2bus.Limits(**{name: value})
-    assert t2bus.Limits(**{name: 0.001 if is_time else 1}) != t2bus.Limits()  # type: ignore[arg-type]
+    assert limits_with(**{name: 0.001 if is_time else LEAST.get(name, 1)}) != t2bus.Limits()
+
+
+CONTRADICTIONS: dict[str, tuple[dict[str, float], str]] = {
+    "no outbox takes the frame": ({"frame": 40_000_000}, "frame.* outbox_bytes of at least 40000000"),
+    "the outbox is below the frame": ({"outbox_bytes": 1_000_000}, "frame.* outbox_bytes of at least 1048576"),
+    "no frame can be held": ({"total_bytes": 2_000_000}, "frame.* total_bytes of at least 2097152"),
+    "a publisher's window cannot be held": ({"publisher_bytes": 1 << 28}, "publisher_bytes.* total_bytes of at least"),
+    "nor by its number": ({"publisher_messages": 20_000}, "publisher_messages.* held_messages of at least 20000"),
+    "acknowledgements do not fit": ({"held_messages": 20_000}, "held_messages.* control_bytes of at least 1280000"),
+    "gaps do not fit": ({"subscriptions": 20_000}, "subscriptions.* control_bytes of at least 1280000"),
+    "nobody is asked for a sign of life": ({"silence": 10}, "ping_interval=10 has to be below silence=10"),
+}
+
+
+@pytest.mark.parametrize(("bounds", "text"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_bounds_that_contradict_each_other_are_refused(bounds: dict[str, float], text: str) -> None:
+    """A bound that another makes fail is refused, with the names of both."""
+    with pytest.raises(ValueError, match=text):
+        t2bus.Limits(**bounds)  # type: ignore[arg-type]
 
 
 # --- who may be connected
@@ -152,7 +175,7 @@ async def test_accepts_in_a_second(clock: trio.testing.MockClock) -> None:
 
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(
-            t2bus.open_bus("tcp:127.0.0.1:0", limits=t2bus.Limits(accepts=rate, ping_interval=100))
+            t2bus.open_bus("tcp:127.0.0.1:0", limits=t2bus.Limits(accepts=rate, ping_interval=100, silence=200))
         )
         bystanders = await stack.enter_async_context(open_bystanders(bus.open_client))
         peers = [await stack.enter_async_context(open_peer(bus)) for _ in range(crowd)]

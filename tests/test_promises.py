@@ -16,6 +16,7 @@ import trio
 
 import t2bus
 from bus_helpers import Add, Bystanders, Count, Note, Site, Sum, add, open_peer, settle, wait_until
+from pure_helpers import limits_with
 from t2bus.background import open_background_nursery
 from t2bus.wire import messages as m
 from t2bus.wire.values import Deflated
@@ -227,7 +228,7 @@ async def test_promise_05_matching_is_bounded() -> None:
 
 async def test_promise_05_what_waits_for_a_connection_is_bounded() -> None:
     """A client that does not read costs the bus its outbox and no more; what does not fit is dropped and counted."""
-    limits = t2bus.Limits(outbox_bytes=100_000, subscription_bytes=1 << 30)
+    limits = limits_with(outbox_bytes=100_000, subscription_bytes=1 << 30)
     async with (
         t2bus.open_bus("tcp:127.0.0.1:0", limits=limits) as bus,
         bus.open_client() as client,
@@ -244,7 +245,7 @@ async def test_promise_05_what_waits_for_a_connection_is_bounded() -> None:
 
 async def test_promise_05_what_waits_for_all_connections_is_bounded() -> None:
     """However many clients do not read, what waits for them together is bounded, and none is closed for it."""
-    limits = t2bus.Limits(total_bytes=100_000, subscription_bytes=1 << 30)
+    limits = limits_with(total_bytes=100_000, subscription_bytes=1 << 30)
     async with (
         t2bus.open_bus("tcp:127.0.0.1:0", limits=limits) as bus,
         bus.open_client() as client,
@@ -376,7 +377,7 @@ async def test_promise_06_a_paced_publisher_reaches_many(clock: trio.testing.Moc
                 received.append((await messages.receive()).body[0])
 
     async with (
-        t2bus.open_bus(limits=t2bus.Limits(total_bytes=100_000)) as bus,
+        t2bus.open_bus(limits=limits_with(total_bytes=100_000)) as bus,
         bus.open_client(limits=t2bus.Limits(publisher_bytes=20_000)) as client,
         trio.open_nursery() as nursery,
     ):

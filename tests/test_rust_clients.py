@@ -12,6 +12,7 @@ import trio.testing
 import t2bus
 from bus_helpers import Add, Sum, add, open_bystanders, settle
 from interop.raw import RawClient, frame, open_raw_client, payload
+from pure_helpers import limits_with
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +75,7 @@ async def test_silence(clock: trio.testing.MockClock, folder: Path) -> None:
 async def test_who_lags_is_disconnected_with_a_logged_reason(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A client that does not read what it subscribed to is disconnected, and nobody else hears of it."""
     caplog.set_level("INFO")
-    limits = t2bus.Limits(outbox_bytes=100_000)
+    limits = limits_with(outbox_bytes=100_000)
     async with t2bus.open_bus(f"unix:{folder}/bus", limits=limits) as bus, open_bystanders(bus.open_client) as others:
         async with open_raw_client(bus.addresses[0]) as client:
             await client.answer(sub("a"))

@@ -9,7 +9,7 @@ from attrs import evolve
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pure_helpers import WELCOME, of_kind, publication, steady
+from pure_helpers import WELCOME, limits_with, of_kind, publication, steady
 from session_helpers import Program, publisher_window, take_call
 from t2bus.errors import (
     BusError,
@@ -111,7 +111,7 @@ def test_the_writer_is_called_once() -> None:
 
 def test_the_outbox_is_bounded() -> None:
     """There is room until the bytes that wait or are being written reach the limit."""
-    program = Program(Limits(outbox_bytes=10))
+    program = Program(limits_with(outbox_bytes=10))
     session = program.session
     session.publish("a", (b"x", NO_HEADERS, 4), program.done)
     room = [session.outbox.has_room]

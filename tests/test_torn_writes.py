@@ -9,6 +9,7 @@ import trio
 import trio.testing
 
 import t2bus
+from pure_helpers import limits_with
 from stream_helpers import open_transport_pair, publication
 from t2bus.wire import messages as m
 from t2bus.wire import native
@@ -51,7 +52,7 @@ async def test_bus_writes_behind_half_a_frame(mock_clock: trio.testing.MockClock
     gives it up, it reads at last, and somebody publishes, all at once or some passes apart.
     """
     async with (
-        t2bus.open_bus(limits=t2bus.Limits(silence=10, ping_interval=100, write_stall=100)) as bus,
+        t2bus.open_bus(limits=t2bus.Limits(silence=10, ping_interval=9.9, write_stall=100)) as bus,
         open_tapped_peer(bus, m.Subscribe(1, "x", 10, WIDE), buffer=12_000) as slow,
         open_tapped_peer(bus, buffer=1 << 18) as publisher,
     ):
@@ -79,7 +80,7 @@ async def test_bus_writes_behind_half_a_frame(mock_clock: trio.testing.MockClock
 async def test_room_is_made_and_somebody_told(_turn: int) -> None:
     """A call that waits for room goes on when a write has made it, whoever is the first to run."""
     async with (
-        open_answered_client(limits=t2bus.Limits(outbox_bytes=50)) as (client, tap),
+        open_answered_client(limits=limits_with(outbox_bytes=50)) as (client, tap),
         client.serve_bytes("x") as requests,
         client.subscribe_bytes("y") as messages,
     ):

@@ -172,14 +172,17 @@ def _option(text: str) -> tuple[str, object]:
 
 
 def _with_limits(limits: Limits, changes: Iterable[tuple[str, object]]) -> Limits:
-    """Return the limits with these changes, each checked by itself so that the error names it."""
+    """Return the limits with these changes, each checked by itself first so that the error names it."""
+    changed: dict[str, int] = {}
     for name, value in changes:
         _require_known([name], _LIMITS, "limit")
         kinds = (int,) if _LIMITS[name] is int else (int, float)
         if not isinstance(value, kinds) or isinstance(value, bool):
             raise BadSetting(f"limit {name}: {value!r} is no {'whole number' if kinds == (int,) else 'number'}")
-        try:
-            limits = attrs.evolve(limits, **{name: cast("int", value)})
-        except ValueError as error:
-            raise BadSetting(f"limit {name}: {value!r} is too small") from error
-    return limits
+        if value <= 0:
+            raise BadSetting(f"limit {name}: {value!r} is too small")
+        changed[name] = cast("int", value)
+    try:
+        return attrs.evolve(limits, **changed)
+    except ValueError as error:
+        raise BadSetting(f"limits: {error}") from error
