@@ -469,9 +469,9 @@ async def test_promise_06_a_peer_that_takes_nothing_is_closed(
 
 
 async def test_promise_06_a_peer_that_takes_no_control_frames_is_closed(
-    tcp: Site, bystanders: Bystanders, caplog: pytest.LogCaptureFixture
+    clock: trio.testing.MockClock, tcp: Site, bystanders: Bystanders, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A peer that asks for more answers than it reads is closed when they do not fit any more."""
+    """A peer that asks for more answers than it reads is not heard until it reads, and is closed if it does not."""
     caplog.set_level("INFO", "t2bus")
     pings = [m.Ping(number) for number in range(5000)]
     async with open_peer(tcp.bus) as peer:
@@ -479,7 +479,25 @@ async def test_promise_06_a_peer_that_takes_no_control_frames_is_closed(
         with pytest.raises(trio.BrokenResourceError):
             while True:
                 await peer.send(*pings)
-    assert "Limits.control_bytes" in caplog.text
+    assert "Limits.write_stall" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["PING", "a publication that is refused"])
+async def test_promise_06_a_peer_that_reads_may_say_much(kind: str) -> None:
+    """One that reads gets all its answers, though one read brings more of them than ``Limits.control_bytes`` holds."""
+    ids = range(1, 2001)
+    async with (
+        t2bus.open_bus("tcp:127.0.0.1:0", limits=limits_with(control_bytes=10_000)) as bus,
+        open_peer(bus) as peer,
+    ):
+        await peer.shake_hands()
+        if kind == "PING":
+            await peer.send(*map(m.Ping, ids))
+            answers = [(await peer.expect(m.Pong)).token for _ in ids]
+        else:
+            await peer.send(*(m.Publish(number, False, m.Publication("A", b"")) for number in ids))
+            answers = [(await peer.expect(m.Refused)).id for _ in ids]
+    assert answers == [*ids]
 
 
 @pytest.mark.parametrize("how", ["unserve", "cancel", "disconnect"])

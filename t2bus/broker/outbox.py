@@ -175,7 +175,9 @@ class Outbox:
 
     @property
     def is_calm(self) -> bool:
-        """Whether control messages that can wait should not wait: half of what may be kept for them is free."""
+        """Whether half of what may be kept for control messages is free: otherwise those that can wait should, and so
+        should what the peer says, which leads to more of them.
+        """
         return 2 * self.control_size <= self.control_limit
 
     def fits(self, size: int, count: int = 1) -> bool:

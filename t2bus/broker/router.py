@@ -168,7 +168,8 @@ class Router:
     # --- messages
 
     def feed(self, peer: Peer, messages: Sequence[m.ClientMessage], now: float) -> Sequence[m.ClientMessage]:
-        """Carry out messages of a connection, as many as one turn allows (``Limits.turn_steps``).
+        """Carry out messages of a connection: as many as one turn allows (``Limits.turn_steps``), and behind the first
+        only while its outbox is calm.
 
         Returns:
           Those that are left for its next turn, nearly always none. After :meth:`disconnect` all are dropped.
@@ -181,7 +182,7 @@ class Router:
             return ()
         most = self.steps + self.limits.turn_steps
         for place, message in enumerate(messages):
-            if self.steps >= most:
+            if self.steps >= most or (place and not peer.outbox.is_calm):
                 return messages[place:]
             if isinstance(message, m.PublishRun):
                 rest = self._publish_run(peer, message, now)

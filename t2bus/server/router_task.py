@@ -3,7 +3,9 @@
 Whoever reads from a peer puts what one read brought into the *inbox*, a bounded channel, and waits when that is full.
 The router task works in rounds. In each it takes what has come, gives every peer that has something there one *turn* of
 at most ``Limits.turn_steps``, and then has written what followed from it. What a peer has left waits for its next turn,
-and nothing more is read from it meanwhile; so a peer that has much to say holds nobody up for longer than its turn.
+and nothing more is read from it meanwhile; so a peer that has much to say holds nobody up for longer than its turn. Who
+says what leads to answers faster than they are written has no turn until some were: half of ``Limits.control_bytes`` is
+for what others cause.
 
 What a lone message leads to is written at once, by this task: to wake the task of a writer takes longer than all else
 that is done for it. What comes in batches is left to the writers, which gather what several peers have for one.
@@ -16,6 +18,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import trio
@@ -33,6 +36,12 @@ if TYPE_CHECKING:
     from ..broker.router import Router
 
 _logger = logging.getLogger("t2bus.server")
+
+_END: Final = ()
+"""In the place of a batch: nothing more is read from the peer."""
+
+_WAKE: Final[list[ClientMessage]] = []
+"""In the place of a batch: there is a turn to give."""
 
 _DENIALS: Final = 1.0
 """Seconds between two lines in the log about what the access rules refused to one identity."""
@@ -61,6 +70,8 @@ class PeerConnection(ABC):
     """Set when the connection is over and the router has forgotten its peer."""
     is_finishing: bool = field(default=False, init=False)
     """Whether nothing is written behind what waits now. What is read then is dropped, since it cannot be answered."""
+    is_held_back: bool = field(default=False, init=False)
+    """Whether what waits for a turn gets none until something is written."""
     turn_over: trio.Event | None = field(default=None, init=False)
     """Set when all that was taken from the inbox has been carried out, for whoever reads to go on."""
 
@@ -96,6 +107,13 @@ class PeerConnection(ABC):
         self.router_task.router.written(self.peer)
         self.flush()
         self.router_task.flush()
+        if self.is_held_back:
+            self.router_task.resume(self)
+
+    @property
+    def is_to_be_held_back(self) -> bool:
+        """Whether the peer is to read before it is heard, unless nothing follows that leads to more to be read."""
+        return not (self.peer.outbox.is_calm or self.is_finishing or _END in self.batches)
 
     def end_output(self) -> None:
         """Let nothing more go out, behind the batch that is out."""
@@ -138,7 +156,7 @@ class PeerConnection(ABC):
         """Do what the time asks for; called once a second."""
 
     async def hand_over(self, messages: Sequence[ClientMessage]) -> None:
-        """Put what was read into the inbox, behind all that came before; nothing stands for the end of what is read."""
+        """Put what was read into the inbox, behind all that came before; ``()`` stands for the end of what is read."""
         while self.batches:
             if self.turn_over is None or self.turn_over.is_set():
                 self.turn_over = trio.Event()
@@ -183,16 +201,18 @@ class RouterTask:
             if not turns:
                 connection, messages = await take()
                 connection.batches.append(messages)
-                turns.append(connection)
+                if connection not in turns:  # as it is after `resume`
+                    turns.append(connection)
             is_alone = self._take_all()
             unfinished: list[PeerConnection] = []
             for _ in range(len(turns)):
                 connection = turns.popleft()
-                if self._give_turn(connection):
+                is_used_up = self._give_turn(connection)
+                if connection.batches and not connection.is_held_back:
+                    unfinished.append(connection)
+                if is_used_up:
                     self.flush()
                     await trio.lowlevel.checkpoint()
-                if connection.batches:
-                    unfinished.append(connection)
             self.flush(at_once=is_alone)
             if unfinished:
                 # Who has come meanwhile is before those who have had a turn.
@@ -224,14 +244,25 @@ class RouterTask:
             self._carry_out(connection)
             if router.steps >= end:
                 break
+            if batches and connection.is_to_be_held_back:
+                connection.is_held_back = True
+                break
         if not batches and connection.turn_over is not None:
             connection.turn_over.set()
         return router.steps >= end
 
+    def resume(self, connection: PeerConnection) -> None:
+        """Let a connection that was held back have turns again."""
+        connection.is_held_back = False
+        self._turns.append(connection)
+        with suppress(trio.WouldBlock):  # of a full inbox the router task takes more, and it comes to the turns as well
+            self.inbox.send_nowait((connection, _WAKE))
+
     def _carry_out(self, connection: PeerConnection) -> None:
         messages = connection.batches.popleft()
         if not messages:
-            connection.end_input()
+            if messages == _END:
+                connection.end_input()
         elif not connection.is_finishing:
             try:
                 # The time of now: what waited here, in a process that computes, is no stall of its sender.
