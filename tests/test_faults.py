@@ -365,6 +365,27 @@ async def test_a_peer_that_says_nothing(clock: trio.testing.MockClock, tcp: Site
         assert trio.current_time() - start == pytest.approx(5, abs=0.1)
 
 
+async def test_strangers_do_not_fill_the_log(
+    mock_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of the ends of peers from one origin that said no HELLO one line in a second is logged, and all are counted."""
+    caplog.set_level("INFO", "t2bus")
+    async with t2bus.open_bus("tcp:127.0.0.1:0") as bus:
+        for said in (b"", b"\0\0\0\5hello", b"\0\0\0\5hello"):
+            for _ in range(3):
+                async with open_peer(bus) as peer:
+                    assert isinstance(peer.stream, trio.SocketStream)
+                    await peer.send_bytes(said)
+                    await peer.stream.send_eof()
+                    await peer.read_to_end()
+            mock_clock.jump(0.5)
+        assert bus.statistics().violations == 6
+        start = "connection of anonymous from 127.0.0.1 ended: "
+        endings = [line.removeprefix(start) for line in caplog.messages if line.startswith(start)]
+    assert len(endings) == 2
+    assert endings[0] == "the peer closed it"
+
+
 async def test_a_peer_that_says_hello_slowly(clock: trio.testing.MockClock, tcp: Site, bystanders: Bystanders) -> None:
     """A HELLO that trickles in is not waited for any longer than one that does not come."""
     async with open_peer(tcp.bus) as peer:

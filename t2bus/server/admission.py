@@ -238,7 +238,7 @@ class Admission:
             if transport is not None:
                 await self._turn_away(transport, str(error))
         except (trio.BrokenResourceError, trio.EndOfChannel):
-            log_ending(label, "the peer closed it")
+            self._log_ending(origin, label, "the peer closed it")
         else:
             self._newcomers.leave(newcomer)
             await connection.run()
@@ -292,9 +292,14 @@ class Admission:
         newcomer.is_counted = True
         if isinstance(error, ProtocolViolation):
             self.router_task.router.counters.violations += 1
-            log_ending(label, str(error))
+            self._log_ending(origin, label, str(error))
         else:
             self._note_refusal(origin, error)
+
+    def _log_ending(self, origin: str, label: str, reason: str) -> None:
+        # Of a kind of its own, so that no refusal, which is a warning, is left out for it.
+        if self._log.allows((origin, "ended"), trio.current_time()):
+            log_ending(label, reason)
 
     def _note_refusal(self, origin: str, error: BusError) -> None:
         self.router_task.router.counters.refused += 1
