@@ -122,6 +122,28 @@ class TestEnd:
             os.close(writer)
 
 
+class TestReload:
+    """SIGHUP."""
+
+    async def test_reading_holds_nobody_up(self, folder: Path) -> None:
+        """While rules are read again, from a file that gives nothing yet, the bus serves by the old ones."""
+        rules = folder / "access.toml"
+        rules.write_text('[everyone]\npublish = ["a"]\n')
+        async with command("serve", f"unix:{folder}/bus", "--access", str(rules)) as serve:
+            await serve.stderr.until("to talk")
+            rules.unlink()
+            os.mkfifo(rules)
+            serve.process.send_signal(signal.SIGHUP)
+            with await trio.to_thread.run_sync(rules.open, "w") as file:
+                async with t2bus.open_client(f"unix:{folder}/bus") as client:
+                    with trio.fail_after(10):
+                        assert await client.publish_bytes("a", b"") == 0
+                    file.close()
+                    await serve.stderr.until("reloaded")
+                    with pytest.raises(t2bus.PermissionDenied):
+                        await client.publish_bytes("a", b"")
+
+
 class TestFailures:
     """Where it cannot listen it says why, in one line."""
 

@@ -70,17 +70,15 @@ _DENIED_BY: Final = {verb: (verb,) for verb in Verb} | {
 }
 
 
-def _trees(rules: Mapping[Verb, tuple[str, ...]]) -> dict[Verb, TopicTree[str]]:
+def _tree(topics: tuple[str, ...]) -> TopicTree[str]:
     """Store rules so that those that meet a topic are found without looking at all of them.
 
     The steps need no bound of their own: they are at most the fragments of all rules.
     """
-    trees: dict[Verb, TopicTree[str]] = {}
-    for verb, topics in rules.items():
-        tree = trees[verb] = TopicTree(steps=sys.maxsize, cache=0, length=_ANY_SIZE, depth=_ANY_SIZE)
-        for topic in topics:
-            tree.add(topic, topic)
-    return trees
+    tree: TopicTree[str] = TopicTree(steps=sys.maxsize, cache=0, length=_ANY_SIZE, depth=_ANY_SIZE)
+    for topic in topics:
+        tree.add(topic, topic)
+    return tree
 
 
 @frozen
@@ -94,13 +92,15 @@ class Rules:
 
     allow: Mapping[Verb, tuple[str, ...]] = field(factory=dict)
     deny: Mapping[Verb, tuple[str, ...]] = field(factory=dict)
-    _allow_trees: dict[Verb, TopicTree[str]] = field(init=False, eq=False, repr=False)
-    _deny_trees: dict[Verb, TopicTree[str]] = field(init=False, eq=False, repr=False)
+    # Those of a verb are stored for matching when they are first asked for: a file has rules of many who never come.
+    _allow_trees: dict[Verb, TopicTree[str]] = field(factory=dict, init=False, eq=False, repr=False)
+    _deny_trees: dict[Verb, TopicTree[str]] = field(factory=dict, init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        """Store the rules for matching; ``object.__setattr__`` is attrs' own way to set a field of a frozen class."""
-        object.__setattr__(self, "_allow_trees", _trees(self.allow))
-        object.__setattr__(self, "_deny_trees", _trees(self.deny))
+        """Check the rules."""
+        for topics in (*self.allow.values(), *self.deny.values()):
+            for topic in topics:
+                validate(topic, length=_ANY_SIZE, depth=_ANY_SIZE)
 
     def __len__(self) -> int:
         """Count the rules."""
@@ -118,10 +118,13 @@ class Rules:
 def _meeting(
     rules: Mapping[Verb, tuple[str, ...]], trees: dict[Verb, TopicTree[str]], verb: Verb, topic: str
 ) -> list[str]:
-    tree = trees.get(verb)
-    if tree is None or not (met := tree.match_cached(topic)):
+    topics = rules.get(verb)
+    if not topics:
         return []
-    return [rule for rule in rules[verb] if rule in met]
+    if (tree := trees.get(verb)) is None:
+        tree = trees[verb] = _tree(topics)
+    met = tree.match_cached(topic)
+    return [rule for rule in topics if rule in met] if met else []
 
 
 @frozen

@@ -10,7 +10,8 @@
     t2bus: to talk:   python -m t2bus pub hello/alice '{"text": "Hello Alice"}' --addr unix:my_bus
 
 The first SIGINT or SIGTERM shuts the bus down in an orderly way, a second one ends it at once. SIGHUP reads
-certificates and access rules again; where one of them cannot be used, what was in force stays so.
+certificates and access rules again, beside what the bus does; where one of them cannot be used, what was in force stays
+so.
 
 The law of this module: an address that other machines can reach without TLS is refused, unless an option insists, and
 one that all users of this machine can reach is warned of.
@@ -20,12 +21,13 @@ from __future__ import annotations
 
 import logging
 import shlex
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
+from ..background import open_background_nursery
 from ..errors import InvalidAccess, TlsFailed
 from ..server.bus import Bus, open_judged_bus
 from ..server.warnings import is_exposed, warn_of_exposure
@@ -91,19 +93,19 @@ async def serve(arguments: argparse.Namespace) -> int:
     settings = read_settings(arguments)
     addresses = settings.addresses or (default_address(),)
     asked = trio.Event()
-    buses: list[Bus] = []
+    hangups, to_reload = trio.open_memory_channel[None](1)
 
     async def run() -> int:
-        async with _open(settings, addresses) as bus:
-            buses.append(bus)
+        async with _open(settings, addresses) as bus, open_background_nursery() as nursery:
+            nursery.start_soon(_reload, bus, to_reload)
             _introduce(bus.addresses, settings)
             await asked.wait()
             say(f"shutting down, in at most {settings.limits.drain:g} s; a second signal ends at once")
         return Exit.OK
 
     def reload() -> None:
-        for bus in buses:
-            _reload(bus)
+        with suppress(trio.WouldBlock):  # one waits already
+            hangups.send_nowait(None)
 
     with _log_to_stderr(arguments.verbose):
         return await run_until_signal(run, asked=asked, on_hangup=reload)
@@ -118,14 +120,15 @@ def _open(settings: Settings, addresses: tuple[str, ...]) -> AbstractAsyncContex
     )
 
 
-def _reload(bus: Bus) -> None:
-    """Read certificates and access rules again, and say how that went."""
-    try:
-        bus.reload()
-    except (TlsFailed, InvalidAccess) as error:
-        say(f"not reloaded, what was in force stays so: {error}")
-    else:
-        say("reloaded certificates and access rules")
+async def _reload(bus: Bus, hangups: trio.MemoryReceiveChannel[None]) -> None:
+    """Read certificates and access rules again for each SIGHUP, and say how that went."""
+    async for _ in hangups:
+        try:
+            await bus.reload_in_thread()
+        except (TlsFailed, InvalidAccess) as error:
+            say(f"not reloaded, what was in force stays so: {error}")
+        else:
+            say("reloaded certificates and access rules")
 
 
 def _judge(asked: Address, bound: Sequence[Address], *, insecure: bool) -> None:

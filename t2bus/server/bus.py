@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 
+    from ..broker.access import Access
     from ..broker.statistics import BusStatistics
     from ..client.client import Client
     from ..endpoints import Listener
@@ -143,9 +144,21 @@ class Bus:
           InvalidAccess: the access rules cannot be used.
 
         """
+        self._put_in_force(*self._read_again())
+
+    async def reload_in_thread(self) -> None:
+        """Do as :meth:`reload`, and read in a thread, so that nobody waits for a large file.
+
+        Cancelled, it changes nothing.
+        """
+        self._put_in_force(*await trio.to_thread.run_sync(self._read_again, abandon_on_cancel=True))
+
+    def _read_again(self) -> tuple[ssl.SSLContext | None, Access | None]:
         context = self._admission.context
         fresh = None if context is None else contexts.reread(context)
-        access = None if self._access is None else read_access(self._access)
+        return fresh, None if self._access is None else read_access(self._access)
+
+    def _put_in_force(self, fresh: ssl.SSLContext | None, access: Access | None) -> None:
         if fresh is not None:
             self._admission.context = fresh
             warn_of_expiry(fresh)
