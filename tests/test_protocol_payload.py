@@ -106,6 +106,15 @@ def test_items_nest_to_the_bound() -> None:
     assert decode_any(b"\x81" * DEPTH + b"\x00") == decode(b"\x81" * DEPTH + b"\x00", list)
 
 
+@pytest.mark.parametrize("empty", [b"\x80", b"\xa0"], ids=["list", "map"])
+@pytest.mark.parametrize("read", [partial(decode, type_=Any), decode_any], ids=["typed", "shown"])
+def test_an_empty_container_is_a_level_too(empty: bytes, read: Callable[[bytes], object]) -> None:
+    """What a sender may not nest a receiver refuses, though nothing is in the innermost."""
+    read(b"\x81" * (DEPTH - 1) + empty)
+    with pytest.raises(MalformedMessage, match=f"nest deeper than {DEPTH}$"):
+        read(b"\x81" * DEPTH + empty)
+
+
 def test_a_sender_may_nest_to_the_bound() -> None:
     """What nests as deep as allowed is sent and read."""
     assert decode(encode(linked(DEPTH)), Link) == linked(DEPTH)

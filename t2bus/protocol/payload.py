@@ -88,7 +88,10 @@ def decode(payload: bytes, type_: type[T]) -> T:
     """
     adapter = adapter_of(type_)  # type: ignore[arg-type] # mypy looks for the hash of an instance
     try:
-        value: T = adapter.from_plain(_read(_kept.reader, payload))
+        plain = _read(_kept.reader, payload)
+        if adapter.depth > DEPTH:
+            _check_depth(plain)
+        value: T = adapter.from_plain(plain)
     except Exception as error:
         raise _malformed(type_, error) from error
     return value
@@ -112,7 +115,9 @@ def decode_any(payload: bytes) -> object:
         strict_hashable_types=True,
     )
     try:
-        return _shown(_read(decoder, payload))
+        item = _read(decoder, payload)
+        _check_depth(item)
+        return _shown(item)
     except Exception as error:
         raise _malformed("payload", error) from error
 
@@ -129,7 +134,7 @@ def _shown(item: Any) -> object:
 
 
 def _check_depth(plain: object) -> None:
-    """Refuse plain items that nest deeper than the decoder of the receiver allows.
+    """Refuse plain items that nest too deep, at both ends: the decoder lets an empty container pass in the innermost.
 
     Only the values of a type that may contain itself have to be checked, layer by layer.
     """
