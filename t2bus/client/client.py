@@ -20,7 +20,7 @@ import trio
 from attrs import define
 
 from .. import protocol as protocols
-from ..background import open_background_nursery
+from ..background import closing, open_background_nursery
 from ..protocol import PublishProtocol, RequestProtocol, decode, encode, encode_as
 from ..wire.compression import inflate
 from ..wire.messages import Response
@@ -285,7 +285,7 @@ class Client:
         self._connection.session.bounds.check_topic(channel.topic, concrete=concrete)
         self._connection.check_open()
         await channel.open()
-        async with channel:
+        async with closing(channel.aclose):
             yield channel
 
 
