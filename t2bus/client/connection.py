@@ -15,7 +15,7 @@ import trio
 from attrs import define, field
 
 from ..errors import BusError, Disconnected, ProtocolViolation
-from ..liveness import Liveness
+from ..liveness import TICK, Liveness, Verdict
 from ..session.windows import PROMPT
 from ..wire import messages as m
 from .writer import Writer
@@ -31,9 +31,6 @@ Expected = TypeVar("Expected", int, m.Response)
 Result = TypeVar("Result")
 Window = TypeVar("Window", "ReceiveWindow", "CallWindow")
 Arguments = ParamSpec("Arguments")
-
-_TICK: Final = 1.0
-"""Seconds between two looks at the peer's liveness."""
 
 _LAST_WORDS: Final = 1.0
 """Seconds for the last message of one end to be heard by the other."""
@@ -73,7 +70,7 @@ class ClientConnection:
         """Make the parts."""
         self.writer = Writer(self.transport, self.session)
         limits = self.session.limits
-        self._liveness = Liveness(limits.ping_interval, limits.silence, trio.current_time())
+        self._liveness = Liveness(limits.ping_interval, limits.silence, limits.write_stall, trio.current_time())
 
     # --- for calls
 
@@ -292,19 +289,22 @@ class ClientConnection:
                     self.writer.flush()
             else:
                 self._debt = trio.Event()
-                with trio.move_on_after(_TICK):
+                with trio.move_on_after(TICK):
                     await self._debt.wait()
-            self._check(trio.current_time())
+            if self.transport.pings:
+                self._check(trio.current_time())
 
     def _check(self, now: float) -> None:
-        limits, liveness, transport = self.session.limits, self._liveness, self.transport
-        liveness.heard(transport.read_at)
-        transport.look_for_progress()
-        writing_since = transport.writing_since
-        if liveness.is_gone(now):
-            self._lose(f"nothing was heard of the bus for {limits.silence:g} s (Limits.silence)")
-        elif writing_since is not None and now - writing_since >= limits.write_stall:
-            self._lose(f"the bus took nothing that was written to it for {limits.write_stall:g} s (Limits.write_stall)")
-        elif liveness.ping_is_due(now):
-            self.session.outbox.put(m.Ping(0))
-            self.writer.flush()
+        liveness = self._liveness
+        match liveness.look(now, self.transport.signs()):
+            case Verdict.STALLED:
+                limit = f"{liveness.write_stall:g} s (Limits.write_stall)"
+                self._lose(f"the bus took nothing that was written to it for {limit}")
+            case Verdict.SILENT:
+                reason = f"nothing was heard of the bus for {liveness.silence:g} s (Limits.silence)"
+                self._lose(reason, m.Error(reason))
+            case Verdict.PING:
+                self.session.outbox.put(m.Ping(0))
+                self.writer.flush()
+            case Verdict.FINE:
+                pass

@@ -17,6 +17,7 @@ from ..client.connect import run_client
 from ..endpoints import open_listeners, require_context
 from ..errors import ConnectFailed, LimitExceeded
 from ..limits import Limits
+from ..liveness import TICK
 from ..session.session import Session
 from ..transport.address import TlsAddress, parse
 from ..transport.credentials import check_peers
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
     from ..endpoints import Listener
     from ..transport.address import Address
 
-_TICK: Final = 1.0
-"""Seconds between two looks at the liveness of all connections."""
+_LATE: Final = 0.1
+"""Seconds that this process was stopped for, or computed, from which others may have spoken meanwhile."""
 
 _DAY: Final = 86_400.0
 """Seconds between two looks at how long the certificate is still valid."""
@@ -196,17 +197,21 @@ class Bus:
     async def _mind_the_time(self) -> NoReturn:
         """Do what is due, when it is due, until cancelled."""
         routing = self._router_task
-        next_look = trio.current_time() + _TICK
-        next_day = trio.current_time() + _DAY
+        now = trio.current_time()
+        next_look, next_day = now + TICK, now + _DAY
         while True:
             deadline = routing.router.next_deadline()
-            with trio.move_on_at(next_look if deadline is None else min(deadline, next_look)):
+            due = max(now, next_look if deadline is None else min(deadline, next_look))
+            with trio.move_on_at(due):
                 await routing.alarm.wait()
             routing.alarm = trio.Event()
+            if (late := trio.current_time() - due) > _LATE:
+                # What has come meanwhile is read and carried out before anybody is judged.
+                await trio.sleep(min(late, TICK))
             now = trio.current_time()
             routing.router.expire(now)
             if now >= next_look:
-                next_look = now + _TICK
+                next_look = now + TICK
                 for connection in list(routing.connections.values()):
                     connection.check(now)
             routing.flush()

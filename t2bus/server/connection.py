@@ -17,7 +17,7 @@ import trio
 from attrs import define, field
 
 from ..errors import ProtocolViolation
-from ..liveness import Liveness
+from ..liveness import Liveness, Verdict
 from ..wire import messages as m
 from .log import log_ending
 from .router_task import PeerConnection
@@ -51,12 +51,10 @@ class StreamConnection(PeerConnection):
     def __attrs_post_init__(self) -> None:
         """Open the channel to the writer, and take the peer for alive."""
         PeerConnection.__attrs_post_init__(self)
-        limits, silence = self.router_task.router.limits, self.transport.silence
-        now = trio.current_time()
-        if silence is None:
-            self._liveness = Liveness(limits.ping_interval, limits.silence, now)
-        else:
-            self._liveness = Liveness(math.inf, silence, now)
+        limits, transport = self.router_task.router.limits, self.transport
+        interval = limits.ping_interval if transport.pings else math.inf
+        silence = transport.silence or limits.silence
+        self._liveness = Liveness(interval, silence, limits.write_stall, trio.current_time())
 
     async def run(self) -> None:
         """Serve the client until either side ends the connection; nothing that the peer does raises here."""
@@ -127,13 +125,13 @@ class StreamConnection(PeerConnection):
             self._scope.cancel()
         else:
             self.router_task.router.counters.violations += 1
-            self.reject(self._violation)
+            self.reject(str(self._violation))
 
-    def reject(self, error: ProtocolViolation) -> None:
-        """Say which rule was broken, as far as the peer listens."""
-        self.reason = str(error)
+    def reject(self, reason: str) -> None:
+        """Say why, as far as the peer listens."""
+        self.reason = reason
         self._scope.deadline = trio.current_time() + _LAST_WORDS
-        PeerConnection.reject(self, error)
+        PeerConnection.reject(self, reason)
 
     def close(self, reason: str) -> None:
         """End the connection at once."""
@@ -141,15 +139,19 @@ class StreamConnection(PeerConnection):
         self._scope.cancel()
 
     def check(self, now: float) -> None:
-        """Send a ping when one is due, or end the connection of a peer that is gone."""
-        limits, transport, liveness = self.router_task.router.limits, self.transport, self._liveness
-        transport.look_for_progress()
-        writing_since = transport.writing_since
-        if writing_since is not None and now - writing_since >= limits.write_stall:
-            self.close(f"it took nothing of what was written to it for {limits.write_stall:g} s (Limits.write_stall)")
-            return
-        liveness.heard(transport.read_at)
-        if liveness.is_gone(now):
-            self.close(f"nothing was heard of it for {liveness.silence:g} s (Limits.silence)")
-        elif liveness.ping_is_due(now):
-            self.peer.outbox.put_control(m.Ping(0))
+        """Send a ping when one is due, or end the connection of a peer that is gone, and say why."""
+        liveness = self._liveness
+        match liveness.look(now, self.transport.signs()):
+            case _ if self.is_finishing:
+                pass
+            case Verdict.STALLED:
+                limit = f"{liveness.write_stall:g} s (Limits.write_stall)"
+                self.close(f"it took nothing of what was written to it for {limit}")
+            case Verdict.SILENT:
+                # Nothing may follow half a frame.
+                tell = self.reject if self.transport.writing_since is None else self.close
+                tell(f"nothing was heard of it for {liveness.silence:g} s (Limits.silence)")
+            case Verdict.PING:
+                self.peer.outbox.put_control(m.Ping(0))
+            case Verdict.FINE:
+                pass

@@ -58,14 +58,13 @@ class LocalTransport(Transport[ServerMessage, ClientMessage]):
     _connection: LocalConnection
     _incoming: trio.MemoryReceiveChannel[Sequence[ServerMessage]] = field(init=False)
     writing_since: float | None = field(default=None, init=False)
-    read_at: float = field(init=False)
+    pings: bool = field(default=False, init=False)
     _unsent: list[ClientMessage] = field(factory=list, init=False)
     """What :meth:`send_nowait` could not send."""
 
     def __attrs_post_init__(self) -> None:
         """Take the end of the channel."""
         self._incoming = self._connection.outgoing
-        self.read_at = trio.current_time()
 
     async def receive(self) -> Sequence[ServerMessage]:
         """Return the next batch."""
@@ -73,7 +72,6 @@ class LocalTransport(Transport[ServerMessage, ClientMessage]):
             messages = await self._incoming.receive()
         except trio.ClosedResourceError as error:
             raise trio.BrokenResourceError("the channel was closed") from error
-        self.read_at = trio.current_time()
         self._connection.note_sent()
         return messages
 

@@ -132,10 +132,9 @@ class PeerConnection(ABC):
     def end_input(self) -> None:
         """Take note that everything that was read has been carried out, and that nothing more is read."""
 
-    def reject(self, error: ProtocolViolation) -> None:
-        """Tell the peer which rule of the wire it has broken, and end the connection."""
-        text = str(error)
-        self.peer.outbox.put_control(Error(text), text)
+    def reject(self, reason: str) -> None:
+        """Tell the peer why, and end the connection."""
+        self.peer.outbox.put_control(Error(reason), reason)
         self.finish()
 
     @abstractmethod
@@ -270,7 +269,7 @@ class RouterTask:
                     connection.batches.appendleft(rest)
             except ProtocolViolation as error:
                 self.router.counters.violations += 1
-                connection.reject(error)
+                connection.reject(str(error))
             except Exception:
                 # A bug in here must cost one connection, not the bus.
                 _logger.exception("a message of %s: internal error", connection.peer.identity)

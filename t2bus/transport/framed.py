@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 from attrs import define, field
 
+from ..liveness import Signs
 from ..wire.framing import FrameDecoder, LargeFrame
 from .any_stream import direct
 from .socket_stream import drop
@@ -37,6 +38,9 @@ the router's inbox, so it must not be many frames; but a read that brings only a
 _KEPT: Final = 4_194_304
 """Bytes of a block that is freed once, see :func:`_keep_memory`."""
 
+_MUCH: Final = 65_536
+"""Bytes that are on their way for a while. Whatever is less is taken by the system of a peer whose program is gone."""
+
 _PIECE: Final = 512
 """Messages that are encoded at once, each a run at most. A backlog may be a million: nobody else is served while they
 are encoded."""
@@ -57,13 +61,18 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     is_secure: bool = False
     writing_since: float | None = field(default=None, init=False)
     read_at: float = field(default=-math.inf, init=False)
+    """When anything was last read, be it a part of a frame."""
+    taken_at: float = field(default=-math.inf, init=False)
+    """When the peer was last seen to take something."""
+    has_written: bool = field(default=False, init=False)
+    """Whether anything was written since :meth:`signs` was last asked."""
     _unsent: Buffers = field(default=(), init=False)
     """What :meth:`send_nowait` could not send."""
     _sends_now: bool = field(init=False)
     """Not for a peer whose messages may take long to encode; nor once a send was given up: half a frame may have gone,
     and nothing may follow it."""
     _kept: int | None = field(default=None, init=False)
-    """What the kernel kept of what was written at the last look, while something was being written."""
+    """What the kernel kept of what was written at the last look."""
     _decoder: FrameDecoder = field(init=False)
     _receive_size: int = field(init=False)
     _is_in_bulk: bool = field(default=False, init=False)
@@ -153,10 +162,14 @@ class FramedTransport(Transport[Incoming, Outgoing]):
         """Write all of the buffers; ``writing_since`` follows each part that the stream takes."""
         buffers = drop(buffers, 0)  # another wire may have nothing to say of a message
         self.writing_since = self._clock.current_time()
+        self.has_written = True
         buffers = drop(buffers, self._direct.send_nowait(buffers) if buffers else 0)
         while buffers:
             buffers = drop(buffers, await self._direct.send_some(buffers))
             self.writing_since = self._clock.current_time()
+            self.has_written = True
+            if buffers:
+                self.taken_at = self.writing_since
 
     @property
     def can_send_nowait(self) -> bool:
@@ -172,6 +185,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
             written = self._direct.send_nowait(buffers) if buffers else 0
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             written = 0  # send will meet it again
+        self.has_written = True
         if len(buffers) == 1 and written == len(buffers[0]):
             # Nearly always, kept apart.
             return True
@@ -181,14 +195,25 @@ class FramedTransport(Transport[Incoming, Outgoing]):
         self.writing_since = self._clock.current_time()
         return False
 
+    def signs(self) -> Signs:
+        """Return what was seen of the peer."""
+        self.look_for_progress()
+        has_written, self.has_written = self.has_written, False
+        return Signs(max(self.read_at, self.taken_at), self.writing_since, has_written)
+
     def look_for_progress(self) -> None:
-        """Ask the kernel, while something is being written."""
-        if self.writing_since is None:
-            self._kept = None
-            return
+        """Ask the kernel whether the peer has taken anything since the last look.
+
+        A write goes on when a socket has much room again, which takes a slow reader long. And much of what was written
+        may still be on its way, with a ping behind it: whoever takes of that is there.
+        """
         before, self._kept = self._kept, self._direct.unsent()
-        if None not in (before, self._kept) and before != self._kept:
-            self.writing_since = self._clock.current_time()
+        if before is None or self._kept is None:
+            return
+        if self.writing_since is not None and self._kept != before:
+            self.writing_since = self.taken_at = self._clock.current_time()
+        elif self._kept < before >= _MUCH:
+            self.taken_at = self._clock.current_time()
 
     # --- the ends
 

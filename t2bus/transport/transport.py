@@ -7,7 +7,6 @@ What runs above cannot tell them apart.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -15,6 +14,8 @@ from ..wire.messages import ClientMessage, ServerMessage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from ..liveness import Signs
 
 Incoming = TypeVar("Incoming")
 Outgoing = TypeVar("Outgoing", bound=ClientMessage | ServerMessage)
@@ -29,17 +30,18 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
     is_secure: bool = False
     """Whether this is TLS, whose handshake may fail as late as the first read."""
 
+    pings: bool = True
+    """Whether a peer is asked for signs of life. In memory it is not: what stops it stops this end as well. Nor where
+    its wire has no word for that."""
+
     silence: float | None = None
-    """Seconds without a byte after which the peer is gone, if its wire sets them and answers no PING."""
+    """Seconds without a byte after which the peer is gone, if its wire sets them."""
 
     tells_gaps: bool = True
     """Whether its wire has a word for messages that are missing."""
 
     writing_since: float | None = None
     """When the write in progress last got anywhere (``trio.current_time()``), or None when nothing is being written."""
-
-    read_at: float = -math.inf
-    """When anything was last read (``trio.current_time()``), be it a part of a frame."""
 
     @abstractmethod
     async def receive(self) -> Sequence[Incoming]:
@@ -91,11 +93,9 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
         """Return how many messages the peer could not have taken and was not sent, since the last time."""
         return 0
 
-    def look_for_progress(self) -> None:
-        """Note whether the peer has taken anything of what is being written since the last look.
-
-        A write goes on when a socket has much room again, which takes a slow reader long.
-        """
+    def signs(self) -> Signs:
+        """Return what was seen of the peer; asked only where it may be gone without its end being seen."""
+        raise NotImplementedError
 
     def set_frame_limit(self, frame: int, *, can_inflate: bool = True) -> None:
         """Allow frames of this size from the peer, now that the handshake is over, and know what it can read."""

@@ -1,0 +1,109 @@
+"""The promises of t2bus on lost peers, seen from an end that was itself stopped, and over a slow line."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+import trio.testing
+
+import t2bus
+from bus_helpers import Note, RawPeer, Site, open_fake_bus, open_peer, settle, welcome
+from stream_helpers import SMALL
+from t2bus.wire import messages as m
+from tap_helpers import open_tapped_peer
+
+PAUSE = 60.0
+"""Seconds for which a process is stopped, or computes, while its sockets take what others say."""
+
+
+# --- an end that was itself stopped
+
+
+async def test_promise_11_a_program_that_computes_keeps_its_connection(
+    clock: trio.testing.MockClock, site: Site
+) -> None:
+    """A program that computes for a minute, and with it a bus in its own process, loses nobody."""
+    async with site.connect() as client, client.subscribe(Note, "x") as messages:
+        for _ in range(3):
+            clock.jump(PAUSE)
+            await trio.sleep(5)
+        assert await client.publish("x", Note("still here")) == 1
+        assert (await messages.receive()).body == Note("still here")
+
+
+async def test_promise_11_a_stopped_bus_blames_nobody_for_its_writes(clock: trio.testing.MockClock) -> None:
+    """A bus that was stopped in a write keeps a subscriber that took meanwhile what its socket had."""
+    subscribe = m.Subscribe(1, "x", 100, 1 << 23)
+    async with (
+        t2bus.open_bus() as bus,
+        bus.open_client() as client,
+        open_tapped_peer(bus, subscribe, buffer=SMALL) as tap,
+    ):
+        tap.is_open = False
+        await client.publish_bytes("x", bytes(500_000))
+        await settle()
+        clock.jump(PAUSE)
+        tap.is_open = True
+        await tap.expect(m.Deliver)
+        await trio.sleep(2)
+        assert bus.statistics().connections == 2
+
+
+async def test_promise_11_a_stopped_bus_reads_before_it_takes_a_subscriber_for_stalled(
+    clock: trio.testing.MockClock,
+) -> None:
+    """A subscriber that gave credit while the bus was stopped loses nothing of a paced publisher."""
+
+    async def publish(client: t2bus.Client) -> None:
+        async with client.open_bytes_publisher("x") as publisher:
+            for number in range(2):
+                await publisher.send(b"%d" % number)
+
+    async with (
+        t2bus.open_bus() as bus,
+        bus.open_client() as client,
+        open_tapped_peer(bus, m.Subscribe(1, "x", 1, 1000), buffer=SMALL) as tap,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(publish, client)
+        await tap.expect(m.Deliver)
+        await settle()
+        clock.jump(PAUSE)
+        tap.say(m.Credit(((1, 1, 2),)))
+        assert (await tap.expect(m.Deliver, 2)).publication.payload == b"1"
+        assert bus.statistics().dropped == 0
+
+
+async def test_promise_11_a_stopped_bus_still_finds_who_is_gone(clock: trio.testing.MockClock, tcp: Site) -> None:
+    """A client that fell silent before a pause of the bus is gone within 25 s after it."""
+    async with open_peer(tcp.bus) as peer:
+        await peer.shake_hands()
+        clock.jump(PAUSE)
+        with trio.fail_after(25):
+            await peer.read_to_end()
+
+
+# --- whoever is dropped is told
+
+
+async def test_promise_11_a_silent_client_is_told_why_it_is_dropped(clock: trio.testing.MockClock, tcp: Site) -> None:
+    """The last message of a bus to a client that has been silent for too long says so."""
+    async with open_peer(tcp.bus) as peer:
+        await peer.shake_hands()
+        last = (await peer.read_to_end())[-1]
+        assert last == m.Error("nothing was heard of it for 20 s (Limits.silence)")
+
+
+async def test_promise_11_a_silent_bus_is_told_why_it_is_dropped(clock: trio.testing.MockClock) -> None:
+    """The last message of a client to a bus that has been silent for too long says so."""
+    said: list[m.ClientMessage] = []
+
+    async def listen(peer: RawPeer[m.ClientMessage]) -> None:
+        await welcome(peer)
+        said.extend(await peer.read_to_end())
+
+    async with open_fake_bus(listen) as address, t2bus.open_client(address) as client:
+        with pytest.raises(t2bus.Disconnected):
+            await client.publish("x", Note(""))
+        await settle()
+    assert said[-1] == m.Error("nothing was heard of the bus for 20 s (Limits.silence)")
