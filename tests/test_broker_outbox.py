@@ -52,6 +52,33 @@ def test_acknowledgements_are_taken_first() -> None:
     assert outbox.take() == [m.Accepted(7, (0,)), PING]
 
 
+def test_signs_of_life_overtake() -> None:
+    """PING and PONG are taken before whatever waits, and keep their order."""
+    outbox = Owner().outbox
+    delivery = m.Deliver((1,), m.Publication("a", b""))
+    outbox.acknowledge(7, 0)
+    outbox.put(delivery, 10)
+    outbox.put_sign(m.Pong(1))
+    outbox.put_sign(PING)
+    assert not outbox.is_empty
+    assert outbox.take() == [m.Pong(1), PING, m.Accepted(7, (0,)), delivery]
+    assert outbox.take() == []
+
+
+def test_signs_of_life_are_taken_alone() -> None:
+    """They can be taken without what waits, once, and count as control until then."""
+    outbox = Owner(control_limit=64).outbox
+    for _ in range(3):
+        outbox.put(m.Deliver((1,), m.Publication("a", b"")), 10)
+        outbox.put_sign(PING)
+        assert outbox.take_signs() == [PING]
+        assert outbox.take_signs() == []
+    outbox.put_sign(PING)
+    outbox.put_sign(PING)
+    assert outbox.is_overflowed
+    assert outbox.take() == outbox.take_signs() == []
+
+
 def test_consecutive_acknowledgements_are_one_message() -> None:
     """A run of consecutive operations is acknowledged at once, and a new run begins where an id is left out."""
     outbox = Owner().outbox

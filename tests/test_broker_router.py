@@ -78,6 +78,15 @@ def test_ping_is_answered_with_its_token() -> None:
     assert peer.read() == [m.Pong(42)]
 
 
+@pytest.mark.parametrize("pings", [True, False])
+def test_a_pong_overtakes_where_it_is_a_sign_of_life(pings: bool) -> None:
+    """PONG passes what waits, but not to a peer whose wire has no such word: there it is an answer in its place."""
+    router = bus().router
+    peer = router.connect(HELLO, ANONYMOUS, pings=pings)
+    router.feed(peer, [m.Ping(42)], 0.0)
+    assert [type(message) for message in peer.outbox.take()] == [m.Pong, m.Welcome][:: 1 if pings else -1]
+
+
 @pytest.mark.parametrize(("last", "reason"), [(m.Goodbye("done"), ""), (m.Error("x" * 500), "it says: " + "x" * 500)])
 def test_the_peers_last_message_ends_the_connection(last: m.ClientMessage, reason: str) -> None:
     """GOODBYE and ERROR ask the owner to end the connection, with the peer's reason if it has one."""

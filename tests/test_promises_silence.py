@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import trio
 import trio.testing
@@ -10,6 +12,7 @@ import t2bus
 from bus_helpers import Note, RawPeer, Site, open_fake_bus, open_peer, settle, welcome
 from stream_helpers import SMALL
 from t2bus.wire import messages as m
+from t2bus.wire import native
 from tap_helpers import open_tapped_peer
 
 PAUSE = 60.0
@@ -107,3 +110,62 @@ async def test_promise_11_a_silent_bus_is_told_why_it_is_dropped(clock: trio.tes
             await client.publish("x", Note(""))
         await settle()
     assert said[-1] == m.Error("nothing was heard of the bus for 20 s (Limits.silence)")
+
+
+# --- a live peer on a slow line
+
+
+async def test_promise_11_a_client_that_only_reads_says_that_it_lives(clock: trio.testing.MockClock) -> None:
+    """A client that is sent something all the while and never a PING says something every 10 s."""
+    said: list[float] = []
+
+    async def listen(peer: RawPeer[m.ClientMessage]) -> None:
+        while True:
+            await peer.expect(m.Ping)
+            said.append(trio.current_time())
+
+    async def deliver(peer: RawPeer[m.ClientMessage]) -> None:
+        await welcome(peer)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listen, peer)
+            for _ in range(60):
+                await peer.send(m.Gap(1, 1))
+                await trio.sleep(1)
+            nursery.cancel_scope.cancel()
+
+    async with open_fake_bus(deliver) as address, t2bus.open_client(address):
+        await trio.sleep(60)
+    assert len(said) >= 5
+    assert all(after - before <= 12 for before, after in pairwise([0.0, *said]))
+
+
+async def test_promise_11_a_bus_that_only_reads_says_that_it_lives(clock: trio.testing.MockClock, tcp: Site) -> None:
+    """A bus that is sent a large frame, byte by byte, says something every 10 s meanwhile."""
+    frame = native.encode(m.Publish(1, False, m.Publication("x", bytes(30))))
+    async with open_peer(tcp.bus) as peer, trio.open_nursery() as nursery:
+        await peer.shake_hands()
+
+        async def dawdle() -> None:
+            for place in range(len(frame)):
+                await peer.send_bytes(frame[place : place + 1])
+                await trio.sleep(1)
+
+        nursery.start_soon(dawdle)
+        for _ in range(3):
+            with trio.fail_after(12):
+                await peer.expect(m.Ping)
+
+
+async def test_promise_11_whoever_takes_much_slowly_is_alive(clock: trio.testing.MockClock) -> None:
+    """A subscriber that takes what it is sent for two minutes, and says nothing and answers no PING, stays."""
+    async with (
+        t2bus.open_bus() as bus,
+        bus.open_client() as client,
+        open_tapped_peer(bus, m.Subscribe(1, "x", 100, 1 << 23), buffer=SMALL) as tap,
+    ):
+        tap.is_open = False
+        await client.publish_bytes("x", bytes(1_000_000))
+        for _ in range(120):
+            await trio.sleep(1)
+            assert tap.far.recv(8000)
+        assert bus.statistics().connections == 2

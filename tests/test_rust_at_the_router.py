@@ -41,7 +41,7 @@ class RustPeer:
     peer: Peer = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.peer = self.bus.router.connect(HELLO, ANONYMOUS, tells_gaps=False)
+        self.peer = self.bus.router.connect(HELLO, ANONYMOUS, tells_gaps=False, pings=False)
         assert self.hear() == []
 
     def say(self, *frames: Said) -> None:

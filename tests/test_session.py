@@ -559,6 +559,18 @@ def test_ping_is_answered_with_its_token() -> None:
     assert program.read() == [m.Pong(42)]
 
 
+def test_signs_of_life_overtake() -> None:
+    """PONG is said before whatever waits, or alone while that is being written."""
+    program = Program()
+    program.session.subscribe("a", program.done)
+    program.feed(m.Ping(42))
+    assert [type(message) for message in program.read()] == [m.Pong, m.Subscribe]
+    program.session.subscribe("b", program.done)
+    program.feed(m.Ping(43))
+    assert program.session.outbox.take_signs() == [m.Pong(43)]
+    assert [type(message) for message in program.read()] == [m.Subscribe]
+
+
 def test_welcome_is_said_once() -> None:
     """A second WELCOME breaks the rules."""
     with pytest.raises(ProtocolViolation, match="once"):

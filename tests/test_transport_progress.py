@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Final
 
 import trio
 import trio.testing
 
-from stream_helpers import connect, open_transport_pair, publication
+from stream_helpers import connect, open_sockets, open_transport_pair, publication
+from t2bus.transport.any_stream import direct
+from t2bus.wire import messages as m
+from t2bus.wire import native
 
 WIDE: Final = 1 << 19
 """Bytes of a socket's buffer that holds several of the kernel's pieces."""
@@ -68,3 +72,43 @@ async def test_what_the_peer_has_not_taken_is_known() -> None:
         assert (pair.stream.unsent() or 0) > 0
         await pair.stream.aclose()
         assert pair.stream.unsent() is None
+
+
+async def test_what_is_kept_below_tls_is_known() -> None:
+    """What a peer has not taken is told of a socket of Trio's own too, also through TLS."""
+    with open_sockets(buffer=WIDE) as (near, _):
+        plain = trio.SocketStream(near)
+        secure = trio.SSLStream(plain, ssl.create_default_context(), server_hostname="x")
+        assert (direct(plain).unsent(), direct(secure).unsent()) == (0, 0)
+        await plain.send_all(bytes(WIDE // 2))
+        assert direct(plain).unsent() == direct(secure).unsent() != 0
+
+
+async def test_much_that_is_taken_is_a_sign_of_life(autojump_clock: trio.testing.MockClock) -> None:
+    """Whoever takes of much that is on its way is there, though nothing is being written; little tells nothing."""
+    with open_transport_pair(buffer=WIDE) as pair:
+        for size, is_heard in ((WIDE // 2, True), (1000, False)):
+            await pair.transport.send([publication(1, size)])
+            pair.transport.look_for_progress()
+            await trio.sleep(1)
+            pair.wire.read()
+            assert (pair.transport.signs().heard_at == trio.current_time()) is is_heard
+            assert not pair.transport.signs().has_written
+
+
+async def test_signs_of_life_pass_a_long_send() -> None:
+    """They are sent between two frames of a batch, behind the one that has begun, in the order of their encoding."""
+    encoded: list[type] = []
+
+    def encode(message: m.ClientMessage) -> tuple[bytes, ...]:
+        encoded.append(type(message))
+        return native.encode_parts(message)
+
+    with open_transport_pair() as pair:
+        pair.transport.codec.encode_one = encode
+        signs: list[m.ClientMessage] = [m.Ping(1), m.Pong(2)]
+        pair.transport.take_signs = lambda: [signs.pop(0) for _ in range(len(signs))]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pair.transport.send, [publication(number, 300_000) for number in range(3)])
+            kinds = [type(message) for message in await pair.read_until(5)]
+        assert kinds == encoded == [m.Publish, m.Ping, m.Pong, m.Publish, m.Publish]

@@ -7,7 +7,8 @@ with what does not fit. A message takes memory beside its bytes, so both limits 
 would of 64 bytes each. Everything else is control: it is small, it cannot be dropped, and a connection that does not
 even take that is given up.
 
-Acknowledgements wait as runs of consecutive ids, so that a thousand of them are one message.
+Acknowledgements wait as runs of consecutive ids, so that a thousand of them are one message. Signs of life, PING and
+PONG, stand before all else, and may be taken alone while what was taken before is being written.
 
 An outbox in which something begins to wait notes its peer among the :class:`DirtyPeers`, which whoever writes looks
 through after each step of the router.
@@ -143,6 +144,7 @@ class Outbox:
     is_overflowed: bool = field(default=False, init=False)
     """Whether control messages did not fit; the outbox is closed then."""
     _messages: list[ServerMessage] = field(factory=list, init=False)
+    _signs: list[ServerMessage] = field(factory=list, init=False)
     _accepted: list[tuple[int, list[int]]] = field(factory=list, init=False)
     _gaps: dict[int, int] = field(factory=dict, init=False)
     """Where the last news of a gap stands among the messages, by subscription, while nothing can stand behind it."""
@@ -171,7 +173,7 @@ class Outbox:
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits."""
-        return not (self._messages or self._accepted)
+        return not (self._messages or self._accepted or self._signs)
 
     @property
     def is_calm(self) -> bool:
@@ -212,6 +214,18 @@ class Outbox:
             return
         self._messages.append(message)
         self._count_control(_CONTROL_SIZE + len(text))
+
+    def put_sign(self, message: ServerMessage) -> None:
+        """Add a sign of life, which is not to wait for what there is already."""
+        if not self._closed:
+            self._signs.append(message)
+            self._count_control(_CONTROL_SIZE)
+
+    def take_signs(self) -> list[ServerMessage]:
+        """Return the signs of life alone."""
+        signs, self._signs = self._signs, []
+        self.control_size -= _CONTROL_SIZE * len(signs)
+        return signs
 
     def put_gap(self, subscription: int, dropped: int) -> None:
         """Add the news that a subscription misses so many, to the last such news if nothing was delivered since.
@@ -263,14 +277,18 @@ class Outbox:
 
     def peek(self) -> list[ServerMessage]:
         """Return what :meth:`take` would, and leave it."""
-        return [*(Accepted(first, tuple(counts)) for first, counts in self._accepted), *self._messages]
+        accepted = [Accepted(first, tuple(counts)) for first, counts in self._accepted]
+        return [*self._signs, *accepted, *self._messages]
 
     def take(self) -> list[ServerMessage]:
-        """Return all that waits, acknowledgements first, and empty the outbox; nothing if it is empty.
+        """Return all that waits, signs of life first, then acknowledgements, and empty the outbox; nothing if it is so.
 
         The bytes go on counting until :meth:`written`.
         """
-        messages = self.peek() if self._accepted else self._messages
+        messages = self._messages
+        if self._accepted or self._signs:
+            messages = self.peek()
+            self._signs = []
         self._accepted = []
         self._messages = []
         self._gaps.clear()
@@ -291,6 +309,7 @@ class Outbox:
         """Drop what waits and take nothing more."""
         self._closed = True
         self._messages = []
+        self._signs = []
         self._accepted = []
         self._gaps.clear()
         self.total.used -= self._waiting + self.taken

@@ -37,6 +37,8 @@ class Peer:
     """None when there are no access rules."""
     tells_gaps: bool = True
     """Whether it can be told that it misses messages; else it is disconnected instead."""
+    pings: bool = True
+    """Whether it is asked for signs of life, and has words for them; what it calls a PING otherwise keeps its place."""
     held: int = field(default=0, init=False)
     """Paced publications of this connection that are held for some subscriber."""
     waits_for_room: bool = field(default=False, init=False)

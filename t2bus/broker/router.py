@@ -95,13 +95,16 @@ class Router:
 
     # --- connections
 
-    def connect(self, hello: m.ClientMessage, identity: Identity, *, tells_gaps: bool = True) -> Peer:
+    def connect(
+        self, hello: m.ClientMessage, identity: Identity, *, tells_gaps: bool = True, pings: bool = True
+    ) -> Peer:
         """Let a client in and put its WELCOME in its outbox.
 
         Args:
           hello: the first message of the connection.
           identity: whom the transport says this is.
           tells_gaps: whether its wire has a word for messages that are missing.
+          pings: whether it is asked for signs of life.
 
         Raises:
           ProtocolViolation: the first message is no HELLO of a version that is spoken here.
@@ -114,7 +117,7 @@ class Router:
         limits = self.limits
         self._last_peer = number = self._last_peer + 1
         outbox = Outbox(number, limits.outbox_bytes, limits.control_bytes, self._total, self.dirty)
-        peer = self._peers[number] = Peer(number, identity, outbox, self._grants.of(identity), tells_gaps)
+        peer = self._peers[number] = Peer(number, identity, outbox, self._grants.of(identity), tells_gaps, pings)
         self._by_identity[identity.name] += 1
         outbox.put_control(
             m.Welcome(
@@ -208,7 +211,8 @@ class Router:
             case m.Cancel():
                 self._services.cancel(peer, message.request)
             case m.Ping():
-                peer.outbox.put_control(m.Pong(message.token))
+                put = peer.outbox.put_sign if peer.pings else peer.outbox.put_control
+                put(m.Pong(message.token))
             case m.Pong():
                 pass
             case m.Goodbye():

@@ -69,6 +69,7 @@ class ClientConnection:
     def __attrs_post_init__(self) -> None:
         """Make the parts."""
         self.writer = Writer(self.transport, self.session)
+        self.transport.take_signs = self.session.outbox.take_signs
         limits = self.session.limits
         self._liveness = Liveness(limits.ping_interval, limits.silence, limits.write_stall, trio.current_time())
 
@@ -304,7 +305,7 @@ class ClientConnection:
                 reason = f"nothing was heard of the bus for {liveness.silence:g} s (Limits.silence)"
                 self._lose(reason, m.Error(reason))
             case Verdict.PING:
-                self.session.outbox.put(m.Ping(0))
+                self.session.outbox.put_sign(m.Ping(0))
                 self.writer.flush()
             case Verdict.FINE:
                 pass

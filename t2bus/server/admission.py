@@ -203,7 +203,7 @@ class Admission:
         if (refusal := self._lack_of_room(LOCAL)) is not None:
             self._note_refusal(LOCAL.name, refusal)
             raise refusal
-        peer = self.router_task.router.connect(hello, LOCAL)
+        peer = self.router_task.router.connect(hello, LOCAL, pings=False)
         connection = self.router_task.connections[peer.id] = LocalConnection(peer, self.router_task)
         connection.flush()
         return LocalTransport(connection)
@@ -258,7 +258,7 @@ class Admission:
             raise ProtocolViolation("HELLO is sent alone: the client waits for WELCOME")
         if (refusal := self._lack_of_room(identity)) is not None:
             raise refusal
-        peer = router.connect(hello, identity, tells_gaps=transport.tells_gaps)
+        peer = router.connect(hello, identity, tells_gaps=transport.tells_gaps, pings=transport.pings)
         can_inflate = isinstance(hello, Hello) and ZLIB in hello.compressions
         transport.set_frame_limit(limits.frame, can_inflate=can_inflate)
         connection = StreamConnection(peer, self.router_task, transport, label)

@@ -49,11 +49,12 @@ class StreamConnection(PeerConnection):
     _liveness: Liveness = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Open the channel to the writer, and take the peer for alive."""
+        """Open the channel to the writer, let signs of life pass it, and take the peer for alive."""
         PeerConnection.__attrs_post_init__(self)
         limits, transport = self.router_task.router.limits, self.transport
         interval = limits.ping_interval if transport.pings else math.inf
         silence = transport.silence or limits.silence
+        transport.take_signs = self.peer.outbox.take_signs
         self._liveness = Liveness(interval, silence, limits.write_stall, trio.current_time())
 
     async def run(self) -> None:
@@ -152,6 +153,6 @@ class StreamConnection(PeerConnection):
                 tell = self.reject if self.transport.writing_since is None else self.close
                 tell(f"nothing was heard of it for {liveness.silence:g} s (Limits.silence)")
             case Verdict.PING:
-                self.peer.outbox.put_control(m.Ping(0))
+                self.peer.outbox.put_sign(m.Ping(0))
             case Verdict.FINE:
                 pass

@@ -19,7 +19,7 @@ from .log import log_ending
 from .router_task import PeerConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ..broker.peer import Ending
 
@@ -57,6 +57,7 @@ class LocalTransport(Transport[ServerMessage, ClientMessage]):
 
     _connection: LocalConnection
     _incoming: trio.MemoryReceiveChannel[Sequence[ServerMessage]] = field(init=False)
+    take_signs: Callable[[], Sequence[ClientMessage]] = field(default=tuple, init=False)
     writing_since: float | None = field(default=None, init=False)
     pings: bool = field(default=False, init=False)
     _unsent: list[ClientMessage] = field(factory=list, init=False)

@@ -1,7 +1,8 @@
 """What waits to be written from a client to its bus, bounded.
 
 Whoever puts a message here never waits; whoever writes takes all that waits and reports when it is written. Credit of
-all subscriptions goes out as one message behind everything else.
+all subscriptions goes out as one message behind everything else, signs of life, PING and PONG, before it. These may be
+taken alone while what was taken before is being written.
 
 Most messages press: somebody waits for what comes of them. The publications of a publisher do not, as it goes on
 without waiting, nor the answers of a service that has more to answer. So the writer may gather some before it writes;
@@ -44,6 +45,7 @@ class ClientOutbox:
     frame: int = RUN_SIZE
     """Bytes of a frame at most, and so of a run."""
     _messages: list[ClientMessage] = field(factory=list, init=False)
+    _signs: list[ClientMessage] = field(factory=list, init=False)
     _grants: dict[int, tuple[int, int]] = field(factory=dict, init=False)
     _topic: str | None = field(default=None, init=False)
     """That of the run at the end; None if nothing can be added to it any more."""
@@ -95,6 +97,18 @@ class ClientOutbox:
         self._waiting += size + 1
         if not (self.presses and self._is_called):
             self._call_writer(pressing=pressing)
+
+    def put_sign(self, message: ClientMessage) -> None:
+        """Add a sign of life, which is not to wait for what there is already."""
+        if not self._closed:
+            self._signs.append(message)
+            if not (self.presses and self._is_called):
+                self._call_writer(pressing=True)
+
+    def take_signs(self) -> list[ClientMessage]:
+        """Return the signs of life alone."""
+        signs, self._signs = self._signs, []
+        return signs
 
     def publish(self, number: int, topic: str, encoded: EncodedBody, *, paced: bool, pressing: bool) -> None:
         """Add a publication under an operation id, to the run at the end if it goes on with that."""
@@ -158,6 +172,8 @@ class ClientOutbox:
         if self._grants:
             messages.append(Credit(tuple((number, *grant) for number, grant in self._grants.items())))
             self._grants.clear()
+        if self._signs:
+            messages = [*self.take_signs(), *messages]
         self._taken += self._waiting
         self._waiting = 0
         self._is_called = self.calls = self.presses = self._has_enough = False
@@ -177,7 +193,7 @@ class ClientOutbox:
         """Drop what waits and take nothing more; the writer has that to do."""
         self._closed = True
         self.limit = 0
-        self._messages, self._waiting, self._count, self._topic = [], 0, 0, None
+        self._messages, self._signs, self._waiting, self._count, self._topic = [], [], 0, 0, None
         self._has_enough = False
         self._grants.clear()
         self.calls = self._is_called = True

@@ -256,7 +256,7 @@ class Session:
                     window.put_gap(message.dropped)
                     self._news[window] = None
             case m.Ping():
-                self.outbox.put(m.Pong(message.token))
+                self.outbox.put_sign(m.Pong(message.token))
             case m.Pong():
                 pass
             case m.Goodbye():

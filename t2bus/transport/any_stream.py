@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 from attrs import frozen
 
-from .socket_stream import SocketStream
+from .socket_stream import SocketStream, kept_by_kernel
 
 if TYPE_CHECKING:
     from .socket_stream import Buffers
@@ -50,7 +50,8 @@ class _Adapter:
         return _SEND_SIZE - room
 
     def unsent(self) -> int | None:
-        return None
+        below = self.stream.transport_stream if isinstance(self.stream, trio.SSLStream) else self.stream
+        return kept_by_kernel(below.socket.fileno()) if isinstance(below, trio.SocketStream) else None
 
 
 DirectStream = SocketStream | _Adapter

@@ -20,7 +20,7 @@ from .socket_stream import drop
 from .transport import Incoming, Outgoing, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ..wire.codec import Codec
     from ..wire.framing import Frame
@@ -59,6 +59,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     head: bytes = b""
     compresses: bool = False
     is_secure: bool = False
+    take_signs: Callable[[], Sequence[Outgoing]] = field(default=tuple, init=False)
     writing_since: float | None = field(default=None, init=False)
     read_at: float = field(default=-math.inf, init=False)
     """When anything was last read, be it a part of a frame."""
@@ -150,6 +151,9 @@ class FramedTransport(Transport[Incoming, Outgoing]):
                     # The last piece was taken without waiting: others run between two of them.
                     await trio.lowlevel.checkpoint()
                 await self._write(piece)
+                # Before the next piece is encoded: a wire may number its frames.
+                if signs := self.take_signs():
+                    await self._write(self.codec.encode_parts(signs))
         except trio.ClosedResourceError as error:
             raise trio.BrokenResourceError("the stream was closed") from error
         except trio.Cancelled:

@@ -87,10 +87,7 @@ class SocketStream(trio.abc.HalfCloseableStream):
 
     def unsent(self) -> int | None:
         """Return how many bytes the kernel keeps for the peer to take; None where it does not tell."""
-        try:
-            return int.from_bytes(fcntl.ioctl(self._number, termios.TIOCOUTQ, bytes(_INT)), sys.byteorder)
-        except (OSError, ValueError):
-            return None
+        return kept_by_kernel(self._number)
 
     def _what_is_wrong(self, error: OSError) -> trio.BrokenResourceError | trio.ClosedResourceError:
         """Return Trio's error for one of the system's: it tells what this end did from what befell the connection."""
@@ -189,6 +186,14 @@ class SocketStream(trio.abc.HalfCloseableStream):
         self._number = -1
         self.socket.close()
         await trio.lowlevel.checkpoint()
+
+
+def kept_by_kernel(number: int) -> int | None:
+    """Return how many bytes of what was written to this descriptor are still to be taken, if it tells."""
+    try:
+        return int.from_bytes(fcntl.ioctl(number, termios.TIOCOUTQ, bytes(_INT)), sys.byteorder)
+    except (OSError, ValueError):
+        return None
 
 
 def drop(buffers: Buffers, count: int) -> list[bytes | memoryview]:

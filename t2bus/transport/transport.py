@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from ..wire.messages import ClientMessage, ServerMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ..liveness import Signs
 
@@ -42,6 +42,9 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
 
     writing_since: float | None = None
     """When the write in progress last got anywhere (``trio.current_time()``), or None when nothing is being written."""
+
+    take_signs: Callable[[], Sequence[Outgoing]] = tuple
+    """Called for PING and PONG in the course of a long :meth:`send`, between two frames: they wait for no other."""
 
     @abstractmethod
     async def receive(self) -> Sequence[Incoming]:
