@@ -129,7 +129,11 @@ class PermissionDenied(BusError):
 
 
 class TopicClaimed(BusError):
-    """Another connection, or this one, serves the topic already; that service is untouched."""
+    """Another connection, or this one, serves the topic already; that service is untouched.
+
+    Where a service that was open raises it, the claim was lost: another client wanted the topic, and this one gave no
+    sign of life within a second.
+    """
 
 
 class ServiceNotFound(BusError):

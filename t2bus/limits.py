@@ -129,7 +129,7 @@ class Limits:
     request_lifetime: float = _seconds(300.0)
     """How long a request without a deadline waits for a responder that lives."""
     ping_interval: float = _seconds(10.0)
-    """After this long without a byte from the peer it is asked for a sign of life."""
+    """After this long without a byte from the peer, or to it, it is asked for a sign of life."""
     silence: float = _seconds(20.0)
     """After this long without a byte the peer is taken for gone. MQTT takes 1.5 times a keep-alive of 60 s."""
     write_stall: float = _seconds(10.0)

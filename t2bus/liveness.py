@@ -55,7 +55,8 @@ class Liveness:
     silence: float
     write_stall: float
     _looked_at: float
-    _heard_at: float = field(init=False)
+    heard_at: float = field(init=False)
+    """When the peer last gave a sign of life, as of the last look, and as if this end had never been stopped."""
     _said_at: float = field(init=False)
     _stuck_since: float | None = field(default=None, init=False)
     _is_pinged: bool = field(default=False, init=False)
@@ -65,18 +66,18 @@ class Liveness:
 
     def __attrs_post_init__(self) -> None:
         """Begin now."""
-        self._heard_at = self._said_at = self._looked_at
+        self.heard_at = self._said_at = self._looked_at
 
     def look(self, now: float, signs: Signs) -> Verdict:
         """Tell what follows from what was seen."""
         is_late = now - self._looked_at > TICK + _LATE
         self._take_in(now, signs)
         is_stalled = self._stuck_since is not None and now - self._stuck_since >= self.write_stall
-        is_over = is_stalled or now - self._heard_at >= self.silence
+        is_over = is_stalled or now - self.heard_at >= self.silence
         if is_over and (self._is_doubted or not is_late):
             return Verdict.STALLED if is_stalled else Verdict.SILENT
         self._is_doubted = is_over
-        is_silent = now - self._heard_at >= self.ping_interval
+        is_silent = now - self.heard_at >= self.ping_interval
         if now - self._said_at >= self.ping_interval or (is_silent and not self._is_pinged):
             self._is_pinged = is_silent
             self._said_at = now
@@ -89,10 +90,10 @@ class Liveness:
             # It may have been as early as that. A pause is no excuse here: the peer knows nothing of it.
             self._said_at = self._looked_at
         self._looked_at = now
-        if signs.heard_at > self._heard_at:
-            self._heard_at = signs.heard_at
+        if signs.heard_at > self.heard_at:
+            self.heard_at = signs.heard_at
             self._is_pinged = False
-        self._heard_at = min(now, self._heard_at + pause)
+        self.heard_at = min(now, self.heard_at + pause)
         since = signs.writing_since
         if since is not None:
             since = min(now, (since if self._stuck_since is None else max(since, self._stuck_since)) + pause)

@@ -236,6 +236,9 @@ def converse(*, with_refusals: bool) -> tuple[object, ...]:
         operations = [peer.subscribe("b"), peer.claim("t"), peer.request("s"), peer.claim("s"), peer.publish("**")]
         operations += [peer.publish(topic) for topic in ("?", "a" * 10, "a/b/c")]
         others = [other.subscribe("?"), other.claim("s"), other.claim("*"), other.request("s"), other.request("t")]
+        # Who serves what was claimed is asked for a sign of life, and gives it.
+        assert peer.outbox.take_signs() == [m.Ping(0)]
+        peer.feed(m.Pong(0))
         for each, expected in ((peer, operations), (other, others)):
             messages = each.read()
             assert list(refused(messages)) == expected

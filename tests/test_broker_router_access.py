@@ -273,6 +273,7 @@ def test_who_has_what_is_forbidden_now_is_expelled(what: str) -> None:
     there, idle, elsewhere = bus.connect(identity=BOB), bus.connect(identity=BOB), bus.connect(identity=ALICE)
     for peer in (there, elsewhere):
         OPERATIONS[what][0](peer)
+    for peer in (there, elsewhere):
         peer.read()
     bus.router.set_access(parse(f'[identity.alice]\n{RULES[what]}\n[everyone]\npublish = ["**"]'))
     reason = f"the access rules have changed: 'bob' may not {OPERATIONS[what][1]}"

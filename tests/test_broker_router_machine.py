@@ -351,7 +351,8 @@ class RouterMachine(RuleBasedStateMachine):
     def claim(self, number: int, topic: str, requests: int, size: int) -> None:
         who = self.some(number)
         operation = who.raw.last_operation + 1
-        if any(topic in each.services for each in self.connected):
+        holders = [each for each in self.connected if topic in each.services]
+        if holders:
             who.refusals[operation] = ErrorCode.TOPIC_CLAIMED
         elif len(who.services) >= SERVICES:
             who.refusals[operation] = ErrorCode.LIMIT_EXCEEDED
@@ -359,6 +360,10 @@ class RouterMachine(RuleBasedStateMachine):
             who.services[topic] = Served(who, operation, requests, size)
             who.due[operation] = 0
         who.raw.claim(topic, requests, size)
+        for holder in holders:
+            # It answers at once, and so keeps its claim.
+            assert holder.raw.outbox.take_signs() == [m.Ping(0)] * (holder is not who)
+            holder.raw.feed(m.Pong(0))
         self.look()
 
     @serving

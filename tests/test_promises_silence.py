@@ -13,6 +13,7 @@ from bus_helpers import Note, RawPeer, Site, open_fake_bus, open_peer, settle, w
 from stream_helpers import SMALL
 from t2bus.wire import messages as m
 from t2bus.wire import native
+from t2bus.wire.values import ErrorCode
 from tap_helpers import open_tapped_peer
 
 PAUSE = 60.0
@@ -169,3 +170,56 @@ async def test_promise_11_whoever_takes_much_slowly_is_alive(clock: trio.testing
             await trio.sleep(1)
             assert tap.far.recv(8000)
         assert bus.statistics().connections == 2
+
+
+# --- 8: a lost connection does not keep its claims
+
+
+async def test_promise_08_a_ghost_loses_what_is_claimed_anew(clock: trio.testing.MockClock, tcp: Site) -> None:
+    """The claim of a connection that answers nothing goes to who wants it within 3 s, and the holder is told."""
+    async with open_peer(tcp.bus) as ghost, tcp.connect() as client:
+        await ghost.shake_hands()
+        await ghost.send(m.Claim(1, "x", 10, 1000))
+        await ghost.expect(m.Accepted)
+        with pytest.raises(t2bus.TopicClaimed, match="loses it if it gives none within 1 s"):
+            await client.serve_bytes("x").__aenter__()
+        await trio.sleep(2)
+        async with client.serve_bytes("x"):
+            assert (await ghost.expect(m.Refused)).id == 1
+
+
+async def test_promise_08_a_claim_that_was_lost_ends_its_service(clock: trio.testing.MockClock) -> None:
+    """A program whose claim was taken away while it answered no ping is told so where it waits for requests."""
+
+    async def take_away(peer: RawPeer[m.ClientMessage]) -> None:
+        await welcome(peer)
+        await peer.expect(m.Claim)
+        await peer.send(m.Accepted(1, (0,)), m.Refused(1, ErrorCode.TOPIC_CLAIMED, "lost"))
+        await peer.expect(m.Unclaim)
+        await peer.send(m.Accepted(2, (0,)))
+        await trio.sleep_forever()
+
+    async with (
+        open_fake_bus(take_away) as address,
+        t2bus.open_client(address) as client,
+        client.serve_bytes("x") as requests,
+    ):
+        for _ in range(2):
+            with pytest.raises(t2bus.TopicClaimed, match="lost"):
+                await requests.receive()
+
+
+async def test_promise_08_whoever_is_heard_keeps_its_claim(clock: trio.testing.MockClock, tcp: Site) -> None:
+    """A holder that is in the middle of a large frame, and so cannot answer a ping, is heard and keeps its claim."""
+    async with open_peer(tcp.bus) as holder, tcp.connect() as client:
+        await holder.shake_hands()
+        await holder.send(m.Claim(1, "x", 10, 1000))
+        await holder.expect(m.Accepted)
+        frame = native.encode(m.Publish(2, False, m.Publication("y", b"")))
+        for place in range(3):
+            with pytest.raises(t2bus.TopicClaimed):
+                await client.serve_bytes("x").__aenter__()
+            await trio.sleep(0.5)
+            await holder.send_bytes(frame[place : place + 1])
+            await trio.sleep(1)
+        assert tcp.bus.statistics().services == 1

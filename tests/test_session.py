@@ -20,6 +20,7 @@ from t2bus.errors import (
     MessageTooLarge,
     ProtocolViolation,
     ServiceGone,
+    TopicClaimed,
 )
 from t2bus.limits import Limits
 from t2bus.session.body import Bounds
@@ -534,6 +535,18 @@ def test_a_call_withdrawn_before_it_is_taken_is_ended_here() -> None:
     (fail,) = program.read()
     assert isinstance(fail, m.Fail)
     assert (fail.call, list(window.pending), len(other.waiting)) == (1, [2], 0)
+
+
+def test_a_claim_may_be_lost() -> None:
+    """A refusal of a claim that was accepted ends the service, with its reason; the connection goes on."""
+    program = Program()
+    service = called(program)
+    assert service in program.feed(m.Refused(service.id, ErrorCode.TOPIC_CLAIMED, "lost"))
+    assert isinstance(service.closed, TopicClaimed)
+    assert not service.waiting
+    assert program.session.closed is None
+    program.session.close(Disconnected("gone"))
+    assert isinstance(service.closed, TopicClaimed)
 
 
 def test_more_calls_than_the_window_break_the_rules() -> None:

@@ -33,11 +33,13 @@ from ..errors import (
 from ..topic import is_concrete, validate
 from ..wire.messages import Ask, Call, Claim, Fail, Refused, Respond, Response, Unclaim, Withdraw
 from ..wire.values import ErrorCode, size_of
+from .contests import ANSWER_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from ..limits import Limits
+    from .contests import Contests
     from .peer import Peer
     from .statistics import Counters
 
@@ -84,6 +86,7 @@ class ServiceTable:
 
     limits: Limits
     counters: Counters
+    contests: Contests
     _parties: dict[int, _Party] = field(factory=dict, init=False)
     """The connections that serve or have asked, by id."""
     _services: dict[str, Service] = field(factory=dict, init=False)
@@ -111,7 +114,7 @@ class ServiceTable:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is left of any connection."""
-        return not (self._parties or self._services or self._pending or self._untold)
+        return not (self._parties or self._services or self._pending or self._untold or self.contests.open)
 
     def services_of(self, peer: Peer) -> Collection[Service]:
         """Return what a connection serves."""
@@ -126,12 +129,12 @@ class ServiceTable:
 
     # --- claims
 
-    def claim(self, peer: Peer, message: Claim) -> None:
+    def claim(self, peer: Peer, message: Claim, now: float) -> None:
         """Make a connection the server of a topic; its window is what it asks for or the bus's own, if that is less."""
         limits, services = self.limits, self._party(peer).services
         self._require_concrete(message.topic, "served")
-        if message.topic in self._services:
-            raise TopicClaimed(f"{message.topic!r} is served already: serve another topic or end that service first")
+        if (held := self._services.get(message.topic)) is not None:
+            raise self._contest(held, peer, now)
         if len(services) >= limits.services:
             raise LimitExceeded(
                 f"this connection serves {limits.services} topics, all that Limits.services of the bus allows"
@@ -147,6 +150,25 @@ class ServiceTable:
         )
         services[message.id] = self._services[message.topic] = service
         peer.outbox.acknowledge(message.id, 0)
+
+    def _contest(self, service: Service, claimant: Peer, now: float) -> TopicClaimed:
+        """Return the refusal of a second claim, and have the holder of the first asked for a sign of life."""
+        holder = service.peer
+        text = f"{service.topic!r} is served already: serve another topic or end that service first"
+        if holder is claimant or not holder.pings:
+            return TopicClaimed(text)
+        self.contests.begin(holder, service.topic, now)
+        asked = f"its holder was asked for a sign of life, and loses it if it gives none within {ANSWER_TIME:g} s"
+        return TopicClaimed(f"{text}; {asked}")
+
+    def _revoke(self, holder: Peer, topic: str) -> None:
+        """End a service whose holder has given no sign of life, if it still has it, and tell it."""
+        service = self._services.get(topic)
+        if service is not None and service.peer is holder:
+            del self._party(holder).services[service.id]
+            self._end(service)
+            text = f"{topic!r} was lost: somebody else claimed it, and a ping was not answered within {ANSWER_TIME:g} s"
+            holder.refuse(service.id, TopicClaimed(text))
 
     def unclaim(self, peer: Peer, message: Unclaim) -> None:
         """End a service and tell all that wait for it; one that is not there has ended already."""
@@ -289,6 +311,7 @@ class ServiceTable:
         """End the services and give up the requests of a connection that has ended."""
         party = self._parties.pop(peer.id, None)
         self._untold.pop(peer.id, None)
+        self.contests.end(peer)
         if party is None:
             return
         while party.services:
@@ -297,7 +320,9 @@ class ServiceTable:
             self._abandon(party.requests.popitem()[1])
 
     def expire(self, now: float) -> None:
-        """Answer the requests whose lifetime is over, and free their places."""
+        """Answer the requests whose lifetime is over, and free their places; take away the claims that are lost."""
+        for holder, topic in self.contests.take_lost(now):
+            self._revoke(holder, topic)
         while self._pending:
             pending = next(iter(self._pending.values()))
             if pending.expires_at > now:
@@ -312,5 +337,9 @@ class ServiceTable:
             )
 
     def next_deadline(self) -> float | None:
-        """Return when the oldest request's lifetime is over, if there is one."""
-        return next(iter(self._pending.values())).expires_at if self._pending else None
+        """Return when :meth:`expire` has something to do, if ever."""
+        contested = self.contests.next_deadline()
+        if not self._pending:
+            return contested
+        expires_at = next(iter(self._pending.values())).expires_at
+        return expires_at if contested is None else min(expires_at, contested)

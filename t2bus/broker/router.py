@@ -27,6 +27,7 @@ from ..wire.compression import ZLIB
 from ..wire.native import VERSION
 from ..wire.values import FRAME_OVERHEAD
 from .access import Verb
+from .contests import Contests
 from .grants import Denial, Grants, require
 from .outbox import Budget, DirtyPeers, Outbox
 from .peer import Peer
@@ -67,6 +68,8 @@ class Router:
     denials: list[Denial] = field(factory=list, init=False)
     _total: Budget = field(init=False)
     pubsub: PubSub = field(init=False)
+    contests: Contests = field(factory=Contests, init=False)
+    """Of whom a sign of life is waited for: a PONG, or any other that the owner of the router has seen."""
     _services: ServiceTable = field(init=False)
     _grants: Grants = field(init=False)
     _peers: dict[int, Peer] = field(factory=dict, init=False)
@@ -77,7 +80,7 @@ class Router:
         """Make the parts, which share one set of limits and counters."""
         self._total = Budget(self.limits.total_bytes, self.limits.connections)
         self.pubsub = PubSub(self.limits, self.counters, self._total)
-        self._services = ServiceTable(self.limits, self.counters)
+        self._services = ServiceTable(self.limits, self.counters, self.contests)
         self._grants = Grants(self.limits, self.access)
 
     def __len__(self) -> int:
@@ -95,16 +98,13 @@ class Router:
 
     # --- connections
 
-    def connect(
-        self, hello: m.ClientMessage, identity: Identity, *, tells_gaps: bool = True, pings: bool = True
-    ) -> Peer:
+    def connect(self, hello: m.ClientMessage, identity: Identity, **wire: bool) -> Peer:
         """Let a client in and put its WELCOME in its outbox.
 
         Args:
           hello: the first message of the connection.
           identity: whom the transport says this is.
-          tells_gaps: whether its wire has a word for messages that are missing.
-          pings: whether it is asked for signs of life.
+          wire: what its wire has words for, as :class:`.Peer` takes it: ``tells_gaps``, ``pings``.
 
         Raises:
           ProtocolViolation: the first message is no HELLO of a version that is spoken here.
@@ -117,7 +117,7 @@ class Router:
         limits = self.limits
         self._last_peer = number = self._last_peer + 1
         outbox = Outbox(number, limits.outbox_bytes, limits.control_bytes, self._total, self.dirty)
-        peer = self._peers[number] = Peer(number, identity, outbox, self._grants.of(identity), tells_gaps, pings)
+        peer = self._peers[number] = Peer(number, identity, outbox, self._grants.of(identity), **wire)
         self._by_identity[identity.name] += 1
         outbox.put_control(
             m.Welcome(
@@ -214,7 +214,7 @@ class Router:
                 put = peer.outbox.put_sign if peer.pings else peer.outbox.put_control
                 put(m.Pong(message.token))
             case m.Pong():
-                pass
+                self.contests.end(peer)
             case m.Goodbye():
                 peer.end("")
             case m.Error():
@@ -241,7 +241,7 @@ class Router:
                 case m.Unsubscribe():
                     self.pubsub.unsubscribe(peer, message)
                 case m.Claim():
-                    self._services.claim(peer, message)
+                    self._services.claim(peer, message, now)
                 case m.Unclaim():
                     self._services.unclaim(peer, message)
                 case _:

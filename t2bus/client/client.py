@@ -242,7 +242,8 @@ class Client:
 
         Raises:
           InvalidTopic: the topic is not one, or has wildcards; nothing was sent.
-          TopicClaimed: the topic is served already.
+          TopicClaimed: the topic is served already. Its holder loses it if it answers no ping within a second: a
+            client that comes back after a lost connection tries again then.
           LimitExceeded, PermissionDenied: the bus refused it.
           Disconnected: the connection ended.
 

@@ -181,6 +181,7 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
 
         Raises:
           Disconnected: the connection ended.
+          TopicClaimed: the claim was lost: somebody else wanted the topic, and this client answered no ping.
           trio.ClosedResourceError: the service, or its client, was closed here.
 
         """
@@ -192,6 +193,9 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
                 if self._closed:
                     raise trio.ClosedResourceError("this service was closed")
                 self._connection.check_open()
+                if window.closed is not None:
+                    # A new object each time: a raised exception gathers the traceback of whoever raises it.
+                    raise type(window.closed)(*window.closed.args)
                 await self._lot.park()
             if (request := self._next()) is not None:
                 return request

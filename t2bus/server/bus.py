@@ -209,7 +209,7 @@ class Bus:
                 # What has come meanwhile is read and carried out before anybody is judged.
                 await trio.sleep(min(late, TICK))
             now = trio.current_time()
-            routing.router.expire(now)
+            routing.expire(now)
             if now >= next_look:
                 next_look = now + TICK
                 for connection in list(routing.connections.values()):

@@ -156,3 +156,8 @@ class StreamConnection(PeerConnection):
                 self.peer.outbox.put_sign(m.Ping(0))
             case Verdict.FINE:
                 pass
+
+    def last_heard(self, now: float) -> float:
+        """Look, and return when the peer last gave a sign of life."""
+        self.check(now)
+        return self._liveness.heard_at

@@ -50,6 +50,10 @@ class LocalConnection(PeerConnection):
     def check(self, now: float) -> None:
         """Do nothing: it has no liveness."""
 
+    def last_heard(self, now: float) -> float:
+        """Return this moment: it lives as long as the bus."""
+        return now
+
 
 @define(eq=False, repr=False)
 class LocalTransport(Transport[ServerMessage, ClientMessage]):

@@ -154,6 +154,10 @@ class PeerConnection(ABC):
     def check(self, now: float) -> None:
         """Do what the time asks for; called once a second."""
 
+    @abstractmethod
+    def last_heard(self, now: float) -> float:
+        """Return when the peer last gave a sign of life."""
+
     async def hand_over(self, messages: Sequence[ClientMessage]) -> None:
         """Put what was read into the inbox, behind all that came before; ``()`` stands for the end of what is read."""
         while self.batches:
@@ -293,6 +297,14 @@ class RouterTask:
                     log_denial(denial.text)
         if router.pubsub.is_alarmed and router.take_alarm():
             self.alarm.set()
+
+    def expire(self, now: float) -> None:
+        """Do what is due; whoever was heard in whatever way since it was asked for a sign of life has given one."""
+        contests = self.router.contests
+        for contest in contests.open:
+            if self.connections[contest.holder.id].last_heard(now) > contest.asked_at:
+                contests.end(contest.holder)
+        self.router.expire(now)
 
     def forget(self, connection: PeerConnection) -> None:
         """Let the router forget a connection that is over, and tell everyone whom its end concerns; idempotent."""

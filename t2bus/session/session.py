@@ -239,11 +239,7 @@ class Session:
             case m.Response():
                 self._resolve(message.request, message)
             case m.Refused():
-                error = message.code.error(message.text)
-                if (publisher := self._unacknowledged.refuse(message.id, error)) is not None:
-                    self._news[publisher] = None
-                else:
-                    self._resolve(message.id, error)
+                self._refuse(message.id, message.code.error(message.text))
             case m.Call():
                 if (service := self.services.get(message.service)) is not None:
                     service.put(message)
@@ -270,16 +266,14 @@ class Session:
 
     def _deliver(self, message: m.Deliver) -> None:
         for number in message.subscriptions:
-            window = self.subscriptions.get(number)
-            if window is not None:
+            if (window := self.subscriptions.get(number)) is not None:
                 self.counters.received += 1
                 window.put(message.publication)
                 self._news[window] = None
 
     def _deliver_run(self, message: m.DeliverRun) -> None:
         for number in message.subscriptions:
-            window = self.subscriptions.get(number)
-            if window is not None:
+            if (window := self.subscriptions.get(number)) is not None:
                 self.counters.received += len(message.run.payloads)
                 window.put_run(message.run)
                 self._news[window] = None
@@ -295,9 +289,17 @@ class Session:
             if (done := take(number, None)) is not None:
                 done(number, count)
 
+    def _refuse(self, operation: int, error: errors.BusError) -> None:
+        if (publisher := self._unacknowledged.refuse(operation, error)) is not None:
+            self._news[publisher] = None
+        elif operation in self._pending or operation not in self.services:
+            self._resolve(operation, error)
+        else:
+            # It was accepted, and is refused after all: the bus has taken the claim away.
+            self.close_service(self.services[operation], error)
+
     def _resolve(self, operation: int, outcome: Outcome) -> None:
-        done = self._pending.pop(operation, None)
-        if done is not None:
+        if (done := self._pending.pop(operation, None)) is not None:
             done(operation, outcome)
 
     def _withdraw(self, number: int) -> None:

@@ -236,9 +236,9 @@ class CallWindow:
 
     def close(self, error: BusError) -> list[PendingCall]:
         """Say that nothing more will come, and why; return the calls that are pending, for whose answer nobody waits
-        any more.
+        any more. The first reason stands.
         """
-        self.closed = error
+        self.closed = self.closed or error
         self.waiting.clear()
         pending = [each for each in self.pending.values() if not each.withdrawn]
         for each in pending:
