@@ -11,6 +11,7 @@ from ..wire.values import ErrorCode
 
 if TYPE_CHECKING:
     from ..errors import BusError
+    from ..wire.messages import ServerMessage
     from .access import Permissions
     from .identity import Identity
     from .outbox import Outbox
@@ -52,6 +53,10 @@ class Peer:
         """Answer an operation with an error."""
         text = str(error)
         self.outbox.put_control(Refused(operation, ErrorCode.of(error), text), text)
+
+    def put_sign(self, sign: ServerMessage) -> None:
+        """Send a sign of life, ahead of all else where the wire has words for it."""
+        (self.outbox.put_sign if self.pings else self.outbox.put_control)(sign)
 
     def end(self, reason: str, *, is_flushed: bool = False) -> None:
         """Have the connection ended; the first reason stands."""

@@ -98,13 +98,11 @@ class Router:
 
     # --- connections
 
-    def connect(self, hello: m.ClientMessage, identity: Identity, **wire: bool) -> Peer:
-        """Let a client in and put its WELCOME in its outbox.
+    def connect(self, hello: m.ClientMessage, who: Identity, *, tells_gaps: bool = True, pings: bool = True) -> Peer:
+        """Let a client in, whoever the transport says it is, and put its WELCOME in its outbox.
 
-        Args:
-          hello: the first message of the connection.
-          identity: whom the transport says this is.
-          wire: what its wire has words for, as :class:`.Peer` takes it: ``tells_gaps``, ``pings``.
+        ``hello`` is its first message. ``tells_gaps`` and ``pings`` say whether its wire has words for messages that are
+        missing, and for signs of life.
 
         Raises:
           ProtocolViolation: the first message is no HELLO of a version that is spoken here.
@@ -117,8 +115,8 @@ class Router:
         limits = self.limits
         self._last_peer = number = self._last_peer + 1
         outbox = Outbox(number, limits.outbox_bytes, limits.control_bytes, self._total, self.dirty)
-        peer = self._peers[number] = Peer(number, identity, outbox, self._grants.of(identity), **wire)
-        self._by_identity[identity.name] += 1
+        peer = self._peers[number] = Peer(number, who, outbox, self._grants.of(who), tells_gaps, pings)
+        self._by_identity[who.name] += 1
         outbox.put_control(
             m.Welcome(
                 version=VERSION,
@@ -211,8 +209,7 @@ class Router:
             case m.Cancel():
                 self._services.cancel(peer, message.request)
             case m.Ping():
-                put = peer.outbox.put_sign if peer.pings else peer.outbox.put_control
-                put(m.Pong(message.token))
+                peer.put_sign(m.Pong(message.token))
             case m.Pong():
                 self.contests.end(peer)
             case m.Goodbye():
