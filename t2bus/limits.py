@@ -9,8 +9,6 @@ Sizes are in bytes, times in seconds, the rest are counts.
 
 from __future__ import annotations
 
-from typing import Final
-
 from attrs import field, frozen
 from attrs.validators import ge, gt
 
@@ -28,17 +26,6 @@ def _count(default: int) -> int:
 def _seconds(default: float) -> float:
     """Declare a bound in seconds."""
     return field(default=default, validator=gt(0))
-
-
-_NEEDS: Final = (
-    ("frame", 1, "outbox_bytes", "what fits in no outbox reaches nobody"),
-    ("frame", 2, "total_bytes", "half of it is for what is held for paced publishers"),
-    ("publisher_bytes", 2, "total_bytes", "half of it is for what is held for paced publishers"),
-    ("publisher_messages", 1, "held_messages", "what a paced publisher may send has to find room"),
-    ("held_messages", 64, "control_bytes", "acknowledgements of all that is held have to fit, and others beside them"),
-    ("subscriptions", 64, "control_bytes", "a publication that all of them miss is told to each"),
-)
-"""Of which bound each needs how many times as much, and why: with less, what the one allows the other makes fail."""
 
 
 @frozen(kw_only=True)
@@ -139,11 +126,11 @@ class Limits:
 
     def __attrs_post_init__(self) -> None:
         """Refuse bounds that contradict each other."""
-        for name, times, other, why in _NEEDS:
-            least = times * getattr(self, name)
-            if getattr(self, other) < least:
+        for other in ("outbox_bytes", "total_bytes"):
+            if getattr(self, other) < self.frame:
                 raise ValueError(
-                    f"{name}={getattr(self, name)} needs {other} of at least {least}, not {getattr(self, other)}: {why}"
+                    f"frame={self.frame} needs {other} of at least as much, not {getattr(self, other)}: "
+                    "what fits nowhere reaches nobody"
                 )
         if self.ping_interval >= self.silence:
             raise ValueError(

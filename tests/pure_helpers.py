@@ -25,23 +25,11 @@ HELLO = m.Hello(VERSION, "a test", ())
 WELCOME = m.Welcome(VERSION, "a test", (), 1, 1 << 16, 1 << 17, 64, 4, 3, 1024, 256, 1 << 20, 1 << 30)
 
 
-_NEEDS = (
-    ("frame", 1, "outbox_bytes"),
-    ("frame", 2, "total_bytes"),
-    ("publisher_bytes", 2, "total_bytes"),
-    ("held_messages", 64, "control_bytes"),
-    ("publisher_messages", 1, "held_messages"),
-    ("subscriptions", 64, "control_bytes"),
-)
-"""Of which limit each needs how many times as much."""
-
-
 def limits_with(**bounds: float) -> Limits:
     """Return limits with these bounds, and the defaults for the others as far as these allow them."""
     every: dict[str, Any] = attrs.asdict(Limits()) | bounds
-    for name, times, other in _NEEDS:
-        if name not in bounds:
-            every[name] = min(every[name], every[other] // times)
+    if "frame" not in bounds:
+        every["frame"] = min(every["frame"], every["outbox_bytes"], every["total_bytes"])
     if "ping_interval" not in bounds:
         every["ping_interval"] = min(every["ping_interval"], every["silence"] / 2)
     return Limits(**every)

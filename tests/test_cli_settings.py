@@ -38,7 +38,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "bus.toml"
 
 
-TOO_LITTLE = "outbox_bytes of at least 40000000, not 16777216: what fits in no outbox reaches nobody"
+TOO_LITTLE = "outbox_bytes of at least as much, not 16777216: what fits nowhere reaches nobody"
 
 
 def read(options: str) -> Settings:

@@ -101,8 +101,8 @@ class Router:
     def connect(self, hello: m.ClientMessage, who: Identity, *, tells_gaps: bool = True, pings: bool = True) -> Peer:
         """Let a client in, whoever the transport says it is, and put its WELCOME in its outbox.
 
-        ``hello`` is its first message. ``tells_gaps`` and ``pings`` say whether its wire has words for messages that are
-        missing, and for signs of life.
+        ``hello`` is its first message. ``tells_gaps`` and ``pings`` say whether its wire has words for messages that
+        are missing, and for signs of life.
 
         Raises:
           ProtocolViolation: the first message is no HELLO of a version that is spoken here.
