@@ -111,6 +111,8 @@ def require_context(address: TlsAddress, context: ssl.SSLContext | None, side: s
 
 # --- a bus's side
 
+_NO_WIRE: Final = "the first frame is not a t2bus/1 HELLO, nor of the Rust crate t2_bus"
+
 
 async def recognise(stream: trio.abc.Stream, limits: Limits) -> BusTransport:
     """Wait until a peer has said so much that its wire is known, and return the bus's end of the connection.
@@ -121,7 +123,7 @@ async def recognise(stream: trio.abc.Stream, limits: Limits) -> BusTransport:
       ProtocolViolation: this is no wire that the bus speaks.
 
     """
-    head = b""
+    head, most = b"", max(limits.handshake_bytes, limits.frame)
     try:
         while len(head) <= HEADER_SIZE:
             # All of it, since a socket that is closed with bytes unread takes back what it has not sent yet.
@@ -129,6 +131,9 @@ async def recognise(stream: trio.abc.Stream, limits: Limits) -> BusTransport:
             if not data:
                 raise trio.EndOfChannel
             head += data
+            # No wire begins with so much. Whoever says only this is not waited for.
+            if len(head) >= HEADER_SIZE and not 0 < int.from_bytes(head[:HEADER_SIZE]) <= most:
+                raise ProtocolViolation(_NO_WIRE)
     except trio.ClosedResourceError as error:
         raise trio.BrokenResourceError("the stream was closed") from error
     major = head[HEADER_SIZE] >> 5
@@ -136,7 +141,7 @@ async def recognise(stream: trio.abc.Stream, limits: Limits) -> BusTransport:
         return FramedTransport(stream, codec_for_client(), limits.handshake_bytes, head)
     if major == _MAP:
         return RustClientTransport.open(stream, limits, head)
-    raise ProtocolViolation("the first frame is not a t2bus/1 HELLO, nor of the Rust crate t2_bus")
+    raise ProtocolViolation(_NO_WIRE)
 
 
 @frozen

@@ -85,6 +85,15 @@ async def test_another_protocol_is_told_what_this_port_speaks(frame: bytes) -> N
         await recognise(stream, Limits())
 
 
+@pytest.mark.parametrize("length", [0, (1 << 20) + 1, (1 << 32) - 1])
+async def test_a_length_that_no_wire_begins_with_is_refused_at_once(length: int) -> None:
+    """Whoever declares a first frame that is empty or too large is not waited for."""
+    peer, stream = trio.testing.memory_stream_pair()
+    await peer.send_all(length.to_bytes(HEADER_SIZE, "big"))
+    with pytest.raises(ProtocolViolation, match="nor of the Rust crate t2_bus"):
+        await recognise(stream, Limits())
+
+
 @pytest.mark.parametrize("leave", [trio.StapledStream.send_eof, trio.StapledStream.aclose])
 @pytest.mark.parametrize("size", [0, 1, 3, 4])
 async def test_who_says_too_little_has_left(
