@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from ..endpoints import Listener
     from ..transport.address import Address
 
+_AT_ONCE: Final = 128
+"""Connections that are looked at before others run. Thousands of pings may be due together."""
+
 _LATE: Final = 0.1
 """Seconds that this process was stopped for, or computed, from which others may have spoken meanwhile."""
 
@@ -212,8 +215,11 @@ class Bus:
             routing.expire(now)
             if now >= next_look:
                 next_look = now + TICK
-                for connection in list(routing.connections.values()):
+                for number, connection in enumerate(list(routing.connections.values()), 1):
                     connection.check(now)
+                    if number % _AT_ONCE == 0:
+                        routing.flush()
+                        await trio.lowlevel.checkpoint()
             routing.flush()
             if now >= next_day:
                 next_day = now + _DAY
