@@ -185,7 +185,13 @@ class Outbox:
     def fits(self, size: int, count: int = 1) -> bool:
         """Tell whether a message of that size may be put, or a run of so many."""
         after, messages, total = self._waiting + self.taken + size, self._count + count, self.total
-        if after > self.limit or messages > self._most or not total.fits(size, count):
+        if (
+            after > self.limit
+            or messages > self._most
+            # As Budget.fits tells: it is asked for each message and receiver.
+            or total.used + size > total.limit
+            or total.messages + count > total.most
+        ):
             return False
         return (
             (after <= total.share and messages <= total.share_messages)

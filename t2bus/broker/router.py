@@ -151,9 +151,10 @@ class Router:
 
     def take_dirty(self) -> list[Peer]:
         """Return the peers that have something to be written, or whose connection is to end, since the last time."""
-        peers = [peer for number in self.dirty.take() if (peer := self._peers.get(number)) is not None]
+        peers = [*filter(None, map(self._peers.get, self.dirty.take()))]
         for peer in peers:
-            peer.end_if_overflowed()
+            if peer.outbox.is_overflowed:
+                peer.end("it does not read: control messages that may not be dropped do not fit (Limits.control_bytes)")
         return peers
 
     def take_denials(self) -> list[Denial]:

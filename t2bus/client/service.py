@@ -206,7 +206,9 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
         pending = window.take()
         call = pending.call
         try:
-            body = self._decode(inflate(call.payload, session.welcome.frame))
+            body = self._decode(
+                payload if isinstance(payload := call.payload, bytes) else inflate(payload, session.welcome.frame)
+            )
         except MalformedMessage as error:
             text = _text(str(error), session.welcome.frame)
             self._connection.call(session.fail, window, pending, ErrorCode.MALFORMED_MESSAGE, text)

@@ -15,6 +15,7 @@ nothing waits.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from typing import TYPE_CHECKING, assert_never
 
 from attrs import asdict, define, field
@@ -87,9 +88,7 @@ class Session:
     @property
     def is_quiet(self) -> bool:
         """Whether at most one operation of this client waits for its answer, and no request for that of the program."""
-        if self.unanswered > 1:
-            return False
-        return not any(service.pending for service in self.services.values())
+        return self.unanswered <= 1 and not any(map(attrgetter("pending"), self.services.values()))
 
     # --- operations: each returns its id; ``done`` is called with the outcome unless ``forget`` came first. After the
     # end of the connection they raise its error, unless nobody waits for the answer.
