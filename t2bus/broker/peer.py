@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from attrs import define, field, frozen
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .access import Permissions
     from .identity import Identity
     from .outbox import Outbox
+
+_DOES_NOT_READ: Final = "it does not read: control messages that may not be dropped do not fit (Limits.control_bytes)"
 
 
 @frozen
@@ -61,3 +63,8 @@ class Peer:
         if self.ending is None:
             self.ending = Ending(reason, is_flushed)
             self.outbox.dirty.mark(self.id)
+
+    def end_overflowed(self) -> None:
+        """Have the connection ended, for its outbox has overflowed; its owner is about to look."""
+        if self.ending is None:
+            self.ending = Ending(_DOES_NOT_READ)

@@ -154,7 +154,7 @@ class Router:
         peers = [*filter(None, map(self._peers.get, self.dirty.take()))]
         for peer in peers:
             if peer.outbox.is_overflowed:
-                peer.end("it does not read: control messages that may not be dropped do not fit (Limits.control_bytes)")
+                peer.end_overflowed()
         return peers
 
     def take_denials(self) -> list[Denial]:
