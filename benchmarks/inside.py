@@ -73,11 +73,11 @@ async def _publish_bus_from_tasks(count: int, payload: bytes) -> dict[str, float
         bus.open_client() as publisher,
         bus.open_client(limits=ROOMY) as subscriber,
         subscriber.subscribe_bytes(SERVICE) as messages,
-        trio.open_nursery() as nursery,
     ):
         watch = Stopwatch()
-        nursery.start_soon(publish_from_tasks, publisher, SERVICE, payload, count, TASKS)
-        await _drain_bus(messages, count, len(payload))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(publish_from_tasks, publisher, SERVICE, payload, count, TASKS)
+            await _drain_bus(messages, count, len(payload))
         return watch.stop()
 
 

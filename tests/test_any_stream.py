@@ -354,7 +354,7 @@ async def test_a_stream_that_fails_when_the_bus_ends(caplog: pytest.LogCaptureFi
 
     _near, far = trio.testing.memory_stream_pair()
     async with trio.open_nursery() as nursery, t2bus.open_bus() as bus:
-        nursery.start_soon(partial(bus.serve_stream, Failing(far), identity="robot"))
+        nursery.start_soon(partial(bus.serve_stream, Failing(far), identity="robot"))  # noqa: ASYNC111 -- the bus ends
         await until(lambda: bus.statistics().newcomers == 1)
         await trio.testing.wait_all_tasks_blocked()
     assert "connection of robot: internal error" in caplog.text

@@ -18,6 +18,7 @@ from cli_helpers import bus_in_a_thread, command, run
 from t2bus.cli import main
 from t2bus.wire import messages as m
 from t2bus.wire import native
+from tap_helpers import until
 from tls_helpers import AGO, LONG_AGO, leaf, write
 
 if TYPE_CHECKING:
@@ -110,8 +111,7 @@ class TestEnd:
             process = await trio.lowlevel.open_process(serve, stderr=writer)
         try:
             with trio.fail_after(10):
-                while names(folder) != ["bus"]:
-                    await trio.lowlevel.checkpoint()
+                await until(lambda: names(folder) == ["bus"])
                 async with t2bus.open_client(f"unix:{folder}/bus") as client:
                     assert await client.publish_bytes("a", b"") == 0
                 process.send_signal(signal.SIGTERM)

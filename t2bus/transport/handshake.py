@@ -117,11 +117,14 @@ class _KeepsOutgoing:
 
 async def _complete(secure: trio.SSLStream[Any], stream: trio.SocketStream, outgoing: ssl.MemoryBIO) -> None:
     """Shake hands, or send the peer an alert that says why not, and raise ``TlsFailed``."""
+    broken: trio.BrokenResourceError | None = None
     try:
         await secure.do_handshake()
     except trio.BrokenResourceError as error:
+        broken = error
+    if broken is not None:
         await _send_alert(stream, outgoing.read())
-        raise failure(error) from error
+        raise failure(broken) from broken
     if secure.selected_alpn_protocol() != ALPN:
         raise TlsFailed(f"the peer does not speak the protocol {ALPN} (ALPN): is it of t2bus?")
 
