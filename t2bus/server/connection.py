@@ -87,7 +87,7 @@ class StreamConnection(PeerConnection):
         except ProtocolViolation as error:
             self._violation = error
         except (trio.BrokenResourceError, trio.EndOfChannel):
-            self.reason = self.reason or "the peer closed it"
+            self.note_reason("the peer closed it")
         await self.hand_over(())
 
     async def _write(self) -> None:
@@ -101,7 +101,7 @@ class StreamConnection(PeerConnection):
                     await self.hand_over(inbound)
         except trio.BrokenResourceError:
             # What the peer said before it closed may still be unread: the reader comes to the end of it.
-            self.reason = self.reason or "the peer closed it"
+            self.note_reason("the peer closed it")
         self._scope.deadline = trio.current_time() + _LAST_WORDS
 
     # --- what the router task asks for
@@ -130,13 +130,12 @@ class StreamConnection(PeerConnection):
 
     def reject(self, reason: str) -> None:
         """Say why, as far as the peer listens."""
-        self.reason = reason
         self._scope.deadline = trio.current_time() + _LAST_WORDS
         PeerConnection.reject(self, reason)
 
     def close(self, reason: str) -> None:
         """End the connection at once."""
-        self.reason = self.reason or reason
+        self.note_reason(reason)
         self._scope.cancel()
 
     def check(self, now: float) -> None:

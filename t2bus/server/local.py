@@ -44,7 +44,7 @@ class LocalConnection(PeerConnection):
 
     def close(self, reason: str) -> None:
         """End the connection at once."""
-        self.reason = self.reason or reason
+        self.note_reason(reason)
         self.end_input()
 
     def check(self, now: float) -> None:

@@ -86,7 +86,7 @@ class PeerConnection(ABC):
         """
         if self.peer.ending is not None:
             self.is_finishing = True
-            self.reason = self.reason or self.peer.ending.reason
+            self.note_reason(self.peer.ending.reason)
             self.end(self.peer.ending)
         if self._is_outgoing_full:
             return
@@ -132,8 +132,13 @@ class PeerConnection(ABC):
     def end_input(self) -> None:
         """Take note that everything that was read has been carried out, and that nothing more is read."""
 
+    def note_reason(self, reason: str) -> None:
+        """Keep why the connection ends; the first reason stands."""
+        self.reason = self.reason or reason
+
     def reject(self, reason: str) -> None:
-        """Tell the peer why, and end the connection."""
+        """Tell the peer why, and end the connection; what it has done stands before any other reason."""
+        self.reason = reason
         self.peer.outbox.put_control(Error(reason), reason)
         self.finish()
 
