@@ -66,5 +66,4 @@ class Peer:
 
     def end_overflowed(self) -> None:
         """Have the connection ended, for its outbox has overflowed; its owner is about to look."""
-        if self.ending is None:
-            self.ending = Ending(_DOES_NOT_READ)
+        self.ending = Ending(_DOES_NOT_READ)

@@ -153,7 +153,7 @@ class Router:
         """Return the peers that have something to be written, or whose connection is to end, since the last time."""
         peers = [*filter(None, map(self._peers.get, self.dirty.take()))]
         for peer in peers:
-            if peer.outbox.is_overflowed:
+            if peer.outbox.is_overflowed and peer.ending is None:
                 peer.end_overflowed()
         return peers
 
