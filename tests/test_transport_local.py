@@ -8,6 +8,12 @@ import trio.testing
 
 import t2bus
 from bus_helpers import Add, Note, Sum, add, registered
+from t2bus.broker.identity import LOCAL
+from t2bus.broker.router import Router
+from t2bus.server.local import LocalConnection, LocalTransport
+from t2bus.server.router_task import RouterTask
+from t2bus.session.session import Session
+from t2bus.wire import messages as m
 from tap_helpers import until
 
 
@@ -124,3 +130,26 @@ async def test_it_has_no_liveness(autojump_clock: trio.testing.MockClock) -> Non
             assert await client.request("x", Add(1, 2)) == Sum(3)
             nursery.cancel_scope.cancel()
         assert bus.statistics().connections == 2
+
+
+async def test_the_end_of_a_client_that_is_held_back() -> None:
+    """A client that goes with more answers waiting than it has read leaves nothing, whoever else speaks just then."""
+    task = RouterTask(Router(t2bus.Limits(control_bytes=1000)))
+
+    def connect() -> LocalTransport:
+        peer = task.router.connect(Session.hello(), LOCAL, pings=False)
+        connection = task.connections[peer.id] = LocalConnection(peer, task)
+        connection.flush()
+        return LocalTransport(connection)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(task.run)
+        one, other = connect(), connect()
+        await one.receive()
+        one.send_nowait([m.Ping(token) for token in range(100)])
+        await trio.testing.wait_all_tasks_blocked()
+        other.send_nowait([m.Ping(0)])
+        await one.aclose()
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(task.router) == 1
+        nursery.cancel_scope.cancel()

@@ -207,10 +207,7 @@ class RouterTask:
         turns, take = self._turns, self._batches.receive
         while True:
             if not turns:
-                connection, messages = await take()
-                connection.batches.append(messages)
-                if connection not in turns:  # as it is after `resume`
-                    turns.append(connection)
+                self._take_in(*await take())
             is_alone = self._take_all()
             unfinished: list[PeerConnection] = []
             for _ in range(len(turns)):
@@ -228,15 +225,19 @@ class RouterTask:
                 self._take_all()
                 turns += unfinished
 
+    def _take_in(self, connection: PeerConnection, messages: Sequence[ClientMessage]) -> None:
+        """Keep a batch for a turn. The end of a peer has one also where the peer is held back: it reads no more."""
+        if not connection.batches or (connection.is_held_back and messages == _END):
+            connection.is_held_back = False
+            self._turns.append(connection)
+        connection.batches.append(messages)
+
     def _take_all(self) -> bool:
         """Take what else has come, a full inbox at most; tell whether there is one message to do, and no run."""
         turns, take = self._turns, self._batches.receive_nowait
         try:
             for _ in range(self.router.limits.inbox):
-                connection, messages = take()
-                if not connection.batches:
-                    turns.append(connection)
-                connection.batches.append(messages)
+                self._take_in(*take())
         except trio.WouldBlock:
             pass
         if len(turns) != 1 or len(turns[0].batches) > 1:
