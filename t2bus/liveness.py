@@ -19,8 +19,8 @@ from attrs import define, field, frozen
 TICK: Final = 1.0
 """Seconds between two looks, at most. Of the time between two, at most twice as much counts."""
 
-_LATE: Final = 0.1
-"""Seconds more from which a look is late."""
+LATE: Final = 0.1
+"""Seconds more from which a look is late: this end was stopped, or computed, and peers may have spoken meanwhile."""
 
 
 class Verdict(enum.Enum):
@@ -70,7 +70,7 @@ class Liveness:
 
     def look(self, now: float, signs: Signs) -> Verdict:
         """Tell what follows from what was seen."""
-        is_late = now - self._looked_at > TICK + _LATE
+        is_late = now - self._looked_at > TICK + LATE
         self._take_in(now, signs)
         is_stalled = self._stuck_since is not None and now - self._stuck_since >= self.write_stall
         is_over = is_stalled or now - self.heard_at >= self.silence

@@ -17,7 +17,7 @@ from ..client.connect import run_client
 from ..endpoints import open_listeners, require_context
 from ..errors import ConnectFailed, LimitExceeded
 from ..limits import Limits
-from ..liveness import TICK
+from ..liveness import LATE, TICK
 from ..session.session import Session
 from ..transport.address import TlsAddress, parse
 from ..transport.credentials import check_peers
@@ -40,11 +40,8 @@ if TYPE_CHECKING:
     from ..endpoints import Listener
     from ..transport.address import Address
 
-_AT_ONCE: Final = 128
+_LOOKS: Final = 128
 """Connections that are looked at before others run. Thousands of pings may be due together."""
-
-_LATE: Final = 0.1
-"""Seconds that this process was stopped for, or computed, from which others may have spoken meanwhile."""
 
 _DAY: Final = 86_400.0
 """Seconds between two looks at how long the certificate is still valid."""
@@ -208,7 +205,7 @@ class Bus:
             with trio.move_on_at(due):
                 await routing.alarm.wait()
             routing.alarm = trio.Event()
-            if (late := trio.current_time() - due) > _LATE:
+            if (late := trio.current_time() - due) > LATE:
                 # What has come meanwhile is read and carried out before anybody is judged.
                 await trio.sleep(min(late, TICK))
             now = trio.current_time()
@@ -217,7 +214,7 @@ class Bus:
                 next_look = now + TICK
                 for number, connection in enumerate(list(routing.connections.values()), 1):
                     connection.check(now)
-                    if number % _AT_ONCE == 0:
+                    if number % _LOOKS == 0:
                         routing.flush()
                         await trio.lowlevel.checkpoint()
             routing.flush()
