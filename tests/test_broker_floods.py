@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from broker_helpers import bus
 from pure_helpers import of_kind, one_by_one, stream
-from t2bus.broker.outbox import Budget, DirtyPeers, Outbox
+from t2bus.broker.budget import Budget
+from t2bus.broker.outbox import DirtyPeers, Outbox
 from t2bus.wire import messages as m
 
 
@@ -13,26 +14,26 @@ def outbox(limit: int, total: Budget) -> Outbox:
 
 
 def fill(box: Outbox, size: int) -> int:
-    """Put messages of a size until none fits any more, and return how many did."""
+    """Put messages of a size, and of one cell, until none fits any more, and return how many did."""
     count = 0
-    while box.fits(size):
-        box.put(m.Deliver((1,), m.Publication("a", b"")), size)
+    while box.fits(size, 1):
+        box.put(m.Deliver((1,), m.Publication("a", b"")), size, 1)
         count += 1
     return count
 
 
 def test_small_messages_are_bounded_in_number() -> None:
-    """An outbox takes no more messages than its bytes would be at 64 for each, however small they are."""
+    """An outbox takes no more cells than its bytes would be at 64 for each, however small the messages are."""
     assert fill(outbox(640_000, Budget(10_000_000, 1)), 1) == 10_000
 
 
 def test_a_small_outbox_is_bounded_by_its_bytes_alone() -> None:
-    """Up to 1,024 messages are never too many."""
+    """Up to 1,024 cells are never too many."""
     assert fill(outbox(1000, Budget(10_000_000, 1)), 1) == 1000
 
 
 def test_all_outboxes_together_are_bounded_in_number() -> None:
-    """The total bounds the number of messages over all connections too: by half, and an eighth in shares."""
+    """The total bounds the cells over all connections too: by half, and an eighth in shares."""
     total = Budget(640_000, 1)
     assert [fill(outbox(600_000, total), 1) for _ in range(2)] == [5000, 1250]
 
@@ -50,7 +51,7 @@ def test_what_is_written_or_dropped_makes_room_for_as_many() -> None:
     counts.append(fill(one, 1))
     assert counts == [5000, 1250, 0, 3750, 5000]
     one.close()
-    assert (total.used, total.messages) == (0, 0)
+    assert (total.used, total.cells) == (0, 0)
 
 
 def test_a_run_counts_as_its_publications() -> None:

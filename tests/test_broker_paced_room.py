@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from broker_helpers import Bus, RawPeer, assert_empty, bus
-from pure_helpers import acknowledged, steady, stream
+from pure_helpers import acknowledged, one_by_one, steady, stream
 from test_broker_runs import publish_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 TOTAL: Final = 400
 
@@ -26,11 +29,19 @@ def open_some(one_bus: Bus, count: int) -> tuple[RawPeer, list[RawPeer], list[in
     return publisher, subscribers, numbers
 
 
-def buffered(one_bus: Bus, *held: int) -> int:
-    """What counts in the total, which is what waits in the outboxes and these sizes of what is held."""
+def buffered(one_bus: Bus) -> int:
+    """What counts in the total, which it never exceeds."""
     used = one_bus.router.statistics().buffered_bytes
-    assert used == sum(peer.outbox.size for peer in one_bus.peers) + sum(held) <= TOTAL
+    assert used <= TOTAL
     return used
+
+
+def fill(one_bus: Bus, publisher: RawPeer, size: int) -> RawPeer:
+    """Have so many bytes wait for one who does not read."""
+    full = one_bus.connect()
+    full.subscribe("b", 1000, 1_000_000)
+    publisher.publish("b", bytes(size - 1))
+    return full
 
 
 # --- the law
@@ -50,8 +61,12 @@ def test_who_reads_loses_nothing(count: int, steps: list[tuple[str, int, int]]) 
     one_bus = bus(total_bytes=TOTAL)
     publisher, subscribers, numbers = open_some(one_bus, count)
     on_their_way: dict[int, int] = {}
+    """What is not acknowledged: the operation, and its place among what was published."""
     published: list[bytes] = []
     heard: dict[RawPeer, list[object]] = defaultdict(list)
+
+    def sizes(places: Iterable[int]) -> int:
+        return sum(1 + len(published[place]) for place in places)
 
     def read(subscriber: RawPeer, number: int) -> None:
         heard[subscriber] += stream(subscriber.read(), number)
@@ -64,15 +79,19 @@ def test_who_reads_loses_nothing(count: int, steps: list[tuple[str, int, int]]) 
         size = (1 + len(payload)) * many
         for operation in acknowledged(publisher.read()):
             on_their_way.pop(operation, None)
-        if 4 * (sum(on_their_way.values()) + size) > TOTAL:
+        if 4 * (sizes(on_their_way.values()) + size) > TOTAL:
             continue
         first = publisher.last_operation + 1
         publish_run(publisher, [payload] * many, paced=True)
-        on_their_way.update((operation, 1 + len(payload)) for operation in range(first, first + many))
+        on_their_way.update((first + place, len(published) + place) for place in range(many))
         published += [payload] * many
         for operation in acknowledged(publisher.read()):
             on_their_way.pop(operation, None)
-        buffered(one_bus, *on_their_way.values())
+        waiting = set(on_their_way.values())
+        for subscriber, name in zip(subscribers, numbers, strict=True):
+            begin = len(heard[subscriber])
+            waiting.update(range(begin, begin + len(stream(one_by_one(subscriber.outbox.peek()), name))))
+        assert buffered(one_bus) == sizes(waiting), "each counts once, however many have it"
     while any(len(heard[subscriber]) < len(published) for subscriber in subscribers):
         before = sum(map(len, heard.values()))
         for subscriber, number in zip(subscribers, numbers, strict=True):
@@ -89,39 +108,55 @@ def test_what_could_be_held_leaves_half_of_the_total() -> None:
     """Paced publications wait once outboxes take half of the total; who has nothing is still delivered one."""
     one_bus = bus(total_bytes=TOTAL)
     publisher, subscribers, numbers = open_some(one_bus, 3)
-    for _ in range(5):
+    fill(one_bus, publisher, 160)
+    for _ in range(4):
         publisher.publish("a", bytes(19), paced=True)
-    assert [subscriber.outbox.size for subscriber in subscribers] == [80, 60, 60]
-    assert one_bus.router.statistics().deliveries_held == 5
-    assert buffered(one_bus, *[20] * 2) == 200 + 2 * 20
-    assert stream(subscribers[0].read(), numbers[0]) == [bytes(19)] * 4
+    assert [subscriber.outbox.size for subscriber in subscribers] == [40] * 3
+    assert one_bus.router.statistics().deliveries_held == 6
+    assert buffered(one_bus) == 160 + 40 + 2 * 20
+    assert stream(subscribers[0].read(), numbers[0]) == [bytes(19)] * 2
 
 
-@pytest.mark.parametrize(("size", "delivered"), [(100, 3), (101, 2), (400, 1)])
+@pytest.mark.parametrize(("size", "delivered"), [(90, 3), (100, 3), (101, 0)])
 def test_what_is_too_large_to_be_held_is_delivered_where_it_fits(size: int, delivered: int) -> None:
     """A paced publication of more than a quarter of the total waits for nobody: who has no room for it misses it."""
     one_bus = bus(total_bytes=TOTAL)
     publisher, subscribers, numbers = open_some(one_bus, 3)
+    full = fill(one_bus, publisher, 160)
     publisher.publish("a", bytes(size - 1), paced=True)
+    full.read()
     for _ in range(2):
         for subscriber, number in zip(subscribers, numbers, strict=True):
             assert stream(subscriber.read(), number) in ([bytes(size - 1)], [1], [])
     statistics = one_bus.router.statistics()
-    assert (statistics.delivered, statistics.dropped) == (delivered, 3 - delivered)
-    assert acknowledged(publisher.read()) == {1: delivered}
+    assert (statistics.delivered, statistics.dropped) == (1 + delivered, 3 - delivered)
+    assert acknowledged(publisher.read()) == {1: 1, 2: delivered}
+
+
+def test_what_waits_counts_once() -> None:
+    """A publication as large as the total reaches all who have nothing else, since they share its memory."""
+    one_bus = bus(total_bytes=TOTAL)
+    publisher, subscribers, _ = open_some(one_bus, 3)
+    publisher.publish("a", bytes(399))
+    assert [subscriber.outbox.size for subscriber in subscribers] == [400] * 3
+    assert buffered(one_bus) == 400
+    for subscriber in subscribers:
+        assert buffered(one_bus) == 400, "until the last of them is sent it"
+        subscriber.read()
+    assert buffered(one_bus) == 0
 
 
 def test_what_is_held_counts_once() -> None:
     """A publication that waits for many takes the room of one, and none when the last of them has it."""
     one_bus = bus(total_bytes=TOTAL)
     publisher, subscribers, _ = open_some(one_bus, 4)
+    full = fill(one_bus, publisher, 180)
     publisher.publish("a", bytes(99), paced=True)
-    assert [subscriber.outbox.size for subscriber in subscribers] == [100, 100, 0, 0]
-    assert buffered(one_bus, 100) == 300
-    for subscriber in subscribers[:2]:
-        subscriber.read()
-    assert [subscriber.outbox.size for subscriber in subscribers] == [0, 0, 100, 100]
-    assert buffered(one_bus) == 200
+    assert one_bus.router.statistics().deliveries_held == 4
+    assert buffered(one_bus) == 280
+    full.read()
+    assert [subscriber.outbox.size for subscriber in subscribers] == [100] * 4
+    assert buffered(one_bus) == 100
 
 
 @pytest.mark.parametrize("how", ["written", "disconnected"])
@@ -129,12 +164,10 @@ def test_room_that_others_leave_is_used(how: str) -> None:
     """Who has read everything and waits for room in the total is sent what waits as soon as others leave some."""
     one_bus = bus(total_bytes=TOTAL)
     publisher, waiting, _ = open_some(one_bus, 2)
-    full = one_bus.connect()
-    full.subscribe("b", 1000, 1_000_000)
-    publisher.publish("b", bytes(219))
+    full = fill(one_bus, publisher, 220)
     publisher.publish("a", bytes(39), paced=True)
     assert [each.outbox.size for each in waiting] == [0, 0]
-    assert buffered(one_bus, 40) == 220 + 40
+    assert buffered(one_bus) == 220 + 40
     if how == "written":
         full.read()
     else:
@@ -149,7 +182,7 @@ def test_what_is_held_takes_no_room_of_outboxes() -> None:
     one_bus.connect().subscribe("c", 1)
     for _ in range(7):
         publisher.publish("c", bytes(19), paced=True)
-    assert buffered(one_bus, *[20] * 5) == 20 + 5 * 20
+    assert buffered(one_bus) == 20 + 5 * 20
     publisher.publish("a", bytes(179))
     assert one.outbox.size == 180
 
@@ -158,9 +191,7 @@ def test_who_does_not_read_is_given_up() -> None:
     """Where somebody who does not read takes the room of all, the others wait for the stall time and no longer."""
     one_bus = bus(total_bytes=TOTAL, stall=1.0)
     publisher, (one, _), numbers = open_some(one_bus, 2)
-    full = one_bus.connect()
-    full.subscribe("b", 1000, 1_000_000)
-    publisher.publish("b", bytes(299))
+    full = fill(one_bus, publisher, 300)
     publisher.publish("a", bytes(79), paced=True)
     one_bus.router.expire(1.0)
     assert acknowledged(publisher.read())[2] == 0
@@ -173,7 +204,7 @@ def test_everything_is_let_go_in_the_end() -> None:
     """When all have gone while publications are held nothing counts any more."""
     one_bus = bus(total_bytes=TOTAL)
     publisher, subscribers, _ = open_some(one_bus, 5)
-    for _ in range(4):
+    for _ in range(6):
         publisher.publish("a", bytes(49), paced=True)
     assert one_bus.router.statistics().deliveries_held
     for peer in (publisher, *subscribers):

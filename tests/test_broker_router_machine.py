@@ -93,6 +93,7 @@ class Sent:
     size: int
     unsettled: set[Subscribed] = field(factory=set)
     deliveries: Counter[Connected] = field(factory=Counter)
+    reached: set[Connected] = field(factory=set)
 
 
 @define(eq=False)
@@ -129,6 +130,10 @@ class Connected:
     refusals: dict[int, ErrorCode] = field(factory=dict)
     withdrawals: Counter[int] = field(factory=Counter)
     seen: int = 0
+    waiting: list[Sent] = field(factory=list)
+    """The publications in its outbox."""
+    taken: list[Sent] = field(factory=list)
+    """Those that are being written."""
     gaps: dict[int, int] = field(factory=dict)
     """The gaps that wait in its outbox, by place: they may still grow."""
 
@@ -204,16 +209,22 @@ class RouterMachine(RuleBasedStateMachine):
         who = self.some(number)
         messages = who.raw.outbox.take()
         who.seen = 0
+        who.taken, who.waiting = who.taken + who.waiting, []
+        unreached = dict(pair for each in of_kind(messages, m.Unreached) for pair in enumerate(each.counts, each.first))
         for accepted in of_kind(messages, m.Accepted):
             for operation, count in enumerate(accepted.counts, accepted.first):
                 sent = who.due.pop(operation)
                 assert count == (len(sent.deliveries) if isinstance(sent, Sent) else sent)
+                missed = len(sent.reached) - count if isinstance(sent, Sent) else 0
+                assert unreached.pop(operation, 0) == missed
+        assert not unreached
         if self.ample:
             assert all(isinstance(sent, Sent) and sent.unsettled for sent in who.due.values())
 
     @rule(number=st.integers(0, 3))
     def written(self, number: int) -> None:
         who = self.some(number)
+        who.taken = []
         self.router.written(who.raw.peer)
         self.look()
         for subscription in who.subscriptions.values():
@@ -297,6 +308,7 @@ class RouterMachine(RuleBasedStateMachine):
                 each.held_since = each.held_since if each.held[:-1] else self.now
             if each not in may_be_held or not self.ample:
                 each.droppable.add(sent)
+        sent.reached = {each.who for each in reached}
         sent.unsettled = {each for each in reached if each in takers or each in may_be_held}
         who.due[who.raw.publish(topic, payload, paced=paced)] = sent
         self.look()
@@ -439,10 +451,13 @@ class RouterMachine(RuleBasedStateMachine):
 
     @invariant()
     def budget_is_what_waits_or_is_held(self) -> None:
+        """A publication counts once, however many have it; all else counts where it waits."""
         used = self.router.statistics().buffered_bytes
         held = {sent for subscription in self.open_subscriptions for sent in subscription.held}
+        in_outboxes = [sent for who in self.connected for sent in who.waiting + who.taken]
         waiting = [who.raw.outbox.size for who in self.connected]
-        assert used == sum(waiting) + sum(sent.size for sent in held) <= self.bus.limits.total_bytes
+        others = sum(waiting) - sum(sent.size for sent in in_outboxes)
+        assert used == others + sum(sent.size for sent in {*held, *in_outboxes}) <= self.bus.limits.total_bytes
         assert all(size <= self.bus.limits.outbox_bytes for size in waiting)
 
     @invariant()
@@ -505,7 +520,7 @@ class RouterMachine(RuleBasedStateMachine):
     def look(self) -> None:
         """Take note of all that was put in the outboxes since the last look."""
         for who in self.connected:
-            messages = [each for each in who.raw.outbox.peek() if not isinstance(each, m.Accepted)]
+            messages = [each for each in who.raw.outbox.peek() if not isinstance(each, m.Accepted | m.Unreached)]
             for place, message in enumerate(messages[: who.seen]):
                 if isinstance(message, m.Gap) and message.dropped > who.gaps[place]:
                     who.subscriptions[message.subscription].miss(message.dropped - who.gaps[place])
@@ -522,6 +537,7 @@ class RouterMachine(RuleBasedStateMachine):
             case m.Deliver(subscriptions, m.Publication(payload=bytes(payload))):
                 sent = self.sent[int.from_bytes(payload[:2], "big")]
                 sent.deliveries[who] += 1
+                who.waiting.append(sent)
                 assert len(set(subscriptions)) == len(subscriptions) > 0
                 for number in subscriptions:
                     who.subscriptions[number].hear(sent)

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pure_helpers import steady
+from t2bus.broker.budget import Budget
 from t2bus.broker.flow import SendWindow
 from t2bus.broker.identity import ANONYMOUS
-from t2bus.broker.outbox import Budget, DirtyPeers, Outbox
+from t2bus.broker.outbox import DirtyPeers, Outbox
 from t2bus.broker.peer import Peer
 from t2bus.broker.routes import Routes
 from t2bus.broker.statistics import Counters

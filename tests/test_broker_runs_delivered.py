@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from broker_helpers import Bus, RawPeer, bus
 from pure_helpers import acknowledged, of_kind, one_by_one, payloads, publication, steady
 from session_helpers import Program
-from t2bus.broker.outbox import Budget, DirtyPeers, Outbox
+from t2bus.broker.budget import Budget
+from t2bus.broker.outbox import DirtyPeers, Outbox
 from t2bus.errors import ProtocolViolation
 from t2bus.session.windows import ReceiveWindow
 from t2bus.wire import messages as m
@@ -207,9 +208,9 @@ def test_acknowledging_a_run_is_acknowledging_its_operations(runs: list[tuple[in
     operation = 1
     for skipped, counts in runs:
         operation += skipped
-        one.acknowledge_run(operation, list(counts))
+        one.acknowledge(operation, list(counts))
         for each in counts:
-            other.acknowledge(operation, each)
+            other.acknowledge(operation, [each])
             operation += 1
         assert one.control_size == other.control_size
         assert one.is_overflowed == other.is_overflowed
@@ -222,7 +223,7 @@ def test_acknowledging_runs_overflows_once() -> None:
     outbox = Outbox(7, 100, 64, Budget(0, 1), dirty)
     marked = []
     for first in range(1, 20, 4):
-        outbox.acknowledge_run(first, [1, 1, 1])
+        outbox.acknowledge(first, [1, 1, 1])
         marked.append(dirty.take())
     assert marked == [[7], [7], [], [], []]
     assert outbox.is_overflowed

@@ -43,7 +43,7 @@ FORMS = specified_forms()
 DECODERS = {direction.sender: direction.decode for direction in DIRECTIONS}
 BY_SENDER = pytest.mark.parametrize("direction", DIRECTIONS, ids=lambda each: each.sender)
 BY_FORM = pytest.mark.parametrize("form", FORMS, ids=lambda each: f"{each.name}-{each.sender}")
-FLAT = {"CREDIT": 3, "ACCEPTED": 1}
+FLAT = {"CREDIT": 3, "ACCEPTED": 1, "UNREACHED": 1}
 """The messages that repeat their last elements, and how many of them make a round."""
 
 

@@ -83,6 +83,8 @@ SERVER_MESSAGES: list[m.ServerMessage] = [
     *(m.Accepted(number, (number,)) for number in IDS),
     m.Accepted(7, (1, 0, 3)),
     m.Accepted(7, tuple(range(300))),
+    *(m.Unreached(number, (number,)) for number in IDS),
+    m.Unreached(7, (1, 0, 3)),
     *(m.Refused(number, v.ErrorCode.SERVICE_BUSY, "try later") for number in IDS),
     *(m.Refused(7, code, text) for code, text in zip(v.ErrorCode, TEXTS * 2, strict=False)),
     *(m.Deliver((number,), m.Publication("hello/alice", b"")) for number in IDS),
@@ -135,6 +137,7 @@ EXAMPLES: dict[str, Message] = {
     "DELIVER_RUN": m.DeliverRun((1,), m.Run("hello/alice", [b"Hi", b"", b"Ho"])),
     "DELIVER": m.Deliver((1, 500), m.Publication("hello/alice", cbor2.dumps({"text": "Hi"}), {"k": "v"})),
     "ACCEPTED": m.Accepted(7, (1, 0, 3)),
+    "UNREACHED": m.Unreached(8, (2,)),
     "CREDIT": m.Credit(((1, 2048, 204_800),)),
     "REFUSED": m.Refused(8, v.ErrorCode.TOPIC_CLAIMED, "taken"),
 }

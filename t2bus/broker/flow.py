@@ -20,53 +20,73 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from attrs import define, field
 
 from ..wire.messages import MOST_IN_RUN, RUN_SIZE, Deliver, DeliverRun, Publication, Run
 from ..wire.values import PAYLOAD_OVERHEAD
+from .budget import ALONE, RUN, Shared
 
 if TYPE_CHECKING:
     from .peer import Peer
     from .statistics import Counters
 
 
+_HELD: Final = 4
+"""Cells of what is held, beside those of the publication and for each subscription that holds it."""
+
+
 @define(eq=False, repr=False)
-class HeldPublication:
+class HeldPublication(Shared):
     """A paced publication that waits for room somewhere, and whom to tell when it waits no more."""
 
     publication: Publication
     publisher: Peer
     operation: int
-    size: int
-    counted: set[int]
+    reached: int
+    """How many connections it is for."""
+    takers: set[int]
     """The connections that took it, by id: each counts once."""
     waiting: int = 0
     """The subscriptions that hold it."""
 
     @property
-    def adds(self) -> int:
-        """The bytes that count if one subscription more holds it: those of the first one alone."""
-        return 0 if self.waiting else self.size
+    def counted(self) -> int:
+        """What is held counts for itself, and not among what waits in outboxes."""
+        return self.size if self.holders > self.waiting else 0
 
     def hold(self) -> None:
         """Note that one subscription more holds it."""
-        self.publisher.outbox.total.hold(self.adds)
+        if not self.waiting:
+            self.total.held += self.size
         self.waiting += 1
+        self.total.used += self.size
+        self.total.cells += self.cells + _HELD
+        self.join()
 
     def let_go(self) -> None:
         """Note that one of them holds it no more."""
         self.waiting -= 1
-        self.publisher.outbox.total.let_go(self.adds)
+        if not self.waiting:
+            self.total.held -= self.size
+        self.total.used -= self.size
+        self.total.cells -= self.cells + _HELD
+        self.leave()
+
+    def may_wait(self) -> bool:
+        """Tell whether there is room for one subscription more to hold it."""
+        counted = self.size if self.holders else 0
+        return self.total.may_hold(0 if self.waiting else self.size, self.cells + _HELD, counted)
 
     def settle(self, accepted_by: Peer | None) -> None:
         """Note that a subscription that has let it go took it, or missed it; acknowledge it when it was the last."""
         if accepted_by is not None:
-            self.counted.add(accepted_by.id)
+            self.takers.add(accepted_by.id)
         if not self.waiting:
             self.publisher.held -= 1
-            self.publisher.outbox.acknowledge(self.operation, len(self.counted))
+            taken = len(self.takers)
+            self.publisher.outbox.acknowledge(self.operation, (taken,), self.reached - taken)
 
 
 @define(eq=False)
@@ -117,32 +137,38 @@ class SendWindow:
             self.release()
         return bool(self.backlog) or not self.has_credit
 
-    def admit(self, size: int) -> bool:
+    def admit(self, size: int, cells: int = ALONE, counted: int = 0) -> bool:
         """Use credit for a delivery now, or return False: there is none, the outbox has no room, or something waits.
 
-        The caller puts the delivery in the outbox, one for all subscriptions of the connection that admit it.
+        The caller puts the delivery in the outbox, one for all subscriptions of the connection that admit it. So many
+        bytes of it are ``counted`` already, as others hold them.
         """
         if self.backlog:
             self.release()
         if self.backlog or self.messages <= 0 or self.size <= 0:
             return False
         outbox = self.peer.outbox
-        if not outbox.fits(size):
+        if not outbox.fits(size, cells, counted):
             return False
         self.messages -= 1
         self.size -= size
         self.counters.delivered += 1
         return True
 
-    def takes_run(self, count: int, size: int) -> bool:
+    def takes_run(self, count: int, size: int, counted: int = 0) -> bool:
         """Tell whether :meth:`admit_run` would admit it as things are, which uses nothing."""
-        return not self.backlog and self.messages >= count and self.size >= size and self.peer.outbox.fits(size, count)
+        return (
+            not self.backlog
+            and self.messages >= count
+            and self.size >= size
+            and self.peer.outbox.fits(size, RUN + count, counted, is_run=count > 1)
+        )
 
-    def admit_run(self, count: int, size: int) -> bool:
+    def admit_run(self, count: int, size: int, counted: int = 0) -> bool:
         """Use credit for the deliveries of a whole run now, or return False, as :meth:`admit` does."""
         if self.backlog:
             self.release()
-        if not self.takes_run(count, size):
+        if not self.takes_run(count, size, counted):
             return False
         self.messages -= count
         self.size -= size
@@ -210,7 +236,7 @@ class SendWindow:
                 self.backlog.popleft()
                 outbox.put_gap(self.id, head.count)
                 continue
-            batch, size = self._take_batch()
+            batch, size, cells = self._take_batch()
             if not batch:
                 self._note_shortage()
                 return
@@ -219,11 +245,11 @@ class SendWindow:
             self.counters.delivered += len(batch)
             publication = batch[0].publication
             if len(batch) == 1:
-                outbox.put(Deliver((self.id,), publication), size)
+                outbox.put(Deliver((self.id,), publication), size, cells, batch)
             else:
                 payloads = [held.publication.payload for held in batch]
                 run = Run(publication.topic, cast("list[bytes]", payloads))
-                outbox.put(DeliverRun((self.id,), run), size, len(batch))
+                outbox.put(DeliverRun((self.id,), run), size, cells, batch)
             for held in batch:
                 held.settle(self.peer)
 
@@ -232,11 +258,16 @@ class SendWindow:
         if not self.peer.outbox.size and self.has_credit:
             self.peer.outbox.total.is_short = True
 
-    def _take_batch(self) -> tuple[list[HeldPublication], int]:
-        """Take from the front of the backlog what may be delivered now, if it is several then as one run."""
+    def _take_batch(self) -> tuple[list[HeldPublication], int, int]:
+        """Take from the front of the backlog what may be delivered now, if it is several then as one run.
+
+        Returns:
+          It, its bytes and its cells.
+
+        """
         outbox, backlog = self.peer.outbox, self.backlog
         batch: list[HeldPublication] = []
-        size = 0
+        size, counted, cells = 0, 0, 1
         while backlog and len(batch) < min(self.messages, MOST_IN_RUN) and size < self.size:
             entry = backlog[0]
             if isinstance(entry, Missed):
@@ -245,16 +276,18 @@ class SendWindow:
             room = min(RUN_SIZE, self.frame) - size - PAYLOAD_OVERHEAD * len(batch)
             if batch and (more + PAYLOAD_OVERHEAD > room or not entry.publication.goes_on(batch[0].publication)):
                 break
-            # What is held by nobody else counts already.
+            # What is held by nobody else counts no more.
             entry.let_go()
-            if not outbox.fits(size + more, len(batch) + 1):
+            if not outbox.fits(size + more, cells + entry.cells, counted + entry.counted, is_run=bool(batch)):
                 entry.hold()
                 break
             size += more
+            counted += entry.counted
+            cells += entry.cells
             self._unhold()
             batch.append(entry)
             backlog.popleft()
-        return batch, size
+        return batch, size, cells
 
     def give_up(self) -> None:
         """Turn all that is held into missed, and lag: the subscriber took nothing for the stall time."""

@@ -3,12 +3,12 @@
 Whoever puts a message here never waits for the peer; whoever writes takes all that waits and reports when it is
 written. Two bounds hold: deliveries, calls and responses count their bytes against the outbox's own limit and against
 the total of all connections, and a caller asks :meth:`Outbox.fits` first, because only the caller knows what to do
-with what does not fit. A message takes memory beside its bytes, so both limits also allow no more messages than they
-would of 64 bytes each. Everything else is control: it is small, it cannot be dropped, and a connection that does not
-even take that is given up.
+with what does not fit. Both count the memory beside the bytes too, in cells (:mod:`.budget`). Everything else is
+control: it is small, it cannot be dropped, and a connection that does not even take that is given up.
 
-Acknowledgements wait as runs of consecutive ids, so that a thousand of them are one message. Signs of life, PING and
-PONG, stand before all else, and may be taken alone while what was taken before is being written.
+Acknowledgements wait as runs of consecutive ids, so that a thousand of them are one message; whom a publication did not
+reach is told before it is acknowledged. Signs of life, PING and PONG, stand before all else, and may be taken alone
+while what was taken before is being written.
 
 An outbox in which something begins to wait notes its peer among the :class:`DirtyPeers`, which whoever writes looks
 through after each step of the router.
@@ -22,99 +22,18 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from ..wire.messages import Accepted, Gap
+from ..wire.messages import Accepted, Gap, Unreached
+from .budget import ALONE, cells_in
+from .count_runs import CountRuns
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..wire.messages import ServerMessage
+    from .budget import Budget, Shared
 
-_CONTROL_SIZE = 64
-"""What a control message counts for: an upper bound of its fixed part, in memory terms."""
-
-_RUN_SIZE = 32
-"""What a run of acknowledgements counts for. Those of paced publications come when their subscribers please and may all
-be runs of one: all that a connection may have held (``Limits.held_messages``) take half of ``Limits.control_bytes``."""
-
-_LEAST_SIZE = 64
-"""Bytes for which a limit allows one message, however small it is."""
-
-_LEAST_MESSAGES = 1024
-"""Messages that even a very small limit allows, if their bytes fit."""
-
-_ACCEPTED_SIZE = 8
-"""What one more acknowledgement in a run counts for: a reference in a list of small integers."""
-
-
-@define(eq=False)
-class Budget:
-    """A number of bytes that the outboxes of a bus share, and of messages.
-
-    An eighth is for the *shares*: each connection has one, 32 KiB by default, that nothing else takes. So a subscriber
-    that reads misses nothing because others do not. Beyond its share an outbox takes of half of the bytes, and a
-    message that waits alone of five eighths.
-
-    The last quarter is for publications that are *held* until there is room in the outboxes of their receivers. Each
-    counts once for however many receivers, but as a message for each of them. So a paced publisher is made to wait
-    before there is no room to hold what it publishes.
-    """
-
-    limit: int
-    connections: int
-    """How many may have a share."""
-    used: int = 0
-    held: int = 0
-    """The part of it that is held."""
-    messages: int = 0
-    most: int = field(init=False)
-    share: int = field(init=False)
-    """The bytes of an outbox that nothing else takes."""
-    share_messages: int = field(init=False)
-    is_short: bool = False
-    """Whether somebody whose outbox is empty waits for what others leave."""
-
-    def __attrs_post_init__(self) -> None:
-        """Allow so many messages as well."""
-        self.most = _most(self.limit)
-        self.share = self.limit // (8 * self.connections)
-        self.share_messages = self.most // (8 * self.connections)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing counts."""
-        return not (self.used or self.held or self.messages)
-
-    def fits(self, size: int, count: int) -> bool:
-        """Tell whether so many bytes and messages more are within the limit, whoever they are for."""
-        return self.used + size <= self.limit and self.messages + count <= self.most
-
-    def leaves_room(self, size: int, count: int) -> bool:
-        """Tell whether so many bytes and messages more may wait, beyond the shares."""
-        return 2 * (self.used - self.held + size) <= self.limit and 2 * (self.messages + count) <= self.most
-
-    def takes_alone(self, size: int) -> bool:
-        """Tell whether a message of that size may wait in an outbox that has no other."""
-        return self.used == self.held or (
-            8 * (self.used - self.held + size) <= 5 * self.limit and 8 * (self.messages + 1) <= 5 * self.most
-        )
-
-    def may_hold(self, size: int) -> bool:
-        """Tell whether a message more may be held, and so many bytes."""
-        return 4 * (self.held + size) <= self.limit and 8 * (self.messages + 1) <= 7 * self.most and self.fits(size, 1)
-
-    def hold(self, size: int) -> None:
-        """Count a message more that is held, and so many bytes."""
-        self.used += size
-        self.held += size
-        self.messages += 1
-
-    def let_go(self, size: int) -> None:
-        """Count a message less that is held, and so many bytes."""
-        self.used -= size
-        self.held -= size
-        self.messages -= 1
-
-
-def _most(limit: int) -> int:
-    return max(_LEAST_MESSAGES, limit // _LEAST_SIZE)
+_CONTROL_SIZE = 96
+"""What a control message counts for, beside the text that it carries. It takes 96 to 150 bytes in CPython 3.12."""
 
 
 class DirtyPeers(dict[int, None]):
@@ -145,14 +64,19 @@ class Outbox:
     """Whether control messages did not fit; the outbox is closed then."""
     _messages: list[ServerMessage] = field(factory=list, init=False)
     _signs: list[ServerMessage] = field(factory=list, init=False)
-    _accepted: list[tuple[int, list[int]]] = field(factory=list, init=False)
+    _accepted: CountRuns = field(factory=CountRuns, init=False)
+    _unreached: CountRuns = field(factory=CountRuns, init=False)
     _gaps: dict[int, int] = field(factory=dict, init=False)
     """Where the last news of a gap stands among the messages, by subscription, while nothing can stand behind it."""
     _most: int = field(init=False)
     _waiting: int = field(default=0, init=False)
-    _count: int = field(default=0, init=False)
-    """The messages that wait or are being written, control aside."""
-    _count_taken: int = field(default=0, init=False)
+    _cells: int = field(default=0, init=False)
+    """Those of what waits or is being written, control aside."""
+    _cells_taken: int = field(default=0, init=False)
+    _shared: list[Shared] = field(factory=list, init=False)
+    """What waits or is being written and may have other holders."""
+    _shared_taken: int = field(default=0, init=False)
+    """How many of them were taken: the first ones."""
     control_size: int = field(default=0, init=False)
     """The bytes of control that wait."""
     taken: int = field(default=0, init=False)
@@ -162,8 +86,8 @@ class Outbox:
     _closed: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Allow a number of messages too."""
-        self._most = _most(self.limit)
+        """Allow a number of cells too."""
+        self._most = cells_in(self.limit)
 
     @property
     def size(self) -> int:
@@ -182,33 +106,40 @@ class Outbox:
         """
         return 2 * self.control_size <= self.control_limit
 
-    def fits(self, size: int, count: int = 1) -> bool:
-        """Tell whether a message of that size may be put, or a run of so many."""
-        after, messages, total = self._waiting + self.taken + size, self._count + count, self.total
+    def fits(self, size: int, cells: int = ALONE, counted: int = 0, *, is_run: bool = False) -> bool:
+        """Tell whether a message or run of that size may be put, of which so many bytes count already, as others hold
+        them.
+        """
+        after, cells_after, total = self._waiting + self.taken + size, self._cells + cells, self.total
+        added = size - counted
         if (
             after > self.limit
-            or messages > self._most
+            or cells_after > self._most
             # As Budget.fits tells: it is asked for each message and receiver.
-            or total.used + size > total.limit
-            or total.messages + count > total.most
+            or total.used + added > total.limit
+            or total.cells + cells > total.most
         ):
             return False
         return (
-            (after <= total.share and messages <= total.share_messages)
-            or total.leaves_room(size, count)
-            or (messages == 1 and total.takes_alone(size))
+            not added
+            or (after <= total.share and cells_after <= total.share_cells)
+            or total.leaves_room(added, cells)
+            or (not (self._cells or is_run) and total.takes_alone(added, cells))
         )
 
-    def put(self, message: ServerMessage, size: int, count: int = 1) -> None:
-        """Add a message, or a run of so many, that :meth:`fits`."""
+    def put(self, message: ServerMessage, size: int, cells: int = ALONE, shared: Sequence[Shared] = ()) -> None:
+        """Add a message or run that :meth:`fits`, and that is ``shared`` with others."""
         if self._closed:
             return
         if self._gaps:
             self._gaps.clear()
         self._waiting += size
-        self._count += count
+        self._cells += cells
         self.total.used += size
-        self.total.messages += count
+        self.total.cells += cells
+        for each in shared:
+            each.join()
+            self._shared.append(each)
         self._messages.append(message)
         if not self._is_marked:
             self._is_marked = True
@@ -247,29 +178,19 @@ class Outbox:
             self._gaps[subscription] = len(self._messages)
             self.put_control(Gap(subscription, dropped))
 
-    def acknowledge(self, operation: int, count: int) -> None:
-        """Acknowledge an operation with its number of receivers."""
-        if self._closed:
-            return
-        if self._accepted:
-            first, counts = self._accepted[-1]
-            if first + len(counts) == operation:
-                counts.append(count)
-                self._count_control(_ACCEPTED_SIZE)
-                return
-        self._accepted.append((operation, [count]))
-        self._count_control(_RUN_SIZE)
+    def acknowledge(self, first: int, counts: Sequence[int] = (0,), missed: int = 0) -> None:
+        """Acknowledge consecutive operations, each with the number of connections that took it, of which so many
+        ``missed`` each.
 
-    def acknowledge_run(self, first: int, counts: list[int]) -> None:
-        """Acknowledge consecutive operations, each with its number of receivers."""
+        Acknowledgements of paced publications come when their subscribers please, and may all be runs of one: those of
+        all that a connection may have held (``Limits.held_messages``) take three quarters of ``Limits.control_bytes``.
+        """
         if self._closed:
             return
-        if self._accepted and self._accepted[-1][0] + len(self._accepted[-1][1]) == first:
-            self._accepted[-1][1].extend(counts)
-            self._count_control(_ACCEPTED_SIZE * len(counts))
-        else:
-            self._accepted.append((first, counts))
-            self._count_control(_RUN_SIZE + _ACCEPTED_SIZE * (len(counts) - 1))
+        size = self._accepted.add(first, counts)
+        if missed:
+            size += self._unreached.add(first, [missed] * len(counts))
+        self._count_control(size)
 
     def _count_control(self, size: int) -> None:
         self.control_size += size
@@ -283,8 +204,9 @@ class Outbox:
 
     def peek(self) -> list[ServerMessage]:
         """Return what :meth:`take` would, and leave it."""
-        accepted = [Accepted(first, tuple(counts)) for first, counts in self._accepted]
-        return [*self._signs, *accepted, *self._messages]
+        unreached = [Unreached(first, counts) for first, counts in self._unreached]
+        accepted = [Accepted(first, counts) for first, counts in self._accepted]
+        return [*self._signs, *unreached, *accepted, *self._messages]
 
     def take(self) -> list[ServerMessage]:
         """Return all that waits, signs of life first, then acknowledgements, and empty the outbox; nothing if it is so.
@@ -295,11 +217,13 @@ class Outbox:
         if self._accepted or self._signs:
             messages = self.peek()
             self._signs = []
-        self._accepted = []
+        self._accepted.clear()
+        self._unreached.clear()
         self._messages = []
         self._gaps.clear()
         self.taken += self._waiting
-        self._count_taken = self._count
+        self._cells_taken = self._cells
+        self._shared_taken = len(self._shared)
         self._waiting = self.control_size = 0
         self._is_marked = False
         return messages
@@ -307,18 +231,30 @@ class Outbox:
     def written(self) -> None:
         """Stop counting what was taken: it is with the network now."""
         self.total.used -= self.taken
-        self.total.messages -= self._count_taken
-        self._count -= self._count_taken
-        self.taken = self._count_taken = 0
+        self.total.cells -= self._cells_taken
+        self._cells -= self._cells_taken
+        self.taken = self._cells_taken = 0
+        if self._shared_taken:
+            self._leave(self._shared[: self._shared_taken])
+            del self._shared[: self._shared_taken]
+            self._shared_taken = 0
+
+    @staticmethod
+    def _leave(shared: Sequence[Shared]) -> None:
+        for each in shared:
+            each.leave()
 
     def close(self) -> None:
         """Drop what waits and take nothing more."""
         self._closed = True
         self._messages = []
         self._signs = []
-        self._accepted = []
+        self._accepted.clear()
+        self._unreached.clear()
         self._gaps.clear()
         self.total.used -= self._waiting + self.taken
-        self.total.messages -= self._count
-        self._count = self._count_taken = 0
+        self.total.cells -= self._cells
+        self._leave(self._shared)
+        self._shared.clear()
+        self._cells = self._cells_taken = self._shared_taken = 0
         self._waiting = self.taken = self.control_size = 0

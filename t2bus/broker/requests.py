@@ -33,6 +33,7 @@ from ..errors import (
 from ..topic import is_concrete, validate
 from ..wire.messages import Ask, Call, Claim, Fail, Refused, Respond, Response, Unclaim, Withdraw
 from ..wire.values import ErrorCode, size_of
+from .budget import ALONE, cells_of
 from .contests import ANSWER_TIME
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class ServiceTable:
             min(message.size, limits.service_bytes),
         )
         services[message.id] = self._services[message.topic] = service
-        peer.outbox.acknowledge(message.id, 0)
+        peer.outbox.acknowledge(message.id)
 
     def _contest(self, service: Service, claimant: Peer, now: float) -> TopicClaimed:
         """Return the refusal of a second claim, and have the holder of the first asked for a sign of life."""
@@ -175,7 +176,7 @@ class ServiceTable:
         service = self._party(peer).services.pop(message.service, None)
         if service is not None:
             self._end(service)
-        peer.outbox.acknowledge(message.id, 0)
+        peer.outbox.acknowledge(message.id)
 
     def _end(self, service: Service) -> None:
         del self._services[service.topic]
@@ -202,10 +203,10 @@ class ServiceTable:
             )
         if service is None:
             raise ServiceNotFound(f"nobody serves {message.topic!r}: start its service, or check the topic")
-        size = size_of(message.topic, message.payload, message.headers)
+        size, cells = size_of(message.topic, message.payload, message.headers), cells_of(message.headers)
         responder = service.peer
         spent = len(service.pending) >= service.window_requests or service.size >= service.window_size
-        if spent or not responder.outbox.fits(size):
+        if spent or not responder.outbox.fits(size, cells):
             self.counters.requests_busy += 1
             raise ServiceBusy(f"the service of {message.topic!r} has all the requests pending that it takes: try later")
         self._last_call = call = self._last_call + 1
@@ -215,7 +216,7 @@ class ServiceTable:
         service.size += size
         self.counters.requests += 1
         outgoing = Call(call, service.id, message.timeout, message.topic, message.payload, message.headers)
-        responder.outbox.put(outgoing, size)
+        responder.outbox.put(outgoing, size, cells)
 
     def cancel(self, peer: Peer, request: int) -> None:
         """Give a request up; one that has just been answered is not there any more."""
@@ -227,8 +228,9 @@ class ServiceTable:
         """Pass an answer to the requester, if it still waits."""
         pending = self._finish(peer, message.call)
         if pending is not None:
+            response = Response(pending.request, message.payload, message.headers)
             size = size_of("", message.payload, message.headers)
-            self._answer(pending, Response(pending.request, message.payload, message.headers), size)
+            self._answer(pending, response, size, cells_of(message.headers))
 
     def fail(self, peer: Peer, message: Fail) -> None:
         """Pass a failure to the requester, if it still waits."""
@@ -237,7 +239,7 @@ class ServiceTable:
         pending = self._finish(peer, message.call)
         if pending is not None:
             # Its text may be as long as a response, and counts as one: as control it could close the requester.
-            self._answer(pending, Refused(pending.request, message.code, message.text), len(message.text))
+            self._answer(pending, Refused(pending.request, message.code, message.text), len(message.text), ALONE)
 
     def _finish(self, responder: Peer, call: int) -> PendingRequest | None:
         """End a call of this responder; return it if someone waits for the answer, and count a late one otherwise."""
@@ -251,12 +253,12 @@ class ServiceTable:
             return None
         return pending
 
-    def _answer(self, pending: PendingRequest, message: Response | Refused, size: int) -> None:
+    def _answer(self, pending: PendingRequest, message: Response | Refused, size: int, cells: int) -> None:
         requester = pending.requester
         assert requester is not None
-        if requester.peer.outbox.fits(size):
+        if requester.peer.outbox.fits(size, cells):
             requester.requests.pop(pending.request, None)
-            requester.peer.outbox.put(message, size)
+            requester.peer.outbox.put(message, size, cells)
         else:
             text = "the answer does not fit: the requester's Limits.outbox_bytes are waiting"
             self._refuse(pending, LimitExceeded(text))

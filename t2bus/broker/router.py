@@ -23,17 +23,18 @@ from attrs import asdict, define, field
 
 from .. import errors
 from ..wire import messages as m
-from ..wire.compression import ZLIB
 from ..wire.native import VERSION
-from ..wire.values import FRAME_OVERHEAD
 from .access import Verb
+from .budget import Budget
 from .contests import Contests
 from .grants import Denial, Grants, require
-from .outbox import Budget, DirtyPeers, Outbox
+from .outbox import DirtyPeers, Outbox
 from .peer import Peer
 from .pubsub import PubSub
 from .requests import ServiceTable
 from .statistics import BusStatistics, Counters, PeerStatistics
+from .subscriptions import SubscriptionTable
+from .welcome import welcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,11 +42,6 @@ if TYPE_CHECKING:
     from ..limits import Limits
     from .access import Access
     from .identity import Identity
-
-AGENT = "t2bus"
-
-_ID_SIZE = 9
-"""The bytes of one subscription id in a delivery, at most."""
 
 _Operation = m.Publish | m.Subscribe | m.Unsubscribe | m.Claim | m.Unclaim | m.Ask
 """A message that is answered."""
@@ -67,7 +63,8 @@ class Router:
     dirty: DirtyPeers = field(factory=DirtyPeers, init=False)
     denials: list[Denial] = field(factory=list, init=False)
     _total: Budget = field(init=False)
-    pubsub: PubSub = field(init=False)
+    subscriptions: SubscriptionTable = field(init=False)
+    _pubsub: PubSub = field(init=False)
     contests: Contests = field(factory=Contests, init=False)
     """Of whom a sign of life is waited for: a PONG, or any other that the owner of the router has seen."""
     _services: ServiceTable = field(init=False)
@@ -79,7 +76,8 @@ class Router:
     def __attrs_post_init__(self) -> None:
         """Make the parts, which share one set of limits and counters."""
         self._total = Budget(self.limits.total_bytes, self.limits.connections)
-        self.pubsub = PubSub(self.limits, self.counters, self._total)
+        self.subscriptions = SubscriptionTable(self.limits, self.counters, self._total)
+        self._pubsub = PubSub(self.limits, self.counters, self._total, self.subscriptions)
         self._services = ServiceTable(self.limits, self.counters, self.contests)
         self._grants = Grants(self.limits, self.access)
 
@@ -90,7 +88,7 @@ class Router:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is left of any connection, as in a bus to which nobody has come yet."""
-        return not self._peers and self._total.is_empty and self.pubsub.is_empty and self._services.is_empty
+        return not self._peers and self._total.is_empty and self.subscriptions.is_empty and self._services.is_empty
 
     def connections_of(self, identity: Identity) -> int:
         """Return the number of connections of one identity."""
@@ -117,23 +115,7 @@ class Router:
         outbox = Outbox(number, limits.outbox_bytes, limits.control_bytes, self._total, self.dirty)
         peer = self._peers[number] = Peer(number, who, outbox, self._grants.of(who), tells_gaps, pings)
         self._by_identity[who.name] += 1
-        outbox.put_control(
-            m.Welcome(
-                version=VERSION,
-                agent=AGENT,
-                compressions=(ZLIB,),
-                connection=number,
-                frame=limits.frame,
-                delivery=limits.frame + FRAME_OVERHEAD + _ID_SIZE * limits.subscriptions,
-                topic_length=limits.topic_length,
-                topic_depth=limits.topic_depth,
-                requests=limits.requests,
-                subscriptions=limits.subscriptions,
-                services=limits.services,
-                subscription_messages=limits.subscription_messages,
-                subscription_bytes=limits.subscription_bytes,
-            )
-        )
+        outbox.put_control(welcome(limits, number))
         return peer
 
     def disconnect(self, peer: Peer) -> None:
@@ -144,7 +126,7 @@ class Router:
             if not self._by_identity[name]:
                 del self._by_identity[name]
             peer.outbox.close()
-            self.pubsub.disconnect(peer)
+            self.subscriptions.disconnect(peer)
             self._services.disconnect(peer)
 
     # --- what follows
@@ -164,7 +146,7 @@ class Router:
 
     def take_alarm(self) -> bool:
         """Tell whether :meth:`next_deadline` may have come nearer since the last time: a subscriber may stall."""
-        is_alarmed, self.pubsub.is_alarmed = self.pubsub.is_alarmed, False
+        is_alarmed, self.subscriptions.is_alarmed = self.subscriptions.is_alarmed, False
         return is_alarmed
 
     # --- messages
@@ -203,7 +185,7 @@ class Router:
             case m.Publish() | m.Ask() | m.Subscribe() | m.Unsubscribe() | m.Claim() | m.Unclaim():
                 return self._operate(peer, message, now)
             case m.Credit():
-                self.pubsub.credit(peer, message, now)
+                self.subscriptions.credit(peer, message, now)
                 return len(message.grants)
             case m.Fail():
                 self._services.fail(peer, message)
@@ -231,13 +213,13 @@ class Router:
                 require(peer.permissions, message)
             match message:
                 case m.Publish():
-                    return self.pubsub.publish(peer, message, now)
+                    return self._pubsub.publish(peer, message, now)
                 case m.Ask():
                     self._services.request(peer, message, now)
                 case m.Subscribe():
-                    self.pubsub.subscribe(peer, message)
+                    self.subscriptions.subscribe(peer, message)
                 case m.Unsubscribe():
-                    self.pubsub.unsubscribe(peer, message)
+                    self.subscriptions.unsubscribe(peer, message)
                 case m.Claim():
                     self._services.claim(peer, message, now)
                 case m.Unclaim():
@@ -258,7 +240,7 @@ class Router:
         try:
             if peer.permissions is not None:
                 peer.permissions.check(Verb.PUBLISH, message.run.topic)
-            steps, rest = self.pubsub.publish_run(peer, message, now)
+            steps, rest = self._pubsub.publish_run(peer, message, now)
         except errors.BusError as error:
             steps = len(message.run.payloads) + self._steps_of(error)
             for operation, _ in enumerate(message.run.payloads, message.id):
@@ -286,14 +268,14 @@ class Router:
             permissions = peer.permissions = self._grants.of(peer.identity)
             assert permissions is not None
             try:
-                for topic in self.pubsub.topics(peer):
+                for topic in self.subscriptions.topics(peer):
                     permissions.check(Verb.SUBSCRIBE, topic)
                 for service in self._services.services_of(peer):
                     permissions.check(Verb.SERVE, service.topic)
             except errors.PermissionDenied as error:
                 reason = f"the access rules have changed: {error}"
                 # Now, not when it has gone: it may take its time to read what waits, and is to hear nothing newer.
-                self.pubsub.disconnect(peer)
+                self.subscriptions.disconnect(peer)
                 self._services.disconnect(peer)
                 peer.outbox.put_control(m.Error(reason), reason)
                 peer.end(reason, is_flushed=True)
@@ -304,9 +286,9 @@ class Router:
         """Note that what was taken from a connection's outbox is with the network, and use the room."""
         peer.outbox.written()
         if peer.waits_for_room:
-            peer.waits_for_room = self.pubsub.written(peer) | self._services.written(peer)
+            peer.waits_for_room = self.subscriptions.written(peer) | self._services.written(peer)
         if self._total.is_short:
-            self.pubsub.share_room()
+            self.subscriptions.share_room()
 
     def say_goodbye(self, text: str) -> None:
         """Put a last message in every outbox: the bus shuts down."""
@@ -315,31 +297,32 @@ class Router:
 
     def expire(self, now: float) -> None:
         """Do what is due."""
-        self.pubsub.expire(now)
+        self.subscriptions.expire(now)
         self._services.expire(now)
 
     def next_deadline(self) -> float | None:
         """Return when :meth:`expire` has to be called next, if ever."""
-        deadlines = (self.pubsub.next_deadline(), self._services.next_deadline())
+        deadlines = (self.subscriptions.next_deadline(), self._services.next_deadline())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
-    def statistics(self, newcomers: int = 0) -> BusStatistics:
-        """Return what the bus looks like now; of ``newcomers`` the owner knows."""
+    def statistics(self, newcomers: int = 0, incoming_bytes: int = 0) -> BusStatistics:
+        """Return what the bus looks like now; of ``newcomers`` and of what is incoming the owner knows."""
         return BusStatistics(
             connections=len(self._peers),
             identities=dict(self._by_identity),
             newcomers=newcomers,
-            subscriptions=len(self.pubsub),
+            incoming_bytes=incoming_bytes,
+            subscriptions=len(self.subscriptions),
             services=len(self._services),
             requests_pending=self._services.pending,
-            deliveries_held=self.pubsub.held,
+            deliveries_held=self.subscriptions.held,
             buffered_bytes=self._total.used,
             **asdict(self.counters),
         )
 
     def statistics_of(self, peer: Peer) -> PeerStatistics:
         """Return what one connection looks like now."""
-        return PeerStatistics(self.pubsub.held_by(peer), *self._services.load_of(peer))
+        return PeerStatistics(self.subscriptions.held_by(peer), *self._services.load_of(peer))
 
 
 def _begin(peer: Peer, operation: int) -> None:

@@ -39,7 +39,9 @@ class BusStatistics:
     deliveries_held: int
     """Paced deliveries that wait for a subscriber."""
     buffered_bytes: int
-    """What waits to be written, or is held, over all connections."""
+    """What waits to be written, or is held, over all connections. A publication counts once, however many have it."""
+    incoming_bytes: int
+    """What has come of large frames that are not complete."""
     published: int
     """Publications accepted."""
     delivered: int

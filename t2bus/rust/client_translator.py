@@ -233,7 +233,7 @@ class ClientTranslator:
                 self.frame = message.frame
             case m.Withdraw():
                 self._desk.withdraw(message.call)
-            case m.Gap() | m.Ping() | m.Goodbye() | m.Error():
+            case m.Gap() | m.Unreached() | m.Ping() | m.Goodbye() | m.Error():
                 pass
             case _:
                 assert_never(message)

@@ -115,6 +115,11 @@ class PeerConnection(ABC):
         """Whether the peer is to read before it is heard, unless nothing follows that leads to more to be read."""
         return not (self.peer.outbox.is_calm or self.is_finishing or _END in self.batches)
 
+    @property
+    def incoming(self) -> int:
+        """How many bytes have come of a large frame that is not complete."""
+        return 0
+
     def end_output(self) -> None:
         """Let nothing more go out, behind the batch that is out."""
         self._is_outgoing_full = True
@@ -301,7 +306,7 @@ class RouterTask:
             for denial in router.take_denials():
                 if self._denials.allows(denial.identity.name, trio.current_time()):
                     log_denial(denial.text)
-        if router.pubsub.is_alarmed and router.take_alarm():
+        if router.subscriptions.is_alarmed and router.take_alarm():
             self.alarm.set()
 
     def expire(self, now: float) -> None:

@@ -300,5 +300,6 @@ KINDS: Final = (
     Row(24, BUS, m.Call, {"id": UINT, "service": UINT, **_REQUEST}, d.decode_call, e.encode_call),
     Row(25, BUS, m.Withdraw, {"call": UINT}),
     Row(26, BUS, m.Response, {"request": UINT, **_BODY}, d.decode_response, e.encode_response),
+    Row(27, BUS, m.Unreached, {"first": UINT, "counts": COUNTS}),
 )
 """All kinds, by number. 19 was never given."""

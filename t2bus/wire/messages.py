@@ -228,6 +228,16 @@ class Accepted:
 
 
 @frozen
+class Unreached:
+    """Say of the publications ``first``, ``first + 1`` and so on how many connections each should have reached and did
+    not: their windows are spent. It comes before their :class:`Accepted`.
+    """
+
+    first: int
+    counts: tuple[int, ...]
+
+
+@frozen
 class Refused:
     """Refuse an operation, or end a request without an answer. ``text`` is for people; ``code`` decides."""
 
@@ -300,5 +310,7 @@ Common = Ping | Pong | Goodbye | Error
 ClientMessage = Hello | Operation | Cancel | Respond | Fail | Credit | Common
 """What a client says. The first message is a :class:`Hello`, and nothing follows it before the bus has answered."""
 
-ServerMessage = Welcome | Accepted | Refused | Deliver | DeliverRun | Gap | Call | Withdraw | Response | Common
+ServerMessage = (
+    Welcome | Accepted | Unreached | Refused | Deliver | DeliverRun | Gap | Call | Withdraw | Response | Common
+)
 """What a bus says. The first message is a :class:`Welcome`, unless the bus does not let the client in."""

@@ -1,0 +1,64 @@
+"""A count for each of many operations, kept as runs of consecutive ids.
+
+For example the counts 1, 0 and 3 of the operations 7, 8 and 9 are one run. It is written as one message, and takes 8
+bytes for each count beside 16 for itself.
+
+The law of this module: synchronous, and it calls nobody.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Final
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_RUN_SIZE: Final = 16
+
+_COUNT_SIZE: Final = 8
+
+
+def _ids() -> array[int]:
+    return array("Q")
+
+
+@define(eq=False, repr=False)
+class CountRuns:
+    """Counts in the order in which they were added, false if there are none."""
+
+    _firsts: array[int] = field(factory=_ids, init=False)
+    """The first id of each run."""
+    _starts: array[int] = field(factory=_ids, init=False)
+    """Where each run begins among the counts."""
+    _counts: list[int] = field(factory=list, init=False)
+    _next: int = field(default=-1, init=False)
+    """The id that goes on with the last run."""
+
+    def __bool__(self) -> bool:
+        return bool(self._counts)
+
+    def add(self, first: int, counts: Sequence[int]) -> int:
+        """Add the counts of ``first``, ``first + 1`` and so on; return the bytes that they take."""
+        size = _COUNT_SIZE * len(counts)
+        if first != self._next:
+            self._firsts.append(first)
+            self._starts.append(len(self._counts))
+            size += _RUN_SIZE
+        self._counts.extend(counts)
+        self._next = first + len(counts)
+        return size
+
+    def __iter__(self) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """Yield the first id of each run, and its counts."""
+        ends = (*self._starts[1:], len(self._counts))
+        for first, start, end in zip(self._firsts, self._starts, ends, strict=False):
+            yield first, tuple(self._counts[start:end])
+
+    def clear(self) -> None:
+        """Forget all."""
+        if self._counts:
+            del self._firsts[:], self._starts[:], self._counts[:]
+            self._next = -1

@@ -1,0 +1,182 @@
+"""The subscriptions of a bus: where they are, what credit they have, and what they hold.
+
+The law of this module: nothing that happens at one subscription is seen by another, but that they share what room there
+is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from ..errors import LimitExceeded, ProtocolViolation
+from .flow import HeldPublication, SendWindow
+from .routes import Routes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..limits import Limits
+    from ..wire.messages import Credit, Subscribe, Unsubscribe
+    from .budget import Budget
+    from .peer import Peer
+    from .statistics import Counters
+
+
+@define(eq=False)
+class _Subscriber:
+    """The subscriptions of one connection, by id."""
+
+    windows: dict[int, SendWindow] = field(factory=dict)
+    behind: dict[int, SendWindow] = field(factory=dict)
+    """Those that have a backlog; see :attr:`.SendWindow.behind`."""
+
+
+@define(eq=False, repr=False)
+class SubscriptionTable:
+    """All subscriptions of a bus."""
+
+    limits: Limits
+    counters: Counters
+    total: Budget
+    """Shared by the outboxes of all connections."""
+    is_alarmed: bool = field(default=False, init=False)
+    """Set when a subscription begins to hold something, and so may stall: :meth:`next_deadline` has come nearer."""
+    routes: Routes = field(init=False)
+    _subscribers: dict[int, _Subscriber] = field(factory=dict, init=False)
+    """By the ids of their connections."""
+    _holding: dict[SendWindow, None] = field(factory=dict, init=False)
+    """The subscriptions that hold something, or did when last looked at: the only ones that can stall."""
+
+    def __attrs_post_init__(self) -> None:
+        """Make the routes with the bounds of this bus."""
+        self.routes = Routes(self.limits)
+
+    def __len__(self) -> int:
+        """Return the number of subscriptions."""
+        return len(self.routes)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left of any connection."""
+        return self.routes.is_empty and not (self._subscribers or self._holding)
+
+    @property
+    def held(self) -> int:
+        """How many deliveries wait for credit, over all subscriptions."""
+        return sum(window.held for window in self._holding)
+
+    def held_by(self, peer: Peer) -> dict[int, int]:
+        """Return how many deliveries wait for credit in each subscription of a connection, by its id."""
+        subscriber = self._subscribers.get(peer.id) or _Subscriber()
+        return {number: window.held for number, window in subscriber.windows.items()}
+
+    def subscribe(self, peer: Peer, message: Subscribe) -> None:
+        """Open a subscription, with the window that the client asks for or the bus's own, whichever is smaller."""
+        limits = self.limits
+        subscriber = self._subscribers.get(peer.id) or _Subscriber()
+        if len(subscriber.windows) >= limits.subscriptions:
+            raise LimitExceeded(
+                f"this connection has {limits.subscriptions} subscriptions, all that Limits.subscriptions of the bus "
+                "allows: subscribe with wildcards, or open a second connection"
+            )
+        if not message.messages or not message.size:
+            raise ProtocolViolation("a subscription needs a window of at least one message and one byte")
+        window = SendWindow(
+            message.id,
+            message.topic,
+            peer,
+            # Who cannot be told of a gap is bounded by its outbox alone.
+            min(message.messages, limits.subscription_messages) if peer.tells_gaps else message.messages,
+            min(message.size, limits.subscription_bytes) if peer.tells_gaps else message.size,
+            limits.stall,
+            limits.frame,
+            self.counters,
+            subscriber.behind,
+        )
+        self.routes.add(window)
+        self._subscribers[peer.id] = subscriber
+        subscriber.windows[message.id] = window
+        peer.outbox.acknowledge(message.id)
+
+    def unsubscribe(self, peer: Peer, message: Unsubscribe) -> None:
+        """Close a subscription; one that is not there is closed already."""
+        subscriber = self._subscribers.get(peer.id)
+        window = None if subscriber is None else subscriber.windows.pop(message.subscription, None)
+        if window is not None:
+            self._remove(window)
+        peer.outbox.acknowledge(message.id)
+
+    def _remove(self, window: SendWindow) -> None:
+        self.routes.discard(window)
+        self._holding.pop(window, None)
+        window.close()
+
+    def disconnect(self, peer: Peer) -> None:
+        """Close all subscriptions of a connection that has ended."""
+        subscriber = self._subscribers.pop(peer.id, None)
+        if subscriber is not None:
+            for window in subscriber.windows.values():
+                self._remove(window)
+        self.share_room()
+
+    def topics(self, peer: Peer) -> Iterable[str]:
+        """Yield the topics of a connection's subscriptions."""
+        subscriber = self._subscribers.get(peer.id)
+        return () if subscriber is None else (window.topic for window in subscriber.windows.values())
+
+    def hold(self, window: SendWindow, publication: HeldPublication, now: float) -> None:
+        """Have a subscription hold a publication until it has credit and room."""
+        window.hold(publication, now)
+        self.is_alarmed |= not self._holding
+        self._holding[window] = None
+
+    # --- credit, room and time
+
+    def credit(self, peer: Peer, message: Credit, now: float) -> None:
+        """Take credit for subscriptions; for one that has just been closed it means nothing any more."""
+        if (subscriber := self._subscribers.get(peer.id)) is None:
+            return
+        for number, messages, size in message.grants:
+            window = subscriber.windows.get(number)
+            if window is not None:
+                window.grant(messages, size, now)
+
+    def written(self, peer: Peer) -> bool:
+        """Deliver what waited for room in the outbox of a connection; tell whether something still waits."""
+        subscriber = self._subscribers.get(peer.id)
+        if subscriber is None or not (behind := subscriber.behind):
+            return False
+        first = next(iter(behind))
+        for window in list(behind.values()):
+            window.release()
+        if first in behind:
+            # Whoever went first goes last the next time, else one that is behind could take all the room for ever.
+            behind[first] = behind.pop(first)
+        return bool(behind)
+
+    def share_room(self) -> None:
+        """Deliver what waits for room that others have left, to one subscription after the other."""
+        if not self.total.is_short:
+            return
+        self.total.is_short = False
+        for window in list(self._holding):
+            if not window.peer.outbox.size:
+                window.release()
+                if self.total.is_short:
+                    return
+                # Whoever went first goes last the next time.
+                self._holding[window] = self._holding.pop(window)
+
+    def expire(self, now: float) -> None:
+        """Stop holding publications for subscribers that took nothing for the stall time."""
+        for window in list(self._holding):
+            if window.stalls_at <= now:
+                window.give_up()
+            if not window.held:
+                del self._holding[window]
+
+    def next_deadline(self) -> float | None:
+        """Return when the next subscriber stalls, if any can."""
+        return min((window.stalls_at for window in self._holding if window.held), default=None)
