@@ -19,6 +19,7 @@ _NAMES = {
     "protocol": "PublishProtocol RequestProtocol Struct",
     "server.bus": "Bus open_bus serve",
     "session.counters": "ClientStatistics",
+    "session.receipt": "Receipt",
     "transport.address": "default_address",
     "errors": (
         "BindFailed BusError ConnectFailed Disconnected InvalidAccess InvalidAddress InvalidTopic Lagged "

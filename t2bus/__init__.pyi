@@ -40,6 +40,7 @@ from .server.bus import Bus as Bus
 from .server.bus import open_bus as open_bus
 from .server.bus import serve as serve
 from .session.counters import ClientStatistics as ClientStatistics
+from .session.receipt import Receipt as Receipt
 from .transport.address import default_address as default_address
 
 __version__: str
@@ -65,6 +66,7 @@ __all__ = [
     "ProtocolViolation",
     "PublishProtocol",
     "Publisher",
+    "Receipt",
     "Received",
     "RemoteError",
     "Request",

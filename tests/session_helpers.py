@@ -9,10 +9,11 @@ from attrs import define, field
 from pure_helpers import WELCOME, one_by_one
 from t2bus.limits import Limits
 from t2bus.session.outbox import ClientOutbox
-from t2bus.session.session import Outcome, Session
+from t2bus.session.session import Session
 from t2bus.session.unacknowledged import PublisherWindow
 
 if TYPE_CHECKING:
+    from t2bus.session.pending import Outcome
     from t2bus.wire import messages as m
 
 

@@ -165,6 +165,14 @@ class TestPub:
         assert main(["pub", "a", "1", "--addr", address]) == 0
         assert capsys.readouterr().err == "t2bus: accepted for 0 connections: nobody subscribes to a\n"
 
+    async def test_missed(self, bus: t2bus.Bus) -> None:
+        """Who subscribes and does not keep up is told apart from nobody."""
+        limits = t2bus.Limits(subscription_messages=1)
+        async with bus.open_client(limits=limits) as client, client.subscribe_bytes("a"):
+            said = [await run("pub", "a", "1", "--addr", bus.addresses[0]) for _ in range(2)]
+            assert said[0] == (0, "", "t2bus: accepted for 1 connection\n")
+            assert said[1] == (0, "", "t2bus: accepted for 0 connections, missed by 1 that does not keep up\n")
+
     @pytest.mark.parametrize(
         ("arguments", "code", "says"),
         [

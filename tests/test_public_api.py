@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 PUBLIC = """
 BindFailed Bus BusError BusStatistics Client ClientStatistics ConnectFailed Disconnected InvalidAccess InvalidAddress
 InvalidTopic Lagged LimitExceeded Limits MalformedMessage MessageTooLarge PermissionDenied ProtocolViolation
-PublishProtocol Publisher Received RemoteError Request RequestProtocol RequestTimeout Requests ServiceBusy ServiceGone
-ServiceNotFound Struct Subscription TlsFailed TopicClaimed TopicTooBroad __version__ default_address open_bus
-open_client serve testing tls topic
+PublishProtocol Publisher Receipt Received RemoteError Request RequestProtocol RequestTimeout Requests ServiceBusy
+ServiceGone ServiceNotFound Struct Subscription TlsFailed TopicClaimed TopicTooBroad __version__ default_address
+open_bus open_client serve testing tls topic
 """
 
 

@@ -76,10 +76,15 @@ async def _publish(arguments: argparse.Namespace) -> int:
         return Exit.OK
     payload = encode_value(arguments.value, text=arguments.text)
     async with open_client_of(arguments) as client:
-        count = await client.publish_bytes(arguments.topic, payload, headers=dict(arguments.header))
-    unheard = "" if count else f": nobody subscribes to {arguments.topic}"
-    say(f"accepted for {counted(count, 'connection', 'connections')}{unheard}")
+        receipt = await client.publish_bytes(arguments.topic, payload, headers=dict(arguments.header))
+    unheard = "" if receipt or receipt.missed else f": nobody subscribes to {arguments.topic}"
+    say(f"accepted for {counted(receipt, 'connection', 'connections')}{_missed(receipt.missed)}{unheard}")
     return Exit.OK
+
+
+def _missed(missed: int) -> str:
+    """Say how many connections a publication did not reach, if any."""
+    return f", missed by {missed} that {'does' if missed == 1 else 'do'} not keep up" if missed else ""
 
 
 async def _publish_lines(client: Client, arguments: argparse.Namespace) -> None:
@@ -92,4 +97,5 @@ async def _publish_lines(client: Client, arguments: argparse.Namespace) -> None:
             await publisher.send(encode_value(line, text=arguments.text), headers=dict(arguments.header))
             published += 1
     deliveries = counted(publisher.accepted, "delivery", "deliveries")
-    say(f"{counted(published, 'message', 'messages')} published, {deliveries} accepted")
+    missed = f", {publisher.missed} missed" if publisher.missed else ""
+    say(f"{counted(published, 'message', 'messages')} published, {deliveries} accepted{missed}")

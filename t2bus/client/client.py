@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from ..errors import BusError
     from ..session.counters import ClientStatistics
+    from ..session.receipt import Receipt
 
 Published = TypeVar("Published", bound=PublishProtocol)
 Requested = TypeVar("Requested", bound=RequestProtocol[Any])
@@ -72,7 +73,7 @@ class Client:
 
     # --- publish
 
-    async def publish(self, topic: str, body: PublishProtocol, *, headers: Headers | None = None) -> int:
+    async def publish(self, topic: str, body: PublishProtocol, *, headers: Headers | None = None) -> Receipt:
         """Publish a message once, to all subscriptions that its topic intersects.
 
         Args:
@@ -81,7 +82,8 @@ class Client:
           headers: carried to the receivers untouched.
 
         Returns:
-          For how many connections the bus accepted it. It waits for none of them.
+          For how many connections the bus accepted it, as a number; its ``missed`` says how many more it should have
+          reached. It waits for none of them.
 
         Raises:
           InvalidTopic, MalformedMessage, MessageTooLarge: an argument is not sendable; nothing was sent.
@@ -92,7 +94,7 @@ class Client:
         full_topic = protocols.full_topic(_role(type(body), PublishProtocol), topic)
         return await self.publish_bytes(full_topic, encode(body), headers=headers)
 
-    async def publish_bytes(self, topic: str, payload: bytes, *, headers: Headers | None = None) -> int:
+    async def publish_bytes(self, topic: str, payload: bytes, *, headers: Headers | None = None) -> Receipt:
         """Do as :meth:`publish` by full topic, with a payload that is sent as it is."""
         connection = self._connection
         session = connection.session

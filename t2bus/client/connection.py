@@ -16,6 +16,7 @@ from attrs import define, field
 
 from ..errors import BusError, Disconnected, ProtocolViolation
 from ..liveness import TICK, Liveness, Verdict
+from ..session.receipt import Receipt
 from ..session.windows import PROMPT
 from ..wire import messages as m
 from .writer import Writer
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from ..endpoints import ClientTransport
-    from ..session.session import Outcome, Session
+    from ..session.pending import Outcome
+    from ..session.session import Session
     from ..session.windows import CallWindow, ReceiveWindow
 
-Expected = TypeVar("Expected", int, m.Response)
+Expected = TypeVar("Expected", Receipt, m.Response)
 Result = TypeVar("Result")
 Window = TypeVar("Window", "ReceiveWindow", "CallWindow")
 Arguments = ParamSpec("Arguments")
@@ -123,14 +125,14 @@ class ClientConnection:
             self.writer.flush()
             self._debt.set()
 
-    async def operate(self, begin: Callable[[PendingAnswer], int]) -> int:
-        """Begin an operation and return its count. Cancelled, it may or may not have been carried out."""
+    async def operate(self, begin: Callable[[PendingAnswer], int]) -> Receipt:
+        """Begin an operation and return its receipt. Cancelled, it may or may not have been carried out."""
         if self._closed or self.session.closed is not None:
             self.check_open()
         answer = PendingAnswer()
         operation = self.call(begin, answer)
         try:
-            return await self.outcome(answer, int)
+            return await self.outcome(answer, Receipt)
         finally:
             self.session.forget(operation)
 
@@ -164,7 +166,7 @@ class ClientConnection:
         """
         self.on_news(window, wake)
         try:
-            await self.outcome(answer, int)
+            await self.outcome(answer, Receipt)
         except BaseException:
             self.forget(window)
             self.call(end, window, None)

@@ -76,6 +76,11 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
         """Deliveries that were accepted so far, over all publications: one for each receiving connection."""
         return self._window.accepted
 
+    @property
+    def missed(self) -> int:
+        """Connections that publications so far should have reached and that did not take them, over all of these."""
+        return self._window.missed
+
     def __repr__(self) -> str:
         return f"<t2bus.Publisher to {self.topic!r}: {self._window.in_flight} on their way>"
 

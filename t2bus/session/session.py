@@ -14,7 +14,6 @@ nothing waits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, assert_never
 
@@ -28,16 +27,16 @@ from ..wire.native import VERSION
 from .body import Bounds
 from .counters import ClientCounters, ClientStatistics
 from .credit import CreditDue
+from .pending import PendingOperations
 from .unacknowledged import PublisherWindow, Unacknowledged
 from .windows import CallWindow, PendingCall, ReceiveWindow
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from ..limits import Limits
     from .outbox import ClientOutbox
-
-Outcome = int | m.Response | errors.BusError
-Done = Callable[[int, Outcome], None]
-"""Called with the id of the operation and its outcome."""
+    from .pending import Done
 
 
 @define(eq=False, repr=False)
@@ -58,7 +57,7 @@ class Session:
     """What the subscriptions owe to the bus."""
     services: dict[int, CallWindow] = field(factory=dict, init=False)
     requests: int = field(default=0, init=False)
-    _pending: dict[int, Done] = field(factory=dict, init=False)
+    _pending: PendingOperations = field(factory=PendingOperations, init=False)
     _unacknowledged: Unacknowledged = field(factory=Unacknowledged, init=False)
     """What no single caller waits for."""
     _news: dict[object, None] = field(factory=dict, init=False)
@@ -98,15 +97,15 @@ class Session:
         if done is not None:
             if self.closed is not None:
                 self.check_open()
-            self._pending[number] = done
+            self._pending.add(number, done)
         return number
 
     def forget(self, operation: int) -> None:
         """Stop waiting for an operation that may still be carried out."""
-        self._pending.pop(operation, None)
+        self._pending.forget(operation)
 
     def publish(self, topic: str, encoded: v.EncodedBody, done: Done, *, paced: bool = False) -> int:
-        """Publish; the outcome is the number of connections."""
+        """Publish; the outcome is a receipt."""
         number = self._begin(done)
         self.counters.published += 1
         self.outbox.publish(number, topic, encoded, paced=paced, pressing=True)
@@ -185,7 +184,7 @@ class Session:
     def end_request(self, operation: int) -> None:
         """Leave a request; if it has no outcome yet the bus and the responder are told."""
         self.requests -= 1
-        if self._pending.pop(operation, None) is not None:
+        if self._pending.forget(operation):
             self.outbox.put(m.Cancel(operation))
 
     def respond(self, window: CallWindow, pending: PendingCall, encoded: v.EncodedBody) -> None:
@@ -235,8 +234,11 @@ class Session:
                 self._deliver_run(message)
             case m.Accepted():
                 self._accept(message)
+            case m.Unreached():
+                self._unacknowledged.note_missed(message.first, message.counts)
+                self._pending.note_missed(message)
             case m.Response():
-                self._resolve(message.request, message)
+                self._pending.resolve(message.request, message)
             case m.Refused():
                 self._refuse(message.id, message.code.error(message.text))
             case m.Call():
@@ -283,23 +285,16 @@ class Session:
             settled = unacknowledged.acknowledge(message.first, message.counts, self._news)
             if settled == len(message.counts):
                 return
-        take = self._pending.pop
-        for number, count in enumerate(message.counts, message.first):
-            if (done := take(number, None)) is not None:
-                done(number, count)
+        self._pending.accept(message)
 
     def _refuse(self, operation: int, error: errors.BusError) -> None:
         if (publisher := self._unacknowledged.refuse(operation, error)) is not None:
             self._news[publisher] = None
         elif operation in self._pending or operation not in self.services:
-            self._resolve(operation, error)
+            self._pending.resolve(operation, error)
         else:
             # It was accepted, and is refused after all: the bus has taken the claim away.
             self.close_service(self.services[operation], error)
-
-    def _resolve(self, operation: int, outcome: Outcome) -> None:
-        if (done := self._pending.pop(operation, None)) is not None:
-            done(operation, outcome)
 
     def _withdraw(self, number: int) -> None:
         for service in self.services.values():
@@ -316,11 +311,9 @@ class Session:
             return
         self.closed = error
         self.outbox.close()
-        answers, self._pending = self._pending, {}
         for publisher in self._unacknowledged.close(error):
             self._news[publisher] = None
-        for operation, done in answers.items():
-            done(operation, error)
+        self._pending.close(error)
         self.credit.clear()
         for window in self.subscriptions.values():
             window.close(error)

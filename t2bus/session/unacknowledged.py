@@ -30,6 +30,8 @@ class PublisherWindow:
     in_flight_size: int = field(default=0, init=False)
     accepted: int = field(default=0, init=False)
     """The receivers of all publications so far."""
+    missed: int = field(default=0, init=False)
+    """Those that they should have reached and did not."""
     error: BusError | None = field(default=None, init=False)
     """The first refusal, until it is taken."""
 
@@ -94,6 +96,14 @@ class Unacknowledged:
             taken.owner.settle(count, sum(taken.sizes), sum(counts[start : start + count]))
             touched[taken.owner] = None
         return settled
+
+    def note_missed(self, first: int, counts: Sequence[int]) -> None:
+        """Take note of how many ``first``, ``first + 1`` and so on did not reach, where these are here."""
+        place = max(0, bisect_right(self._ranges, first, key=_first) - 1)
+        for each in self._ranges[place:]:
+            if each.first >= first + len(counts):
+                break
+            each.owner.missed += sum(counts[max(0, each.first - first) : max(0, each.end - first)])
 
     def refuse(self, number: int, error: BusError) -> PublisherWindow | None:
         """Settle an operation with an error; return whose it was, if it is here."""
