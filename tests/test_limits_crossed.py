@@ -51,6 +51,7 @@ CROSSED: dict[str, tuple[str, str]] = {
     "outbox_bytes": ("test_promises", "test_promise_05_what_waits_for_a_connection_is_bounded"),
     "control_bytes": ("test_promises", "test_promise_06_a_peer_that_reads_may_say_much"),
     "total_bytes": ("test_promises", "test_promise_05_what_waits_for_all_connections_is_bounded"),
+    "incoming_bytes": ("test_server_large_frames", "test_what_has_come_in_part_is_bounded"),
     "inbox": (HERE, "test_batches_that_wait_for_the_router"),
     "turn_steps": ("test_broker_turns", "test_a_turn_ends_after_its_steps"),
     "routes": ("test_broker_routes", "test_routes_are_bounded_in_number"),

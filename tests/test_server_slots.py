@@ -12,7 +12,7 @@ import trio.testing
 
 import t2bus
 from bus_helpers import Note, open_peer, settle
-from t2bus.server.slots import Newcomer, Slots
+from t2bus.server.slots import Occupant, Slots
 from tls_helpers import client_hello, log, open_watched_site, read_to_end
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ async def open_moving(count: int) -> AsyncGenerator[Slots, None]:
         nursery.cancel_scope.cancel()
 
 
-def member(may_take: float = math.inf) -> Newcomer:
-    made = Newcomer(trio.CancelScope())
+def member(may_take: float = math.inf) -> Occupant:
+    made = Occupant(trio.CancelScope())
     made.may_take(may_take)
     return made
 
 
-async def hold(crowd: Slots, who: Newcomer, done: list[float] | None = None, seconds: float = 10) -> None:
+async def hold(crowd: Slots, who: Occupant, done: list[float] | None = None, seconds: float = 10) -> None:
     """Hold a place for so long, and note when that was over, unless it was cut short."""
     with who.scope:
         async with crowd.place(who):

@@ -35,11 +35,13 @@ class Writer:
         self.frames = self.frames[size:]
 
     async def read(self) -> int:
-        """Return how many messages are there with one wait."""
+        """Return how many messages are there with one wait, or with as many as a large frame that has begun takes."""
         received: list[m.ServerMessage] = []
 
         async def receive() -> None:
             received.extend(await self.transport.receive())
+            while self.transport.incoming:
+                received.extend(await self.transport.receive())
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(receive)
@@ -93,7 +95,7 @@ async def test_who_sends_less_is_read_as_before(peer: Writer) -> None:
 
 @pytest.mark.parametrize("size", [70_000, 100_000, 150_000])
 async def test_a_large_frame_that_is_there_is_read_as_a_whole(peer: Writer, size: int) -> None:
-    """A frame that one read does not bring, and a second one does, needs no wait between them."""
+    """A frame that one read does not bring, and a second one does, is there with the second."""
     peer.frames = frames(size, 1)
     peer.write(size)
     assert await peer.read() == 1
@@ -114,5 +116,7 @@ async def test_the_end_behind_half_a_large_frame(peer: Writer) -> None:
     peer.frames = frames(150_000, 1)
     peer.write(READ)
     peer.far.close()
+    assert await peer.transport.receive() == ()
+    assert peer.transport.incoming == READ
     with pytest.raises(trio.EndOfChannel):
         await peer.transport.receive()

@@ -129,7 +129,8 @@ async def _shake_hands(transport: ClientTransport, limits: Limits) -> tuple[Welc
     try:
         with trio.move_on_after(limits.handshake_time) as scope:
             await transport.send([Session.hello()])
-            messages += await transport.receive()
+            while not messages:
+                messages += await transport.receive()
     except (trio.EndOfChannel, trio.BrokenResourceError) as error:
         if transport.is_secure:
             raise failure(error) from error

@@ -73,7 +73,7 @@ class RustClientTransport(FramedTransport[ClientMessage, ServerMessage]):
         """
         messages = self._later or await FramedTransport.receive(self)
         self._later = ()
-        if isinstance(messages[0], Hello):
+        if messages and isinstance(messages[0], Hello):
             messages, self._later = messages[:1], messages[1:]
         return messages
 

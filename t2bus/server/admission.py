@@ -28,7 +28,7 @@ from .connection import StreamConnection
 from .limiters import LogLimiter
 from .local import LocalConnection, LocalTransport
 from .log import log_ending, log_refusal
-from .slots import Newcomer, Slots
+from .slots import Occupant, Slots
 
 if TYPE_CHECKING:
     import ssl
@@ -63,6 +63,8 @@ class Admission:
     """The peers that have not said HELLO."""
     _handshakes: Slots = field(init=False)
     """Those of them in a handshake of TLS."""
+    _large_frames: Slots = field(init=False)
+    """The peers of which a large frame has come in part."""
     _turns: handshake.Turns = field(factory=handshake.Turns, init=False)
     _log: LogLimiter = field(factory=lambda: LogLimiter(_LOG_INTERVAL), init=False)
 
@@ -71,6 +73,7 @@ class Admission:
         limits = self.limits = self.router_task.router.limits
         self._newcomers = Slots(limits.handshakes, "Limits.handshakes")
         self._handshakes = Slots(limits.tls_handshakes, "Limits.tls_handshakes")
+        self._large_frames = Slots(max(1, limits.incoming_bytes // limits.frame), "Limits.incoming_bytes")
 
     def __len__(self) -> int:
         """Return the number of newcomers."""
@@ -85,12 +88,13 @@ class Admission:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._newcomers.keep_moving)
             nursery.start_soon(self._handshakes.keep_moving)
+            nursery.start_soon(self._large_frames.keep_moving)
 
     # --- the time of a newcomer
 
-    async def _enter(self, stream: trio.abc.Stream) -> Newcomer:
+    async def _enter(self, stream: trio.abc.Stream) -> Occupant:
         """Wait until there is room for one more newcomer; if that is given up, close its stream."""
-        newcomer = Newcomer(trio.CancelScope())
+        newcomer = Occupant(trio.CancelScope())
         try:
             await self._newcomers.enter(newcomer)
         except BaseException:
@@ -100,7 +104,7 @@ class Admission:
 
     @asynccontextmanager
     async def _looking_after(
-        self, newcomer: Newcomer, stream: trio.abc.Stream, origin: str
+        self, newcomer: Occupant, stream: trio.abc.Stream, origin: str
     ) -> AsyncGenerator[None, None]:
         """Serve a newcomer in the body, and close its stream; it is counted if it has to go, and raises nothing."""
         newcomer.may_take(handshake.HELLO_TIME)
@@ -127,7 +131,7 @@ class Admission:
         newcomer = await self._enter(stream)
         nursery.start_soon(self._serve_socket, listener.address, stream, newcomer)
 
-    async def _serve_socket(self, address: Address, stream: trio.SocketStream, newcomer: Newcomer) -> None:
+    async def _serve_socket(self, address: Address, stream: trio.SocketStream, newcomer: Occupant) -> None:
         """Serve a peer until its connection ends; nothing that it does raises here."""
         origin = _origin(address, stream)
         async with self._looking_after(newcomer, stream, origin):
@@ -139,7 +143,7 @@ class Admission:
                 refusal = error
             await self._serve(secure, identity, origin, newcomer, refusal)
 
-    async def _secure(self, address: Address, stream: trio.SocketStream, newcomer: Newcomer) -> trio.abc.Stream:
+    async def _secure(self, address: Address, stream: trio.SocketStream, newcomer: Occupant) -> trio.abc.Stream:
         """Return the stream that messages travel on.
 
         Raises:
@@ -215,7 +219,7 @@ class Admission:
         stream: trio.abc.Stream,
         identity: Identity,
         origin: str,
-        newcomer: Newcomer,
+        newcomer: Occupant,
         refusal: BusError | None = None,
     ) -> None:
         """Hear a HELLO and serve the connection until it ends, or tell the peer why it is not let in."""
@@ -253,7 +257,9 @@ class Admission:
 
         """
         limits, router = self.limits, self.router_task.router
-        hello, *rest = await transport.receive()
+        while not (messages := await transport.receive()):
+            pass
+        hello, *rest = messages
         if rest:
             raise ProtocolViolation("HELLO is sent alone: the client waits for WELCOME")
         if (refusal := self._lack_of_room(identity)) is not None:
@@ -261,7 +267,7 @@ class Admission:
         peer = router.connect(hello, identity, tells_gaps=transport.tells_gaps, pings=transport.pings)
         can_inflate = isinstance(hello, Hello) and ZLIB in hello.compressions
         transport.set_frame_limit(limits.frame, can_inflate=can_inflate)
-        connection = StreamConnection(peer, self.router_task, transport, label)
+        connection = StreamConnection(peer, self.router_task, transport, self._large_frames, label)
         self.router_task.connections[peer.id] = connection
         return connection
 
@@ -287,7 +293,7 @@ class Admission:
         except trio.BrokenResourceError:
             pass
 
-    def _note(self, newcomer: Newcomer, origin: str, label: str, error: BusError) -> None:
+    def _note(self, newcomer: Occupant, origin: str, label: str, error: BusError) -> None:
         """Count a peer that was not let in, and log it unless the log has just said so of its like."""
         newcomer.is_counted = True
         if isinstance(error, ProtocolViolation):

@@ -132,7 +132,8 @@ class Bus:
 
     def statistics(self) -> BusStatistics:
         """Return what the bus looks like now."""
-        return self._router_task.router.statistics(len(self._admission))
+        incoming = sum(connection.incoming for connection in self._router_task.connections.values())
+        return self._router_task.router.statistics(len(self._admission), incoming)
 
     def reload(self) -> None:
         """Read the certificates and the access rules again, and put them in force; both or neither.

@@ -21,17 +21,27 @@ from ..liveness import Liveness, Verdict
 from ..wire import messages as m
 from .log import log_ending
 from .router_task import PeerConnection
+from .slots import Occupant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..broker.peer import Ending
     from ..transport.transport import Transport
+    from .slots import Slots
 
 _logger = logging.getLogger("t2bus.server")
 
 _AT_ONCE: Final = 65_536
 """Bytes that are encoded and written without letting others run before."""
+
+_SLOW: Final = 100_000
+"""Bytes per second. A large frame that comes slower may lose its place to another."""
+
+_GRACE: Final = 1.0
+"""Seconds that it may stand still."""
+
+_INCOMING: Final = "Limits.incoming_bytes"
 
 _LAST_WORDS: Final = 1.0
 """Seconds for telling a peer why its connection is closed."""
@@ -42,8 +52,14 @@ class StreamConnection(PeerConnection):
     """The bus's end of one client's connection, from its HELLO to the last byte."""
 
     transport: Transport[m.ClientMessage, m.ServerMessage]
+    _places: Slots
+    """For peers of which a large frame has come in part."""
     label: str
     """Who this is, for the log."""
+    _sender: Occupant = field(factory=lambda: Occupant(trio.CancelScope()), init=False)
+    """This connection as one that may need such a place."""
+    _begun_at: float = field(default=math.inf, init=False)
+    """When it got the place that it has."""
     _violation: ProtocolViolation | None = field(default=None, init=False)
     _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _liveness: Liveness = field(init=False)
@@ -70,6 +86,7 @@ class StreamConnection(PeerConnection):
             # A bug in here must cost one connection, not the bus.
             _logger.exception("connection of %s: internal error", self.label)
         finally:
+            self._places.leave(self._sender)
             self.router_task.forget(self)
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WORDS):
                 await self.transport.aclose()
@@ -81,14 +98,35 @@ class StreamConnection(PeerConnection):
     async def _read(self) -> None:
         transport = self.transport
         try:
-            while True:
-                messages = await transport.receive()
-                await self.hand_over(messages)
+            with self._sender.scope:
+                while True:
+                    messages = await transport.receive()
+                    if (size := transport.incoming) or self._begun_at < math.inf:
+                        await self._hold_place(size)
+                    if messages:
+                        await self.hand_over(messages)
+            self._violation = ProtocolViolation(f"a frame came too slowly while others waited ({_INCOMING})")
         except ProtocolViolation as error:
             self._violation = error
         except (trio.BrokenResourceError, trio.EndOfChannel):
             self.note_reason("the peer closed it")
         await self.hand_over(())
+
+    @property
+    def _waits_for_place(self) -> bool:
+        """Whether it is not read from, and so is not heard."""
+        return self._begun_at == math.inf and self.transport.incoming > 0
+
+    async def _hold_place(self, size: int) -> None:
+        """Have a place while a large frame comes, of which so many bytes are there; have none when there are none."""
+        if not size:
+            self._places.leave(self._sender)
+            self._begun_at = math.inf
+            return
+        if self._begun_at == math.inf:
+            await self._places.enter(self._sender)
+            self._begun_at = trio.current_time()
+        self._sender.stuck_at = min(self._begun_at + _GRACE + size / _SLOW, trio.current_time() + _GRACE)
 
     async def _write(self) -> None:
         transport = self.transport
@@ -105,6 +143,11 @@ class StreamConnection(PeerConnection):
         self._scope.deadline = trio.current_time() + _LAST_WORDS
 
     # --- what the router task asks for
+
+    @property
+    def incoming(self) -> int:
+        """How many bytes have come of a large frame that is not complete."""
+        return self.transport.incoming
 
     def send_now(self, messages: Sequence[m.ServerMessage]) -> Sequence[m.ServerMessage] | None:
         """Write a small batch; what the stream does not take at once is kept by the transport, for the writer."""
@@ -142,7 +185,7 @@ class StreamConnection(PeerConnection):
         """Send a ping when one is due, or end the connection of a peer that is gone, and say why."""
         liveness = self._liveness
         match liveness.look(now, self.transport.signs()):
-            case _ if self.is_finishing:
+            case _ if self.is_finishing or self._waits_for_place:
                 pass
             case Verdict.STALLED:
                 limit = f"{liveness.write_stall:g} s (Limits.write_stall)"

@@ -1,11 +1,12 @@
-"""Places for peers that nobody knows yet: so many at once, and none that is kept by doing nothing.
+"""Places for peers that the bus waits for: so many at once, and none that is kept by doing nothing.
 
-A peer that has a place may stop at any point, on purpose or not. While there are places for all that does no harm, and
-it has its time. When one more peer wants a place, one that has kept the bus waiting for too long gives up its own: the
-one that has done so for the longest. A peer that the *bus* keeps waiting, because it has much to do, loses nothing by
-that; then the newcomer waits for a place, in the order in which all came.
+There are places for peers that nobody knows yet, and for peers of which a large frame has come in part: both take what
+others may need. A peer that has a place may stop at any point, on purpose or not. While there are places for all that
+does no harm, and it has its time. When one more peer wants a place, one that has kept the bus waiting for too long
+gives up its own: the one that has done so for the longest. A peer that the *bus* keeps waiting, because it has much to
+do, loses nothing by that; then the other waits for a place, in the order in which all came.
 
-So a crowd of silent peers delays a newcomer by moments, and a fleet that connects all at once is let in one after the
+So a crowd of silent peers delays another by moments, and a fleet that connects all at once is let in one after the
 other.
 """
 
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
 _LOOK: Final = 0.025
-"""Seconds between two looks for newcomers that are stuck, while somebody waits."""
+"""Seconds between two looks for peers that are stuck, while somebody waits."""
 
 
 @define(eq=False)
-class Newcomer:
-    """A peer on its way in."""
+class Occupant:
+    """A peer that has a place, or wants one."""
 
     scope: trio.CancelScope
     """Cancelled when it has to go."""
@@ -52,7 +53,7 @@ class Slots:
     count: int
     limit: str
     _limiter: trio.CapacityLimiter = field(init=False)
-    _newcomers: dict[Newcomer, None] = field(factory=dict, init=False)
+    _occupants: dict[Occupant, None] = field(factory=dict, init=False)
     _going: int = field(default=0, init=False)
     """Members that were made to go and have not left yet."""
     _short: trio.Event = field(factory=trio.Event, init=False)
@@ -63,38 +64,38 @@ class Slots:
         self._limiter = trio.CapacityLimiter(self.count)
 
     def __len__(self) -> int:
-        """Return the number of newcomers."""
-        return len(self._newcomers)
+        """Return the number of places that are taken."""
+        return len(self._occupants)
 
-    async def enter(self, newcomer: Newcomer) -> None:
+    async def enter(self, occupant: Occupant) -> None:
         """Take a place when there is one; :meth:`leave` gives it back."""
         if not self._limiter.available_tokens:
             self._make_room(self._limiter.statistics().tasks_waiting + 1)
             self._short.set()
-        await self._limiter.acquire_on_behalf_of(newcomer)
-        self._newcomers[newcomer] = None
+        await self._limiter.acquire_on_behalf_of(occupant)
+        self._occupants[occupant] = None
 
-    def leave(self, newcomer: Newcomer) -> None:
+    def leave(self, occupant: Occupant) -> None:
         """Give a place back. Doing it twice is doing it once."""
-        if newcomer in self._newcomers:
-            del self._newcomers[newcomer]
-            self._going -= newcomer.dismissed_by == self.limit
-            self._limiter.release_on_behalf_of(newcomer)
+        if occupant in self._occupants:
+            del self._occupants[occupant]
+            self._going -= occupant.dismissed_by == self.limit
+            self._limiter.release_on_behalf_of(occupant)
 
     @asynccontextmanager
-    async def place(self, newcomer: Newcomer) -> AsyncGenerator[None, None]:
+    async def place(self, occupant: Occupant) -> AsyncGenerator[None, None]:
         """Hold a place for the time of the body."""
-        await self.enter(newcomer)
+        await self.enter(occupant)
         try:
             yield
         finally:
-            self.leave(newcomer)
+            self.leave(occupant)
 
     def dismiss_all(self) -> None:
-        """Make all newcomers go."""
-        for newcomer in self._newcomers:
-            newcomer.is_counted = True
-            newcomer.scope.cancel()
+        """Make all who have a place go."""
+        for occupant in self._occupants:
+            occupant.is_counted = True
+            occupant.scope.cancel()
 
     async def keep_moving(self) -> NoReturn:
         """Dismiss those who are stuck while others wait, until cancelled."""
@@ -106,16 +107,16 @@ class Slots:
             self._short = trio.Event()
 
     def _make_room(self, wanted: int) -> None:
-        """Make as many newcomers go as there are places wanted: those first that are stuck for the longest."""
+        """Make as many peers go as there are places wanted: those first that are stuck for the longest."""
         now = trio.current_time()
         while self._going < wanted:
-            newcomer = min(self._newcomers, key=_stuck_at, default=None)
-            if newcomer is None or newcomer.stuck_at > now:
+            occupant = min(self._occupants, key=_stuck_at, default=None)
+            if occupant is None or occupant.stuck_at > now:
                 return
             self._going += 1
-            newcomer.stuck_at, newcomer.dismissed_by = math.inf, self.limit
-            newcomer.scope.cancel()
+            occupant.stuck_at, occupant.dismissed_by = math.inf, self.limit
+            occupant.scope.cancel()
 
 
-def _stuck_at(newcomer: Newcomer) -> float:
-    return newcomer.stuck_at
+def _stuck_at(occupant: Occupant) -> float:
+    return occupant.stuck_at

@@ -7,6 +7,7 @@ anything so, is behind :class:`.DirectStream`.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
@@ -91,29 +92,32 @@ class FramedTransport(Transport[Incoming, Outgoing]):
 
     # --- receiving
 
+    @property
+    def incoming(self) -> int:
+        """How many bytes have come of a large frame that is not complete: one of more than 64 KiB."""
+        decoder = self._decoder
+        return decoder.buffered if decoder.size > _RECEIVE_SIZE else 0
+
     async def receive(self) -> Sequence[Incoming]:
-        """Return what one read brought, decoded; read on while that is no complete frame."""
+        """Return what one read brought, decoded; read on while that is no complete frame, unless it is a large one."""
         try:
             while True:
                 data, self.head = self.head, b""
-                if not data:
-                    is_plain = not self._decoder.buffered and not self._is_in_bulk
-                    data = await self._direct.receive_some(self._receive_size if is_plain else self._most)
-                messages = self._take_in(data)
-                if not messages and len(data) == self._receive_size:
-                    messages = self._take_more()
-                if messages:
+                messages = self._take_in(data or await self._read())
+                if messages or self.incoming:
                     return messages
         except trio.ClosedResourceError as error:
             raise trio.BrokenResourceError("the stream was closed") from error
 
-    def _take_more(self) -> Sequence[Incoming]:
-        """Read on: a large frame has begun, the rest is mostly there, and to read again costs less than to wait."""
-        _keep_memory()
-        try:
-            return self._take_in(self._direct.receive_nowait(self._most))
-        except trio.WouldBlock:
-            return ()
+    async def _read(self) -> bytes:
+        if not self._decoder.buffered and not self._is_in_bulk:
+            return await self._direct.receive_some(self._receive_size)
+        if self.incoming:
+            _keep_memory()
+            # The rest is mostly there, and to read again costs less than to wait.
+            with suppress(trio.WouldBlock):
+                return self._direct.receive_nowait(self._most)
+        return await self._direct.receive_some(self._most)
 
     @property
     def _most(self) -> int:

@@ -46,9 +46,14 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
     take_signs: Callable[[], Sequence[Outgoing]] = tuple
     """Called for PING and PONG in the course of a long :meth:`send`, between two frames: they wait for no other."""
 
+    @property
+    def incoming(self) -> int:
+        """How many bytes have come of a large frame that is not complete; 0 if there is none."""
+        return 0
+
     @abstractmethod
     async def receive(self) -> Sequence[Incoming]:
-        """Return the next messages, at least one.
+        """Return the next messages; none if more has come of a large frame (:attr:`incoming`) that is not complete.
 
         Cancelled, it loses nothing that it would have returned.
 

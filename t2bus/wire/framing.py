@@ -95,6 +95,11 @@ class FrameDecoder:
         """How many bytes the incomplete frame has, or its length alone while that is incomplete."""
 
     @property
+    def size(self) -> int:
+        """How many bytes an incomplete frame has, or its length alone while that is incomplete; 0 if none is."""
+        return self._needed if self.buffered else 0
+
+    @property
     def missing(self) -> int:
         """How many bytes are missing of an incomplete frame, or of its length; 0 if none is incomplete."""
         return self._needed - self.buffered if self.buffered else 0
