@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pure_helpers import steady
+from broker_helpers import bus
+from pure_helpers import of_kind, steady
 from t2bus.broker.budget import CELL, RUN, Budget, Shared, cells_of
 from t2bus.broker.count_runs import CountRuns
 from t2bus.broker.outbox import DirtyPeers, Outbox
@@ -55,6 +56,9 @@ HEADERS: Final = {
     "two letters": {f"{number:02}": "vv" for number in range(43)},
     "long": {f"{number:020}": "v" * 20 for number in range(43)},
     "one": {"serial": "4711"},
+    "one wide character": {"k": "v" * 1000 + "\U0001f525"},
+    "accents": {"k": "\u00e9" * 1000},
+    "wide characters": {"k": "\u4e2d" * 1000},
 }
 
 
@@ -99,8 +103,9 @@ def test_what_counts_for_a_run_is_within_twice_what_is_held(length: int, size: i
         m.Ping,
         lambda number: m.Refused(number, ErrorCode.of(ServiceBusy("no")), f"the service is busy {number}"),
         lambda number: m.Refused(number, ErrorCode.of(ServiceBusy("no")), f"{number}" * 100),
+        lambda number: m.Refused(number, ErrorCode.of(ServiceBusy("no")), f"{number}" * 100 + "\U0001f525"),
     ],
-    ids=["gap", "withdrawal", "sign", "refusal", "long refusal"],
+    ids=["gap", "withdrawal", "sign", "refusal", "long refusal", "wide refusal"],
 )
 def test_what_counts_as_control_is_within_twice_what_is_held(make: Callable[[int], m.ServerMessage]) -> None:
     """What cannot be dropped."""
@@ -121,6 +126,30 @@ def test_what_counts_for_acknowledgements_is_within_twice_what_is_held(step: int
     numbers = iter(range(1000, 1000 + step * MANY, step))
     ratio = compare(outbox, lambda _: outbox.acknowledge(next(numbers), (1,), missed), [b""] * MANY)
     assert 0.5 <= ratio <= 2
+
+
+@pytest.mark.parametrize("text", ["it broke", "x" * 1000, "x" * 1000 + "\U0001f525"])
+def test_what_counts_for_a_failure_is_within_twice_what_is_held(text: str) -> None:
+    """What a handler says of its failure, which waits as an answer does."""
+    one_bus = bus(requests=MANY, service_requests=MANY)
+    requester, responder = one_bus.connect(), one_bus.connect()
+    responder.claim("a", MANY, 1 << 30)
+    for _ in range(MANY):
+        requester.request("a")
+    calls = iter(of_kind(responder.read(), m.Call))
+    requester.read()
+    before = requester.outbox.total.used + CELL * requester.outbox.total.cells
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for _ in range(MANY):
+            (frame,) = [encode(m.Fail(next(calls).id, ErrorCode.REMOTE_ERROR, text))[HEADER_SIZE:]]
+            responder.feed(*FROM_CLIENT.decode([frame]))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    counted = requester.outbox.total.used + CELL * requester.outbox.total.cells - before
+    assert 0.5 <= held / counted <= 2
 
 
 # --- what is shared

@@ -38,6 +38,12 @@ def test_all_outboxes_together_are_bounded_in_number() -> None:
     assert [fill(outbox(600_000, total), 1) for _ in range(2)] == [5000, 1250]
 
 
+def test_empty_messages_are_bounded_in_number() -> None:
+    """What has no bytes at all, an empty answer for instance, counts in cells as all does."""
+    total = Budget(640_000, 1)
+    assert [fill(outbox(600_000, total), 0) for _ in range(2)] == [5000, 1250]
+
+
 def test_what_is_written_or_dropped_makes_room_for_as_many() -> None:
     """The number goes down as the bytes do: when messages are written, and when the outbox closes."""
     total = Budget(640_000, 1)

@@ -12,6 +12,7 @@ The law of this module: arithmetic only.
 
 from __future__ import annotations
 
+from sys import getsizeof
 from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
@@ -26,6 +27,9 @@ ALONE: Final = 7
 """Cells of a message that comes alone: the message, topic, payload and what carries them. CPython 3.12 takes 380 to 440
 bytes for them beside the bytes that they hold."""
 
+ANSWER: Final = 3
+"""Cells of an answer, which has no topic: 150 bytes in CPython 3.12."""
+
 RUN: Final = 3
 """Cells of a run, beside one for each of its payloads: 55 bytes each in CPython 3.12."""
 
@@ -36,12 +40,18 @@ _LEAST_CELLS: Final = 1024
 """Cells that even a very small limit allows, if the bytes fit."""
 
 
-def cells_of(headers: Headers) -> int:
-    """Return the cells of a message that comes alone with these headers."""
+def cells_of(headers: Headers, alone: int = ALONE) -> int:
+    """Return the cells of a message that comes alone, of so many without these headers."""
     if not headers:
-        return ALONE
+        return alone
     letters = sum(len(key) + len(text) for key, text in headers.items())
-    return ALONE + min(_HEADER * len(headers), letters // 2)
+    beside = sum(cells_beside(key) + cells_beside(text) for key, text in headers.items())
+    return alone + min(_HEADER * len(headers), letters // 2) + beside
+
+
+def cells_beside(text: str) -> int:
+    """Return the cells that a text takes beside its bytes: one character beyond Latin-1 makes all of them wide."""
+    return 0 if text.isascii() else max(0, getsizeof(text) - len(text.encode())) // CELL
 
 
 def cells_in(limit: int) -> int:

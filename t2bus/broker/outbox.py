@@ -18,6 +18,7 @@ The law of this module: synchronous, and it calls nobody.
 
 from __future__ import annotations
 
+from sys import getsizeof
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -121,7 +122,7 @@ class Outbox:
         ):
             return False
         return (
-            not added
+            (counted and not added)
             or (after <= total.share and cells_after <= total.share_cells)
             or total.leaves_room(added, cells)
             or (not (self._cells or is_run) and total.takes_alone(added, cells))
@@ -150,7 +151,7 @@ class Outbox:
         if self._closed:
             return
         self._messages.append(message)
-        self._count_control(_CONTROL_SIZE + len(text))
+        self._count_control(_CONTROL_SIZE + (len(text) if text.isascii() else getsizeof(text)))
 
     def put_sign(self, message: ServerMessage) -> None:
         """Add a sign of life, which is not to wait for what there is already."""

@@ -33,7 +33,7 @@ from ..errors import (
 from ..topic import is_concrete, validate
 from ..wire.messages import Ask, Call, Claim, Fail, Refused, Respond, Response, Unclaim, Withdraw
 from ..wire.values import ErrorCode, size_of
-from .budget import ALONE, cells_of
+from .budget import ANSWER, cells_beside, cells_of
 from .contests import ANSWER_TIME
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ class ServiceTable:
         if pending is not None:
             response = Response(pending.request, message.payload, message.headers)
             size = size_of("", message.payload, message.headers)
-            self._answer(pending, response, size, cells_of(message.headers))
+            self._answer(pending, response, size, cells_of(message.headers, ANSWER))
 
     def fail(self, peer: Peer, message: Fail) -> None:
         """Pass a failure to the requester, if it still waits."""
@@ -239,7 +239,8 @@ class ServiceTable:
         pending = self._finish(peer, message.call)
         if pending is not None:
             # Its text may be as long as a response, and counts as one: as control it could close the requester.
-            self._answer(pending, Refused(pending.request, message.code, message.text), len(message.text), ALONE)
+            size, cells = len(message.text.encode()), ANSWER + cells_beside(message.text)
+            self._answer(pending, Refused(pending.request, message.code, message.text), size, cells)
 
     def _finish(self, responder: Peer, call: int) -> PendingRequest | None:
         """End a call of this responder; return it if someone waits for the answer, and count a late one otherwise."""
