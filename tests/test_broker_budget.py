@@ -197,10 +197,9 @@ def test_runs_of_counts_say_what_was_added(added: list[tuple[int, list[int]]]) -
         runs.add(number, counts)
         expected += enumerate(counts, number)
         number += len(counts)
-    said = list(runs)
+    said = runs.runs()
     assert [pair for first, counts in said for pair in enumerate(counts, first)] == expected
     ends = {first + len(counts) for first, counts in said}
     assert not ends & {first for first, _ in said}
-    assert bool(runs) == bool(expected)
     runs.clear()
-    assert (list(runs), bool(runs)) == ([], False)
+    assert (runs.runs(), runs.counts) == ([], [])

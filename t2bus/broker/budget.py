@@ -131,6 +131,8 @@ class Shared:
     size: int
     cells: int
     holders: int = field(default=0, init=False)
+    parts: list[Shared] = field(factory=list, init=False)
+    """The publications of a run of which this is one holder, while it has holders itself."""
 
     @property
     def counted(self) -> int:
@@ -150,3 +152,12 @@ class Shared:
         if self.holders:
             self.total.used += self.size
             self.total.cells += self.cells
+        elif self.parts:
+            for part in self.parts:
+                part.leave()
+
+    def add_part(self, part: Shared) -> None:
+        """Hold a publication of this run, which others are about to hold by itself, while the run has holders."""
+        if self.holders:
+            self.parts.append(part)
+            part.join()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import define, field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 _RUN_SIZE: Final = 16
 
@@ -27,38 +27,38 @@ def _ids() -> array[int]:
 
 @define(eq=False, repr=False)
 class CountRuns:
-    """Counts in the order in which they were added, false if there are none."""
+    """Counts in the order in which they were added."""
 
+    counts: list[int] = field(factory=list, init=False)
     _firsts: array[int] = field(factory=_ids, init=False)
     """The first id of each run."""
     _starts: array[int] = field(factory=_ids, init=False)
     """Where each run begins among the counts."""
-    _counts: list[int] = field(factory=list, init=False)
     _next: int = field(default=-1, init=False)
     """The id that goes on with the last run."""
 
-    def __bool__(self) -> bool:
-        return bool(self._counts)
-
     def add(self, first: int, counts: Sequence[int]) -> int:
         """Add the counts of ``first``, ``first + 1`` and so on; return the bytes that they take."""
-        size = _COUNT_SIZE * len(counts)
+        length = len(counts)
+        size = _COUNT_SIZE * length
         if first != self._next:
             self._firsts.append(first)
-            self._starts.append(len(self._counts))
+            self._starts.append(len(self.counts))
             size += _RUN_SIZE
-        self._counts.extend(counts)
-        self._next = first + len(counts)
+        self.counts.extend(counts)
+        self._next = first + length
         return size
 
-    def __iter__(self) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """Yield the first id of each run, and its counts."""
-        ends = (*self._starts[1:], len(self._counts))
-        for first, start, end in zip(self._firsts, self._starts, ends, strict=False):
-            yield first, tuple(self._counts[start:end])
+    def runs(self) -> list[tuple[int, tuple[int, ...]]]:
+        """Return the first id of each run, and its counts."""
+        firsts, counts = self._firsts, self.counts
+        if len(firsts) == 1:
+            return [(firsts[0], tuple(counts))]
+        ends = (*self._starts[1:], len(counts))
+        places = zip(firsts, self._starts, ends, strict=False)
+        return [(first, tuple(counts[start:end])) for first, start, end in places]
 
     def clear(self) -> None:
         """Forget all."""
-        if self._counts:
-            del self._firsts[:], self._starts[:], self._counts[:]
-            self._next = -1
+        del self._firsts[:], self._starts[:], self.counts[:]
+        self._next = -1

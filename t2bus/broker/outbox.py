@@ -98,7 +98,7 @@ class Outbox:
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits."""
-        return not (self._messages or self._accepted or self._signs)
+        return not (self._messages or self._accepted.counts or self._signs)
 
     @property
     def is_calm(self) -> bool:
@@ -205,9 +205,10 @@ class Outbox:
 
     def peek(self) -> list[ServerMessage]:
         """Return what :meth:`take` would, and leave it."""
-        unreached = [Unreached(first, counts) for first, counts in self._unreached]
-        accepted = [Accepted(first, counts) for first, counts in self._accepted]
-        return [*self._signs, *unreached, *accepted, *self._messages]
+        messages = [Accepted(first, counts) for first, counts in self._accepted.runs()] + self._messages
+        if self._unreached.counts:
+            messages = [*(Unreached(first, counts) for first, counts in self._unreached.runs()), *messages]
+        return self._signs + messages if self._signs else messages
 
     def take(self) -> list[ServerMessage]:
         """Return all that waits, signs of life first, then acknowledgements, and empty the outbox; nothing if it is so.
@@ -215,11 +216,12 @@ class Outbox:
         The bytes go on counting until :meth:`written`.
         """
         messages = self._messages
-        if self._accepted or self._signs:
+        if self._accepted.counts or self._signs:
             messages = self.peek()
             self._signs = []
-        self._accepted.clear()
-        self._unreached.clear()
+            self._accepted.clear()
+            if self._unreached.counts:
+                self._unreached.clear()
         self._messages = []
         self._gaps.clear()
         self.taken += self._waiting
@@ -236,14 +238,10 @@ class Outbox:
         self._cells -= self._cells_taken
         self.taken = self._cells_taken = 0
         if self._shared_taken:
-            self._leave(self._shared[: self._shared_taken])
-            del self._shared[: self._shared_taken]
+            taken, self._shared = self._shared[: self._shared_taken], self._shared[self._shared_taken :]
             self._shared_taken = 0
-
-    @staticmethod
-    def _leave(shared: Sequence[Shared]) -> None:
-        for each in shared:
-            each.leave()
+            for each in taken:
+                each.leave()
 
     def close(self) -> None:
         """Drop what waits and take nothing more."""
@@ -255,7 +253,8 @@ class Outbox:
         self._gaps.clear()
         self.total.used -= self._waiting + self.taken
         self.total.cells -= self._cells
-        self._leave(self._shared)
-        self._shared.clear()
+        shared, self._shared = self._shared, []
+        for each in shared:
+            each.leave()
         self._cells = self._cells_taken = self._shared_taken = 0
         self._waiting = self.taken = self.control_size = 0

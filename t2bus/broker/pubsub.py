@@ -11,7 +11,8 @@ The law of this module: nothing that happens at one receiver, whatever it is, is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from attrs import define, evolve, frozen
 
@@ -19,43 +20,31 @@ from ..wire.messages import Deliver, DeliverRun, Publish, PublishRun, Run
 from ..wire.values import size_of
 from .budget import RUN, Shared, cells_of
 from .flow import HeldPublication
-from .routes import Receiver
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ..limits import Limits
     from ..wire.messages import Publication
     from .budget import Budget
     from .flow import SendWindow
     from .peer import Peer
-    from .routes import Route
+    from .routes import Receiver, Route
     from .statistics import Counters
     from .subscriptions import SubscriptionTable
 
 
 @frozen(eq=False)
-class _Account:
-    """What one publication counts for, and what its publisher is to be told."""
+class _Others:
+    """Those who took the run that a publication is of as one, or missed it as one."""
 
-    size: int
-    cells: int
-    token: Shared | None
-    """What all its holders have in common; None where it has one receiver, and is not held for that."""
-    takers: set[int]
-    """The connections that took it, by id: each counts once."""
-    reached: int
-    """How many connections it is for."""
+    takers: Sequence[int] = ()
+    """The ids of the connections that took it."""
+    missed: int = 0
+    """How many missed it."""
+    token: Shared | None = None
+    """What the takers have in common."""
 
 
-@frozen(eq=False)
-class _Parted:
-    """The receivers of a run that do not miss it as one."""
-
-    whole: list[Receiver]
-    """Those that take it as one."""
-    late: list[Receiver]
-    """Those that take it apart: they have credit for some of it, or hold it."""
+_NOBODY: Final = _Others()
 
 
 @define(eq=False, repr=False)
@@ -80,8 +69,7 @@ class PubSub:
 
         """
         route, steps = self.subscriptions.routes.find(message.publication.topic)
-        reached = len(route.receivers)
-        self._distribute(peer, message, route.receivers, self._account(peer, message, reached, set()), now)
+        self._distribute(peer, message, route.receivers, now)
         return steps + route.windows
 
     def publish_run(self, peer: Peer, message: PublishRun, now: float) -> tuple[int, PublishRun | None]:
@@ -96,17 +84,19 @@ class PubSub:
         """
         route, steps = self.subscriptions.routes.find(message.run.topic)
         message, rest = self._part(message, route)
-        receivers = self._admit_whole(message, route)
-        if receivers.late:
-            self._take_apart(peer, message, len(route.receivers), receivers, now)
+        token = None
+        if len(route.receivers) > 1:
+            token = Shared(self.total, message.run.size, RUN + len(message.run.payloads) - 1)
+        takers, late = self._deliver_whole(message, route, token)
+        count, missed = len(message.run.payloads), len(route.receivers) - len(takers) - len(late)
+        if late:
+            others = _Others(takers, missed, token)
+            for operation, publication in enumerate(message.run.publications, message.id):
+                self._distribute(peer, Publish(operation, message.paced, publication), late, now, others)
         else:
-            count, taken, cells = len(message.run.payloads), len(receivers.whole), RUN + len(message.run.payloads)
-            shared = [Shared(self.total, message.run.size, cells - 1)] if taken > 1 else []
-            _deliver_whole(message.run, receivers.whole, cells, shared)
             self.counters.published += count
-            peer.outbox.acknowledge(message.id, [taken] * count, len(route.receivers) - taken)
-        apart = len(message.run.payloads) * sum(len(ids) for _, _, ids in receivers.late)
-        return steps + route.windows + apart, rest
+            peer.outbox.acknowledge(message.id, [len(takers)] * count, missed)
+        return steps + route.windows + count * sum(len(ids) for _, _, ids in late), rest
 
     def _part(self, message: PublishRun, route: Route) -> tuple[PublishRun, PublishRun | None]:
         """Cut a run where those who take it apart would use up the steps of a turn; return both parts."""
@@ -133,15 +123,22 @@ class PubSub:
         receivers, run = len(route.receivers), message.run
         return receivers == 1 or self.total.leaves_room(run.size, RUN + len(run.payloads) + receivers)
 
-    def _admit_whole(self, message: PublishRun, route: Route) -> _Parted:
-        """Use credit for a run at those who take it as one, and have it missed by those who miss it as one."""
+    def _deliver_whole(
+        self, message: PublishRun, route: Route, token: Shared | None
+    ) -> tuple[list[int], list[Receiver]]:
+        """Deliver a run to those who take it as one, and have it missed by those who miss it as one.
+
+        Returns:
+          The ids of the connections that took it, and the receivers that take it apart.
+
+        """
         run, paced, is_room = message.run, message.paced, self._is_room(message, route)
-        count, size = len(run.payloads), run.size
-        whole: list[Receiver] = []
+        count, size, shared = len(run.payloads), run.size, () if token is None else (token,)
+        takers: list[int] = []
         late: list[Receiver] = []
         counted = dropped = 0
         for receiver in route.receivers:
-            _, windows, ids = receiver
+            target, windows, ids = receiver
             is_one = len(ids) == 1
             if is_one and (gap := windows[0].gap) is not None and (windows[0].lagging or not paced):
                 # Nearly all that is done for a dead subscriber; there may be hundreds.
@@ -150,48 +147,34 @@ class PubSub:
             elif is_room and (
                 windows[0].admit_run(count, size, counted) if is_one else _admit_all(windows, count, size, counted)
             ):
+                target.outbox.put(DeliverRun(ids, run), size, RUN + count, shared)
                 counted = size
-                whole.append(receiver)
+                takers.append(target.id)
             elif _miss_whole(windows, paced=paced):
                 for window in windows:
                     window.miss(count)
             else:
                 late.append(receiver)
         self.counters.dropped += dropped
-        return _Parted(whole, late)
+        return takers, late
 
-    def _take_apart(self, peer: Peer, message: PublishRun, reached: int, receivers: _Parted, now: float) -> None:
-        """Deliver a run as one to some, and one by one to others, and acknowledge it.
-
-        Each publication of it counts once for all of them.
-        """
-        takers = [target.id for target, _, _ in receivers.whole]
-        alone = [Publish(i, message.paced, each) for i, each in enumerate(message.run.publications, message.id)]
-        accounts = [self._account(peer, each, reached, set(takers)) for each in alone]
-        tokens = [account.token for account in accounts if account.token is not None]
-        _deliver_whole(message.run, receivers.whole, sum(account.cells for account in accounts), tokens)
-        for each, account in zip(alone, accounts, strict=True):
-            self._distribute(peer, each, receivers.late, account, now)
-
-    def _account(self, peer: Peer, message: Publish, reached: int, takers: set[int]) -> _Account:
+    def _distribute(
+        self, peer: Peer, message: Publish, receivers: Sequence[Receiver], now: float, others: _Others = _NOBODY
+    ) -> None:
+        """Deliver a publication to these receivers, and acknowledge it."""
         publication, total = message.publication, self.total
         size = size_of(publication.topic, publication.payload, publication.headers)
         cells = cells_of(publication.headers)
+        takers = set(others.takers)
+        reached = len(receivers) + len(takers) + others.missed
         token: Shared | None = None
         # One that is too large to be held is not waited for.
-        if message.paced and 4 * size <= total.limit:
+        if paced := message.paced and 4 * size <= total.limit:
             token = HeldPublication(total, size, cells - 1, publication, peer, message.id, reached, takers)
         elif reached > 1:
             token = Shared(total, size, cells - 1)
-        return _Account(size, cells, token, takers, reached)
-
-    def _distribute(
-        self, peer: Peer, message: Publish, receivers: Sequence[Receiver], account: _Account, now: float
-    ) -> None:
-        """Deliver a publication to these receivers, and acknowledge it."""
-        publication, takers = message.publication, account.takers
-        size, cells, token = account.size, account.cells, account.token
-        paced = isinstance(token, HeldPublication)
+        if token is not None and others.token is not None:
+            others.token.add_part(token)
         shared = () if token is None else (token,)
         counted = size if takers else 0
         for target, windows, ids in receivers:
@@ -202,7 +185,7 @@ class PubSub:
                 continue
             if len(ids) == 1 and windows[0].admit(size, cells, counted):
                 target.outbox.put(Deliver(ids, publication), size, cells, shared)
-            elif not self._offer(windows, publication, token or Shared(self.total, size, cells - 1), now):
+            elif not self._offer(windows, publication, token or Shared(total, size, cells - 1), now):
                 continue
             counted = size
             takers.add(target.id)
@@ -210,7 +193,7 @@ class PubSub:
         if isinstance(token, HeldPublication) and token.waiting:
             peer.held += 1
         else:
-            peer.outbox.acknowledge(message.id, (len(takers),), account.reached - len(takers))
+            peer.outbox.acknowledge(message.id, (len(takers),), reached - len(takers))
 
     def _offer(self, windows: list[SendWindow], publication: Publication, token: Shared, now: float) -> bool:
         """Deliver to those of one connection's subscriptions that take the publication now; the others hold it or miss
@@ -245,11 +228,6 @@ class PubSub:
             and held.size <= outbox.limit  # else it would wait for room that there never is
             and held.may_wait()
         )
-
-
-def _deliver_whole(run: Run, receivers: Sequence[Receiver], cells: int, shared: Sequence[Shared]) -> None:
-    for target, _, ids in receivers:
-        target.outbox.put(DeliverRun(ids, run), run.size, cells, shared)
 
 
 def _admit_all(windows: Sequence[SendWindow], count: int, size: int, counted: int) -> bool:
