@@ -20,7 +20,7 @@ _NAMES = {
     "server.bus": "Bus open_bus serve",
     "session.counters": "ClientStatistics",
     "session.receipt": "Receipt",
-    "transport.address": "default_address",
+    "transport.default_place": "default_address",
     "errors": (
         "BindFailed BusError ConnectFailed Disconnected InvalidAccess InvalidAddress InvalidTopic Lagged "
         "LimitExceeded MalformedMessage MessageTooLarge PermissionDenied ProtocolViolation RemoteError "

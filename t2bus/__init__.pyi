@@ -41,7 +41,7 @@ from .server.bus import open_bus as open_bus
 from .server.bus import serve as serve
 from .session.counters import ClientStatistics as ClientStatistics
 from .session.receipt import Receipt as Receipt
-from .transport.address import default_address as default_address
+from .transport.default_place import default_address as default_address
 
 __version__: str
 

@@ -7,7 +7,11 @@ array, one of the Rust crate ``t2_bus`` is a map.
 
 from __future__ import annotations
 
+import ipaddress
+import os
+import shlex
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, assert_never
 
 import attrs
@@ -18,6 +22,7 @@ from .errors import ConnectFailed, InvalidAddress, ProtocolViolation
 from .rust.crate_transport import RustBusTransport, RustClientTransport
 from .transport import handshake, tcp, unix
 from .transport.address import Address, TcpAddress, TlsAddress, UnixAddress
+from .transport.default_place import other_place
 from .transport.framed import FramedTransport
 from .transport.socket_stream import SocketStream
 from .wire.codec import codec_for_bus, codec_for_client
@@ -71,10 +76,39 @@ async def connect(
             case _:
                 assert_never(address)
     except OSError as error:
-        reason = error.strerror or error
         raise ConnectFailed(
-            f"cannot connect to {address}: {reason}. Is a bus there? `python -m t2bus serve {address}` starts one"
+            f"cannot connect to {address}: {error.strerror or error}. {_remedy(address, error)}"
         ) from error
+
+
+def _remedy(address: Address, error: OSError) -> str:
+    """Return what may help where no bus was reached; a command in it can be copied as it is, and then works."""
+    match address:
+        case UnixAddress(path) if isinstance(error, PermissionError):
+            user, folder = f"uid:{os.geteuid()}", Path(path).parent
+            peer = f"it has to be started with `--peer {user}` (peers=[{user!r}] in a program)"
+            return f"If another user's bus is there, {peer}, and {user} has to be let into the folder {folder}"
+        case UnixAddress(path) if not Path(path).parent.is_dir():
+            return f"There is no folder {Path(path).parent}"
+        case UnixAddress(path) if Path(path).exists() and not Path(path).is_socket():
+            return "What is there is no socket"
+        case TcpAddress(host) if host != "localhost" and not _is_loopback(host):
+            return "Is a bus there?"
+        case TlsAddress():
+            return "Is a bus there?"
+        case UnixAddress() | TcpAddress():
+            start = shlex.join(["python", "-m", "t2bus", "serve", str(address)])
+            other = other_place(address)
+            return f"Is a bus there? `{start}` starts one" + ("" if other is None else f"; {other}")
+        case _:
+            assert_never(address)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # it is a name
+        return False
 
 
 def open_transport(stream: trio.abc.Stream, limits: Limits, *, wire: str, stays_here: bool) -> ClientTransport:

@@ -182,7 +182,10 @@ async def test_the_bus_turns_other_users_away(
 ) -> None:
     """Where the file lets another user through the bus does not, tells it why, logs it, and goes on."""
     address = f"unix:{place}/bus"
-    refusal = f"uid:{OTHER_USER} may not connect: this bus is for its own user and its peers"
+    refusal = (
+        f"uid:{OTHER_USER} may not connect: this bus is for its own user and its peers; it has to be started with "
+        f"`--peer uid:{OTHER_USER}` (peers=['uid:{OTHER_USER}'] in a program)"
+    )
     async with t2bus.open_bus(address, peers=peers) as bus, t2bus.open_client(address) as client:
         (place / "bus").chmod(0o666)
         async with open_program(CLIENT, address) as program:
@@ -191,6 +194,23 @@ async def test_the_bus_turns_other_users_away(
         assert bus.statistics().refused == 1
         assert bus.statistics().identities == {OWN: 1}
         assert await client.publish("x", Note("")) == 0
+
+
+@needs_root
+@pytest.mark.parametrize("closed", ["socket", "folder"])
+async def test_who_cannot_reach_the_socket_is_told_how_peers_are_let_in(place: Path, closed: str) -> None:
+    """Where the system does not let another user through, the remedy is a bus that names it, not a second bus."""
+    address, user = f"unix:{place}/bus", f"uid:{OTHER_USER}"
+    async with t2bus.open_bus(address):
+        if closed == "folder":
+            (place / "bus").chmod(0o666)
+            (place / ".").chmod(0o700)
+        async with open_program(CLIENT, address) as program:
+            assert await program.stdout.next() == (
+                f"not connected: cannot connect to {address}: Permission denied. If another user's bus is there, it "
+                f"has to be started with `--peer {user}` (peers=['{user}'] in a program), and {user} has to be let "
+                f"into the folder {place}"
+            )
 
 
 @needs_root
@@ -239,7 +259,8 @@ async def test_another_users_bus_is_not_trusted(place: Path) -> None:
                 pass
         assert str(caught.value) == (
             f"another user (uid:{OTHER_USER}) listens at {address}: "
-            "if that is the bus you mean, name this user as a peer"
+            f"if that is the bus you mean, say so with `--peer uid:{OTHER_USER}` (peers=['uid:{OTHER_USER}'] in a "
+            "program)"
         )
 
 

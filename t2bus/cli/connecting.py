@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ..client.connect import open_client
 from ..errors import TlsFailed
 from ..tls import check, client_context
-from ..transport.address import default_address
+from ..transport.default_place import default_address
 from .settings import BadSetting, files_of
 
 if TYPE_CHECKING:

@@ -33,7 +33,8 @@ from ..server.bus import Bus, open_judged_bus
 from ..server.warnings import is_exposed, warn_of_exposure
 from ..text import printable
 from ..tls import server_context
-from ..transport.address import TcpAddress, default_address
+from ..transport.address import TcpAddress
+from ..transport.default_place import default_address
 from .connecting import context_of
 from .console import say, write_line
 from .exits import Exit

@@ -182,7 +182,10 @@ class Admission:
                 except OSError as error:
                     raise PermissionDenied("the system does not say who this is") from error
                 if not credentials.is_ours(identity, self.peers):
-                    raise PermissionDenied(f"{identity} may not connect: this bus is for its own user and its peers")
+                    raise PermissionDenied(
+                        f"{identity} may not connect: this bus is for its own user and its peers; it has to be started "
+                        f"with `--peer {identity}` (peers=[{identity.name!r}] in a program)"
+                    )
                 return identity
             case TlsAddress():
                 return handshake.identity_of(secure)

@@ -10,18 +10,17 @@
 The host of a ``tcp:`` or ``tls:`` address is a name, an IPv4 address, or an IPv6 address in brackets. Port 0, for a
 listener, is any free port. The path of a ``unix:`` address may be relative to the working directory.
 
+URLs are no addresses, and are answered with the address that is meant: ``tcp://HOST:PORT`` with ``tcp:HOST:PORT``.
+
 The law of this module: an address that was written is read as the same address. Nothing here looks a name up or opens
-anything; :func:`default_address` may make a folder.
+anything.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import stat
+import re
 import sys
-import tempfile
-from pathlib import Path
 from typing import Final
 
 from attrs import frozen
@@ -30,6 +29,8 @@ from ..errors import InvalidAddress
 from ..text import quote
 
 _EXAMPLES: Final = "write unix:PATH, tcp:HOST:PORT or tls:HOST:PORT, such as unix:my_bus or tcp:127.0.0.1:4242"
+_URL: Final = re.compile(r"(unix|tcp|tls)://(.*)", re.IGNORECASE | re.DOTALL)
+_HOST_AND_PORT: Final = re.compile(r"(localhost|[^:/]*\.[^:/]*|\[.*\]):[0-9]+")
 _MAX_PORT: Final = 65_535
 MAX_PATH: Final = 107 if sys.platform.startswith("linux") else 103
 """Bytes that fit in ``sockaddr_un``, beside its final 0."""
@@ -79,12 +80,21 @@ def parse(text: str) -> Address:
     """Return the address that the text names; whether anything is there is not looked at.
 
     Raises:
-      InvalidAddress: the text names none; the error says how addresses are written.
+      InvalidAddress: the text names none; the error says which is probably meant, or how addresses are written.
       TypeError: it is not text.
 
     """
     if not isinstance(text, str):
         raise TypeError(f"an address is text, not {type(text).__name__}: {_EXAMPLES}")
+    try:
+        return _parse(text)
+    except InvalidAddress as error:
+        if (meant := _meant(text)) is None:
+            raise
+        raise InvalidAddress(f"{quote(text)} is no address: write {meant}") from error
+
+
+def _parse(text: str) -> Address:
     kind, separator, rest = text.partition(":")
     if separator and kind == "unix":
         return _parse_unix(text, rest)
@@ -95,13 +105,38 @@ def parse(text: str) -> Address:
     raise InvalidAddress(f"{quote(text)} is no address: {_EXAMPLES}")
 
 
+def _meant(text: str) -> str | None:
+    """Return the address that a URL, a path, or a host and a port alone stand for; None if there is no telling."""
+    url = _URL.fullmatch(text)
+    if url is None:
+        is_path, is_host = text.startswith(("/", "./", "../")), _HOST_AND_PORT.fullmatch(text) is not None
+        guess = f"unix:{text}" if is_path else f"tcp:{text}"
+        return guess if (is_path or is_host) and _is_address(guess) else None
+    kind, rest = url[1].lower(), url[2]
+    if kind == "unix":
+        guess = f"unix:{'/' * rest.startswith('/')}{rest.lstrip('/')}"
+        return guess if _is_address(guess) else None
+    guess = f"{kind}:{rest.partition('/')[0]}"
+    if _is_address(f"{guess}:0"):
+        return f"{guess}:PORT"
+    return guess if _is_address(guess) else None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        _parse(text)
+    except InvalidAddress:
+        return False
+    return True
+
+
 def _parse_unix(text: str, path: str) -> UnixAddress:
     """Read the path of an address; its length counts in the bytes that the kernel is given."""
     try:
         length = len(os.fsencode(path))
     except UnicodeEncodeError:  # no file can have such a name
         length = 0
-    if not length or "\0" in path:
+    if not length or "\0" in path or path.startswith("//"):
         raise InvalidAddress(f"{quote(text)} names no path: {_EXAMPLES}")
     if length > MAX_PATH:
         raise InvalidAddress(f"the path of a unix socket has at most {MAX_PATH} bytes, this one {length}")
@@ -122,26 +157,3 @@ def _parse_host(text: str, rest: str) -> tuple[str, int]:
     if not (port.isascii() and port.isdigit() and len(port) <= len(str(_MAX_PORT)) and int(port) <= _MAX_PORT):
         raise InvalidAddress(f"{quote(text)} has no port from 0 to {_MAX_PORT}: {_EXAMPLES}")
     return host, int(port)
-
-
-def default_address() -> str:
-    """Return the address that ``t2bus serve`` without an address uses: a unix socket that only this user can reach.
-
-    It is ``unix:/run/user/1000/t2bus.sock``, for example: in the user's runtime folder (``XDG_RUNTIME_DIR``). Where
-    there is none, it is in a folder of mode 0700 below the one for temporary files, which is made if need be. A program
-    and its bus find the same address, as long as both have the same user and the same environment.
-
-    Raises:
-      InvalidAddress: that folder exists and is not this user's own.
-
-    """
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and Path(runtime).is_dir():
-        return f"unix:{runtime}/t2bus.sock"
-    folder = Path(tempfile.gettempdir()) / f"t2bus-{os.getuid()}"
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    status = folder.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise InvalidAddress(f"{folder} is not a folder that only this user can use: remove it or name an address")
-    return f"unix:{folder}/t2bus.sock"

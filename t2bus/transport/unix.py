@@ -92,7 +92,8 @@ async def connect(address: UnixAddress, peers: frozenset[str] = frozenset()) -> 
         return stream
     await trio.aclose_forcefully(stream)
     raise ConnectFailed(
-        f"another user ({identity}) listens at {address}: if that is the bus you mean, name this user as a peer"
+        f"another user ({identity}) listens at {address}: if that is the bus you mean, say so with "
+        f"`--peer {identity}` (peers=[{identity.name!r}] in a program)"
     )
 
 
