@@ -6,6 +6,7 @@ The law of this module: a file that cannot be used raises a :exc:`TlsFailed` tha
 from __future__ import annotations
 
 import os
+import shlex
 import ssl
 import stat
 from pathlib import Path
@@ -106,19 +107,33 @@ def _has_key(path: str) -> bool:
 
 
 def _require_private(path: str) -> None:
-    """Refuse a key that others than this user and root can read.
+    """Refuse a key that others than this user and root can read or change.
 
-    A group may read a key of root's: so are secrets mounted for programs that must not own them.
+    A group may read a key of root's, as in PostgreSQL: so are secrets mounted for programs that must not own them.
     """
     try:
         with Path(path).open("rb") as file:
             status = os.fstat(file.fileno())
     except OSError as error:
         raise _unreadable(path, error) from error
-    if stat.S_IMODE(status.st_mode) & (0o077 if status.st_uid else 0o037):
-        raise TlsFailed(f"others can read the private key in {path}: run `chmod 600 {path}`, or make a new key")
     if status.st_uid not in {0, os.geteuid()}:
-        raise TlsFailed(f"the private key in {path} belongs to another user (uid {status.st_uid})")
+        copy = _copying(path)
+        raise TlsFailed(f"the private key in {path} belongs to another user (uid {status.st_uid}): {copy}")
+    if stat.S_IMODE(status.st_mode) & (0o077 if status.st_uid else 0o037):
+        other = "make a new key" if status.st_uid == os.geteuid() else "have it mounted with mode 0440"
+        raise TlsFailed(f"others can read the private key in {path}: {closing(path, status)}, or {other}")
+
+
+def closing(path: str, status: os.stat_result) -> str:
+    """Return how this user gets a key that is closed to others, as an order whose command works."""
+    if os.geteuid() in {0, status.st_uid} and not os.statvfs(path).f_flag & os.ST_RDONLY:
+        return f"run `{shlex.join(['chmod', '600', path])}`"
+    return _copying(path)
+
+
+def _copying(path: str) -> str:
+    """Return what to do with a file of which this user cannot change the owner or the mode."""
+    return f"use a copy of your own, such as `{shlex.join(['install', '-m', '600', path, 'private.key'])}` makes"
 
 
 def _unreadable(path: str, error: OSError) -> TlsFailed:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 
 import t2bus
+from program_helpers import open_program
 from t2bus.tls import expiry
 from tls_helpers import Files, Leaf, bus_leaf, client_leaf, encrypted, write
 
@@ -157,9 +161,88 @@ def test_a_key_of_roots_that_a_group_can_read(files: Files, mode: int) -> None:
 def test_a_key_of_another_user(files: Files) -> None:
     """A key that belongs to another user, who may change it, is refused."""
     os.chown(files.key, 12_345, -1)
-    text = f"the private key in {files.key} belongs to another user (uid 12345)"
+    text = (
+        f"the private key in {files.key} belongs to another user (uid 12345): use a copy of your own, such as "
+        f"`install -m 600 {files.key} private.key` makes"
+    )
     with pytest.raises(t2bus.TlsFailed, match=f"^{re.escape(text)}$"):
         files.server()
+
+
+BECOME_ANOTHER = """
+    import _strptime, calendar, encodings.idna, os, sys
+    from t2bus import TlsFailed
+    from t2bus.tls import server_context
+
+    # Only now, and with what ssl imports late: another user may not be allowed to read the modules.
+    os.setgroups([int(sys.argv[4])])
+    os.setresgid(65_533, 65_533, 65_533)
+    os.setresuid(65_534, 65_534, 65_534)
+    try:
+        server_context(ca=sys.argv[1], certificate=sys.argv[2], key=sys.argv[3])
+    except TlsFailed as error:
+        print(error)
+    else:
+        print("taken")
+"""
+
+
+@pytest.fixture
+def mounted(folder: Path) -> Files:
+    """Give the files of an end of which the key is root's, in a folder that all users can go through."""
+    folder.chmod(0o755)
+    files = write(folder, "a key's", bus_leaf())
+    for path in (files.ca, files.certificate):
+        path.chmod(0o644)
+    os.chown(files.key, 0, 12_345)
+    return files
+
+
+async def as_another(files: Files, *, group: int = 0) -> str:
+    """Return what becomes of the files where they are another user's, who is in a group."""
+    arguments = [str(files.ca), str(files.certificate), str(files.key), str(group)]
+    async with open_program(BECOME_ANOTHER, *arguments) as program:
+        return await program.stdout.next()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
+@pytest.mark.parametrize("mode", [0o440, 0o640])
+async def test_a_secret_of_roots_is_taken_by_who_is_in_its_group(mounted: Files, mode: int) -> None:
+    """A key that is mounted for a group, and that nobody there can change, is taken as it is."""
+    mounted.key.chmod(mode)
+    assert await as_another(mounted, group=12_345) == "taken"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
+async def test_the_remedy_for_a_key_of_roots_can_be_carried_out(mounted: Files, tmp_path: Path) -> None:
+    """Who cannot change the mode of a key is not told to: the command that is printed makes a copy that is taken."""
+    mounted.key.chmod(0o644)
+    said = await as_another(mounted)
+    assert said.startswith(f"others can read the private key in {mounted.key}: use a copy of your own, such as `")
+    assert said.endswith(" makes, or have it mounted with mode 0440")
+    await trio.run_process(shlex.split(said.split("`")[1]), cwd=tmp_path)
+    copied = Files(mounted.ca, mounted.certificate, tmp_path / "private.key")
+    assert expiry(copied.server()) is not None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has keys of root's")
+def test_a_key_on_a_read_only_file_system_cannot_be_closed(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root is not told to change the mode of a secret that is mounted read-only."""
+    files.key.chmod(0o644)
+    read_only = os.statvfs_result([*os.statvfs(files.key)[:8], os.ST_RDONLY, 255])
+    monkeypatch.setattr("os.statvfs", lambda _: read_only)
+    with pytest.raises(t2bus.TlsFailed, match="use a copy of your own, such as `install"):
+        files.server()
+
+
+def test_the_remedy_for_a_key_of_ones_own_can_be_carried_out(tmp_path: Path) -> None:
+    """Who can change the mode of a key is told how, by a command that a shell takes whatever the path."""
+    files = write(tmp_path, "a key's", bus_leaf())
+    files.key.chmod(0o644)
+    with pytest.raises(t2bus.TlsFailed) as caught:
+        files.server()
+    subprocess.run(shlex.split(str(caught.value).split("`")[1]), check=True)
+    assert expiry(files.server()) is not None
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can read every file")

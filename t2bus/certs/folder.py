@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from ..pem import closing
 from .build import CA_DAYS, LEAF_DAYS, Pair, UnusableAuthority, build_authority, build_client, build_server
 from .names import host_names, identity_name, stem
 
@@ -173,7 +174,7 @@ def _read_key(path: Path) -> bytes:
     if status.st_uid not in {0, os.geteuid()}:
         raise PermissionError(f"{path} belongs to another user (uid {status.st_uid}), who could be anybody with it")
     if status.st_mode & _OTHERS:
-        remedy = f"if none has, run `{shlex.join(['chmod', '600', str(path)])}`, else make a new CA"
+        remedy = f"if one has, make a new CA, else {closing(str(path), status)}"
         raise PermissionError(f"{path} can be read by other users, who could make certificates with it: {remedy}")
     return data
 
