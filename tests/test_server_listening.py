@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import resource
 import socket
 from contextlib import AsyncExitStack
 from functools import partial
@@ -19,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import t2bus
-from bus_helpers import HELLO, Note, RawPeer, names, open_bystanders, settle
+from bus_helpers import HELLO, Note, RawPeer, open_bystanders, settle
 from program_helpers import open_program
 from pure_helpers import steady
 from t2bus.endpoints import Listener
@@ -31,7 +30,6 @@ from t2bus.wire import native
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
-    from pathlib import Path
 
 HERE = TcpAddress("127.0.0.1", 4242)
 EAGER = 1_000_000
@@ -181,44 +179,6 @@ async def test_a_bus_that_is_out_of_files_goes_on() -> None:
         await bystanders.try_out()
         async with t2bus.open_client(address) as client:
             assert await client.publish("x", Note("")) == 0
-
-
-# --- what a process has to be allowed
-
-
-@pytest.fixture
-def files() -> Generator[int, None, None]:
-    """Let this process open as many files for the time of a test, at most."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (500, hard))
-    yield 500
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-@pytest.mark.parametrize("kind", ["tcp", "unix"])
-async def test_too_few_files_are_told_before_anything_is_bound(files: int, folder: Path, kind: str) -> None:
-    """A bus that could never have all its connections says so when it is opened, and what to do."""
-    address = f"unix:{folder}/bus" if kind == "unix" else "tcp:127.0.0.1:0"
-    with pytest.raises(t2bus.LimitExceeded) as caught:
-        async with t2bus.open_bus(address, limits=t2bus.Limits(connections=501)):
-            pass
-    assert str(caught.value) == (
-        "this process may open 500 files, too few for 501 connections: run `ulimit -n 565` before, "
-        "or set Limits.connections to 436"
-    )
-    assert names(folder) == []
-
-
-async def test_as_many_files_as_connections_are_enough(files: int) -> None:
-    """A process that may open as many files as the bus takes connections is not complained about."""
-    async with t2bus.open_bus("tcp:127.0.0.1:0", limits=t2bus.Limits(connections=500)) as bus:
-        assert bus.addresses
-
-
-async def test_a_bus_without_addresses_needs_no_files(files: int) -> None:
-    """In-process connections take no files, so a bus for them alone may be opened."""
-    async with t2bus.open_bus(limits=t2bus.Limits(connections=501)) as bus, bus.open_client() as client:
-        assert await client.publish("x", Note("")) == 0
 
 
 # --- pace

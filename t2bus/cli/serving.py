@@ -30,6 +30,7 @@ import trio
 from ..background import open_background_nursery
 from ..errors import InvalidAccess, TlsFailed
 from ..server.bus import Bus, open_judged_bus
+from ..server.files import raise_soft_limit
 from ..server.warnings import is_exposed, warn_of_exposure
 from ..text import printable
 from ..tls import server_context
@@ -115,6 +116,7 @@ async def serve(arguments: argparse.Namespace) -> int:
 def _open(settings: Settings, addresses: tuple[str, ...]) -> AbstractAsyncContextManager[Bus]:
     """Open the bus that the settings describe; certificates that its clients would refuse are wrong usage here."""
     context = context_of(addresses, settings.files, server_context)
+    raise_soft_limit(settings.limits)
     judge = partial(_judge, insecure=settings.insecure_no_auth)
     return open_judged_bus(
         judge, *addresses, tls=context, access=settings.access, peers=settings.peers, limits=settings.limits

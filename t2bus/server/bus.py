@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -23,6 +22,7 @@ from ..transport.address import TlsAddress, parse
 from ..transport.credentials import check_peers
 from ..wire.messages import Welcome
 from .admission import Admission
+from .files import require_files
 from .limiters import RateLimiter
 from .listening import listen
 from .router_task import RouterTask
@@ -45,9 +45,6 @@ _LOOKS: Final = 128
 
 _DAY: Final = 86_400.0
 """Seconds between two looks at how long the certificate is still valid."""
-
-_OTHER_FILES: Final = 64
-"""Files that a process opens beside its connections: modules, logs, listeners."""
 
 _PRIVATE, _PUBLIC = 0o600, 0o666
 """Modes of a unix socket: for this user alone, and for whoever the bus then finds among its peers."""
@@ -320,12 +317,8 @@ def check_addresses(addresses: Sequence[Address], context: ssl.SSLContext | None
     for address in addresses:
         if isinstance(address, TlsAddress):
             require_context(address, context, "server")
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if addresses and files != resource.RLIM_INFINITY and files < limits.connections:
-        raise LimitExceeded(
-            f"this process may open {files} files, too few for {limits.connections} connections: run `ulimit -n "
-            f"{limits.connections + _OTHER_FILES}` before, or set Limits.connections to {max(1, files - _OTHER_FILES)}"
-        )
+    if addresses:
+        require_files(limits)
 
 
 async def serve(
