@@ -12,6 +12,7 @@ module             has
 ``certificates``   ``certs init`` and ``certs issue``
 ``connecting``     what the four verbs that are clients have in common
 ``notation``       values, as they are written and shown
+``payloads``       what is made of a value, by the options of a command
 ``console``        standard output and error; ``stdin`` has the input
 ``signals``        SIGINT, SIGTERM and SIGHUP
 =================  =======================================================

@@ -104,8 +104,21 @@ def add_group(verbs: Verbs, name: str, summary: str, more: str) -> Verbs:
 # --- types: what argparse shows of an ArgumentTypeError is its text
 
 
+def plain(argument: str) -> str:
+    r"""Return the argument without what Windows adds to text: a byte order mark, and a CR at the end of a line.
+
+    A shell takes the line's end from ``$(cat value.json)`` and leaves the CR::
+
+        >>> plain("\ufeffa\r\nb\r")
+        'a\nb'
+
+    """
+    return argument.removeprefix("\ufeff").replace("\r\n", "\n").removesuffix("\r")
+
+
 def text(argument: str) -> str:
-    """Return the argument if it can be sent as text."""
+    """Return the argument, made :func:`plain`, if it can be sent as text."""
+    argument = plain(argument)
     try:
         argument.encode()
     except UnicodeEncodeError as error:  # Python makes lone surrogates of bytes that are not text
@@ -117,14 +130,14 @@ def topic(argument: str) -> str:
     """Return the argument if it is a topic; it may have wildcards."""
     # How long and how deep a topic may be is for the bus to say, whose limits may have been raised.
     try:
-        return validate(argument, length=sys.maxsize, depth=sys.maxsize)
+        return validate(plain(argument), length=sys.maxsize, depth=sys.maxsize)
     except InvalidTopic as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def concrete_topic(argument: str) -> str:
     """Return the argument if it is a topic without wildcards."""
-    if is_concrete(topic(argument)):
+    if is_concrete(argument := topic(argument)):
         return argument
     raise argparse.ArgumentTypeError(f"{quote(argument)} has a wildcard: name the one topic of the service")
 

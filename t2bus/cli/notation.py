@@ -18,8 +18,9 @@ The law of this module: what is shown is one line of printable characters, whate
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import cbor2
 
@@ -33,6 +34,15 @@ if TYPE_CHECKING:
 
     from ..client.service import Request
     from ..client.subscription import Received
+
+
+_MEANS_JSON: Final = re.compile(
+    r"""\s* (?: '?[{\["] | [-+]?(?:[0-9]+[.,]?[0-9]*|[.,][0-9]+)\s*\Z | (?:true|false|null|none)\s*\Z )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""How JSON begins, numbers as people write them, and constants in the letters of other languages."""
+
+_TOO_DEEP: Final = f"the value cannot be sent: it nests deeper than {DEPTH}"
 
 
 class BadValue(ValueError):
@@ -51,21 +61,69 @@ def encode_value(value: str, *, text: bool) -> bytes:
 
     """
     try:
-        payload = cbor2.dumps(value if text else _from_json(value))
-        decode_any(payload)
-    except (RecursionError, MalformedMessage) as error:
-        raise BadValue(f"the value cannot be sent: it nests deeper than {DEPTH}") from error
-    except (UnicodeError, cbor2.CBOREncodeError) as error:
-        raise BadValue("the value cannot be sent: it is not Unicode text") from error
-    return payload
+        return _encode(value if text else _from_json(value))
+    except json.JSONDecodeError:  # so `hello` needs no quotes
+        return _encode(value)
+
+
+def encode_json(value: str, place: str) -> bytes:
+    """Return the payload of what the user wrote, which has to be JSON; ``place`` says where it was written.
+
+    Raises:
+      BadValue: it is none, or a payload cannot hold it.
+
+    """
+    try:
+        return _encode(_from_json(value))
+    except json.JSONDecodeError as error:
+        raise BadValue(f"{place} is not JSON ({_where(error)})") from error
+
+
+def fault_of_json(value: str) -> str | None:
+    """Return what is wrong with text that looks as if JSON was meant; None for JSON, and for any other text.
+
+    So do what begins like a text, an array or an object, numbers as people write them, and Python's constants::
+
+        >>> fault_of_json("{text: Hello}")
+        'Expecting property name enclosed in double quotes: column 2'
+        >>> fault_of_json("hello"), fault_of_json("2026-11-26")
+        (None, None)
+
+    """
+    if _MEANS_JSON.match(value) is None:
+        return None
+    try:
+        json.loads(value)
+    except json.JSONDecodeError as error:
+        return _where(error)
+    except (RecursionError, ValueError):  # it is JSON, which cannot be sent for another reason
+        pass
+    return None
+
+
+def _where(error: json.JSONDecodeError) -> str:
+    line = "" if error.lineno == 1 else f"line {error.lineno}, "
+    return f"{error.msg}: {line}column {error.colno}"
 
 
 def _from_json(value: str) -> object:
-    """Read JSON; what is not JSON is text, so ``hello`` needs no quotes."""
+    """Read JSON, or raise ``BadValue`` where it is too deep or has a whole number of more than 64 bits."""
     try:
         return json.loads(value, parse_int=_whole)
-    except json.JSONDecodeError:
-        return value
+    except RecursionError as error:
+        raise BadValue(_TOO_DEEP) from error
+
+
+def _encode(value: object) -> bytes:
+    """Return the payload of a value, or raise ``BadValue`` where a payload cannot hold it."""
+    try:
+        payload = cbor2.dumps(value)
+        decode_any(payload)
+    except (RecursionError, MalformedMessage) as error:
+        raise BadValue(_TOO_DEEP) from error
+    except (UnicodeError, cbor2.CBOREncodeError) as error:
+        raise BadValue("the value cannot be sent: it is not Unicode text") from error
+    return payload
 
 
 def _whole(digits: str) -> int:

@@ -31,8 +31,8 @@ _DESCRIPTION: Final = """\
 A message bus: publish/subscribe and request/response between programs.
 
 Topics are full ones, prefix included; `*` stands for one fragment and `**` for any number of them. A VALUE is sent as
-the JSON that it is, or else as text. What arrives is shown in CBOR's diagnostic notation, which is JSON wherever JSON
-can say it; `malformed` stands before bytes that are not CBOR.
+the JSON that it is, or else as text; --json refuses what is no JSON. What arrives is shown in CBOR's diagnostic
+notation, which is JSON wherever JSON can say it; `malformed` stands before bytes that are not CBOR.
 """
 
 _EPILOG: Final = """\
@@ -74,7 +74,7 @@ def _add_serve(verbs: Verbs) -> None:
     )
     verb = add_verb(verbs, "serve", "run a bus until SIGINT or SIGTERM", more, "unix:my_bus tcp:127.0.0.1:4242")
     where = f"where to listen, {_ADDRESS}; by default a unix socket that only this user can reach"
-    verb.add_argument("addresses", nargs="*", metavar="ADDR", help=where)
+    verb.add_argument("addresses", nargs="*", type=arguments.plain, metavar="ADDR", help=where)
     verb.add_argument("--config", metavar="FILE", help="a configuration file (TOML), which options overrule")
     _add_certificates(verb, "bus")
     rules = "the access rules (TOML); nobody may do anything that they do not allow"
@@ -84,7 +84,7 @@ def _add_serve(verbs: Verbs) -> None:
     verb.add_argument("--limit", action="append", default=[], metavar="NAME=VALUE", help=limit)
     insist = "let anybody who can reach a tcp: address of another interface than loopback use the bus"
     verb.add_argument("--insecure-no-auth", action="store_true", help=insist)
-    log = "log how connections are lost; -vv for all there is"
+    log = "log connections that end; -vv also those that begin, subscriptions, claims and what is dropped"
     verb.add_argument("-v", "--verbose", action="count", default=0, help=log)
 
 
@@ -136,7 +136,9 @@ def _add_reply(verbs: Verbs) -> None:
 def _add_value(verb: VerbParser, text: str) -> None:
     """Add VALUE, which may be left out, and how it is read; ``text`` says what it is and what it is by default."""
     verb.add_argument("value", nargs="?", type=arguments.text, metavar="VALUE", help=text)
-    verb.add_argument("--text", action="store_true", help="send VALUE as text, also if it is JSON")
+    reading = verb.add_mutually_exclusive_group()
+    reading.add_argument("--text", action="store_true", help="send VALUE as text, also if it is JSON")
+    reading.add_argument("--json", action="store_true", help="refuse a VALUE that is not JSON")
 
 
 def _add_printing(verb: VerbParser, what: str) -> None:
@@ -156,7 +158,7 @@ def _add_headers(verb: VerbParser) -> None:
 def _add_addr(verb: VerbParser) -> None:
     """Add what all verbs that are clients take: where the bus is, its wire, and whom to trust there."""
     text = f"where the bus is, {_ADDRESS}; by default where `t2bus serve` is"
-    verb.add_argument("--addr", metavar="ADDR", help=text)
+    verb.add_argument("--addr", type=arguments.plain, metavar="ADDR", help=text)
     wire = "t2 for a bus of the Rust crate t2_bus; by default t2bus"
     verb.add_argument("--wire", choices=["t2bus", "t2"], default="t2bus", help=wire)
     _add_certificates(verb, "client")

@@ -24,7 +24,8 @@ from ..errors import Lagged, MalformedMessage
 from .connecting import address_of, open_client_of
 from .console import Output, counted, say, say_here
 from .exits import Exit
-from .notation import encode_value, show_message
+from .notation import show_message
+from .payloads import Payloads
 from .signals import run_until_signal
 from .stdin import LineReader, is_terminal
 
@@ -74,7 +75,7 @@ async def _publish(arguments: argparse.Namespace) -> int:
         async with open_client_of(arguments) as client:
             await _publish_lines(client, arguments)
         return Exit.OK
-    payload = encode_value(arguments.value, text=arguments.text)
+    payload = Payloads(arguments).encode(arguments.value)
     async with open_client_of(arguments) as client:
         receipt = await client.publish_bytes(arguments.topic, payload, headers=dict(arguments.header))
     unheard = "" if receipt or receipt.missed else f": nobody subscribes to {arguments.topic}"
@@ -91,11 +92,12 @@ async def _publish_lines(client: Client, arguments: argparse.Namespace) -> None:
     """Publish each line as it comes, in order, at the pace of the subscribers."""
     if is_terminal():
         say("each line is published as one message; Ctrl-D ends")
-    reader, published = LineReader(), 0
+    reader, payloads, published = LineReader(), Payloads(arguments), 0
     async with client.open_bytes_publisher(arguments.topic) as publisher:
         while (line := await reader.read()) is not None:
-            await publisher.send(encode_value(line, text=arguments.text), headers=dict(arguments.header))
+            await publisher.send(payloads.encode(line, reader.place), headers=dict(arguments.header))
             published += 1
+    payloads.tell_rest()
     deliveries = counted(publisher.accepted, "delivery", "deliveries")
     missed = f", {publisher.missed} missed" if publisher.missed else ""
     say(f"{counted(published, 'message', 'messages')} published, {deliveries} accepted{missed}")

@@ -24,6 +24,7 @@ from .connecting import address_of, open_client_of
 from .console import Output, say
 from .exits import Exit
 from .notation import encode_value, show_message, show_payload
+from .payloads import Payloads
 from .signals import run_until_signal
 from .stdin import read_all
 
@@ -78,4 +79,7 @@ async def _payload(arguments: argparse.Namespace, *, absent: str) -> bytes:
     """Return the payload of the VALUE: ``absent`` is the JSON where there is none, and ``-`` is standard input."""
     if arguments.value is None:
         return encode_value(absent, text=False)
-    return encode_value(await read_all() if arguments.value == "-" else arguments.value, text=arguments.text)
+    payloads = Payloads(arguments)
+    if arguments.value == "-":
+        return payloads.encode(await read_all(), "standard input")
+    return payloads.encode(arguments.value)

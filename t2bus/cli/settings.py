@@ -99,7 +99,7 @@ def files_of(arguments: argparse.Namespace) -> dict[str, str]:
 def _read_file(path: Path) -> Settings:
     """Read the configuration file; every error begins with its path."""
     try:
-        return _settings(tomllib.loads(path.read_text(encoding="utf-8")), path.parent)
+        return _settings(tomllib.loads(path.read_text(encoding="utf-8-sig")), path.parent)
     except OSError as error:
         raise BadSetting(f"{path}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

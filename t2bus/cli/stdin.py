@@ -8,6 +8,7 @@ The law of this module: what is gathered is bounded by :data:`LONGEST`, whatever
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from collections import deque
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from .arguments import plain
 from .console import file_number
 from .notation import BadValue
 
@@ -41,6 +43,11 @@ class LineReader:
         self._rest = b""
         self._number = 0
 
+    @property
+    def place(self) -> str:
+        """Which line was read last, for texts about it."""
+        return f"line {self._number} of standard input"
+
     async def read(self) -> str | None:
         """Return the next line without its end, or None where there are no more.
 
@@ -60,11 +67,11 @@ class LineReader:
             if len(self._rest) > LONGEST:
                 raise BadValue(f"a line of standard input has more than {LONGEST} bytes")
         self._number += 1
-        return _decoded(self._lines.popleft(), f"line {self._number} of standard input")
+        return _decoded(self._lines.popleft(), self.place)
 
 
 async def read_all() -> str:
-    """Return all of standard input; it waits until that ends.
+    """Return all of standard input without the end of its last line; it waits until that ends.
 
     Raises:
       BadValue: it is too long, or is not UTF-8.
@@ -75,7 +82,7 @@ async def read_all() -> str:
         data += chunk
         if len(data) > LONGEST:
             raise BadValue(f"standard input has more than {LONGEST} bytes")
-    return _decoded(data, "standard input")
+    return _decoded(data, "standard input").removesuffix("\n")
 
 
 async def _read() -> bytes:
@@ -92,7 +99,10 @@ def _read_some(stream: TextIO) -> bytes:
 
 
 def _decoded(data: bytes, what: str) -> str:
+    """Return the text that the bytes are, without what Windows adds."""
     try:
-        return data.decode()
+        return plain(data.decode())
     except UnicodeDecodeError as error:
-        raise BadValue(f"{what} is not UTF-8") from error
+        is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        remedy = ", but UTF-16: convert it with `iconv -f UTF-16 -t UTF-8`" if is_utf16 else ""
+        raise BadValue(f"{what} is not UTF-8{remedy}") from error
