@@ -130,6 +130,21 @@ def test_what_is_missed_is_counted() -> None:
     assert (statistics.published, statistics.delivered, statistics.dropped) == (5, 2, 3)
 
 
+def test_each_subscription_counts_what_it_missed() -> None:
+    """The statistics of a connection say how much each of its subscriptions has missed, whether told of it or not."""
+    one_bus = bus()
+    publisher, subscriber, number = open_three(one_bus, window=2)
+    other = subscriber.subscribe("a", messages=4)
+    publish(publisher, "12345")
+    assert [each.dropped for each in subscriber.statistics.subscriptions.values()] == [3, 1]
+    subscriber.credit(number, 1)
+    publish(publisher, "67")
+    assert [each.dropped for each in subscriber.statistics.subscriptions.values()] == [4, 3]
+    assert one_bus.router.statistics().dropped == 7
+    subscriber.unsubscribe(other)
+    assert [each.dropped for each in subscriber.statistics.subscriptions.values()] == [4]
+
+
 # --- held
 
 

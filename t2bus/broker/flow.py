@@ -113,6 +113,8 @@ class SendWindow:
     messages: int = field(init=False)
     size: int = field(init=False)
     held: int = field(default=0, init=False)
+    told: int = field(default=0, init=False)
+    """Publications that were dropped, and of which the client has heard."""
     lagging: bool = field(default=False, init=False)
     stalls_at: float = field(default=math.inf, init=False)
     backlog: deque[HeldPublication | Missed] = field(factory=deque, init=False)
@@ -129,6 +131,11 @@ class SendWindow:
     def has_credit(self) -> bool:
         """Whether a delivery may be made."""
         return self.messages > 0 and self.size > 0
+
+    @property
+    def dropped(self) -> int:
+        """How many publications it has missed."""
+        return self.told + sum(entry.count for entry in self.backlog if isinstance(entry, Missed))
 
     @property
     def is_spent(self) -> bool:
@@ -234,6 +241,7 @@ class SendWindow:
         while self.backlog and self.has_credit:
             if isinstance(head := self.backlog[0], Missed):
                 self.backlog.popleft()
+                self.told += head.count
                 outbox.put_gap(self.id, head.count)
                 continue
             batch, size, cells = self._take_batch()

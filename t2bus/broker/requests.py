@@ -122,11 +122,11 @@ class ServiceTable:
         party = self._parties.get(peer.id)
         return () if party is None else party.services.values()
 
-    def load_of(self, peer: Peer) -> tuple[int, int, int, int]:
+    def load_of(self, peer: Peer) -> tuple[list[str], int, int, int]:
         """Return what a connection serves, asks and is asked, as :class:`.PeerStatistics` counts it."""
         services, party = self.services_of(peer), self._parties.get(peer.id)
         calls, size = sum(len(each.pending) for each in services), sum(each.size for each in services)
-        return len(services), 0 if party is None else len(party.requests), calls, size
+        return [each.topic for each in services], 0 if party is None else len(party.requests), calls, size
 
     # --- claims
 

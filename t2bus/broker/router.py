@@ -268,8 +268,8 @@ class Router:
             permissions = peer.permissions = self._grants.of(peer.identity)
             assert permissions is not None
             try:
-                for topic in self.subscriptions.topics(peer):
-                    permissions.check(Verb.SUBSCRIBE, topic)
+                for subscription in self.subscriptions.load_of(peer).values():
+                    permissions.check(Verb.SUBSCRIBE, subscription.topic)
                 for service in self._services.services_of(peer):
                     permissions.check(Verb.SERVE, service.topic)
             except errors.PermissionDenied as error:
@@ -322,7 +322,7 @@ class Router:
 
     def statistics_of(self, peer: Peer) -> PeerStatistics:
         """Return what one connection looks like now."""
-        return PeerStatistics(self.subscriptions.held_by(peer), *self._services.load_of(peer))
+        return PeerStatistics(self.subscriptions.load_of(peer), *self._services.load_of(peer))
 
 
 def _begin(peer: Peer, operation: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from attrs import define, frozen
 
@@ -65,12 +65,24 @@ class BusStatistics:
 
 
 @frozen
+class SubscriptionStatistics:
+    """One moment of one subscription."""
+
+    topic: str
+    held: int
+    """Paced deliveries that wait for credit."""
+    dropped: int
+    """Publications that it has missed, as long as it exists."""
+
+
+@frozen
 class PeerStatistics:
     """One moment of one connection."""
 
-    subscriptions: Mapping[int, int]
-    """By the id of each, how many paced deliveries it holds."""
-    services: int
+    subscriptions: Mapping[int, SubscriptionStatistics]
+    """By the id of each."""
+    services: Collection[str]
+    """The topics that it serves."""
     requests: int
     """Requests of this connection that have no answer yet."""
     calls: int

@@ -13,10 +13,9 @@ from attrs import define, field
 from ..errors import LimitExceeded, ProtocolViolation
 from .flow import HeldPublication, SendWindow
 from .routes import Routes
+from .statistics import SubscriptionStatistics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from ..limits import Limits
     from ..wire.messages import Credit, Subscribe, Unsubscribe
     from .budget import Budget
@@ -67,10 +66,10 @@ class SubscriptionTable:
         """How many deliveries wait for credit, over all subscriptions."""
         return sum(window.held for window in self._holding)
 
-    def held_by(self, peer: Peer) -> dict[int, int]:
-        """Return how many deliveries wait for credit in each subscription of a connection, by its id."""
-        subscriber = self._subscribers.get(peer.id) or _Subscriber()
-        return {number: window.held for number, window in subscriber.windows.items()}
+    def load_of(self, peer: Peer) -> dict[int, SubscriptionStatistics]:
+        """Return the subscriptions of a connection, by their ids."""
+        windows = (self._subscribers.get(peer.id) or _Subscriber()).windows
+        return {key: SubscriptionStatistics(each.topic, each.held, each.dropped) for key, each in windows.items()}
 
     def subscribe(self, peer: Peer, message: Subscribe) -> None:
         """Open a subscription, with the window that the client asks for or the bus's own, whichever is smaller."""
@@ -120,11 +119,6 @@ class SubscriptionTable:
             for window in subscriber.windows.values():
                 self._remove(window)
         self.share_room()
-
-    def topics(self, peer: Peer) -> Iterable[str]:
-        """Yield the topics of a connection's subscriptions."""
-        subscriber = self._subscribers.get(peer.id)
-        return () if subscriber is None else (window.topic for window in subscriber.windows.values())
 
     def hold(self, window: SendWindow, publication: HeldPublication, now: float) -> None:
         """Have a subscription hold a publication until it has credit and room."""

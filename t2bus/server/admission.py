@@ -27,7 +27,7 @@ from ..wire.messages import Error, Hello
 from .connection import StreamConnection
 from .limiters import LogLimiter
 from .local import LocalConnection, LocalTransport
-from .log import log_ending, log_refusal
+from .log import log_ending, log_refusal, log_step
 from .slots import Occupant, Slots
 
 if TYPE_CHECKING:
@@ -141,7 +141,8 @@ class Admission:
                 identity = self._identify(address, stream, secure)
             except BusError as error:
                 refusal = error
-            await self._serve(secure, identity, origin, newcomer, refusal)
+            place = f"at {address}" if isinstance(address, UnixAddress) else f"from {origin} at {address}"
+            await self._serve(secure, identity, origin, newcomer, place=place, refusal=refusal)
 
     async def _secure(self, address: Address, stream: trio.SocketStream, newcomer: Occupant) -> trio.abc.Stream:
         """Return the stream that messages travel on.
@@ -198,7 +199,7 @@ class Admission:
         """Serve a client at the other end of any stream, until its connection ends; close the stream then."""
         newcomer = await self._enter(stream)
         async with self._looking_after(newcomer, stream, identity.name):
-            await self._serve(stream, identity, identity.name, newcomer)
+            await self._serve(stream, identity, identity.name, newcomer, place="over a stream of the program")
 
     def open_local(self, hello: Hello) -> LocalTransport:
         """Let a client of this process in.
@@ -212,6 +213,7 @@ class Admission:
             raise refusal
         peer = self.router_task.router.connect(hello, LOCAL, pings=False)
         connection = self.router_task.connections[peer.id] = LocalConnection(peer, self.router_task)
+        log_step(peer, "has begun, in this process")
         connection.flush()
         return LocalTransport(connection)
 
@@ -223,6 +225,8 @@ class Admission:
         identity: Identity,
         origin: str,
         newcomer: Occupant,
+        *,
+        place: str,
         refusal: BusError | None = None,
     ) -> None:
         """Hear a HELLO and serve the connection until it ends, or tell the peer why it is not let in."""
@@ -248,6 +252,7 @@ class Admission:
             self._log_ending(origin, label, "the peer closed it")
         else:
             self._newcomers.leave(newcomer)
+            log_step(connection.peer, f"has begun, {place}")
             await connection.run()
 
     async def _greet(self, transport: BusTransport, identity: Identity, label: str) -> StreamConnection:

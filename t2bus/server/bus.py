@@ -210,8 +210,10 @@ class Bus:
             routing.expire(now)
             if now >= next_look:
                 next_look = now + TICK
+                routing.follow_log()
                 for number, connection in enumerate(list(routing.connections.values()), 1):
                     connection.check(now)
+                    routing.look(connection)
                     if number % _LOOKS == 0:
                         routing.flush()
                         await trio.lowlevel.checkpoint()

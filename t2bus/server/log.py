@@ -6,9 +6,12 @@ The law of this module: what a peer has written goes into the log through here o
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..text import printable
+
+if TYPE_CHECKING:
+    from ..broker.peer import Peer
 
 _logger = logging.getLogger("t2bus.server")
 
@@ -32,3 +35,13 @@ def log_refusal(origin: str, reason: str) -> None:
 def log_denial(text: str) -> None:
     """Log what the access rules refused, and to whom."""
     _logger.warning("denied: %s", printable(text, _LONGEST_DENIAL))
+
+
+def is_log_wanted() -> bool:
+    """Tell whether the log wants to have what :func:`log_step` says."""
+    return _logger.isEnabledFor(logging.DEBUG)
+
+
+def log_step(peer: Peer, text: str) -> None:
+    """Log what a connection does or what becomes of it: it begins, subscribes, serves, misses something, leaves."""
+    _logger.debug("connection %d of %s %s", peer.id, peer.identity, printable(text, _LONGEST_DENIAL))

@@ -27,10 +27,11 @@ from attrs import define, field
 from ..errors import ProtocolViolation
 from ..wire.messages import ClientMessage, Error, PublishRun, ServerMessage
 from .limiters import LogLimiter
-from .log import log_denial
+from .log import log_denial, log_step
+from .trace import Trace, trace_wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ..broker.peer import Ending, Peer
     from ..broker.router import Router
@@ -201,11 +202,25 @@ class RouterTask:
     _batches: trio.MemoryReceiveChannel[Batch] = field(init=False)
     _turns: deque[PeerConnection] = field(factory=deque, init=False)
     """The connections whose batches wait for a turn."""
+    _trace: Trace | None = field(default=None, init=False)
+    _feed: Callable[[Peer, Sequence[ClientMessage], float], Sequence[ClientMessage]] = field(init=False)
+    """The router's own, or the trace's where there is one."""
     _denials: LogLimiter = field(factory=lambda: LogLimiter(_DENIALS), init=False)
 
     def __attrs_post_init__(self) -> None:
         """Open the inbox."""
         self.inbox, self._batches = trio.open_memory_channel(self.router.limits.inbox)
+        self.follow_log()
+
+    def follow_log(self) -> None:
+        """Trace what connections do if the log wants that now; called once a second."""
+        self._trace = trace_wanted(self.router, self._trace)
+        self._feed = (self._trace or self.router).feed
+
+    def look(self, connection: PeerConnection) -> None:
+        """Log what has become of a connection, if the log wants that; called once a second."""
+        if self._trace is not None:
+            self._trace.look(connection.peer)
 
     async def run(self) -> NoReturn:
         """Work in rounds, until cancelled."""
@@ -280,7 +295,7 @@ class RouterTask:
         elif not connection.is_finishing:
             try:
                 # The time of now: what waited here, in a process that computes, is no stall of its sender.
-                if rest := self.router.feed(connection.peer, messages, trio.current_time()):
+                if rest := self._feed(connection.peer, messages, trio.current_time()):
                     connection.batches.appendleft(rest)
             except ProtocolViolation as error:
                 self.router.counters.violations += 1
@@ -320,6 +335,9 @@ class RouterTask:
     def forget(self, connection: PeerConnection) -> None:
         """Let the router forget a connection that is over, and tell everyone whom its end concerns; idempotent."""
         if self.connections.pop(connection.peer.id, None) is not None:
+            if self._trace is not None:
+                self._trace.forget(connection.peer)
             self.router.disconnect(connection.peer)
+            log_step(connection.peer, f"has left: {connection.reason}" if connection.reason else "has left")
             connection.ended.set()
             self.flush()
