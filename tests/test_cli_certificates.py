@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
+from importlib import import_module
+from importlib.metadata import requires
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +17,7 @@ import t2bus
 from t2bus.cli import main
 from t2bus.cli.arguments import Parser, VerbParser
 from t2bus.cli.certificates import add_certs
+from t2bus.cli.parser import make_parser
 
 if TYPE_CHECKING:
     import argparse
@@ -85,6 +89,16 @@ class TestInit:
         assert run("init", "my certs") == 0
         serve = capfd.readouterr().out.splitlines()[3]
         assert shlex.split(serve)[2:5] == ["tls:127.0.0.1:4242", "--ca", "my certs/ca.pem"]
+
+    @pytest.mark.parametrize("folder", ["my certs", "-certs", "it's $(mine)"])
+    def test_what_is_next_works(self, folder: str, capfd: pytest.CaptureFixture[str]) -> None:
+        """The command that is printed can be copied as it is, whatever the name of the folder."""
+        assert run("init", "--", folder) == 0
+        issue = capfd.readouterr().out.splitlines()[-1]
+        assert main(shlex.split(issue)[1:]) == 0
+        sub = make_parser().parse_args(shlex.split(capfd.readouterr().out.splitlines()[-1])[1:])
+        context = t2bus.tls.client_context(ca=sub.ca, certificate=sub.certificate, key=sub.key)
+        assert t2bus.tls.expiry(context) is not None
 
     def test_prints_nothing_unprintable(self, capfd: pytest.CaptureFixture[str]) -> None:
         """A folder whose name would speak to the terminal is shown escaped."""
@@ -170,7 +184,19 @@ class TestWithoutCryptography:
         """Without cryptography the one line of the error names the extra."""
         absent.setitem(sys.modules, "cryptography", None)
         assert run("init") == 1
-        assert capfd.readouterr().err.endswith("run `pip install cryptography`\n")
+        said = capfd.readouterr().err
+        assert said == "t2bus: certificates need the package cryptography: run `python -m pip install 't2bus[certs]'`\n"
+
+    def test_the_extra_is_one(self) -> None:
+        """The extra that is named is one of the package, and brings cryptography."""
+        needs = [each for each in requires("t2bus") or () if "extra ==" in each]
+        assert [re.split("[>;]", each)[0] for each in needs if "certs" in each] == ["cryptography"]
+
+    def test_programs_are_told_too(self, absent: pytest.MonkeyPatch) -> None:
+        """Whoever imports the module in a program without cryptography is told of the extra."""
+        absent.setitem(sys.modules, "cryptography", None)
+        with pytest.raises(ModuleNotFoundError, match=r"pip install 't2bus\[certs\]'"):
+            import_module("t2bus.certs")
 
     def test_hides_no_other_fault(self, absent: pytest.MonkeyPatch) -> None:
         """Another module that is missing is not taken for cryptography."""

@@ -9,12 +9,14 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 import trio
 
 import t2bus
 from bus_helpers import RawPeer, names
 from cli_helpers import bus_in_a_thread, command, run
+from t2bus.certs import make_ca
 from t2bus.cli import main
 from t2bus.wire import messages as m
 from t2bus.wire import native
@@ -51,6 +53,42 @@ class TestIntroduction:
                 code, _, said = await run(*shlex.split(talk))
                 assert (code, said) == (0, "t2bus: accepted for 1 connection\n")
                 assert await sub.stdout.next() == 'hello/alice\t{"text": "Hello Alice"}'
+
+    async def test_commands_name_what_a_client_reaches(self, folder: Path) -> None:
+        """The commands name the simplest of several addresses, and loopback where the bus listens at all addresses."""
+        files = [f"--{name}={path}" for name, path in attrs.asdict(write(folder, "end", leaf("127.0.0.1"))).items()]
+        everywhere = "tcp:0.0.0.0:0"
+        async with command("serve", "tls:127.0.0.1:0", everywhere, "--insecure-no-auth", *files) as serve:
+            await serve.stderr.until("serving at tls:")
+            port = (await serve.stderr.until("serving at tcp:")).rpartition(":")[2]
+            talk = (await serve.stderr.until("to talk: ")).partition("python -m t2bus ")[2]
+            assert talk.endswith(f" --addr tcp:127.0.0.1:{port}")
+            assert (await run(*shlex.split(talk)))[0] == 0
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+    async def test_commands_over_tls(self, host: str, folder: Path) -> None:
+        """Over TLS the command is that which makes a client's certificate, and with that there those of the client."""
+        ca, bus = make_ca(folder / "my certs")
+        files = ["--ca", str(ca.certificate), "--certificate", str(bus.certificate), "--key", str(bus.key)]
+        async with command("serve", f"tls:{host}:0", *files) as serve:
+            said = await serve.stderr.until("clients need a certificate of the authority in ")
+            words = shlex.split(said.split("`")[1])
+            assert words[:3] == ["python", "-m", "t2bus"]
+            assert (await run(*words[3:]))[0] == 0
+        async with command("serve", f"tls:{host}:0", *files) as serve:
+            listen = (await serve.stderr.until("to listen: ")).partition("python -m t2bus ")[2]
+            talk = (await serve.stderr.until("to talk: ")).partition("python -m t2bus ")[2]
+            async with command(*shlex.split(listen), "-n", "1") as sub:
+                await sub.stderr.until("subscribed")
+                assert (await run(*shlex.split(talk)))[0] == 0
+                assert await sub.stdout.next() == 'hello/alice\t{"text": "Hello Alice"}'
+
+    async def test_no_command_without_the_key_of_the_authority(self, folder: Path) -> None:
+        """Where no certificate can be made, it says of which authority a client needs one, and shows no command."""
+        files = [f"--{name}={path}" for name, path in attrs.asdict(write(folder, "end", leaf("127.0.0.1"))).items()]
+        async with command("serve", "tls:127.0.0.1:0", *files) as serve:
+            said = await serve.stderr.until("clients need a certificate")
+            assert said.endswith(f"of the authority in {folder}/end-ca.pem")
 
     async def test_default_address(self, folder: Path) -> None:
         """Without an address it is where the other verbs look without one, and the commands name none."""

@@ -27,9 +27,15 @@ All functions are synchronous: they read and write a few small files, and make a
 
 from __future__ import annotations
 
-from .build import CA_DAYS, LEAF_DAYS, Pair, UnusableAuthority, build_authority, build_client, build_server
-from .folder import LOCAL_HOSTS, Files, issue_client, issue_server, make_ca
-from .names import InvalidCertificateRequest, host_name, host_names, identity_name, stem
+try:
+    from .build import CA_DAYS, LEAF_DAYS, Pair, UnusableAuthority, build_authority, build_client, build_server
+    from .folder import LOCAL_HOSTS, Files, issue_client, issue_server, make_ca
+    from .names import InvalidCertificateRequest, host_name, host_names, identity_name, stem
+except ModuleNotFoundError as error:
+    if error.name is None or error.name.partition(".")[0] != "cryptography":
+        raise
+    remedy = "run `python -m pip install 't2bus[certs]'`"
+    raise ModuleNotFoundError(f"certificates need the package cryptography: {remedy}", name=error.name) from error
 
 __all__ = [
     "CA_DAYS",

@@ -92,7 +92,7 @@ async def certs(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "cryptography":
             raise
-        say("certificates need the package cryptography: run `pip install cryptography`")
+        say(str(error))
         return Exit.ERROR
     try:
         lines = _init(arguments) if arguments.action == "init" else _issue(arguments)
@@ -111,7 +111,7 @@ def _init(arguments: argparse.Namespace) -> list[str]:
     from ..certs import make_ca
 
     ca, bus = make_ca(arguments.folder, arguments.hosts, days=arguments.days)
-    folder = [] if arguments.folder == Path(_FOLDER) else ["--folder", str(arguments.folder)]
+    folder = [] if arguments.folder == Path(_FOLDER) else ["--folder", _word(arguments.folder)]
     return [
         f"{_written(ca)}: the CA",
         f"{_written(bus)}: the bus at {', '.join(bus.names)}",
@@ -153,7 +153,12 @@ def _serve(host: str, ca: Path, bus: Files) -> str:
 
 def _options(ca: Path, files: Files) -> list[str]:
     """Return the options that name these files, the same for a bus and a client."""
-    return ["--ca", str(ca), "--certificate", str(files.certificate), "--key", str(files.key)]
+    return ["--ca", _word(ca), "--certificate", _word(files.certificate), "--key", _word(files.key)]
+
+
+def _word(path: Path) -> str:
+    """Return a path as the value of an option, which must not begin like one."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def _command(*words: str) -> str:

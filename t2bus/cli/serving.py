@@ -23,8 +23,10 @@ import logging
 import shlex
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
+import attrs
 import trio
 
 from ..background import open_background_nursery
@@ -34,7 +36,7 @@ from ..server.files import raise_soft_limit
 from ..server.warnings import is_exposed, warn_of_exposure
 from ..text import printable
 from ..tls import server_context
-from ..transport.address import TcpAddress
+from ..transport.address import TcpAddress, TlsAddress, parse
 from ..transport.default_place import default_address
 from .connecting import context_of
 from .console import say, write_line
@@ -49,6 +51,9 @@ if TYPE_CHECKING:
 
     from ..transport.address import Address
     from .settings import Settings
+
+
+_HELLO: Final = '{"text": "Hello Alice"}'
 
 
 class _OneLine(logging.Formatter):
@@ -157,11 +162,42 @@ def _judge(asked: Address, bound: Sequence[Address], *, insecure: bool) -> None:
 
 
 def _introduce(addresses: tuple[str, ...], settings: Settings) -> None:
-    """Say where the bus is, with port 0 resolved, and by which commands to listen and to talk there."""
+    """Say where the bus is, with port 0 resolved, and by which commands to listen and to talk there.
+
+    The commands work as they are, for this user in this folder. At an address of TLS they are those of the client
+    that README and manual call alice, or of the one that makes her certificate.
+    """
     for address in addresses:
         say(f"serving at {address}")
-    option = f" --addr {shlex.quote(addresses[0])}" if settings.addresses else ""
-    if addresses[0].startswith("tls:"):
-        option += f" --ca {shlex.quote(settings.files['ca'])} --certificate ... --key ..."
-    say(f"to listen: python -m t2bus sub 'hello/**'{option}")
-    say(f'to talk:   python -m t2bus pub hello/alice \'{{"text": "Hello Alice"}}\'{option}')
+    options: list[str] = []
+    if settings.addresses:
+        chosen = next((address for address in addresses if not address.startswith("tls:")), addresses[0])
+        options = ["--addr", _from_here(chosen)]
+        if chosen.startswith("tls:"):
+            ca = Path(settings.files["ca"])
+            alice, key = ca.with_name("alice.pem"), ca.with_name("alice.key")
+            if not (alice.exists() and key.exists()):
+                issue = _command("certs", "issue", "alice", "--folder", str(ca.parent))
+                how = f": `{issue}` makes one" if ca.with_name("ca.key").exists() else ""
+                say(f"clients need a certificate of the authority in {ca}{how}")
+                return
+            options += ["--ca", str(ca), "--certificate", str(alice), "--key", str(key)]
+    say(f"to listen: {_command('sub', 'hello/**', *options)}")
+    say(f"to talk:   {_command('pub', 'hello/alice', _HELLO, *options)}")
+
+
+def _command(*words: str) -> str:
+    """Return a command of t2bus as a shell reads it."""
+    return shlex.join(["python", "-m", "t2bus", *words])
+
+
+def _from_here(address: str) -> str:
+    """Return where a client of this machine finds a listener: one at all addresses is at those of loopback too."""
+    parsed = parse(address)
+    match parsed:
+        case TcpAddress("0.0.0.0") | TlsAddress("0.0.0.0"):  # noqa: S104 -- nothing is bound here
+            return str(attrs.evolve(parsed, host="127.0.0.1"))
+        case TcpAddress("::") | TlsAddress("::"):
+            return str(attrs.evolve(parsed, host="::1"))
+        case _:
+            return address

@@ -184,8 +184,8 @@ class Client:
 
         Raises:
           InvalidTopic, MalformedMessage, MessageTooLarge: an argument is not sendable; nothing was sent.
-          ``MalformedMessage`` also when the
-            service cannot read the request, or its answer is not of the protocol's class.
+            ``MalformedMessage`` is raised too where the service cannot read the request, or its answer is not of the
+            protocol's class.
           LimitExceeded: too many requests of this client are pending.
           ServiceNotFound: nobody serves the topic.
           ServiceBusy: the service has as many requests pending as it takes.
