@@ -154,7 +154,7 @@ async def test_lines_that_look_like_json(bus: t2bus.Bus) -> None:
 
 
 @pytest.mark.parametrize("verb", ["pub", "request", "reply"])
-@pytest.mark.parametrize("written", ["hello", "{text: Hello}", "", "21,5"])
+@pytest.mark.parametrize("written", ["hello", "{text: Hello}", "", "21,5", "NaN", "[-Infinity]"])
 def test_json_is_insisted_on(verb: str, written: str, address: str, capsys: pytest.CaptureFixture[str]) -> None:
     """With ``--json`` every verb that sends a value refuses one that is not JSON, before anything is sent."""
     assert main([verb, "a", written, "--json", "--addr", address]) == 2

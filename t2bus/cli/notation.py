@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import cbor2
 
@@ -70,11 +70,15 @@ def encode_json(value: str, place: str) -> bytes:
     """Return the payload of what the user wrote, which has to be JSON; ``place`` says where it was written.
 
     Raises:
-      BadValue: it is none, or a payload cannot hold it.
+      BadValue: it is none, as ``NaN`` is not, or a payload cannot hold it.
 
     """
+
+    def refuse(name: str) -> NoReturn:
+        raise BadValue(f"{place} is not JSON (it has no {name})")
+
     try:
-        return _encode(_from_json(value))
+        return _encode(_from_json(value, refuse))
     except json.JSONDecodeError as error:
         raise BadValue(f"{place} is not JSON ({_where(error)})") from error
 
@@ -106,10 +110,13 @@ def _where(error: json.JSONDecodeError) -> str:
     return f"{error.msg}: {line}column {error.colno}"
 
 
-def _from_json(value: str) -> object:
-    """Read JSON, or raise ``BadValue`` where it is too deep or has a whole number of more than 64 bits."""
+def _from_json(value: str, constant: Callable[[str], object] = float) -> object:
+    """Read JSON, or raise ``BadValue`` where it is too deep or has a whole number of more than 64 bits.
+
+    ``constant`` makes numbers of ``NaN``, ``Infinity`` and ``-Infinity``, which are beyond JSON.
+    """
     try:
-        return json.loads(value, parse_int=_whole)
+        return json.loads(value, parse_int=_whole, parse_constant=constant)
     except RecursionError as error:
         raise BadValue(_TOO_DEEP) from error
 
