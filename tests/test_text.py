@@ -162,8 +162,8 @@ async def test_text_of_peers_is_one_short_line_of_the_log(
 async def test_the_reason_of_a_peer_is_quoted(tcp: Site, log: pytest.LogCaptureFixture) -> None:
     """What a peer says is wrong stands in the log, its beginning at least, with its controls written out."""
     await open_and_say(tcp.bus, native.encode(m.Error(NASTY)))
-    await wait_until(lambda: bool(log.messages))
-    (text,) = log.messages
+    await wait_until(lambda: "connection of anonymous" in log.text)
+    (text,) = [text for text in log.messages if text.startswith("connection of anonymous")]
     assert text.startswith(
         r"connection of anonymous from 127.0.0.1 ended: it says: \x1b[2J\nt2bus.server: all is well\u202e"
     )
@@ -177,10 +177,23 @@ async def test_refusals_are_cut(folder: Path, log: pytest.LogCaptureFixture) -> 
     async with t2bus.open_bus(access=access, limits=limits) as bus, bus.open_client() as client:
         with pytest.raises(t2bus.PermissionDenied):
             await client.publish_bytes("x" * 10_000, b"")
-    (text,) = log.messages
+    (text,) = [text for text in log.messages if text.startswith("denied")]
     assert text.startswith("denied: 'local' may not publish to 'xxx")
     assert text.endswith("x...")
     assert len(text) < 700
+
+
+async def test_topics_are_cut(log: pytest.LogCaptureFixture) -> None:
+    """A log that wants everything tells of a subscription to a very long topic in one line of bounded length."""
+    async with (
+        t2bus.open_bus(limits=t2bus.Limits(topic_length=10_000)) as bus,
+        bus.open_client() as client,
+        client.subscribe_bytes("x" * 10_000),
+    ):
+        pass
+    said = [text for text in log.messages if "subscribes " in text]
+    assert len(said) == 2
+    assert max(map(len, said)) < 700
 
 
 # --- payloads

@@ -119,6 +119,7 @@ class Hosts(trio.abc.HostnameResolver):
 @pytest.fixture
 async def hosts() -> AsyncGenerator[Hosts, None]:
     """Let the test say which addresses a host has."""
+    await trio.lowlevel.checkpoint()
     hosts = Hosts(())
     before = trio.socket.set_custom_hostname_resolver(hosts)
     yield hosts

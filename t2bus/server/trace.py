@@ -5,8 +5,8 @@
     connection 3 of uid:1000 has begun, at unix:my_bus
     connection 3 of uid:1000 subscribes to hello/**
     connection 3 of uid:1000 serves oven
-    connection 3 of uid:1000 takes too slowly what is published to hello/**: 512 dropped
-    connection 3 of uid:1000 serves oven no more
+    connection 3 of uid:1000 had 512 dropped at hello/**, which it takes too slowly
+    connection 3 of uid:1000 stops serving oven
     connection 3 of uid:1000 has left
 
 The broker knows no log and tells nobody. So its tables are looked at when a client has said something that may change
@@ -63,15 +63,15 @@ class Trace:
         seen, now = self._seen.get(peer.id, _NOTHING), self.router.statistics_of(peer)
         self._seen[peer.id] = now
         for number in seen.subscriptions.keys() - now.subscriptions.keys():
-            log_step(peer, f"subscribes to {seen.subscriptions[number].topic} no more")
+            log_step(peer, f"unsubscribes from {seen.subscriptions[number].topic}")
         for topic in {*seen.services} - {*now.services}:
-            log_step(peer, f"serves {topic} no more")
+            log_step(peer, f"stops serving {topic}")
         for number, subscription in now.subscriptions.items():
             before = seen.subscriptions.get(number)
             if before is None:
                 log_step(peer, f"subscribes to {subscription.topic}")
             if more := subscription.dropped - (0 if before is None else before.dropped):
-                log_step(peer, f"takes too slowly what is published to {subscription.topic}: {more} dropped")
+                log_step(peer, f"had {more} dropped at {subscription.topic}, which it takes too slowly")
         for topic in {*now.services} - {*seen.services}:
             log_step(peer, f"serves {topic}")
 
