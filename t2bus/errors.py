@@ -40,10 +40,14 @@ Misuse of an object in this process keeps Trio's own errors: ``trio.ClosedResour
 ``trio.BusyResourceError`` for two tasks in one ``receive``, and ``trio.EndOfChannel`` at the end. An argument of the
 wrong type is a ``TypeError``.
 
-The law of this module: standard library only, so that :mod:`t2bus.topic` stands alone with it.
+The root and the two errors of topics are defined in :mod:`.topic`, which works without any other module.
+
+The law of this module: standard library only.
 """
 
 from __future__ import annotations
+
+from .topic import BusError, InvalidTopic, TopicTooBroad
 
 __all__ = [
     "BindFailed",
@@ -68,18 +72,6 @@ __all__ = [
     "TopicClaimed",
     "TopicTooBroad",
 ]
-
-
-class BusError(Exception):
-    """The root of every error that t2bus raises of its own: ``except t2bus.BusError`` catches them all."""
-
-
-class InvalidTopic(BusError, ValueError):
-    """A topic is not of the grammar, is longer than allowed, or has a wildcard where none may be.
-
-    It is raised in the caller, before anything is sent: ``publish("Oven", ...)`` has a capital letter, and ``serve``
-    and ``request`` take no wildcards.
-    """
 
 
 class InvalidAddress(BusError, ValueError):
@@ -109,14 +101,6 @@ class MessageTooLarge(BusError):
     """A message does not fit in one frame: topic, payload and headers together, in bytes, before compression.
 
     It is raised in the caller, before anything is sent. The bound is ``Limits.frame`` of the bus, 1 MiB by default.
-    """
-
-
-class TopicTooBroad(BusError):
-    """A topic with wildcards would cost more matching work than one publication may; nobody received it.
-
-    The bound is ``Limits.matching_steps`` of the bus, in subscribed fragments. A topic without wildcards is never too
-    broad.
     """
 
 

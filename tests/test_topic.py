@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 import runpy
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import t2bus
 from pure_helpers import calls_into
 from t2bus import topic as topics
-from t2bus.errors import InvalidTopic, TopicTooBroad
+from t2bus.errors import BusError, InvalidTopic, TopicTooBroad
 from t2bus.topic import TopicTree, includes, intersects, is_concrete, main, validate
 
 if TYPE_CHECKING:
@@ -26,6 +29,18 @@ WIDE_OPEN = {"length": 1 << 20, "depth": 64}
 def steps_of(call: Callable[[], object]) -> int:
     """Count the functions of :mod:`t2bus.topic` that a call runs: one for each fragment that is matched, and a few."""
     return calls_into(topics, call)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """Copy the module, and nothing else, to a folder of its own."""
+    return Path(shutil.copy(topics.__file__, tmp_path))
+
+
+def run_alone(script: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a script with the standard library and what lies beside it: ``-I`` and ``-S`` keep all else away."""
+    command = [sys.executable, "-I", "-S", str(script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def stored_by(steps: int, done: Iterable[tuple[str, str, int]]) -> TopicTree[int]:
@@ -520,8 +535,56 @@ class TestCommandLine:
         assert caught.value.code == 0
         assert capsys.readouterr().out == "match: both hold 'a/b'; SUB includes PUB\n"
 
-    def test_stands_alone(self) -> None:
-        """Importing the module loads nothing but the standard library and the errors of t2bus."""
+    def test_a_copy_is_called_by_its_own_name(self, copy: Path) -> None:
+        """A copy explains pairs too, with the same exit codes, and calls itself by the name of its file."""
+        runs = [run_alone(copy, *pair) for pair in (("a/*", "a/b"), ("a", "b"), ("a", "B"))]
+        assert [(run.returncode, run.stdout) for run in runs] == [
+            (0, "match: both hold 'a/b'; SUB includes PUB\n"),
+            (1, "no match: SUB has nothing for fragment 1 of PUB, 'b'\n"),
+            (2, ""),
+        ]
+        assert runs[2].stderr == "topic.py: fragment 1 of topic 'B' has 'B' in it: use a-z, 0-9 and _ only\n"
+
+
+USES_A_COPY = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import topic
+tree = topic.TopicTree(steps=1)
+for name in ("a", "b/**"):
+    tree.add(topic.validate(name), name)
+assert tree.match("b") == {"b/**"} and topic.intersects("a/*", "*/b") and not topic.includes("a", "*")
+for call, error in ((lambda: topic.validate("A"), topic.InvalidTopic), (lambda: tree.match("**"), topic.TopicTooBroad)):
+    try:
+        call()
+    except topic.BusError as raised:
+        assert type(raised) is error
+    else:
+        raise AssertionError(error)
+modules = {name.partition(".")[0] for name in sys.modules}
+print(*sorted(modules - sys.stdlib_module_names))
+"""
+
+
+class TestAlone:
+    """The module beside the rest of t2bus, and without it."""
+
+    def test_a_copy_works_in_another_project(self, copy: Path) -> None:
+        """The file alone, in a folder of another project, has the grammar, the relations, the tree and their errors."""
+        script = copy.with_name("script.py")
+        script.write_text(USES_A_COPY)
+        run = run_alone(script, str(copy.parent))
+        assert (run.returncode, run.stderr) == (0, "")
+        assert run.stdout.split() == ["__main__", "topic"]
+
+    def test_its_errors_are_those_of_the_bus(self) -> None:
+        """In t2bus the errors of topics are children of the one root, under their public names."""
+        assert (t2bus.BusError, t2bus.InvalidTopic, t2bus.TopicTooBroad) == (BusError, InvalidTopic, TopicTooBroad)
+        for public in (t2bus.InvalidTopic, t2bus.TopicTooBroad, t2bus.ServiceNotFound):
+            assert issubclass(public, topics.BusError)
+
+    def test_the_rest_of_t2bus_is_not_loaded(self) -> None:
+        """Importing the module from t2bus loads nothing but the standard library."""
         script = "import sys, t2bus.topic; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
         environment = {"PYTHONPATH": ":".join(sys.path)}
         run = subprocess.run(
