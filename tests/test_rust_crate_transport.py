@@ -9,6 +9,7 @@ import trio.testing
 
 import t2bus
 from t2bus.rust.crate_transport import RustBusTransport
+from t2bus.wire import messages as m
 
 
 async def test_a_bus_of_the_crate_sees_the_end_of_what_is_said() -> None:
@@ -27,3 +28,15 @@ async def test_a_stream_that_has_no_such_end_stays_open() -> None:
     await RustBusTransport.open(secure, t2bus.Limits(), is_secure=True).end()
     await near.send_all(b"x")
     assert await far.receive_some(1) == b"x"
+
+
+async def test_what_says_nothing_is_no_sign() -> None:
+    """A message that this wire has no bytes for is not written: that bus has heard nothing."""
+    near, far = trio.testing.memory_stream_pair()
+    transport = RustBusTransport.open(near, t2bus.Limits(), is_secure=False)
+    credit = m.Credit(((1, 1, 1),))
+    await transport.send([credit])
+    assert not transport.signs().has_written
+    await transport.send([credit, m.Ping(0)])
+    assert transport.signs().has_written
+    assert await far.receive_some()

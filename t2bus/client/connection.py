@@ -73,7 +73,8 @@ class ClientConnection:
         self.writer = Writer(self.transport, self.session)
         self.transport.take_signs = self.session.outbox.take_signs
         limits = self.session.limits
-        self._liveness = Liveness(limits.ping_interval, limits.silence, limits.write_stall, trio.current_time())
+        interval = min(limits.ping_interval, self.transport.speaks_within)
+        self._liveness = Liveness(interval, limits.silence, limits.write_stall, trio.current_time())
 
     # --- for calls
 

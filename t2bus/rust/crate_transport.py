@@ -41,6 +41,9 @@ def _translated(translator: Any) -> Codec[Any, Any]:
 _SILENCE: Final = 90.0
 """Seconds without a byte after which a client of the crate is gone: it speaks every 30, and answers no PING."""
 
+_KEEP_ALIVE: Final = 30.0
+"""Seconds after which a client says something again, as the crate's own does: their bus counts its client's silence."""
+
 
 @define(eq=False, repr=False)
 class RustClientTransport(FramedTransport[ClientMessage, ServerMessage]):
@@ -100,6 +103,8 @@ class RustBusTransport(FramedTransport[ServerMessage, ClientMessage]):
 
     A frame of that bus may be as large as the crate's largest, whatever the client's own limit: it is one for payloads.
     """
+
+    speaks_within: float = field(default=_KEEP_ALIVE, init=False)
 
     @classmethod
     def open(cls, stream: trio.abc.Stream, limits: Limits, *, is_secure: bool) -> RustBusTransport:

@@ -170,7 +170,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
         """Write all of the buffers; ``writing_since`` follows each part that the stream takes."""
         buffers = drop(buffers, 0)  # another wire may have nothing to say of a message
         self.writing_since = self._clock.current_time()
-        self.has_written = True
+        self.has_written |= bool(buffers)
         buffers = drop(buffers, self._direct.send_nowait(buffers) if buffers else 0)
         while buffers:
             buffers = drop(buffers, await self._direct.send_some(buffers))
@@ -193,7 +193,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
             written = self._direct.send_nowait(buffers) if buffers else 0
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             written = 0  # send will meet it again
-        self.has_written = True
+        self.has_written |= written > 0
         if len(buffers) == 1 and written == len(buffers[0]):
             # Nearly always, kept apart.
             return True

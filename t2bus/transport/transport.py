@@ -7,6 +7,7 @@ What runs above cannot tell them apart.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -36,6 +37,9 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
 
     silence: float | None = None
     """Seconds without a byte after which the peer is gone, if its wire sets them."""
+
+    speaks_within: float = math.inf
+    """Seconds after which this end has to say something again, whatever it hears, if its wire sets them."""
 
     tells_gaps: bool = True
     """Whether its wire has a word for messages that are missing."""
