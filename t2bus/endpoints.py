@@ -48,7 +48,12 @@ _MAP: Final = 5
 
 
 async def connect(
-    address: Address, limits: Limits, context: ssl.SSLContext | None = None, peers: frozenset[str] = frozenset()
+    address: Address,
+    limits: Limits,
+    context: ssl.SSLContext | None = None,
+    peers: frozenset[str] = frozenset(),
+    *,
+    wire: str = "t2bus",
 ) -> trio.abc.Stream:
     """Connect to whatever listens at an address.
 
@@ -57,6 +62,7 @@ async def connect(
       limits: the bounds of the handshake.
       context: for an address of TLS.
       peers: whose bus it may be, beside this user's and root's, at a unix socket.
+      wire: as for :func:`open_transport`. A bus of the Rust crate names no protocol in the handshake of TLS.
 
     Raises:
       InvalidAddress: the address is of TLS, and there is no context for it.
@@ -72,7 +78,8 @@ async def connect(
                 return SocketStream((await tcp.connect(address)).socket)
             case TlsAddress():
                 secret = require_context(address, context, "client")
-                return await handshake.connect(address, secret, limits.handshake_time)
+                names_protocol = wire == "t2bus"
+                return await handshake.connect(address, secret, limits.handshake_time, names_protocol=names_protocol)
             case _:
                 assert_never(address)
     except OSError as error:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 import trio.testing
 
 import t2bus
-from bus_helpers import Note
+from bus_helpers import Note, open_fake_bus, wait_until
+from tls_helpers import HOST, Files, bare_context, client_leaf, open_tls_site, write
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -54,3 +58,46 @@ async def test_a_long_interval_is_cut_short(clock: trio.testing.MockClock, bus: 
     async with t2bus.open_client(bus.addresses[0], wire="t2", limits=limits) as client:
         await trio.sleep(500)
         assert await client.publish("x", Note("still here")) == 0
+
+
+# --- TLS: a bus of the crate names no protocol in its handshake
+
+
+@asynccontextmanager
+async def open_unnamed(folder: Path, bus: t2bus.Bus) -> AsyncGenerator[tuple[str, Files], None]:
+    """Listen with TLS that names no protocol, for a bus; give the address, and the files of a client."""
+
+    async def handle(peer: Any) -> None:
+        secure = trio.SSLStream(peer.stream, bare_context(is_server=True), server_side=True)
+        await bus.serve_stream(secure, identity="alice")
+
+    async with open_fake_bus(handle) as address:
+        yield address.replace("tcp:", "tls:"), write(folder, "client", client_leaf())
+
+
+async def test_a_bus_that_names_no_protocol_of_tls(tmp_path: Path, bus: t2bus.Bus, other: t2bus.Client) -> None:
+    """A client on the crate's wire asks none of it."""
+    async with (
+        open_unnamed(tmp_path, bus) as (address, files),
+        t2bus.open_client(address, tls=files.client(), wire="t2") as client,
+        client.subscribe(Note, "x") as notes,
+    ):
+        assert await other.publish("x", Note("over TLS")) == 1
+        assert (await notes.receive()).body == Note("over TLS")
+
+
+async def test_the_native_wire_asks_for_its_protocol(tmp_path: Path, bus: t2bus.Bus) -> None:
+    """Without ``wire="t2"`` such a bus is refused, and the text names what may be missing."""
+    async with open_unnamed(tmp_path, bus) as (address, files):
+        with pytest.raises(t2bus.TlsFailed, match=r'\(ALPN\): is it of t2bus\? One of the Rust crate .* wire="t2"'):
+            async with t2bus.open_client(address, tls=files.client()):
+                pass
+
+
+async def test_a_bus_that_names_its_protocol(tmp_path: Path) -> None:
+    """A bus of this package, which does, is reached on the crate's wire over TLS too."""
+    files = write(tmp_path, "client", client_leaf())
+    async with open_tls_site(tmp_path) as site:
+        async with t2bus.open_client(f"tls:{HOST}:{site.address.port}", tls=files.client(), wire="t2") as client:
+            assert await client.publish("x", Note("a")) == 0
+        await wait_until(partial(lambda bus: bus.statistics().connections == 0, site.bus))

@@ -86,7 +86,7 @@ async def open_client(
     else:
         place = parse(address)
         stays_here = isinstance(place, UnixAddress)
-        stream = await connect(place, own, tls, known)
+        stream = await connect(place, own, tls, known, wire=wire)
     transport = open_transport(stream, own, wire=wire, stays_here=stays_here)
     try:
         welcome, rest = await _shake_hands(transport, own)

@@ -45,6 +45,8 @@ HELLO_TIME: Final = 0.1
 ANSWER_TIME: Final = 0.5
 """Seconds that a client needs at most to answer: a round trip to the other side of the world, and some computing."""
 
+_OF_RUST: Final = ' One of the Rust crate t2_bus needs wire="t2" (on the command line --wire t2)'
+
 _LONGEST_NAME: Final = 256
 """Characters of an identity; a DNS name has 253 at most."""
 
@@ -125,15 +127,23 @@ async def _complete(secure: trio.SSLStream[Any], stream: trio.SocketStream, outg
     if broken is not None:
         await _send_alert(stream, outgoing.read())
         raise failure(broken) from broken
+
+
+def _require_protocol(secure: trio.SSLStream[Any], hint: str = "") -> None:
+    """Raise ``TlsFailed`` unless both ends have named the same protocol."""
     if secure.selected_alpn_protocol() != ALPN:
-        raise TlsFailed(f"the peer does not speak the protocol {ALPN} (ALPN): is it of t2bus?")
+        raise TlsFailed(f"the peer does not speak the protocol {ALPN} (ALPN): is it of t2bus?{hint}")
 
 
 # --- the client's side
 
 
-async def connect(address: TlsAddress, context: ssl.SSLContext, within: float) -> trio.abc.Stream:
+async def connect(
+    address: TlsAddress, context: ssl.SSLContext, within: float, *, names_protocol: bool = True
+) -> trio.abc.Stream:
     """Connect, and shake hands within so many seconds; connecting itself has no limit here. Cancelled, it closes.
+
+    ``names_protocol`` says whether the bus has to name its protocol: those of t2bus do, those of the crate do not.
 
     Raises:
       OSError: nothing listens there.
@@ -142,18 +152,22 @@ async def connect(address: TlsAddress, context: ssl.SSLContext, within: float) -
     """
     stream = await tcp.connect(address)
     try:
-        return await _shake_hands(stream, address.host, context, within)
+        return await _shake_hands(stream, address.host, context, within, names_protocol=names_protocol)
     except BaseException:
         await trio.aclose_forcefully(stream)
         raise
 
 
-async def _shake_hands(stream: trio.SocketStream, host: str, context: ssl.SSLContext, within: float) -> trio.abc.Stream:
+async def _shake_hands(
+    stream: trio.SocketStream, host: str, context: ssl.SSLContext, within: float, *, names_protocol: bool
+) -> trio.abc.Stream:
     """Return the stream of a client after its half of the handshake; the bus may still refuse the certificate."""
     kept = _KeepsOutgoing(context)
     secure = trio.SSLStream(stream, cast("ssl.SSLContext", kept), server_hostname=host)
     with trio.move_on_after(within):
         await _complete(secure, stream, kept.outgoing)
+        if names_protocol:
+            _require_protocol(secure, _OF_RUST)
         return secure
     raise TlsFailed(f"no handshake of TLS within {within:g} s: is it a t2bus bus that listens there?")
 
@@ -181,6 +195,7 @@ async def accept(
     opening = _Opening(stream, turns, may_take)
     secure: trio.SSLStream[trio.abc.Stream] = trio.SSLStream(opening, cast("ssl.SSLContext", kept), server_side=True)
     await _complete(secure, stream, kept.outgoing)
+    _require_protocol(secure)
     # A public attribute of Trio's: after the handshake turns are of no use, and would cost each read and write.
     secure.transport_stream = stream
     return secure
