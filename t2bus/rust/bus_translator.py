@@ -13,8 +13,7 @@ For example a publication, and a claim that is refused::
     the client     Claim(2, "b", …)                           to the bus     {"id": 3, "content": {"Srv": {…}}}
     the bus        {"Ack": {"msg_id": 3, "err": "TopicAlreadyClaimed", …}}  to the client  Refused(2, TOPIC_CLAIMED, …)
 
-That bus writes payloads as arrays of numbers, up to twice as long as they came, and its clients take no frame above
-1 MiB. What would not fit then is refused here.
+What that bus could not pass on (:mod:`.bus_payloads`) is refused here.
 
 The law of this module: bytes in, messages out; messages in, bytes out. Every entry of every table leaves with an
 answer, or with the end of its subscription or service.
@@ -32,12 +31,11 @@ from attrs import define, field
 from ..errors import InvalidTopic, MalformedMessage
 from ..wire import messages as m
 from ..wire import values as v
-from ..wire.compression import THRESHOLD
-from ..wire.framing import HEADER_SIZE
 from ..wire.native import VERSION
 from . import frames as r
+from .bus_payloads import fit
 from .bus_windows import Windows
-from .gzip import gunzip, gzip, zlib_to_gzip
+from .gzip import gunzip
 from .replies import refusal_of
 
 if TYPE_CHECKING:
@@ -46,12 +44,7 @@ if TYPE_CHECKING:
     from ..limits import Limits
     from ..wire.framing import Frame
 
-_ID_GROWTH: Final = 4
-"""Bytes that the id of a frame grows by at most, when that bus gives it one of its own."""
-
 _U32: Final = 2**32 - 1
-_INLINE: Final = bytes(range(24))
-"""The bytes that take one byte each in an array of numbers; the others take two."""
 
 _Then = Callable[[r.Ack], m.ServerMessage | None]
 """What an acknowledgement means to the client."""
@@ -194,7 +187,8 @@ class BusTranslator:
     def _publish(self, operation: int, publication: m.Publication) -> bytes:
         """Return the frame of a publication, without its headers, for which that bus has no place."""
         number = self._number()
-        encoded = self._fit(partial(r.encode_carrier, number, r.Kind.PUB, publication.topic), publication.payload)
+        encode = partial(r.encode_carrier, number, r.Kind.PUB, publication.topic)
+        encoded = fit(encode, publication.payload, self.limits.frame)
         if not encoded:
             return self._answer_later(_too_large(operation))
         self._pending[number] = partial(_done, operation)
@@ -202,7 +196,8 @@ class BusTranslator:
 
     def _request(self, message: m.Ask) -> bytes:
         number = self._number()
-        encoded = self._fit(partial(r.encode_carrier, number, r.Kind.REQ, message.topic), message.payload)
+        encode = partial(r.encode_carrier, number, r.Kind.REQ, message.topic)
+        encoded = fit(encode, message.payload, self.limits.frame)
         if not encoded:
             return self._answer_later(_too_large(message.id))
 
@@ -227,27 +222,9 @@ class BusTranslator:
         if service is None:
             return b""
         request, number = service.calls.pop(call), self._number()
-        encoded = self._fit(partial(r.encode_answer, request, status, number), payload)
+        encoded = fit(partial(r.encode_answer, request, status, number), payload, self.limits.frame)
         # One that does not fit fails: its requester waits.
         return encoded or r.encode_answer(request, r.Status.TIMEOUT, number, r.Body(b""))
-
-    def _fit(self, encode: Callable[[r.Body], bytes], payload: v.Payload) -> bytes:
-        """Return the frame with this payload, compressed as the crate does it; nothing if it would grow too long."""
-        try:
-            body = self._body(payload)
-        except MalformedMessage:
-            return b""
-        encoded = encode(body)
-        grown = len(encoded) - HEADER_SIZE + _ID_GROWTH + len(body.data.translate(None, _INLINE))
-        return encoded if grown <= r.FRAME else b""
-
-    def _body(self, payload: v.Payload) -> r.Body:
-        """Return a payload as the crate has it: gzip if it came compressed, or is long and becomes shorter by that."""
-        if isinstance(payload, v.Deflated):
-            return r.Body(zlib_to_gzip(payload, self.limits.frame), is_compressed=True)
-        if len(payload) > THRESHOLD and len(packed := gzip(payload)) < len(payload):
-            return r.Body(packed, is_compressed=True)
-        return r.Body(payload)
 
     # --- the bus speaks
 
