@@ -134,6 +134,36 @@ def test_a_delivery_names_the_subscriptions_that_it_meets(bus: RustBus) -> None:
     ]
 
 
+def test_a_topic_is_said_once(bus: RustBus) -> None:
+    """Of several subscriptions of a topic the first is said to the bus, and the others are answered in their turn."""
+    said = bus.says(*(m.Subscribe(number, "a", 10, 1000) for number in (1, 2, 3)), m.Subscribe(4, "b", 10, 1000))
+    assert said == [
+        *(r.Control(1, r.Kind.SUB, "a"), r.Control(2, KEEP_ALIVE), r.Control(3, KEEP_ALIVE)),
+        r.Control(4, r.Kind.SUB, "b"),
+    ]
+    assert bus.hears(*map(ack, range(1, 5))) == [m.Accepted(number, (0,)) for number in range(1, 5)]
+    assert bus.hears(carrier(0, PUB)) == [deliver(b"p", 1, 2, 3)]
+
+
+def test_a_refused_topic_is_refused_to_all_who_share_it(bus: RustBus) -> None:
+    """Who subscribed before the refusal came gets it too, and who subscribes after it asks anew."""
+    bus.says(m.Subscribe(1, "a", 10, 1000), m.Subscribe(2, "a", 10, 1000))
+    refusal = "the Rust bus refused it: RequestFailed: no"
+    assert bus.hears(ack(1, "RequestFailed", "no")) == [m.Refused(1, v.ErrorCode.REMOTE_ERROR, refusal)]
+    assert bus.says(m.Subscribe(3, "a", 10, 1000)) == [r.Control(3, r.Kind.SUB, "a")]
+    assert bus.hears(ack(2), ack(3)) == [m.Refused(2, v.ErrorCode.REMOTE_ERROR, refusal), m.Accepted(3, (0,))]
+    assert bus.hears(carrier(0, PUB)) == [deliver(b"p", 3)]
+    assert bus.says(m.Unsubscribe(4, 2), m.Unsubscribe(5, 3))[1:] == [r.Control(5, r.Kind.UNSUB, "a")]
+
+
+def test_a_late_refusal_does_not_end_a_new_subscription(bus: RustBus) -> None:
+    """Closed before it was answered and opened anew, a topic is there whatever the first answer was."""
+    said = bus.says(m.Subscribe(1, "a", 10, 1000), m.Unsubscribe(2, 1), m.Subscribe(3, "a", 10, 1000))
+    assert [each.kind for each in said if isinstance(each, r.Control)] == [r.Kind.SUB, r.Kind.UNSUB, r.Kind.SUB]
+    bus.hears(ack(1, "RequestFailed", "no"), ack(2), ack(3))
+    assert bus.hears(carrier(0, PUB)) == [deliver(b"p", 3)]
+
+
 def test_the_last_subscription_of_a_topic_unsubscribes(bus: RustBus) -> None:
     """Ending one of two is between the client and itself, and is answered in its turn all the same."""
     for number in (1, 2):

@@ -60,6 +60,35 @@ async def test_a_long_interval_is_cut_short(clock: trio.testing.MockClock, bus: 
         assert await client.publish("x", Note("still here")) == 0
 
 
+# --- two subscriptions of one topic
+
+
+async def test_nothing_stays_open_of_two_on_one_topic(bus: t2bus.Bus, client: t2bus.Client) -> None:
+    """Subscriptions that share a topic are one at the bus, in whatever order they end, and then none."""
+    for first, last in ((0, 1), (1, 0)):
+        async with client.subscribe(Note, "x") as one, client.subscribe(Note, "x") as two:
+            assert bus.statistics().subscriptions == 1
+            await (one, two)[first].aclose()
+            await client.publish("x", Note("still"))
+            assert (await (one, two)[last].receive()).body == Note("still")
+        assert bus.statistics().subscriptions == 0
+
+
+async def test_short_ones_beside_a_long_one_leave_nothing(folder: Path) -> None:
+    """However many come and go beside one that stays, the bus has no more of them than topics."""
+    limits = t2bus.Limits(subscriptions=2)
+    async with (
+        t2bus.open_bus(f"unix:{folder}/bus", limits=limits) as bus,
+        t2bus.open_client(bus.addresses[0], wire="t2") as client,
+        client.subscribe(Note, "x") as kept,
+    ):
+        for _ in range(10):
+            async with client.subscribe(Note, "x"):
+                pass
+        await client.publish("x", Note("still"))
+        assert (await kept.receive()).body == Note("still")
+
+
 # --- TLS: a bus of the crate names no protocol in its handshake
 
 

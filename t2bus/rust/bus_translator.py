@@ -34,7 +34,7 @@ from ..wire import values as v
 from ..wire.native import VERSION
 from . import frames as r
 from .bus_payloads import fit
-from .bus_windows import Windows
+from .bus_windows import SharedTopic, Windows
 from .gzip import gunzip
 from .replies import refusal_of
 
@@ -148,13 +148,21 @@ class BusTranslator:
         return self._send(r.Kind.KEEP_ALIVE, "", lambda _: message)
 
     def _subscribe(self, message: m.Subscribe) -> bytes:
-        # Every one is sent, though that bus counts a topic once: so each is answered for itself.
-        self._windows.open(message)
-        undo = partial(self._windows.close, message.id)
-        return self._send(r.Kind.SUB, message.topic, partial(_done, message.id, undo=undo))
+        # Who shares a topic is answered with the next KeepAlive: what became of the topic is known by then.
+        shared = self._windows.open(message)
+        kind, topic = (r.Kind.SUB, message.topic) if shared.subscriptions == 1 else (r.Kind.KEEP_ALIVE, "")
+        return self._send(kind, topic, partial(self._subscribed, message.id, shared))
+
+    def _subscribed(self, operation: int, shared: SharedTopic, ack: r.Ack) -> m.ServerMessage:
+        """Return what became of a subscription."""
+        if ack.failure is not None:
+            self._windows.refuse(shared, ack.failure)
+        if shared.failure is None:
+            return m.Accepted(operation, (0,))
+        self._windows.close(operation)
+        return refusal_of(operation, shared.failure)
 
     def _unsubscribe(self, message: m.Unsubscribe) -> bytes:
-        # That bus forgets a topic at the first Unsub, so it is sent for the last subscription only.
         topic = self._windows.close(message.subscription)
         if topic is None:
             return self._answer_later(m.Accepted(message.id, (0,)))

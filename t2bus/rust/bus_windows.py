@@ -13,6 +13,9 @@ For example a window of two messages gets three of one byte, then credit for one
     windows.credit(Credit(((1, 1, 2),)))          one message and two bytes: those of the topic and the payload
     windows.deliver("a", b"x")                    [Gap(1, 1), Deliver((1,), …)]
 
+That bus knows a topic of one client once, and forgets it at the first ``Unsub``; one of this package takes each ``Sub``
+for a subscription of its own. So the subscriptions of one topic share it: the first says ``Sub``, the last ``Unsub``.
+
 The law of this module: a subscription's window is never overrun, and its stream has no gap without notice.
 """
 
@@ -29,13 +32,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..limits import Limits
+    from .frames import Failure
+
+
+@define(eq=False, repr=False)
+class SharedTopic:
+    """A topic that was said to that bus, for one subscription or several."""
+
+    topic: str
+    subscriptions: int = 0
+    failure: Failure | None = None
+    """Why that bus refused it, to all who share it."""
 
 
 @define(eq=False, repr=False)
 class _Window:
     """What a subscription may still be handed. ``size`` is in bytes and may fall below 0 by the last message."""
 
-    topic: str
+    shared: SharedTopic
     messages: int
     size: int
 
@@ -51,8 +65,8 @@ class Windows:
     limits: Limits
     _windows: dict[int, _Window] = field(factory=dict, init=False)
     """By the id of the subscription, as everything here."""
-    _topics: dict[str, int] = field(factory=dict, init=False)
-    """How many subscriptions each topic has."""
+    _topics: dict[str, SharedTopic] = field(factory=dict, init=False)
+    """Those that have subscriptions and were not refused."""
     _behind: dict[int, int] = field(factory=dict, init=False)
     """How many messages each lacks since its last delivery or gap."""
     _tree: TopicTree[int] = field(init=False)
@@ -64,27 +78,41 @@ class Windows:
         steps = self.limits.subscriptions * depth
         self._tree = TopicTree(steps=steps, length=self.limits.topic_length, depth=depth)
 
-    def open(self, message: m.Subscribe) -> None:
-        """Open a subscription, with the window that it asks for."""
-        self._tree.add(message.topic, message.id)
-        self._windows[message.id] = _Window(message.topic, message.messages, message.size)
-        self._topics[message.topic] = self._topics.get(message.topic, 0) + 1
+    def open(self, message: m.Subscribe) -> SharedTopic:
+        """Open a subscription, with the window that it asks for; return its topic, which others may share."""
+        topic = message.topic
+        self._tree.add(topic, message.id)
+        shared = self._topics.setdefault(topic, SharedTopic(topic))
+        shared.subscriptions += 1
+        self._windows[message.id] = _Window(shared, message.messages, message.size)
+        return shared
 
     def close(self, number: int) -> str | None:
-        """Close a subscription if it is there; return its topic if it was the last of it.
+        """Close a subscription if it is there; return its topic if that is to be ended, for this was the last of it.
 
         What it lacks is forgotten: a subscription that is closed is told of nothing any more.
         """
         if (window := self._windows.pop(number, None)) is None:
             return None
-        topic = window.topic
-        self._tree.discard(topic, number)
+        shared = window.shared
+        self._tree.discard(shared.topic, number)
         self._behind.pop(number, None)
-        self._topics[topic] -= 1
-        if self._topics[topic]:
+        shared.subscriptions -= 1
+        if shared.subscriptions or not self._forget(shared):
             return None
-        del self._topics[topic]
-        return topic
+        return shared.topic
+
+    def refuse(self, shared: SharedTopic, failure: Failure) -> None:
+        """Note that the bus refused a topic: who subscribes to it now asks anew."""
+        shared.failure = failure
+        self._forget(shared)
+
+    def _forget(self, shared: SharedTopic) -> bool:
+        """Forget a topic, unless it was forgotten before."""
+        if self._topics.get(shared.topic) is not shared:
+            return False
+        del self._topics[shared.topic]
+        return True
 
     def credit(self, message: m.Credit) -> None:
         """Give windows back what the program took. Credit for a subscription that is closed is ignored."""
