@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,15 @@ import trio
 import trio.testing
 
 import t2bus
-from bus_helpers import Note, open_fake_bus, wait_until
+from bus_helpers import Add, Note, Sum, add, open_fake_bus, settle, wait_until
 from tls_helpers import HOST, Files, bare_context, client_leaf, open_tls_site, write
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
+
+HEADERS = {"trace": "4711"}
+DROPPED = "headers are dropped: the wire of the Rust crate t2_bus has no place for them"
 
 
 @pytest.fixture
@@ -87,6 +91,49 @@ async def test_short_ones_beside_a_long_one_leave_nothing(folder: Path) -> None:
                 pass
         await client.publish("x", Note("still"))
         assert (await kept.receive()).body == Note("still")
+
+
+# --- headers
+
+
+async def test_dropped_headers_are_logged_once(
+    client: t2bus.Client, other: t2bus.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What carries headers is sent without them, and the log of the client says so, once for each client."""
+    async with other.subscribe(Note, "x") as notes, trio.open_nursery() as nursery:
+        await nursery.start(other.serve_with, Add, "x", add)
+        for _ in range(2):
+            await client.publish("x", Note("a"), headers=HEADERS)
+            assert await client.request("x", Add(1, 2), headers=HEADERS) == Sum(3)
+            assert (await notes.receive()).headers == {}
+        nursery.cancel_scope.cancel()
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [(logging.WARNING, DROPPED)]
+
+
+async def test_dropped_headers_of_an_answer_are_logged(
+    client: t2bus.Client, other: t2bus.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An answer leaves its headers behind as well, and the log says so."""
+
+    async def respond() -> None:
+        async with client.serve(Add, "x") as requests:
+            serving.set()
+            await (await requests.receive()).respond(Sum(3), headers=HEADERS)
+
+    serving = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(respond)
+        await serving.wait()
+        assert (await other.request_received("x", Add(1, 2))).headers == {}
+    await settle()
+    assert [record.getMessage() for record in caplog.records] == [DROPPED]
+
+
+async def test_without_headers_nothing_is_logged(client: t2bus.Client, caplog: pytest.LogCaptureFixture) -> None:
+    """A client that sends none is told nothing of them."""
+    await client.publish("x", Note("a"))
+    await client.publish("x", Note("a"), headers={})
+    assert caplog.records == []
 
 
 # --- TLS: a bus of the crate names no protocol in its handshake

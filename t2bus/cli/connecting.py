@@ -11,12 +11,13 @@ The law of this module: whoever names certificates gets TLS, or an error; never 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..client.connect import open_client
 from ..errors import TlsFailed
 from ..tls import check, client_context
 from ..transport.default_place import default_address
+from .console import say
 from .settings import BadSetting, files_of
 
 if TYPE_CHECKING:
@@ -28,22 +29,35 @@ if TYPE_CHECKING:
     from ..client.client import Client
 
 
+_NO_PLACE: Final = "the wire of the Rust crate t2_bus has no place for headers"
+
+
 def address_of(arguments: argparse.Namespace) -> str:
     """Return where the bus is: what ``--addr`` says, else where ``t2bus serve`` without an address listens."""
     return arguments.addr or default_address()
 
 
 def open_client_of(arguments: argparse.Namespace) -> AbstractAsyncContextManager[Client]:
-    """Open the client that the options describe, to be used as ``async with``.
+    """Open the client that the options describe, to be used as ``async with``; say what ``--wire t2`` cannot print.
 
     Raises:
       BadSetting: certificates are named in part only or cannot be used, or the address needs some and there are none.
       InvalidAddress, ConnectFailed: as ``t2bus.open_client``, on entering.
 
     """
+    if arguments.wire == "t2" and getattr(arguments, "headers", False):
+        say(f"--headers finds none: {_NO_PLACE}")
     address = address_of(arguments)
     context = context_of([address], files_of(arguments), client_context)
     return open_client(address, tls=context, peers=arguments.peer, wire=arguments.wire)
+
+
+def headers_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """Return the headers to be sent; on ``--wire t2``, which drops them, say so and return none."""
+    if arguments.wire == "t2" and arguments.header:
+        say(f"--header is dropped: {_NO_PLACE}")
+        return {}
+    return dict(arguments.header)
 
 
 def context_of(

@@ -159,7 +159,7 @@ def _add_addr(verb: VerbParser) -> None:
     """Add what all verbs that are clients take: where the bus is, its wire, and whom to trust there."""
     text = f"where the bus is, {_ADDRESS}; by default where `t2bus serve` is"
     verb.add_argument("--addr", type=arguments.plain, metavar="ADDR", help=text)
-    wire = "t2 for a bus of the Rust crate t2_bus; by default t2bus"
+    wire = "t2 for a bus of the Rust crate t2_bus, which has no headers; by default t2bus"
     verb.add_argument("--wire", choices=["t2bus", "t2"], default="t2bus", help=wire)
     _add_certificates(verb, "client")
     _add_peer(verb, "whose bus it may be at a unix socket beside this user's and root's, uid:N or gid:N")

@@ -21,7 +21,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import Lagged, MalformedMessage
-from .connecting import address_of, open_client_of
+from .connecting import address_of, headers_of, open_client_of
 from .console import Output, counted, say, say_here
 from .exits import Exit
 from .notation import show_message
@@ -76,8 +76,9 @@ async def _publish(arguments: argparse.Namespace) -> int:
             await _publish_lines(client, arguments)
         return Exit.OK
     payload = Payloads(arguments).encode(arguments.value)
+    headers = headers_of(arguments)
     async with open_client_of(arguments) as client:
-        receipt = await client.publish_bytes(arguments.topic, payload, headers=dict(arguments.header))
+        receipt = await client.publish_bytes(arguments.topic, payload, headers=headers)
     unheard = "" if receipt or receipt.missed else f": nobody subscribes to {arguments.topic}"
     say(f"accepted for {counted(receipt, 'connection', 'connections')}{_missed(receipt.missed)}{unheard}")
     return Exit.OK
@@ -92,10 +93,10 @@ async def _publish_lines(client: Client, arguments: argparse.Namespace) -> None:
     """Publish each line as it comes, in order, at the pace of the subscribers."""
     if is_terminal():
         say("each line is published as one message; Ctrl-D ends")
-    reader, payloads, published = LineReader(), Payloads(arguments), 0
+    headers, reader, payloads, published = headers_of(arguments), LineReader(), Payloads(arguments), 0
     async with client.open_bytes_publisher(arguments.topic) as publisher:
         while (line := await reader.read()) is not None:
-            await publisher.send(payloads.encode(line, reader.place), headers=dict(arguments.header))
+            await publisher.send(payloads.encode(line, reader.place), headers=headers)
             published += 1
     payloads.tell_rest()
     deliveries = counted(publisher.accepted, "delivery", "deliveries")

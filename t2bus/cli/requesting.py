@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from ..errors import RequestTimeout
-from .connecting import address_of, open_client_of
+from .connecting import address_of, headers_of, open_client_of
 from .console import Output, say
 from .exits import Exit
 from .notation import encode_value, show_message, show_payload
@@ -44,10 +44,10 @@ async def request(arguments: argparse.Namespace) -> int:
 async def _request(arguments: argparse.Namespace) -> int:
     """Send the request; the timeout begins when the value has been read, and includes connecting and printing."""
     output = Output()
-    payload = await _payload(arguments, absent="{}")
+    payload, headers = await _payload(arguments, absent="{}"), headers_of(arguments)
     with trio.move_on_after(arguments.timeout) as scope:
         async with open_client_of(arguments) as client:
-            answer = await client.request_bytes(arguments.topic, payload, headers=dict(arguments.header))
+            answer = await client.request_bytes(arguments.topic, payload, headers=headers)
         await output.write(show_payload(answer, ascii_only=output.ascii))
     if scope.cancelled_caught:
         raise RequestTimeout(f"no answer within {arguments.timeout:g} s: try a longer --timeout")

@@ -66,7 +66,7 @@ async def open_client(
       tls: what this client shows and asks for at an address of TLS: ``t2bus.tls.client_context(...)``, or a context
         of your own that verifies the bus.
       peers: whose bus it may be at a unix socket, beside this user's and root's, as ``uid:N`` or ``gid:N``.
-      wire: ``"t2"`` for a bus of the Rust crate ``t2_bus``, whose wire is another one.
+      wire: ``"t2"`` for a bus of the Rust crate ``t2_bus``, whose wire is another one, without headers.
       limits: the client's own windows and times.
 
     Raises:

@@ -13,7 +13,7 @@ For example a publication, and a claim that is refused::
     the client     Claim(2, "b", …)                           to the bus     {"id": 3, "content": {"Srv": {…}}}
     the bus        {"Ack": {"msg_id": 3, "err": "TopicAlreadyClaimed", …}}  to the client  Refused(2, TOPIC_CLAIMED, …)
 
-What that bus could not pass on (:mod:`.bus_payloads`) is refused here.
+What that bus could not pass on (:mod:`.bus_payloads`) is refused here. Headers are dropped, for which it has no place.
 
 The law of this module: bytes in, messages out; messages in, bytes out. Every entry of every table leaves with an
 answer, or with the end of its subscription or service.
@@ -75,6 +75,8 @@ class BusTranslator:
     ignored: int = field(default=0, init=False)
     """Publications and requests that could not be handed to the program: the topic or the payload is out of bounds, or
     the window of the service is spent. That bus fails such a request after 30 s."""
+    dropped_headers: int = field(default=0, init=False)
+    """Messages that were sent without the headers that they had."""
     _pending: dict[int, _Then] = field(factory=dict, init=False)
     """What is not acknowledged, by the id of its frame."""
     _requests: dict[int, int] = field(factory=dict, init=False)
@@ -116,6 +118,7 @@ class BusTranslator:
             case m.Cancel():
                 self._forget_request(message.request)
             case m.Respond():
+                self.dropped_headers += bool(message.headers)
                 return self._respond(message.call, r.Status.OK, message.payload)
             case m.Fail():
                 return self._respond(message.call, r.Status.TIMEOUT, b"")
@@ -193,7 +196,7 @@ class BusTranslator:
         service.calls.clear()
 
     def _publish(self, operation: int, publication: m.Publication) -> bytes:
-        """Return the frame of a publication, without its headers, for which that bus has no place."""
+        self.dropped_headers += bool(publication.headers)
         number = self._number()
         encode = partial(r.encode_carrier, number, r.Kind.PUB, publication.topic)
         encoded = fit(encode, publication.payload, self.limits.frame)
@@ -203,6 +206,7 @@ class BusTranslator:
         return encoded
 
     def _request(self, message: m.Ask) -> bytes:
+        self.dropped_headers += bool(message.headers)
         number = self._number()
         encode = partial(r.encode_carrier, number, r.Kind.REQ, message.topic)
         encoded = fit(encode, message.payload, self.limits.frame)

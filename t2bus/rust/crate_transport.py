@@ -11,6 +11,7 @@ HELLO, then SUBSCRIBE; its WELCOME is written as nothing, and its acknowledgemen
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..limits import Limits
+
+
+_logger = logging.getLogger("t2bus.client")
 
 
 def _translated(translator: Any) -> Codec[Any, Any]:
@@ -104,7 +108,10 @@ class RustBusTransport(FramedTransport[ServerMessage, ClientMessage]):
     A frame of that bus may be as large as the crate's largest, whatever the client's own limit: it is one for payloads.
     """
 
+    translator: BusTranslator = field(kw_only=True)
     speaks_within: float = field(default=_KEEP_ALIVE, init=False)
+    _has_warned: bool = field(default=False, init=False)
+    """Whether the log says that headers are dropped."""
 
     @classmethod
     def open(cls, stream: trio.abc.Stream, limits: Limits, *, is_secure: bool) -> RustBusTransport:
@@ -112,7 +119,15 @@ class RustBusTransport(FramedTransport[ServerMessage, ClientMessage]):
         translator = BusTranslator(limits)
         codec = _translated(translator)
         # Payloads are compressed as the crate does it, by the translator.
-        return cls(stream, codec, max(limits.handshake_bytes, FRAME), compresses=True, is_secure=is_secure)
+        limit = max(limits.handshake_bytes, FRAME)
+        return cls(stream, codec, limit, compresses=True, is_secure=is_secure, translator=translator)
+
+    async def send(self, messages: Sequence[ClientMessage]) -> None:
+        """Write the messages; that their headers are dropped is logged once."""
+        await FramedTransport.send(self, messages)
+        if self.translator.dropped_headers and not self._has_warned:
+            self._has_warned = True
+            _logger.warning("headers are dropped: the wire of the Rust crate t2_bus has no place for them")
 
     async def end(self) -> None:
         """Close the sending side of the stream: the crate's wire has no GOODBYE."""
