@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from t2bus.rust import frames as r
 from t2bus.rust.client_translator import ClientTranslator
+from t2bus.topic import LENGTH
 from t2bus.wire import messages as m
 from t2bus.wire.framing import HEADER_SIZE, FrameDecoder
 from t2bus.wire.native import VERSION
@@ -258,8 +259,8 @@ def spelt(meaning: r.Carrier | r.Answer) -> dict[str, Any]:
 class RustClient:
     """The bus's translator of a client of the crate that has said its first frame, and frames of both as values."""
 
-    def __init__(self) -> None:
-        self.translator = ClientTranslator()
+    def __init__(self, topic_length: int = LENGTH) -> None:
+        self.translator = ClientTranslator(topic_length=topic_length)
         (hello,) = self.translator.decode([])
         assert hello == HELLO
 

@@ -134,6 +134,15 @@ async def test_a_topic_that_is_no_topic_is_not_remembered(folder: Path) -> None:
         assert (await client.answer(sub("a")))["err"] is None
 
 
+async def test_a_bus_may_allow_longer_topics(folder: Path) -> None:
+    """``Limits.topic_length`` holds for clients of the crate too, however long it lets a topic be."""
+    limits = t2bus.Limits(topic_length=5000)
+    async with t2bus.open_bus(f"unix:{folder}/bus", limits=limits) as bus, open_raw_client(bus.addresses[0]) as client:
+        assert (await client.answer(sub("a" * 5000)))["err"] is None
+        assert (await client.answer(pub("a" * 5000, b"")))["num_recipients"] == 1
+        assert "(Limits.topic_length)" in (await client.answer(sub("a" * 5001)))["err"]["InvalidTopicString"]
+
+
 async def test_who_is_turned_away_is_not_read(folder: Path) -> None:
     """Of a client that is not let in no more is read than shows which wire it speaks."""
     limits = t2bus.Limits(connections=1)

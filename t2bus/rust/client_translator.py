@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 from attrs import define, field
 
 from ..errors import MalformedMessage
+from ..topic import LENGTH
 from ..wire import messages as m
 from ..wire import values as v
 from ..wire.framing import HEADER_SIZE
@@ -40,7 +41,7 @@ from . import frames as r
 from .calls import Desk
 from .gzip import gunzip, gzip, zlib_to_gzip
 from .inbound import Inbound
-from .replies import LONGEST_TOPIC, REPLIES, Reply, failure_of
+from .replies import REPLIES, Reply, failure_of, too_long
 from .runs import in_runs
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class ClientTranslator:
 
     frame: int = r.FRAME
     """The bus's ``Limits.frame``, to which no payload is inflated; the WELCOME says it too."""
+    topic_length: int = LENGTH
+    """Its ``Limits.topic_length``: tables remember topics, and nobody counts what they take."""
     withheld: int = field(default=0, init=False)
     """Deliveries, calls and responses that the client could not have borne."""
     inbound: Inbound = field(factory=Inbound, init=False)
@@ -116,8 +119,8 @@ class ClientTranslator:
             messages.append(m.Hello(VERSION, "t2_bus", ()))
         for frame in r.decode_client_frames(frames):
             match frame:
-                case r.Carrier(topic=topic) | r.Control(topic=topic) if len(topic) > LONGEST_TOPIC:
-                    messages.append(Reply.INVALID_TOPIC.ping(frame.id))
+                case r.Carrier(topic=topic) | r.Control(topic=topic) if len(topic) > self.topic_length:
+                    messages.append(Reply.TOO_LONG.ping(frame.id))
                 case r.Carrier():
                     messages += self._carried(frame)
                 case r.Answer():
@@ -245,7 +248,8 @@ class ClientTranslator:
         if reply is Reply.ASKED:
             # The crate's client waits for this before it waits for the response, and not for long.
             return self._accept(number, 0)
-        return r.encode_ack(number, REPLIES[reply])
+        failure = too_long(self.topic_length) if reply is Reply.TOO_LONG else REPLIES[reply]
+        return r.encode_ack(number, failure)
 
     def _accept(self, number: int, receivers: int) -> bytes:
         """Return the acknowledgement of an operation, once. A request is remembered on, for its response."""

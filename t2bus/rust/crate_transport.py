@@ -68,7 +68,7 @@ class RustClientTransport(FramedTransport[ClientMessage, ServerMessage]):
     @classmethod
     def open(cls, stream: trio.abc.Stream, limits: Limits, head: bytes) -> RustClientTransport:
         """Return the transport of a client whose wire is known by ``head``, the beginning of its first frame."""
-        translator = ClientTranslator(limits.frame)
+        translator = ClientTranslator(limits.frame, limits.topic_length)
         codec = _translated(translator)
         # There is no handshake whose limits would hold first: it may begin with a large frame.
         return cls(stream, codec, max(limits.handshake_bytes, limits.frame), head, translator=translator)

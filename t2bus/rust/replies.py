@@ -22,9 +22,6 @@ from . import frames as r
 _BITS: Final = 3
 """Of a token, for the reply; the number stands above."""
 
-LONGEST_TOPIC: Final = 1024
-"""Characters of a topic that is looked at: a table remembers it, and nobody counts what tables take."""
-
 
 class Reply(enum.IntEnum):
     """What the acknowledgement of a frame that is no operation says: the last bits of a PING's token, behind the id."""
@@ -33,7 +30,8 @@ class Reply(enum.IntEnum):
     CANNOT_STOP = 1
     UNKNOWN_REQUEST = 2
     MALFORMED = 3
-    INVALID_TOPIC = 4
+    TOO_LONG = 4
+    """The topic is longer than ``Limits.topic_length`` of the bus."""
     ASKED = 5
     """The request was handed on. Its PING follows it, so that a refusal comes first if there is one."""
 
@@ -47,7 +45,8 @@ class Reply(enum.IntEnum):
         return cls(token & ((1 << _BITS) - 1)), token >> _BITS
 
 
-# What the acknowledgement holds for each reply; nothing where all is well. ASKED has none: it depends on the request.
+# What the acknowledgement holds for each reply; nothing where all is well. ASKED, which depends on the request, and
+# TOO_LONG, which depends on the bus, have none.
 REPLIES: Final[dict[int, r.Failure | None]] = {
     Reply.OK: None,
     Reply.CANNOT_STOP: r.Failure("RequestFailed", ("programs cannot stop this bus: whoever started it does",)),
@@ -55,7 +54,6 @@ REPLIES: Final[dict[int, r.Failure | None]] = {
     Reply.MALFORMED: r.Failure(
         "MalformedMessage", ("payload", "it is no gzip member, or holds more than Limits.frame of this bus")
     ),
-    Reply.INVALID_TOPIC: r.Failure("InvalidTopicString", (f"it has more than {LONGEST_TOPIC} characters",)),
 }
 
 _CODES: Final = {
@@ -102,3 +100,8 @@ def failure_of(refused: m.Refused, kind: r.Kind, topic: str) -> r.Failure:
             return r.Failure("InvalidTopicString", (text,))
         case _:
             return r.Failure("RequestFailed", (text,))
+
+
+def too_long(most: int) -> r.Failure:
+    """Return the error of a topic that has more than ``most`` characters."""
+    return r.Failure("InvalidTopicString", (f"the topic has more than {most} characters (Limits.topic_length)",))
