@@ -94,6 +94,12 @@ def test_the_recorded_bus_is_understood(bus: RustBus) -> None:
     assert bus.translator.decode([recorded for recorded, _ in SERVER_FRAMES.values()]) == []
 
 
+def test_a_farewell_is_an_error(bus: RustBus) -> None:
+    """A bus that says why it ends the connection, under the id of no frame, is understood."""
+    assert bus.hears(ack(0, "RequestFailed", "why")) == [m.Error("why")]
+    assert bus.hears(ack(0), ack(7, "RequestFailed", "late")) == []
+
+
 # --- publish and subscribe
 
 

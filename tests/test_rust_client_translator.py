@@ -186,9 +186,16 @@ def test_only_a_request_has_a_response(client: RustClient) -> None:
 
 
 def test_what_the_client_has_no_word_for_is_not_said(client: RustClient) -> None:
-    """Pings, farewells and the WELCOME are nothing on this wire, and nothing is said in its name for them."""
-    assert client.hears(m.Ping(0), m.Goodbye("bye"), m.Error("no"), m.Withdraw(1), WELCOME) == []
+    """Pings, gaps and the WELCOME are nothing on this wire, and nothing is said in its name for them."""
+    assert client.hears(m.Ping(0), m.Gap(1, 1), m.Withdraw(1), WELCOME) == []
     assert client.translator.inbound.take() == []
+
+
+@pytest.mark.parametrize("message", [m.Goodbye("why"), m.Error("why")])
+def test_a_farewell_answers_no_frame(client: RustClient, message: m.ServerMessage) -> None:
+    """Why the connection ends is an Ack under an id that no frame of the crate's client has, so it is ignored there."""
+    client.says(r.Control(1, SUB, "a"))
+    assert client.hears(message) == [ack(0, "RequestFailed", "why")]
 
 
 # --- deliveries

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 import trio.testing
 
 import t2bus
-from bus_helpers import Add, Sum, add, open_bystanders, settle
+from bus_helpers import Add, Sum, add, open_bystanders, settle, wait_until
 from interop.raw import RawClient, frame, open_raw_client, payload
 from pure_helpers import limits_with
 
@@ -27,6 +27,17 @@ def sub(topic: str) -> dict[str, object]:
 
 def pub(topic: str, data: bytes) -> dict[str, object]:
     return {"Pub": {"topic": topic, "payload": payload(data)}}
+
+
+async def farewell(client: RawClient) -> str:
+    """Return what a client is told last, which is no answer to any frame, and see that the connection is closed."""
+    last: Any = None
+    while (message := await client.receive()) is not None:
+        last = message
+    ack = last["content"]["Ack"]
+    assert ack["msg_id"] == 0
+    text: str = ack["err"]["RequestFailed"]
+    return text
 
 
 async def acknowledged(client: RawClient, count: int) -> set[int]:
@@ -60,16 +71,37 @@ async def test_the_first_frames_may_come_in_pieces(folder: Path) -> None:
             await settle()
 
 
-async def test_silence(clock: trio.testing.MockClock, folder: Path) -> None:
-    """A client of the crate is not pinged, and gone after 90 s without a word."""
+async def test_silence(clock: trio.testing.MockClock, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A client of the crate is not pinged, and gone after 90 s without a word: it and the log are told why."""
+    caplog.set_level("INFO")
     async with t2bus.open_bus(f"unix:{folder}/bus"), await trio.open_unix_socket(f"{folder}/bus") as stream:
         client = RawClient(stream)
         await client.answer("KeepAlive")
         await trio.sleep(80)
         assert (await client.answer("KeepAlive"))["err"] is None
         start = trio.current_time()
-        assert await client.receive() is None
+        reason = "nothing was heard of it for 90 s (which its wire sets)"
+        assert await farewell(client) == reason
         assert 85 < trio.current_time() - start < 95
+        await wait_until(lambda: f"ended: {reason}" in caplog.text)
+
+
+async def test_who_breaks_the_wire_is_told(folder: Path) -> None:
+    """A client whose frame is none of the wire is told so before its connection is closed."""
+    async with t2bus.open_bus(f"unix:{folder}/bus") as bus, open_raw_client(bus.addresses[0]) as client:
+        await client.answer("KeepAlive")
+        await client.send("Nonsense")
+        assert "a message is of a kind that this end does not take" in await farewell(client)
+
+
+async def test_a_bus_that_ends_says_so(clock: trio.testing.MockClock, folder: Path) -> None:
+    """A client is told that the bus shuts down."""
+    async with t2bus.open_bus(f"unix:{folder}/bus"):
+        stream = await trio.open_unix_socket(f"{folder}/bus")
+        client = RawClient(stream)
+        await client.answer("KeepAlive")
+    async with stream:
+        assert await farewell(client) == "the bus is shutting down"
 
 
 async def test_who_lags_is_disconnected_with_a_logged_reason(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -152,7 +184,7 @@ async def test_who_is_turned_away_is_not_read(folder: Path) -> None:
         open_raw_client(bus.addresses[0]) as client,
     ):
         await client.send(pub("a", bytes(100_000)))
-        assert await client.receive() is None
+        assert "all that Limits.connections allows" in await farewell(client)
         assert await other.publish_bytes("a", b"") == 0
         assert bus.statistics().published == 1
 

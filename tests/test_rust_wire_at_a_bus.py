@@ -64,6 +64,32 @@ async def test_a_long_interval_is_cut_short(clock: trio.testing.MockClock, bus: 
         assert await client.publish("x", Note("still here")) == 0
 
 
+async def test_why_a_connection_ends_is_told(folder: Path) -> None:
+    """The reason that the bus gives on this wire is that of the error which calls then raise."""
+    end = trio.Event()
+
+    async def run_bus(task_status: trio.TaskStatus[str]) -> None:
+        async with t2bus.open_bus(f"unix:{folder}/bus") as bus:
+            task_status.started(bus.addresses[0])
+            await end.wait()
+
+    async with trio.open_nursery() as nursery:
+        address = await nursery.start(run_bus)
+        async with t2bus.open_client(address, wire="t2") as client, client.subscribe(Note, "x") as notes:
+            end.set()
+            with pytest.raises(t2bus.Disconnected, match="closed this connection: the bus is shutting down"):
+                await notes.receive()
+
+
+async def test_who_is_turned_away_is_told_why(folder: Path) -> None:
+    """A bus that has no room for one more says so on this wire as well."""
+    limits = t2bus.Limits(connections=1)
+    async with t2bus.open_bus(f"unix:{folder}/bus", limits=limits) as bus, bus.open_client():
+        with pytest.raises(t2bus.ConnectFailed, match=r"not let this client in: .*Limits\.connections allows"):
+            async with t2bus.open_client(bus.addresses[0], wire="t2"):
+                pass
+
+
 # --- two subscriptions of one topic
 
 

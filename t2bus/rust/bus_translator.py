@@ -36,7 +36,7 @@ from . import frames as r
 from .bus_payloads import fit
 from .bus_windows import SharedTopic, Windows
 from .gzip import gunzip
-from .replies import refusal_of
+from .replies import farewell_in, refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -252,9 +252,7 @@ class BusTranslator:
         for frame in decoded:
             match frame:
                 case r.Ack():
-                    then = self._pending.pop(frame.operation, None)
-                    if then is not None and (said := then(frame)) is not None:
-                        messages.append(said)
+                    messages += self._acknowledged(frame)
                 case r.Answer():
                     messages += self._answered(frame)
                 case r.Carrier(kind=r.Kind.PUB):
@@ -264,6 +262,12 @@ class BusTranslator:
                 case _:
                     assert_never(frame)
         return messages
+
+    def _acknowledged(self, ack: r.Ack) -> Sequence[m.ServerMessage]:
+        """Return what an acknowledgement means; of those that nobody waits for only a farewell does."""
+        then = self._pending.pop(ack.operation, None)
+        said = farewell_in(ack) if then is None else then(ack)
+        return () if said is None else (said,)
 
     def _delivered(self, frame: r.Carrier) -> Sequence[m.ServerMessage]:
         """Return the delivery to the subscriptions that take it, with the gaps before it."""

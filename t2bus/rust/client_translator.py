@@ -41,7 +41,7 @@ from . import frames as r
 from .calls import Desk
 from .gzip import gunzip, gzip, zlib_to_gzip
 from .inbound import Inbound
-from .replies import REPLIES, Reply, failure_of, too_long
+from .replies import REPLIES, Reply, failure_of, farewell, too_long
 from .runs import in_runs
 
 if TYPE_CHECKING:
@@ -236,7 +236,9 @@ class ClientTranslator:
                 self.frame = message.frame
             case m.Withdraw():
                 self._desk.withdraw(message.call)
-            case m.Gap() | m.Unreached() | m.Ping() | m.Goodbye() | m.Error():
+            case m.Goodbye() | m.Error():
+                return farewell(message.text)
+            case m.Gap() | m.Unreached() | m.Ping():
                 pass
             case _:
                 assert_never(message)

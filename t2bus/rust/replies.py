@@ -7,6 +7,9 @@ and behind it, in three bits, the 1 of ``CANNOT_STOP``; ``Pong(57)`` is the ``Ac
 A refusal is a code and a text here, and a variant of an enum in the crate: ``SERVICE_NOT_FOUND`` is there
 ``{"ServiceNotFound": "a/b"}``. Each is translated to the nearest of the other wire.
 
+Why a bus ends a connection has no frame of its own. It is an ``Ack`` with the reason, under an id that no frame of the
+crate's client has: that client passes it over, and one of this package reads it.
+
 The law of this module: a token tells its reply and its number, and nothing else is remembered.
 """
 
@@ -21,6 +24,9 @@ from . import frames as r
 
 _BITS: Final = 3
 """Of a token, for the reply; the number stands above."""
+
+_NO_FRAME: Final = 0
+"""The id of a farewell: the crate's client counts its frames from 1."""
 
 
 class Reply(enum.IntEnum):
@@ -105,3 +111,15 @@ def failure_of(refused: m.Refused, kind: r.Kind, topic: str) -> r.Failure:
 def too_long(most: int) -> r.Failure:
     """Return the error of a topic that has more than ``most`` characters."""
     return r.Failure("InvalidTopicString", (f"the topic has more than {most} characters (Limits.topic_length)",))
+
+
+def farewell(reason: str) -> bytes:
+    """Return the frame that tells a client why the bus ends its connection."""
+    return r.encode_ack(_NO_FRAME, r.Failure("RequestFailed", (reason[:_LONGEST_TEXT],)))
+
+
+def farewell_in(ack: r.Ack) -> m.Error | None:
+    """Return why the bus ends the connection, if an acknowledgement that nobody waits for says that."""
+    if ack.operation != _NO_FRAME or ack.failure is None:
+        return None
+    return m.Error(": ".join(map(str, ack.failure.details)))

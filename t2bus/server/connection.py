@@ -193,7 +193,8 @@ class StreamConnection(PeerConnection):
             case Verdict.SILENT:
                 # Nothing may follow half a frame.
                 tell = self.reject if self.transport.writing_since is None else self.close
-                tell(f"nothing was heard of it for {liveness.silence:g} s (Limits.silence)")
+                limit = "Limits.silence" if self.transport.silence is None else "which its wire sets"
+                tell(f"nothing was heard of it for {liveness.silence:g} s ({limit})")
             case Verdict.PING:
                 self.peer.outbox.put_sign(m.Ping(0))
             case Verdict.FINE:
