@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import pytest
 from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from rust_corpus import HELLO, REQ, RustClient, ack, answer, carrier
 from t2bus.broker.identity import ANONYMOUS
 from t2bus.broker.peer import Ending
 from t2bus.rust import frames as r
+from t2bus.rust.crate_transport import MOST_DEEP
 from t2bus.wire import messages as m
 from t2bus.wire.values import ErrorCode
 
@@ -41,7 +43,7 @@ class RustPeer:
     peer: Peer = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.peer = self.bus.router.connect(HELLO, ANONYMOUS, tells_gaps=False, pings=False)
+        self.peer = self.bus.router.connect(HELLO, ANONYMOUS, tells_gaps=False, pings=False, deep=MOST_DEEP)
         assert self.hear() == []
 
     def say(self, *frames: Said) -> None:
@@ -198,16 +200,25 @@ def test_one_that_stops_reading_holds_nobody_for_long() -> None:
     assert subscriber.ending == Ending(LAGS)
 
 
-def test_what_it_could_not_bear_is_withheld_and_credited() -> None:
-    """A topic that its matcher never finishes is counted and not sent, and does not use the window up."""
-    one_bus = bus(subscription_messages=1)
-    publisher, subscriber = one_bus.connect(), RustPeer(one_bus)
-    subscriber.do(sub("**"))
-    for _ in range(3):
-        publisher.publish("/".join(["**"] * 8))
-        assert subscriber.hear() == []
-    assert subscriber.client.translator.withheld == 3
-    publisher.publish("a", b"heard")
+def deep(count: int) -> str:
+    return "/".join(["**"] * count)
+
+
+@pytest.mark.parametrize("paced", [True, False])
+def test_a_topic_that_its_matcher_never_finishes_does_not_reach_it(paced: bool) -> None:
+    """It is counted as withheld, its publisher hears of those alone that it reached, and others are as before."""
+    one_bus = bus()
+    publisher, subscriber, native = one_bus.connect(), RustPeer(one_bus), one_bus.connect()
+    subscriber.do(sub("**"), sub("a/*", 2))
+    native.subscribe("**")
+    numbers = [publisher.publish(deep(count), paced=paced) for count in (MOST_DEEP, MOST_DEEP + 1)]
+    publisher.feed(m.PublishRun(10, paced, m.Run(deep(8), [b"1", b"2"])))
+    heard = publisher.read()
+    assert acknowledged(heard) == {numbers[0]: 2, numbers[1]: 1, 10: 1, 11: 1}
+    assert of_kind(heard, m.Unreached) == [m.Unreached(numbers[1], (1,)), m.Unreached(10, (1, 1))]
+    assert one_bus.router.statistics().withheld == 3
+    assert [each.topic for each in of_kind(subscriber.hear(), r.Carrier)] == [deep(MOST_DEEP)]
+    native.publish("a", b"heard")
     assert bodies(subscriber.hear()) == [b"heard"]
 
 

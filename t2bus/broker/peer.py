@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from attrs import define, field, frozen
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from .outbox import Outbox
 
 _DOES_NOT_READ: Final = "it does not read: control messages that may not be dropped do not fit (Limits.control_bytes)"
+
+
+ANY: Final = math.inf
+"""More than any topic has."""
 
 
 @frozen
@@ -40,6 +45,8 @@ class Peer:
     """Whether it can be told that it misses messages; else it is disconnected instead."""
     pings: bool = True
     """Whether it is asked for signs of life, and has words for them; what it calls a PING otherwise keeps its place."""
+    deep: float = ANY
+    """How many ``**`` the topic of a publication may have that is sent to it: its own matcher could not bear more."""
     held: int = field(default=0, init=False)
     """Paced publications of this connection that are held for some subscriber."""
     waits_for_room: bool = field(default=False, init=False)

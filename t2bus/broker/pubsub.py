@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @frozen(eq=False)
 class _Others:
-    """Those who took the run that a publication is of as one, or missed it as one."""
+    """Those who took the run that a publication is of as one, or missed it as one, or cannot be sent it."""
 
     takers: Sequence[int] = ()
     """The ids of the connections that took it."""
@@ -69,7 +69,9 @@ class PubSub:
 
         """
         route, steps = self.subscriptions.routes.find(message.publication.topic)
-        self._distribute(peer, message, route.receivers, now)
+        self.counters.withheld += route.withheld
+        others = _Others(missed=route.withheld) if route.withheld else _NOBODY
+        self._distribute(peer, message, route.receivers, now, others)
         return steps + route.windows
 
     def publish_run(self, peer: Peer, message: PublishRun, now: float) -> tuple[int, PublishRun | None]:
@@ -88,7 +90,9 @@ class PubSub:
         if len(route.receivers) > 1:
             token = Shared(self.total, message.run.size, RUN + len(message.run.payloads) - 1)
         takers, late = self._deliver_whole(message, route, token)
-        count, missed = len(message.run.payloads), len(route.receivers) - len(takers) - len(late)
+        count, reached = len(message.run.payloads), len(route.receivers) + route.withheld
+        missed = reached - len(takers) - len(late)
+        self.counters.withheld += count * route.withheld
         if late:
             others = _Others(takers, missed, token)
             for operation, publication in enumerate(message.run.publications, message.id):

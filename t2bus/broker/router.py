@@ -29,7 +29,7 @@ from .budget import Budget
 from .contests import Contests
 from .grants import Denial, Grants, require
 from .outbox import DirtyPeers, Outbox
-from .peer import Peer
+from .peer import ANY, Peer
 from .pubsub import PubSub
 from .requests import ServiceTable
 from .statistics import BusStatistics, Counters, PeerStatistics
@@ -96,11 +96,12 @@ class Router:
 
     # --- connections
 
-    def connect(self, hello: m.ClientMessage, who: Identity, *, tells_gaps: bool = True, pings: bool = True) -> Peer:
+    def connect(
+        self, hello: m.ClientMessage, who: Identity, *, tells_gaps: bool = True, pings: bool = True, deep: float = ANY
+    ) -> Peer:
         """Let a client in, whoever the transport says it is, and put its WELCOME in its outbox.
 
-        ``hello`` is its first message. ``tells_gaps`` and ``pings`` say whether its wire has words for messages that
-        are missing, and for signs of life.
+        ``hello`` is its first message. The rest says what its wire has no words for, as in :class:`.Peer`.
 
         Raises:
           ProtocolViolation: the first message is no HELLO of a version that is spoken here.
@@ -113,7 +114,7 @@ class Router:
         limits = self.limits
         self._last_peer = number = self._last_peer + 1
         outbox = Outbox(number, limits.outbox_bytes, limits.control_bytes, self._total, self.dirty)
-        peer = self._peers[number] = Peer(number, who, outbox, self._grants.of(who), tells_gaps, pings)
+        peer = self._peers[number] = Peer(number, who, outbox, self._grants.of(who), tells_gaps, pings, deep)
         self._by_identity[who.name] += 1
         outbox.put_control(welcome(limits, number))
         return peer

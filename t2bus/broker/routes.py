@@ -30,6 +30,8 @@ class Route:
     receivers: list[Receiver]
     windows: int
     """The subscriptions of all of them."""
+    withheld: int = 0
+    """Connections that it would reach, and that cannot be sent this topic."""
 
 
 _RECEIVERS: Final = 64
@@ -88,8 +90,11 @@ class Routes:
         windows = sorted(self._tree.match(topic), key=lambda each: (each.peer.id, each.id))
         for window in windows:
             groups.setdefault(window.peer, []).append(window)
-        receivers = [(peer, group, tuple(each.id for each in group)) for peer, group in groups.items()]
-        route = Route(receivers, len(windows))
+        deep = topic.count("**")
+        receivers = [
+            (peer, group, tuple(each.id for each in group)) for peer, group in groups.items() if deep <= peer.deep
+        ]
+        route = Route(receivers, len(windows), len(groups) - len(receivers))
         if is_concrete(topic):
             self._remember(topic, route)
         return route, self._tree.last_steps + route.windows

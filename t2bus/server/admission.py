@@ -272,7 +272,9 @@ class Admission:
             raise ProtocolViolation("HELLO is sent alone: the client waits for WELCOME")
         if (refusal := self._lack_of_room(identity)) is not None:
             raise refusal
-        peer = router.connect(hello, identity, tells_gaps=transport.tells_gaps, pings=transport.pings)
+        peer = router.connect(
+            hello, identity, tells_gaps=transport.tells_gaps, pings=transport.pings, deep=transport.deep
+        )
         can_inflate = isinstance(hello, Hello) and ZLIB in hello.compressions
         transport.set_frame_limit(limits.frame, can_inflate=can_inflate)
         connection = StreamConnection(peer, self.router_task, transport, self._large_frames, label)

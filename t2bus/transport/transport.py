@@ -44,6 +44,9 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
     tells_gaps: bool = True
     """Whether its wire has a word for messages that are missing."""
 
+    deep: float = math.inf
+    """How many ``**`` the topic of a publication may have that is sent to the peer."""
+
     writing_since: float | None = None
     """When the write in progress last got anywhere (``trio.current_time()``), or None when nothing is being written."""
 

@@ -230,7 +230,7 @@ class Accepted:
 @frozen
 class Unreached:
     """Say of the publications ``first``, ``first + 1`` and so on how many connections each should have reached and did
-    not: their windows are spent. It comes before their :class:`Accepted`.
+    not: their windows are spent, or they cannot be sent it. It comes before their :class:`Accepted`.
     """
 
     first: int
