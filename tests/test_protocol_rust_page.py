@@ -1,4 +1,4 @@
-"""What docs/rust.md shows: its Python runs, and what stands behind a value is what it travels as."""
+"""What docs/rust.md shows: its Python runs, values travel as what stands behind them, and its limits are true."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import cbor2
 import pytest
 
+import t2bus
 from t2bus.protocol import decode, encode
 
 PAGE = Path(__file__).parents[1] / "docs" / "rust.md"
@@ -17,6 +18,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "rust.md"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SHOWN = re.compile(r"^(\S.*?)  # (.+)$", re.MULTILINE)
 BLOCKS = _BLOCK.findall(PAGE.read_text(encoding="utf-8"))
+_ROW = re.compile(r"^\|[^|]+\| ([0-9][0-9, ]*) \| (`[^|]+`) \|$", re.MULTILINE)
 SHOWN = [shown for language, text in BLOCKS if language == "python" for shown in _SHOWN.findall(text)]
 
 
@@ -49,3 +51,14 @@ def test_every_rust_block_has_its_python() -> None:
     languages = [language for language, _ in BLOCKS]
     assert languages == ["python", *["rust", "python"] * (len(languages) // 2)]
     assert all(_SHOWN.search(text) for _, text in BLOCKS[2::2])
+
+
+def test_the_limits_of_the_page_are_the_defaults() -> None:
+    """Each bound in the table has the name of a limit, and the default that the page says."""
+    named = {
+        name: float(figure.replace(",", ""))
+        for figures, names in _ROW.findall(PAGE.read_text(encoding="utf-8"))
+        for name, figure in zip(re.findall(r"`(\w+)`", names), figures.split(", "), strict=True)
+    }
+    assert {"subscriptions", "topic_length", "connections_per_identity", "total_bytes"} < named.keys()
+    assert named == {name: getattr(t2bus.Limits(), name) for name in named}
