@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
+BUSY = 2
+"""A window so small that each message has its credit given back soon, as that of many messages is."""
 HEADERS = {"trace": "4711"}
 DROPPED = "headers are dropped: the wire of the Rust crate t2_bus has no place for them"
 
@@ -47,11 +49,14 @@ async def publish_for(client: t2bus.Client, seconds: int) -> None:
         await trio.sleep(1)
 
 
-async def test_who_only_listens_speaks_too(
-    clock: trio.testing.MockClock, client: t2bus.Client, other: t2bus.Client
-) -> None:
-    """A subscriber of a busy topic, which hears something all the time, is not silent itself."""
-    async with client.subscribe(Note, "x") as notes, trio.open_nursery() as nursery:
+async def test_who_only_listens_speaks_too(clock: trio.testing.MockClock, bus: t2bus.Bus, other: t2bus.Client) -> None:
+    """A subscriber of a busy topic, which gives credit all the time, has said nothing by that."""
+    limits = t2bus.Limits(subscription_messages=BUSY)
+    async with (
+        t2bus.open_client(bus.addresses[0], wire="t2", limits=limits) as client,
+        client.subscribe(Note, "x") as notes,
+        trio.open_nursery() as nursery,
+    ):
         nursery.start_soon(publish_for, other, 200)
         assert [(await notes.receive()).body.text for _ in range(200)] == [str(number) for number in range(200)]
 
