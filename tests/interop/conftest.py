@@ -58,6 +58,12 @@ def rust(request: pytest.FixtureRequest) -> Rust:
 
 
 @pytest.fixture
+def every_rust(request: pytest.FixtureRequest) -> list[Rust]:
+    """Give the programs of all versions, to a test that takes too long to be run for each in turn."""
+    return list(request.config.stash[BUILT].values())
+
+
+@pytest.fixture
 async def client(bus: t2bus.Bus) -> AsyncGenerator[t2bus.Client, None]:
     """Open a client of ``bus`` that speaks the native wire."""
     async with t2bus.open_client(bus.addresses[0]) as client:

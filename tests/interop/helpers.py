@@ -165,9 +165,11 @@ class Running:
 
 
 @asynccontextmanager
-async def open_program(*arguments: str | Path, stderr: int | None = None) -> AsyncGenerator[Running, None]:
-    """Start a program; it is killed at the end, and fails the test if that takes forever."""
-    with trio.fail_after(PATIENCE):
+async def open_program(
+    *arguments: str | Path, stderr: int | None = None, patience: float = PATIENCE
+) -> AsyncGenerator[Running, None]:
+    """Start a program; it is killed at the end, and fails the test if that takes longer than so many seconds."""
+    with trio.fail_after(patience):
         process = await trio.lowlevel.open_process(
             list(map(str, arguments)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
         )
@@ -225,9 +227,9 @@ class Peers:
 
 
 @asynccontextmanager
-async def open_rust_bus(rust: Rust, address: str) -> AsyncGenerator[Running, None]:
+async def open_rust_bus(rust: Rust, address: str, *, patience: float = PATIENCE) -> AsyncGenerator[Running, None]:
     """Run the server of the crate at a unix socket, or a port of TCP, that is free."""
-    async with open_program(rust.tool, "serve", address, stderr=subprocess.DEVNULL) as running:
+    async with open_program(rust.tool, "serve", address, stderr=subprocess.DEVNULL, patience=patience) as running:
         while not await _is_there(address):
             assert running.process.returncode is None, "the server ended"
             await trio.sleep(0.01)

@@ -11,16 +11,24 @@ import pytest
 import trio
 
 import t2bus
+from cli_helpers import PATIENCE
 from interop.helpers import Peers, Running, Rust, open_rust_bus
 from interop.protocols import BODIES, ONE_AND_TWO, Add, Count, Hello, Number, Sum, Text, describe, kind_of
+from tls_helpers import HOST, bus_leaf, client_leaf, write
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from pathlib import Path
 
 RANDOM = random.Random(5).randbytes(40_000)
 """More than 5,000 bytes, which the crate compresses, of which nothing is saved."""
 TEXT = "abcdefgh" * 10_000
 """The same, of which nearly everything is saved."""
+
+BUSY = 100
+"""Seconds, of the clock on the wall: ten more than a Rust server gives a silent client."""
+SMALL = t2bus.Limits(subscription_messages=16)
+"""Windows so small that a few messages have their credit given back, as many have in one of the usual size."""
 
 
 @pytest.fixture
@@ -63,6 +71,27 @@ async def test_a_server_at_a_port(rust: Rust, free_port: int) -> None:
     ):
         assert await Peers(rust, address).run("pub", "hello", "x", '"over TCP"') == [{"recipients": 1}]
         assert await messages.receive() == t2bus.Received("hello/x", Hello("over TCP"))
+
+
+async def test_a_server_with_tls(rust: Rust, folder: Path, free_port: int) -> None:
+    """The Rust server is reached over mutual TLS, though it names no protocol; without ``wire="t2"`` that is said."""
+    files, own = write(folder, "bus", bus_leaf()), write(folder, "alice", client_leaf())
+    address = f"tls:{HOST}:{free_port}"
+    async with Peers(rust, address).open("serve-tls", files.ca, files.certificate, files.key):
+        async with (
+            t2bus.open_client(address, tls=own.client(), wire="t2") as client,
+            t2bus.open_client(address, tls=own.client(), wire="t2") as other,
+            client.subscribe(Hello, "x") as messages,
+            trio.open_nursery() as nursery,
+        ):
+            assert await other.publish("x", Hello("over TLS")) == 1
+            assert await messages.receive() == t2bus.Received("hello/x", Hello("over TLS"))
+            await nursery.start(client.serve_with, Add, "x", add)
+            assert await other.request("x", Add(1, 2)) == Sum(3)
+            nursery.cancel_scope.cancel()
+        with pytest.raises(t2bus.TlsFailed, match=r'\(ALPN\): .* wire="t2"'):
+            async with t2bus.open_client(address, tls=own.client()):
+                pass
 
 
 async def test_the_server_ends(server: Running, guest: t2bus.Client) -> None:
@@ -158,6 +187,18 @@ async def test_one_of_two_subscriptions_may_end(guest: t2bus.Client, other: t2bu
     assert await other.publish("x", Hello("nobody")) == 0
 
 
+@pytest.mark.parametrize("first", [0, 1])
+async def test_nothing_is_left_of_two_subscriptions(guest: t2bus.Client, other: t2bus.Client, first: int) -> None:
+    """Whichever of two subscriptions to a topic ends first, the other goes on, and then there is none."""
+    async with guest.subscribe(Hello, "x") as one, guest.subscribe(Hello, "x") as two:
+        assert await other.publish("x", Hello("both")) == 1
+        assert [(await messages.receive()).body for messages in (one, two)] == [Hello("both")] * 2
+        await (one, two)[first].aclose()
+        assert await other.publish("x", Hello("still")) == 1
+        assert (await (one, two)[1 - first].receive()).body == Hello("still")
+    assert await other.publish("x", Hello("nobody")) == 0
+
+
 async def test_recipients_are_counted(there: Peers, guest: t2bus.Client, other: t2bus.Client) -> None:
     """A publisher here is told how many connections the Rust server has passed a publication to."""
     assert await guest.publish("x", Hello("x")) == 0
@@ -220,6 +261,34 @@ async def test_a_malformed_payload(there: Peers, guest: t2bus.Client) -> None:
         with pytest.raises(t2bus.MalformedMessage):
             await messages.receive()
         assert (await messages.receive()).body == Hello("next")
+
+
+# --- silence, which that server measures by a clock of its own
+
+
+@pytest.mark.real_time
+async def test_a_busy_subscriber_is_kept(every_rust: list[Rust], folder: Path) -> None:
+    """Who only listens to a busy topic is not taken for silent in 100 s, though 90 s of silence end a connection."""
+
+    async def listen(rust: Rust) -> None:
+        address = f"unix:{folder}/{rust.version}"
+        async with (
+            open_rust_bus(rust, address, patience=PATIENCE + BUSY),
+            t2bus.open_client(address, wire="t2", limits=SMALL) as client,
+            t2bus.open_client(address, wire="t2") as other,
+            client.subscribe(Count, "x") as messages,
+        ):
+            end = trio.current_time() + BUSY
+            number = 0
+            while trio.current_time() < end:
+                assert await other.publish("x", Count(number)) == 1
+                assert (await messages.receive()).body == Count(number)
+                number += 1
+                await trio.sleep(0.05)
+
+    async with trio.open_nursery() as nursery:
+        for rust in every_rust:
+            nursery.start_soon(listen, rust)
 
 
 # --- requests

@@ -17,6 +17,7 @@
 //! | `request TOPIC JSON [COUNT]` | asks for an addition, COUNT times; `{"response"}` or `{"error"}` |
 //! | `live TOPIC SECONDS` | asks, waits, and asks again; `{"response"}` of each |
 //! | `stop` | asks the bus to stop; `{"stopped": true}` |
+//! | `serve-tls CA CERTIFICATE KEY` | is no client, but a bus over TLS at `tls:HOST:PORT`, until standard input ends |
 //!
 //! A MODE of serving is `answer`; `late`, which answers when a line comes on standard input; `silent`, which never
 //! answers; `quit`, which exits when a request has come; `unserve`, which ends the service after COUNT answers and
@@ -82,7 +83,19 @@ async fn connect(address: &str) -> BusResult<Client> {
     }
 }
 
+async fn serve_tls(address: &str, arguments: &Arguments) -> BusResult<()> {
+    let place = address.strip_prefix("tls:").expect("an address of TLS is tls:HOST:PORT");
+    let [ca, certificate, key] = [0, 1, 2].map(|index| PathBuf::from(arguments.text(index)));
+    let _stopper = t2_bus::transport::tls::serve(place, &certificate, &key, &ca).await?;
+    ready();
+    tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
+    Ok(())
+}
+
 async fn run(address: &str, command: &str, arguments: &Arguments) -> BusResult<()> {
+    if command == "serve-tls" {
+        return serve_tls(address, arguments).await;
+    }
     let mut client = connect(address).await?;
     match command {
         "sub" | "sub-twice" | "pub" => typed(&client, command, arguments).await?,
