@@ -47,7 +47,13 @@ The law of this module: standard library only.
 
 from __future__ import annotations
 
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
 from .topic import BusError, InvalidTopic, TopicTooBroad
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "BindFailed",
@@ -94,7 +100,22 @@ class MalformedMessage(BusError):
     Sending raises it before anything is sent. Where a payload is read, it stands for that one message: the subscription
     or the service goes on, and the next call receives the next message. A requester gets it, too, where the service
     cannot read the request, or the answer is not of the protocol's class.
+
+    Attributes:
+      topic: the full topic of the message, ``""`` for one that was never sent.
+      headers: what its sender sent along.
+
     """
+
+    # Of the class, and not of each instance: instances are pickled, and an empty mapping that is nobody's cannot be.
+    topic: str = ""
+    headers: Mapping[str, str] = MappingProxyType({})
+
+    def at(self, topic: str, headers: Mapping[str, str]) -> None:
+        """Say which message it is about."""
+        self.topic = topic
+        if headers:
+            self.headers = headers
 
 
 class MessageTooLarge(BusError):

@@ -21,6 +21,7 @@ from attrs import define
 
 from .. import protocol as protocols
 from ..background import closing, open_background_nursery
+from ..errors import MalformedMessage
 from ..protocol import PublishProtocol, RequestProtocol, decode, encode, encode_as
 from ..wire.compression import inflate
 from ..wire.messages import Response
@@ -205,7 +206,11 @@ class Client:
         full_topic = protocols.full_topic(protocol, topic)
         result = protocols.response_type(protocol)
         payload, response_headers = await self._request(full_topic, encode(body), headers)
-        return Received(full_topic, decode(payload, result), response_headers)
+        try:
+            return Received(full_topic, decode(payload, result), response_headers)
+        except MalformedMessage as error:
+            error.at(full_topic, response_headers)
+            raise
 
     async def request_bytes(self, topic: str, payload: bytes, *, headers: Headers | None = None) -> bytes:
         """Do as :meth:`request` by full topic, with payloads as they are."""
@@ -224,10 +229,13 @@ class Client:
         operation = connection.call(session.request, topic, encoded, _milliseconds_left(), answer)
         try:
             response = await connection.outcome(answer, Response)
+            response_headers = dict(response.headers) if response.headers else NO_HEADERS
+            return inflate(response.payload, session.welcome.frame), response_headers
+        except MalformedMessage as error:
+            error.at(topic, NO_HEADERS)
+            raise
         finally:
             connection.call(session.end_request, operation)
-        response_headers = dict(response.headers) if response.headers else NO_HEADERS
-        return inflate(response.payload, session.welcome.frame), response_headers
 
     # --- serve
 

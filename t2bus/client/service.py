@@ -25,6 +25,7 @@ from attrs import define, field
 
 from ..background import Resource, leaves
 from ..errors import Disconnected, MalformedMessage, RemoteError
+from ..log_limiter import LogLimiter
 from ..wire.compression import inflate
 from ..wire.values import FRAME_OVERHEAD, NO_HEADERS, ErrorCode
 from .connection import ClientConnection, PendingAnswer
@@ -41,6 +42,9 @@ Result = TypeVar("Result")
 
 _TEXT_LENGTH = 4096
 """Characters of a failure that are sent to the requester."""
+
+_LOG_INTERVAL = 1.0
+"""Seconds between two lines in the log on requests that a service cannot read."""
 
 
 def _text(reason: str, frame: int) -> str:
@@ -154,6 +158,7 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
     """The full topic of the service."""
     _window: CallWindow = field(init=False)
     _lot: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+    _log: LogLimiter = field(factory=partial(LogLimiter, _LOG_INTERVAL), init=False)
     _closed: bool = field(default=False, init=False)
 
     def __repr__(self) -> str:
@@ -175,7 +180,10 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
             self._lot.unpark_all()
 
     async def receive(self) -> Request[Body, Result]:
-        """Return the next request that can be read; one that cannot is answered with ``MalformedMessage`` by itself.
+        """Return the next request that can be read.
+
+        One that cannot is answered with ``MalformedMessage`` by itself, counted in ``client.statistics()``, and logged,
+        at most once a second.
 
         Several tasks may receive at once. Cancelled, it loses nothing.
 
@@ -210,12 +218,22 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
                 payload if isinstance(payload := call.payload, bytes) else inflate(payload, session.welcome.frame)
             )
         except MalformedMessage as error:
-            text = _text(str(error), session.welcome.frame)
-            self._connection.call(session.fail, window, pending, ErrorCode.MALFORMED_MESSAGE, text)
+            error.at(call.topic, dict(call.headers))
+            self._refuse(pending, error)
             return None
         deadline = math.inf if call.timeout is None else trio.current_time() + call.timeout / 1000
         headers = dict(call.headers) if call.headers else NO_HEADERS
         return Request(call.topic, body, headers, deadline, self._connection, window, pending, self._encode)
+
+    def _refuse(self, pending: PendingCall, error: MalformedMessage) -> None:
+        """Tell the requester that its request cannot be read, and whoever runs the service, who sees nothing of it."""
+        session = self._connection.session
+        session.counters.malformed_requests += 1
+        if self._log.allows(None, trio.current_time()):
+            so_far = session.counters.malformed_requests
+            _logger.warning("a request of %s cannot be read: %s (%d so far)", error.topic, error, so_far)
+        text = _text(str(error), session.welcome.frame)
+        self._connection.call(session.fail, self._window, pending, ErrorCode.MALFORMED_MESSAGE, text)
 
     @trio.lowlevel.enable_ki_protection
     async def aclose(self) -> None:

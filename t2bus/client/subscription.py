@@ -22,7 +22,7 @@ import trio
 from attrs import define, field
 
 from ..background import Resource
-from ..errors import BusError, Disconnected, Lagged
+from ..errors import BusError, Disconnected, Lagged, MalformedMessage
 from ..wire.compression import inflate
 from ..wire.values import NO_HEADERS
 from .connection import ClientConnection, PendingAnswer
@@ -115,7 +115,7 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
 
         Raises:
           Lagged: messages were dropped here; ``dropped`` says how many.
-          MalformedMessage: this one message cannot be read as the subscription's class.
+          MalformedMessage: this one message cannot be read as the subscription's class; it has the topic and headers.
           Disconnected: the connection ended, and everything that had arrived was taken.
           trio.ClosedResourceError: the subscription, or its client, was closed here.
           trio.BusyResourceError: another task is receiving from this subscription.
@@ -143,11 +143,19 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
             self._connection.look_at_credit(window)
         if part is not None:
             topic, payload = part
-            return tuple.__new__(Received, (topic, self._decode(payload)))
+            try:
+                return tuple.__new__(Received, (topic, self._decode(payload)))
+            except MalformedMessage as error:
+                error.at(topic, NO_HEADERS)
+                raise
         if isinstance(item, Lagged):
             raise item
         assert item is not None
-        body = self._decode(self._inflated(item.payload))
+        try:
+            body = self._decode(self._inflated(item.payload))
+        except MalformedMessage as error:
+            error.at(item.topic, dict(item.headers))
+            raise
         if item.headers:
             return Received(item.topic, body, dict(item.headers))
         # Without headers there is nothing to do for Received.__new__, and it would be a tenth of the rest.

@@ -19,13 +19,13 @@ from attrs import define, field
 from ..broker.identity import ANONYMOUS, LOCAL, Identity
 from ..endpoints import recognise, require_context
 from ..errors import BusError, LimitExceeded, PermissionDenied, ProtocolViolation, TlsFailed
+from ..log_limiter import LogLimiter
 from ..transport import credentials, handshake, unix
 from ..transport.address import Address, TcpAddress, TlsAddress, UnixAddress
 from ..transport.socket_stream import SocketStream
 from ..wire.compression import ZLIB
 from ..wire.messages import Error, Hello
 from .connection import StreamConnection
-from .limiters import LogLimiter
 from .local import LocalConnection, LocalTransport
 from .log import log_ending, log_refusal, log_step
 from .slots import Occupant, Slots

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from ..log_limiter import LogLimiter
 from ..transport.forks import keep_from_children
-from .limiters import LogLimiter, RateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ..endpoints import Listener
+    from .limiters import RateLimiter
 
 _logger = logging.getLogger("t2bus.server")
 

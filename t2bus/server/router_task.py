@@ -25,8 +25,8 @@ import trio
 from attrs import define, field
 
 from ..errors import ProtocolViolation
+from ..log_limiter import LogLimiter
 from ..wire.messages import ClientMessage, Error, PublishRun, ServerMessage
-from .limiters import LogLimiter
 from .log import log_denial, log_step
 from .trace import Trace, trace_wanted
 

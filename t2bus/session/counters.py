@@ -14,6 +14,7 @@ class ClientCounters:
     dropped: int = 0
     requested: int = 0
     late_responses: int = 0
+    malformed_requests: int = 0
 
 
 @frozen
@@ -40,3 +41,5 @@ class ClientStatistics:
     """Requests sent."""
     late_responses: int
     """Answers given to requests that nobody waited for any more."""
+    malformed_requests: int
+    """Requests that the services of this client could not read, each answered with ``MalformedMessage``."""

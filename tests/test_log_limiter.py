@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pure_helpers import steady
-from t2bus.server.limiters import LogLimiter
+from t2bus.log_limiter import LogLimiter
 
 
 def test_one_in_an_interval() -> None:
