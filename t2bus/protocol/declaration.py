@@ -43,6 +43,8 @@ from .classes import Shape, check_shape, shape_of
 from .compiler import adapter_of
 
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+"""Covariant: a request of an ``int`` is one of an ``object`` too, so its response may stand wherever one is taken."""
 
 
 class Struct:
@@ -96,10 +98,10 @@ class PublishProtocol(Struct):
         _declare(cls, prefix, "t2bus.PublishProtocol")
 
 
-class RequestProtocol(Struct, Generic[R]):
-    """The base of requests whose response is of type ``R``: an attrs class, or any type that a field may have.
+class RequestProtocol(Struct, Generic[R_co]):
+    """The base of requests whose response is of type ``R_co``: an attrs class, or any type that a field may have.
 
-    What :class:`PublishProtocol` says holds here too. It is also a TypeError to name no response type. ``R`` may be
+    What :class:`PublishProtocol` says holds here too. It is also a TypeError to name no response type. It may be
     quoted and defined later, in the same module: ``RequestProtocol["HelloResponse"]``.
     """
 
