@@ -10,13 +10,14 @@ The theory. Each type that may stand in a message has one adapter. :mod:`.scalar
 The functions below make the adapter of a type out of the adapters of its parts. None of them reads annotations: that is
 done in :mod:`.compiler`.
 
-Plain items are what CBOR has without tags: None, bool, int, float, str, bytes, and lists and dicts of them. The exact
-Python type decides in both directions: a bool is no int, a subclass of str is no str, a tuple is no list. So a sender
-learns of a mistake where it makes it, and not from what its receivers report.
+Plain items are what CBOR has without tags: None, bool, int, float, str, bytes, and lists and dicts of them. The Python
+type decides in both directions: a bool is no int, a subclass of list is no list, a tuple is no list. So a sender learns
+of a mistake where it makes it, and not from what its receivers report.
 
-The law of this module: ``from_plain(to_plain(value)) == value``, and both are of the same type. ``to_plain`` refuses a
-value for which it cannot promise that. ``from_plain`` takes what ``to_plain`` writes, and other spellings where no type
-is in doubt: an int for a float, an ISO 8601 date with a ``Z``. NaN travels too, although it equals nothing.
+The law of this module: ``from_plain(to_plain(value)) == value``, and both are of the same type, or the value was of a
+subclass of float, int, str or bytes. ``to_plain`` refuses a value for which it cannot promise that. ``from_plain``
+takes what ``to_plain`` writes, and other spellings where no type is in doubt: an int for a float, an ISO 8601 date with
+a ``Z``. NaN travels too, although it equals nothing.
 """
 
 from __future__ import annotations
@@ -25,8 +26,7 @@ import re
 import reprlib
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
-from operator import length_hint
+from operator import index, length_hint
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
 
@@ -211,7 +211,10 @@ def mapping(key: TypeAdapter, part: TypeAdapter) -> TypeAdapter:
             raise mismatch("dict", value)
         if collides:
             _check_hashes(value)
-        return kind(convert(key.to_plain, part.to_plain, value.items()))
+        plain = kind(convert(key.to_plain, part.to_plain, value.items()))
+        if len(plain) != len(value):  # keys of a subclass of str may be apart where the strs are not
+            raise Refusal("a key occurs twice")
+        return plain
 
     def from_plain(plain: Any) -> object:
         if type(plain) is not kind:
@@ -256,15 +259,33 @@ def union(name: str, parts: Iterable[TypeAdapter]) -> TypeAdapter:
         if float in table:
             table.setdefault(int, table[float])
 
-    def dispatch(table: dict[type, Conversion], value: object) -> object:
-        function = table.get(type(value))
+    def to_plain(value: object) -> object:
+        function = to_plains.get(type(value)) or _heir(to_plains, value)
         if function is None:
             raise mismatch(name, value)
         return function(value)
 
-    return TypeAdapter(
-        value_types, plain_types, deepest(parts), partial(dispatch, to_plains), partial(dispatch, from_plains)
-    )
+    def from_plain(plain: object) -> object:
+        function = from_plains.get(type(plain))
+        if function is None:
+            raise mismatch(name, plain)
+        return function(plain)
+
+    return TypeAdapter(value_types, plain_types, deepest(parts), to_plain, from_plain)
+
+
+def _heir(to_plains: dict[type, Conversion], value: object) -> Conversion | None:
+    """Find the member of a union for a value of none of its types: that of a base, or int for what can be an index."""
+    if type(value) is bool:
+        return None
+    for base in type(value).__mro__:
+        if base in to_plains:
+            return to_plains[base]
+    try:
+        index(value)  # type: ignore[arg-type] # that is the question
+    except TypeError:
+        return None
+    return to_plains.get(int)
 
 
 def deepest(parts: Iterable[TypeAdapter]) -> float:

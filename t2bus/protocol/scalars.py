@@ -4,12 +4,17 @@ The theory. The values of some types are plain items already. Their adapters ret
 they are of the type. Values of all other types travel as one of those: a date as text, a duration as a number, the
 member of an enumeration as its value.
 
+Type checkers take a subclass for its base, and libraries give subclasses: ``numpy.float64`` is a float, the member of
+an ``IntEnum`` an int, that of a ``StrEnum`` a str. So these are taken where their base is asked for, and travel as it;
+what arrives is of the base. A bool is no number all the same, because nobody means it as one.
+
 The law of this module: reading a scalar takes time proportional to its length, and depends on nothing but the item.
 """
 
 from __future__ import annotations
 
 from functools import partial
+from operator import index
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,37 +35,64 @@ def _check(kind: type) -> Conversion:
     return check
 
 
-def _check_int(value: object) -> int:
-    """Return an int that CBOR holds without a tag. What was decoded needs no such check: the decoder refuses tags."""
-    if type(value) is not int:
+def _int_of(value: Any) -> int:
+    """Return the int that a value is: that of an ``IntEnum``, of a ``numpy.int64``, but not of a bool."""
+    if type(value) is bool:
         raise mismatch("int", value)
-    if not -(2**64) <= value < 2**64:
+    try:
+        return int.__index__(index(value))  # the inner one returns a subclass as it is
+    except TypeError as error:
+        raise mismatch("int", value) from error
+
+
+def _write_int(value: object) -> int:
+    """Return an int that CBOR holds without a tag. What was decoded needs no such check: the decoder refuses tags."""
+    number = value if type(value) is int else _int_of(value)
+    if not -(2**64) <= number < 2**64:
         raise Refusal("an int of more than 64 bits cannot travel")
-    return value
+    return number
 
 
-def _check_float(value: object) -> float:
+def _read_float(plain: object) -> float:
     """Return a float, or make one of an int of the same value. Programs write both; JavaScript encoders send both.
 
     An int beyond 2**53 is refused: as a float it may be another number.
     """
+    if type(plain) is float:
+        return plain
+    if type(plain) is int and -(2**53) <= plain <= 2**53:
+        return float(plain)
+    raise mismatch("float", plain)
+
+
+def _write_float(value: object) -> float:
     if type(value) is float:
         return value
-    if type(value) is int and -(2**53) <= value <= 2**53:
-        return float(value)
-    raise mismatch("float", value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    try:
+        return _read_float(_int_of(value))
+    except Refusal as refusal:
+        raise mismatch("float", value) from refusal
 
 
-def _check_str(value: object) -> str:
+def _write_str(value: object) -> str:
     """Return a str that is valid Unicode."""
-    if type(value) is not str:
+    if not isinstance(value, str):
         raise mismatch("str", value)
-    if not value.isascii():
+    text = value if type(value) is str else str.__str__(value)
+    if not text.isascii():
         try:
-            value.encode()  # CBOR does so again, but could not say where in the message the str stands
+            text.encode()  # CBOR does so again, but could not say where in the message the str stands
         except UnicodeEncodeError as error:
             raise Refusal("a str with a lone surrogate cannot travel") from error
-    return value
+    return text
+
+
+def _write_bytes(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise mismatch("bytes", value)
+    return value if type(value) is bytes else bytes.__bytes__(value)
 
 
 def _scalar(
@@ -75,16 +107,11 @@ def _scalar(
     return TypeAdapter(itself, itself, 0, to_plain or check, from_plain or check, kept, itself)
 
 
-STR: Final = _scalar(str, _check_str, all_travel=False)
-INT: Final = _scalar(int, _check_int, all_travel=False)
-PLAIN_SCALARS: Final = (
-    _scalar(NoneType),
-    _scalar(bool),
-    INT,
-    _scalar(float, _check_float, _check_float),
-    STR,
-    _scalar(bytes),
-)
+STR: Final = _scalar(str, _write_str, all_travel=False)
+INT: Final = _scalar(int, _write_int, all_travel=False)
+FLOAT: Final = _scalar(float, _write_float, _read_float)
+BYTES: Final = _scalar(bytes, _write_bytes)
+PLAIN_SCALARS: Final = (_scalar(NoneType), _scalar(bool), INT, FLOAT, STR, BYTES)
 
 
 def travels_as(adapter: TypeAdapter, kind: type, write: Conversion, read: Conversion) -> TypeAdapter:
