@@ -16,7 +16,7 @@ _NAMES = {
     "client.service": "Request Requests",
     "client.subscription": "Received Subscription",
     "limits": "Limits",
-    "protocol": "PublishProtocol RequestProtocol Struct",
+    "protocol": "PublishProtocol RequestProtocol Struct register_scalar",
     "server.bus": "Bus open_bus serve",
     "session.counters": "ClientStatistics",
     "session.receipt": "Receipt",

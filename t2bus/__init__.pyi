@@ -36,6 +36,7 @@ from .limits import Limits as Limits
 from .protocol import PublishProtocol as PublishProtocol
 from .protocol import RequestProtocol as RequestProtocol
 from .protocol import Struct as Struct
+from .protocol import register_scalar as register_scalar
 from .server.bus import Bus as Bus
 from .server.bus import open_bus as open_bus
 from .server.bus import serve as serve
@@ -85,6 +86,7 @@ __all__ = [
     "default_address",
     "open_bus",
     "open_client",
+    "register_scalar",
     "serve",
     "testing",
     "tls",

@@ -11,7 +11,6 @@ import types
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
-from pathlib import Path
 from typing import Annotated, Any, Final, Generic, Literal, NewType, Optional, TypeVar, Union
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -456,10 +455,13 @@ REFUSED_PLAIN: list[tuple[Any, object, str]] = [
     (date, "2024-02-30", "date: this str is no date"),
     (Decimal, "1e", "Decimal: this str is no Decimal"),
     (UUID, "1", "UUID: this str is no UUID"),
-    (Color, "green", "Color: this str is no Color"),
+    (Color, "green", "Color: this str is no Color, whose values are 'red', 'blue'"),
     (Color, ["red"], "Color: expected Color as str, got list"),
     (Level, True, "Level: expected Level as int, got bool"),
-    (Mixed, "one", "Mixed: this str is no Mixed"),
+    (Level, 3, "Level: this int is no Level, whose values are 1, 2"),
+    (Rights, 4, "Rights: this int is no Rights, whose values are 1, 2"),
+    (list[Color | int], [1, "green"], "list[Color | int][1]: this str is no Color, whose values are 'red', 'blue'"),
+    (Mixed, "one", "Mixed: this str is no Mixed, whose values are 'NUMBER', 'TEXT', 'NOTHING'"),
     (Mixed, 1, "Mixed: expected Mixed as str, got int"),
     (Literal["a"], "b", "Literal['a']: expected Literal['a'], got another str"),
     (Literal["a"], [], "Literal['a']: expected Literal['a'], got another list"),
@@ -564,23 +566,12 @@ class Unknown:
 @frozen
 class Outer:
     inner: Inner
-    path: Path
+    number: complex
 
 
 @frozen
 class Inner:
     outer: Outer | None
-
-
-class Endless:
-    """What `type Endless = list[Endless]` makes in Python 3.12."""
-
-    def __repr__(self) -> str:
-        return "Endless"
-
-    @property
-    def __value__(self) -> Any:
-        return types.GenericAlias(list, (self,))
 
 
 class Undecorated:
@@ -596,19 +587,16 @@ Untyped = attrs.make_class("Untyped", ["x"])
 UNSUPPORTED: list[tuple[Any, str]] = [
     (Undecorated, "Undecorated is neither an attrs class nor a supported type: decorate it with @attrs.frozen"),
     (UndecoratedChild, "UndecoratedChild is neither .*: decorate it with @attrs.frozen"),
-    (Path, "Path is neither"),
     (complex, "complex is neither"),
     (Sequence[int], r"^Sequence\[int\] is neither"),
     (Mapping[str, int], r"^Mapping\[str, int\] is neither"),
     (collections.deque[int], r"^deque\[int\] is neither"),
     (T, "~T is neither"),
-    (Page, r"Page\.first: ~T is neither"),
     ("Point", "^Point is neither"),
     (Untyped, r"Untyped\.x has no annotation"),
-    (Outer, r"Outer\.path: Path is neither"),
-    (list[Outer], r"Outer\.path: Path is neither"),
-    (Unknown, "Unknown cannot be compiled: NameError: name 'Missing' is not defined"),
-    (Endless(), "Endless cannot be compiled: RecursionError"),
+    (Outer, r"Outer\.number: complex is neither"),
+    (list[Outer], r"Outer\.number: complex is neither"),
+    (Unknown, r"^Unknown\.x: name 'Missing' is not defined; names are looked for in "),
     (date | str, r"two members of date \| str look alike on the wire"),
     (Color | Literal["a"], "look alike on the wire"),
     (list[int] | tuple[int, ...], "look alike on the wire"),
@@ -635,7 +623,7 @@ def test_encoding_and_decoding_prepare() -> None:
 def test_what_failed_halfway_leaves_nothing_behind() -> None:
     """A class that another one, which cannot travel, was compiled with, cannot travel either."""
     for cls in (Outer, Inner, Outer):
-        with pytest.raises(TypeError, match=r"Outer\.path: Path is neither"):
+        with pytest.raises(TypeError, match=r"Outer\.number: complex is neither"):
             adapter_of(cls)
 
 
@@ -645,7 +633,7 @@ def test_a_name_that_comes_later_is_found_later(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "late", module)
     late = attrs.make_class("Late", {"x": field(type="Later")})  # type: ignore[call-overload]
     late.__module__ = "late"
-    with pytest.raises(TypeError, match="NameError"):
+    with pytest.raises(TypeError, match=r"^Late\.x: name 'Later' is not defined; names are looked for in late "):
         adapter_of(late)
     module.Later = int  # type: ignore[attr-defined]
     assert decode(encode(late(1)), late) == late(1)

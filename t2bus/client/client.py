@@ -14,7 +14,7 @@ import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, get_origin
 
 import trio
 from attrs import define
@@ -313,7 +313,8 @@ def _role(protocol: Any, role: type) -> Any:
       TypeError: it is not; the text says what is wanted here.
 
     """
-    if isinstance(protocol, type) and issubclass(protocol, role):
+    cls = get_origin(protocol) or protocol
+    if isinstance(cls, type) and issubclass(cls, role):
         return protocol
     name = getattr(protocol, "__name__", repr(protocol))
     raise TypeError(f"{name} is not a t2bus.{role.__name__}: derive its class from it, with a prefix")
@@ -321,6 +322,6 @@ def _role(protocol: Any, role: type) -> Any:
 
 def _encode_exactly(protocol: type[Published], body: Published) -> bytes:
     """Encode a message of this very class: a subclass has a prefix of its own, so its topics are others."""
-    if type(body) is not protocol:
+    if type(body) is not (get_origin(protocol) or protocol):
         raise TypeError(f"this publisher sends {protocol.__name__}, not {type(body).__name__}")
-    return encode(body)
+    return encode_as(body, protocol)

@@ -1,11 +1,14 @@
 """Typed messages: their prefixes, their response types, and attrs classes as CBOR and back, exact in both directions.
 
 :mod:`.declaration` has the bases of a program's classes, :mod:`.payload` keeps the bounds and words the errors,
-:mod:`.compiler` reads annotations, :mod:`.variants` tells the members of a union by name, :mod:`.records` converts
-attrs classes, :mod:`.classes` knows their fields, :mod:`.scalars` has the types without parts, :mod:`.adapters` those
-with parts. Each imports only from those after it, which ``lint-imports`` checks.
+:mod:`.compiler` makes an adapter of each type, :mod:`.variants` tells the members of a union by name, :mod:`.records`
+converts attrs classes, :mod:`.remedies` knows what to do about types that cannot travel, :mod:`.standard` has the types
+of the standard library, :mod:`.classes` knows the fields of classes, :mod:`.scalars` has the types without parts,
+:mod:`.annotations` finds what an annotation names, :mod:`.adapters` has the types with parts. Each imports only from
+those after it, which ``lint-imports`` checks.
 """
 
+from .compiler import register_scalar
 from .declaration import PublishProtocol, RequestProtocol, Struct, full_topic, prefix_of, response_type
 from .payload import decode, decode_any, encode, encode_as
 
@@ -19,5 +22,6 @@ __all__ = [
     "encode_as",
     "full_topic",
     "prefix_of",
+    "register_scalar",
     "response_type",
 ]

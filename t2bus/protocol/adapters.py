@@ -22,6 +22,7 @@ a ``Z``. NaN travels too, although it equals nothing.
 
 from __future__ import annotations
 
+import math
 import re
 import reprlib
 from collections import Counter
@@ -77,6 +78,22 @@ class TypeAdapter:
     from_plain: Conversion
     to_plain_keeps: frozenset[type] = frozenset()
     from_plain_keeps: frozenset[type] = frozenset()
+
+
+def later() -> tuple[TypeAdapter, Callable[[TypeAdapter], None]]:
+    """Return an adapter that does as another, and the function that says which; for a type that may contain itself.
+
+    Of itself it knows no plain types, and that its values may be anything.
+    """
+    finished: list[TypeAdapter] = []
+
+    def to_plain(value: object) -> object:
+        return finished[0].to_plain(value)
+
+    def from_plain(plain: object) -> object:
+        return finished[0].from_plain(plain)
+
+    return TypeAdapter(frozenset([object]), frozenset(), math.inf, to_plain, from_plain), finished.append
 
 
 def name_of(type_: Any) -> str:

@@ -15,10 +15,23 @@ The law of this module: it knows attrs and annotations, and nothing of how a val
 
 from __future__ import annotations
 
+import builtins
+import sys
 from enum import Enum
-from typing import Any, TypeVar, get_args, get_origin
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_origin
 
 import attrs
+
+from .annotations import look_up, resolve, scopes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from .annotations import Scope
+
+_Counting: Final = type(attrs.field())
+"""What ``attrs.field()`` is until the class is decorated."""
 
 
 class Shape(Enum):
@@ -37,7 +50,7 @@ def shape_of(cls: type) -> Shape:
 
 def check_shape(cls: type) -> None:
     """Check that an attrs class has the fields that its shape needs. Raises TypeError."""
-    fields = [field.name for field in attrs.fields(cls) if field.init]
+    fields = [field.name for field in travelling(cls)]
     if shape_of(cls) is Shape.TRANSPARENT and len(fields) != 1:
         raise TypeError(f"{cls.__name__} is transparent: it takes one field, not {', '.join(fields) or 'none'}")
 
@@ -47,19 +60,76 @@ def is_class(type_: Any) -> bool:
     return "__attrs_attrs__" in getattr(get_origin(type_) or type_, "__dict__", ())
 
 
-def fields_of(type_: Any) -> list[tuple[attrs.Attribute[Any], Any]]:
+def travelling(type_: Any) -> list[attrs.Attribute[Any]]:
+    """Return the fields that travel."""
+    return [field for field in attrs.fields(get_origin(type_) or type_) if field.init]
+
+
+def fields_of(type_: Any, names: Mapping[str, Any]) -> list[tuple[attrs.Attribute[Any], Any]]:
     """Return the fields that travel, each with its type.
 
-    ``Page[int]``, for example, has fields of ``int`` where the class ``Page`` has them of its type variable.
+    ``Page[int]``, for example, has fields of ``int`` where the class ``Page`` has them of its type variable. ``names``
+    are those of the function around the class, as in :func:`.scopes_of`.
+
+    Raises:
+      TypeError: a field has no annotation, one that Python has taken for something else, or one with a name that is not
+        found.
+
     """
     cls = get_origin(type_) or type_
-    attrs.resolve_types(cls)
-    arguments: dict[Any, Any] = dict(zip(getattr(cls, "__parameters__", ()), get_args(type_), strict=False))
+    scopes = scopes_of(type_, names)
+    check_annotations(cls)
+    return [(field, _type_of(cls, field, scopes[_owner(cls, field)])) for field in travelling(cls)]
 
-    def filled(hint: Any) -> Any:
-        if isinstance(hint, TypeVar):
-            return arguments.get(hint, hint)
-        parameters = getattr(hint, "__parameters__", ())
-        return hint[tuple(arguments.get(parameter, parameter) for parameter in parameters)] if parameters else hint
 
-    return [(field, filled(field.type)) for field in attrs.fields(cls) if field.init]
+def _type_of(cls: type, field: attrs.Attribute[Any], scope: Scope) -> Any:
+    try:
+        return look_up(resolve(field.type, scope))
+    except TypeError as error:
+        raise TypeError(f"{cls.__name__}.{field.name}: {error}") from error
+
+
+def _owner(cls: type, field: attrs.Attribute[Any]) -> type:
+    """Return the class in whose body the annotation of a field stands."""
+    return next((base for base in cls.__mro__ if field.name in vars(base).get("__annotations__", ())), cls)
+
+
+def check_annotations(cls: type) -> None:
+    """Check that each field that travels has an annotation, and that it is of a type.
+
+    Python reads ``date: date = None`` from right to left, so the annotation is what ``date`` has become: None.
+
+    Raises:
+      TypeError: it is not so; the text names the field.
+
+    """
+    for field in travelling(cls):
+        owner = _owner(cls, field)
+        if field.type is None and field.name not in vars(owner).get("__annotations__", ()):
+            raise TypeError(f"{cls.__name__}.{field.name} has no annotation")
+        if any(_is_default(leaf, field, owner) for leaf in _leaves(field.type)):
+            raise TypeError(
+                f"{cls.__name__}.{field.name}: field and type have one name, so that Python took the field's default "
+                f"for the type; import the type into {owner.__module__} by another name, or quote the annotation"
+            )
+
+
+def _leaves(hint: Any) -> Iterator[Any]:
+    """Yield the parts of an annotation that have no parts."""
+    arguments = get_args(hint)
+    if not arguments or get_origin(hint) is Literal:
+        yield hint
+        return
+    for argument in arguments[:1] if get_origin(hint) is Annotated else arguments:
+        yield from _leaves(argument)
+
+
+def _is_default(leaf: Any, field: attrs.Attribute[Any], owner: type) -> bool:
+    """Whether a part of an annotation is no type but what stands behind the ``=``."""
+    if isinstance(leaf, _Counting):
+        return True
+    if leaf is None or leaf is NoneType:
+        module = vars(sys.modules.get(owner.__module__, builtins))
+        named = module.get(field.name, vars(builtins).get(field.name))
+        return field.default is None and field.type in (None, NoneType) and isinstance(named, type)
+    return leaf is field.default and not isinstance(leaf, type | str)

@@ -4,8 +4,11 @@ What each type travels as::
 
     None bool int float str bytes    itself. An int has at most 64 bits. One of up to 2**53 may stand for a float, and
                                      becomes one
-    datetime date time Decimal UUID  text. A datetime keeps its offset, but not the name of its time zone
+    datetime date time               text. A datetime keeps its offset, but not the name of its time zone
     timedelta                        an int, of microseconds
+    Decimal Fraction UUID            text
+    Path and its kin                 text
+    IPv4Address IPv6Address          text, and so do networks and interfaces
     Enum                             text: the value of the member if the values of all are text, else its name. But
                                      members that are values themselves, and flags: the value, as in an IntEnum
     Literal                          the value; a member of an enum as in its enum
@@ -18,12 +21,13 @@ What each type travels as::
                                      the above}, "name of the class" if it has no fields, or the text of the enum
     Any, object                      None, bool, int, float, str, bytes, and lists and dicts of these, with str keys
 
-``Annotated``, ``Final``, ``NewType`` and type aliases travel as what they stand for. A generic attrs class needs its
-arguments. Any other type is a TypeError on first use.
+``Annotated``, ``Final``, ``NewType`` and type aliases travel as what they stand for, a generic attrs class without
+arguments as one of ``Any``. A type that :func:`register_scalar` was told of travels as it was told. Any other type is a
+TypeError on first use: until then it may be registered, and a name may be defined.
 
 The theory. An annotation is a tree of types. The parts of a type are compiled before it, and its adapter is made of
-theirs. A class may lead back to itself, directly or through other classes. There it finds its own adapter, which exists
-before it is finished.
+theirs. A class may lead back to itself, directly or through other classes, and so may an alias. There it finds its own
+adapter, which exists before it is finished.
 
 The law of this module: nothing is guessed. A type either says exactly which values it has, or it has no adapter: an
 abstract ``Sequence`` does not say what to build.
@@ -32,47 +36,47 @@ abstract ``Sequence`` does not say what to build.
 from __future__ import annotations
 
 import math
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from enum import Enum, Flag
-from functools import cache, partial
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NewType, TypeGuard, Union, get_args, get_origin
-from uuid import UUID
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    NewType,
+    TypeGuard,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    overload,
+)
 
 import attrs
 
-from .adapters import Refusal, TypeAdapter, array, fixed_tuple, mapping, name_of, text_of, union
+from .adapters import TypeAdapter, array, fixed_tuple, later, mapping, mismatch, name_of, text_of, union
+from .annotations import is_alias, look_up, value_of
 from .classes import fields_of, is_class
 from .records import record
-from .scalars import INT, PLAIN_SCALARS, STR, literal, travels_as
+from .remedies import remedy
+from .scalars import PLAIN_SCALARS, STR, literal, travels_as
+from .standard import STANDARD, families
 from .variants import variants
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+V = TypeVar("V")
+W = TypeVar("W")
 
 
 def _any() -> TypeAdapter:
     """Make the adapter of ``Any``: the union of the plain scalars, and of lists and dicts of ``Any``."""
-
-    def to_plain(value: object) -> object:
-        return adapter.to_plain(value)
-
-    def from_plain(plain: object) -> object:
-        return adapter.from_plain(plain)
-
-    # The adapter of the elements, which exists before the whole. Only its functions and its depth are used.
-    itself = TypeAdapter(frozenset(), frozenset(), math.inf, to_plain, from_plain)
+    itself, finish = later()
     adapter = union("a plain value", [*PLAIN_SCALARS, array(list, itself), mapping(STR, itself)])
+    finish(adapter)
     return adapter
-
-
-def _isoformat(value: datetime | time) -> str:
-    """Return a time as text. One that Python reads back wrongly is refused: it takes ``+00:00:00.000001`` for UTC."""
-    offset = value.utcoffset()
-    if offset is not None and offset.microseconds:
-        raise Refusal("an offset of a fraction of a second cannot travel")
-    return value.isoformat()
 
 
 _ANY: Final = _any()
@@ -80,106 +84,217 @@ _BUILT_IN: Final[dict[Any, TypeAdapter]] = {
     **{kind: scalar for scalar in PLAIN_SCALARS for kind in scalar.value_types},
     Any: _ANY,
     object: _ANY,
-    datetime: travels_as(STR, datetime, _isoformat, datetime.fromisoformat),
-    date: travels_as(STR, date, date.isoformat, date.fromisoformat),
-    time: travels_as(STR, time, _isoformat, time.fromisoformat),
-    timedelta: travels_as(INT, timedelta, lambda delta: delta // timedelta.resolution, timedelta.resolution.__mul__),
-    Decimal: travels_as(STR, Decimal, str, Decimal),
-    UUID: travels_as(STR, UUID, str, UUID),
+    **STANDARD,
 }
+_CONTAINERS: Final = (list, set, frozenset, tuple, dict)
+_registered: Final[dict[Any, TypeAdapter]] = {}
 
 
-@cache
-def adapter_of(type_: Any) -> TypeAdapter:
-    """Return the adapter of a type. It is compiled on the first call.
+class _Adapters(dict[Any, TypeAdapter]):
+    """The adapters that were made so far, by their types. What fails is tried again the next time."""
 
-    Raises:
-      TypeError: a part of the type cannot travel, or an annotation names what its module does not hold.
+    def __missing__(self, type_: Any) -> TypeAdapter:
+        adapter = self[type_] = _compiled(type_, _roots.get(type_, type_))
+        return adapter
 
+
+_adapters: Final = _Adapters()
+_roots: Final[dict[Any, Any]] = {}
+"""The protocols whose class lines name these types."""
+
+adapter_of: Final[Callable[[Any], TypeAdapter]] = _adapters.__getitem__
+"""Returns the adapter of a type, which is compiled on the first call; looked up at each message, hence no function.
+
+Raises:
+  TypeError: a part of the type cannot travel, or an annotation names what its module does not hold.
+
+"""
+
+
+def prepare(type_: Any, protocol: Any) -> None:
+    """Compile the adapter of a type that the class line of a protocol names: its names are looked for around that.
+
+    Raises: as :data:`adapter_of`.
     """
+    _roots.setdefault(type_, protocol)
+    adapter_of(type_)
+
+
+def _compiled(type_: Any, root: Any) -> TypeAdapter:
+    """Compile an adapter. ``root`` is the class that asks for it: its module, and the function around it, matter."""
     try:
         # The table of known adapters is a new one, so a class that cannot be compiled leaves nothing behind.
-        return _compile(type_, {})
+        return _Compiler(root).compile(type_)
     except TypeError:
         raise
-    except Exception as error:  # whatever the evaluation of an annotation raises
+    except Exception as error:  # whatever the code of a program's class raises
         raise TypeError(f"{name_of(type_)} cannot be compiled: {text_of(error)}") from error
 
 
-def _compile(type_: Any, known: dict[Any, TypeAdapter]) -> TypeAdapter:
-    """Find or make the adapter of a type. ``known`` has those of the classes met so far, of unfinished ones too."""
-    type_ = _unwrap(type_)
-    if adapter := _BUILT_IN.get(type_) or known.get(type_):
+@overload
+def register_scalar(kind: type[V], encode: Callable[[V], str], decode: Callable[[str], V]) -> None: ...
+
+
+@overload
+def register_scalar(kind: type[V], encode: Callable[[V], W], decode: Callable[[W], V], *, wire: type[W]) -> None: ...
+
+
+def register_scalar(
+    kind: type[Any], encode: Callable[[Any], Any], decode: Callable[[Any], Any], *, wire: Any = str
+) -> None:
+    """Say how the values of a class travel that is no attrs class, such as one of a library.
+
+    ::
+
+        t2bus.register_scalar(Version, str, Version)
+        t2bus.register_scalar(Color, Color.to_rgb, Color.from_rgb, wire=tuple[int, int, int])
+
+    Both ends do so before they use a protocol with such a field; the last one said holds.
+
+    Args:
+      kind: the class. Its subclasses travel too, as values of it.
+      encode: makes a value of the type ``wire`` of one of the class.
+      decode: makes the value of the class again, equal to the first. Whatever it raises becomes ``MalformedMessage``.
+      wire: the type that travels, any that a field may have.
+
+    Raises:
+      TypeError: it is no class, or one that travels already; or ``wire`` is a type that cannot travel.
+
+    """
+    if not isinstance(kind, type):
+        raise TypeError(f"{name_of(kind)} is no class: register a class")
+    if kind in _BUILT_IN or kind in _CONTAINERS:
+        raise TypeError(f"{name_of(kind)} travels already: register a class that does not")
+
+    def read(item: Any) -> object:
+        value = decode(item)
+        if not isinstance(value, kind):
+            raise mismatch(f"decode to return {name_of(kind)}", value)
+        return value
+
+    _registered[kind] = travels_as(adapter_of(wire), kind, encode, read, heirs=True)
+    _adapters.clear()
+
+
+@attrs.define(eq=False)
+class _Compiler:
+    """What is known while one type is compiled."""
+
+    root: Any
+    known: dict[Any, TypeAdapter] = attrs.field(factory=dict, init=False)
+    """The adapters of the classes and aliases met so far, of unfinished ones too."""
+
+    @property
+    def names(self) -> Mapping[str, Any]:
+        """Those of the function around the class that asks."""
+        return getattr(get_origin(self.root) or self.root, "_t2bus_names", {})
+
+    def compile(self, type_: Any) -> TypeAdapter:
+        """Find or make the adapter of a type."""
+        type_ = _unwrap(type_)
+        if adapter := _BUILT_IN.get(type_) or self.known.get(type_):
+            return adapter
+        if is_alias(type_):
+            return self._alias(type_)
+        origin = get_origin(type_) or type_
+        if adapter := _registered.get(origin):
+            return adapter
+        if origin in _CONTAINERS:
+            return self._container(origin, get_args(type_), is_bare=type_ is origin)
+        if origin is Literal:
+            pairs = [(value, self.compile(type(value)).to_plain(value)) for value in get_args(type_)]
+            return literal(name_of(type_), pairs)
+        if origin in (Union, UnionType):
+            return self._union(type_, name_of(type_))
+        if _is_enum(origin):
+            return _enum(origin, self.compile)
+        if is_class(type_):
+            return record(type_, fields_of(type_, self.names), self.known, self.compile)
+        raise TypeError(f"{name_of(type_)} is neither an attrs class nor a supported type{remedy(type_, self.root)}")
+
+    def _container(self, origin: Any, arguments: tuple[Any, ...], *, is_bare: bool) -> TypeAdapter:
+        if origin is tuple and not is_bare and ... not in arguments:
+            return fixed_tuple([self.compile(argument) for argument in arguments])
+        if origin is dict:
+            key, value = arguments or (str, Any)
+            return mapping(self._settled(key, self.compile(key)), self.compile(value))
+        return array(origin, self.compile(arguments[0] if arguments else Any))
+
+    def _alias(self, alias: Any) -> TypeAdapter:
+        itself, finish = later()
+        self.known[alias] = itself
+        value = look_up(value_of(alias))
+        is_union = get_origin(value) in (Union, UnionType)
+        adapter = self._union(value, name_of(alias)) if is_union else self.compile(value)
+        if adapter is itself:
+            raise TypeError(f"{name_of(alias)} may hold itself with nothing around it")
+        self.known[alias] = adapter
+        finish(adapter)
         return adapter
-    compile_ = partial(_compile, known=known)
-    origin = get_origin(type_) or type_
-    arguments = get_args(type_)
-    if origin in (list, set, frozenset):
-        return array(origin, *map(compile_, arguments or [Any]))
-    if origin is tuple and (type_ is tuple or ... in arguments):
-        return array(tuple, compile_(arguments[0] if arguments else Any))
-    if origin is tuple:
-        return fixed_tuple([compile_(argument) for argument in arguments])
-    if origin is dict:
-        key, value = arguments or (str, Any)
-        return mapping(_settled(key, compile_(key), known), compile_(value))
-    if origin is Literal:
-        return literal(name_of(type_), [(value, compile_(type(value)).to_plain(value)) for value in arguments])
-    if origin in (Union, UnionType):
-        return _union(name_of(type_), arguments, known)
-    if _is_enum(origin):
-        return _enum(origin, compile_)
-    if is_class(type_):
-        return record(type_, known, compile_)
-    raise TypeError(f"{name_of(type_)} is neither an attrs class nor a supported type: decorate it with @attrs.frozen")
+
+    def _union(self, type_: Any, name: str) -> TypeAdapter:
+        """Compile a union. Its classes and its enumerations of text are variants, if there are two or more of them."""
+        adapters = {member: self.compile(member) for member in _members(type_, ())}
+        classes = {member: adapter for member, adapter in adapters.items() if is_class(member)}
+        enums = {
+            member: adapter for member, adapter in adapters.items() if _is_enum(member) and adapter.plain_types == {str}
+        }
+        parts = []
+        if len(classes) + len(enums) > 1:
+            parts += variants(name, classes, enums)
+            adapters = {member: part for member, part in adapters.items() if member not in {**classes, **enums}}
+        for members, adapters_of_family in families(adapters):
+            parts += adapters_of_family
+            adapters = {member: part for member, part in adapters.items() if member not in members}
+        return union(name, [*(self._settled(member, part) for member, part in adapters.items()), *parts])
+
+    def _settled(self, type_: Any, adapter: TypeAdapter) -> TypeAdapter:
+        """Return the adapter with its plain types, for the key of a dict or the member of a union, which need them.
+
+        Only unfinished aliases and transparent classes have none yet. An example is a class ``Keyed`` with the one
+        field ``parts: tuple[dict[Keyed, int], ...]``. Its plain types are those of the field, here a list. So the field
+        is compiled once more: if that needs the plain types of the class too, the class could hold itself, and nothing
+        else.
+        """
+        if adapter.plain_types or not math.isinf(adapter.depth):
+            return adapter
+        type_ = _unwrap(type_)
+        self.known[type_] = attrs.evolve(adapter, plain_types=frozenset([_Unsettled]))
+        inner = value_of(type_) if is_alias(type_) else fields_of(type_, self.names)[0][1]
+        plain_types = self._settled(inner, self.compile(inner)).plain_types
+        if _Unsettled in plain_types:
+            raise TypeError(f"{name_of(type_)} may hold itself with nothing around it")
+        self.known[type_] = attrs.evolve(adapter, plain_types=plain_types)
+        return self.known[type_]
+
+
+class _Unsettled:
+    """Stands for the plain types of a class or an alias while they are looked for."""
 
 
 def _unwrap(type_: Any) -> Any:
-    """Return the type that an ``Annotated``, a ``Final``, a ``NewType`` or an alias stands for."""
+    """Return the type that an ``Annotated``, a ``Final`` or a ``NewType`` stands for."""
     while True:
         if isinstance(type_, NewType):
             type_ = type_.__supertype__
         elif get_origin(type_) in (Annotated, Final):
             type_ = get_args(type_)[0]
-        elif hasattr(type_, "__value__"):  # a type alias of Python 3.12
-            type_ = type_.__value__
         else:
             return type(None) if type_ is None else type_
 
 
-def _union(name: str, members: Iterable[Any], known: dict[Any, TypeAdapter]) -> TypeAdapter:
-    """Compile a union. Its classes and its enumerations of text are variants, if there are two or more of them."""
-    adapters = {_unwrap(member): _compile(member, known) for member in members}
-    classes = {member: adapter for member, adapter in adapters.items() if is_class(member)}
-    enums = {
-        member: adapter for member, adapter in adapters.items() if _is_enum(member) and adapter.plain_types == {str}
-    }
-    tagged = {**classes, **enums} if len(classes) + len(enums) > 1 else {}
-    parts = [_settled(member, adapter, known) for member, adapter in adapters.items() if member not in tagged]
-    return union(name, [*parts, *variants(name, classes, enums)] if tagged else parts)
-
-
-def _settled(type_: Any, adapter: TypeAdapter, known: dict[Any, TypeAdapter]) -> TypeAdapter:
-    """Return the adapter with its plain types, for the key of a dict or the member of a union, which depend on them.
-
-    Only an unfinished transparent class has none yet. An example is a class ``Keyed`` with the one field ``parts:
-    tuple[dict[Keyed, int], ...]``. Its plain types are those of the field, here a list. So the field is compiled once
-    more: if that needs the plain types of the class too, the class could hold itself, and nothing else.
-    """
-    if adapter.plain_types or not math.isinf(adapter.depth):
-        return adapter
+def _members(type_: Any, around: tuple[Any, ...]) -> Iterator[Any]:
+    """Yield the members of a union, and those of unions that are members. ``around`` are the aliases it stands in."""
     type_ = _unwrap(type_)
-    known[type_] = attrs.evolve(adapter, plain_types=frozenset([_Unsettled]))
-    [(_, hint)] = fields_of(type_)
-    plain_types = _compile(hint, known).plain_types
-    if _Unsettled in plain_types:
+    if type_ in around:
         raise TypeError(f"{name_of(type_)} may hold itself with nothing around it")
-    known[type_] = attrs.evolve(adapter, plain_types=plain_types)
-    return known[type_]
-
-
-class _Unsettled:
-    """Stands for the plain types of a class while they are looked for."""
+    if is_alias(type_):
+        yield from _members(value_of(type_), (*around, type_))
+    elif get_origin(type_) in (Union, UnionType):
+        for member in get_args(type_):
+            yield from _members(member, around)
+    else:
+        yield type_
 
 
 def _is_enum(type_: Any) -> TypeGuard[type[Enum]]:
@@ -194,6 +309,7 @@ def _enum(kind: type[Enum], compile_: Callable[[Any], TypeAdapter]) -> TypeAdapt
     """
     meaningful = issubclass(kind, Flag) or all(isinstance(member, type(member.value)) for member in kind)
     if meaningful or all(type(member.value) is str for member in kind):
-        values = map(compile_, dict.fromkeys(type(member.value) for member in kind))
-        return travels_as(union(name_of(kind), values), kind, lambda member: member.value, kind)
-    return travels_as(STR, kind, lambda member: member.name, kind.__getitem__)
+        kinds: Iterable[TypeAdapter] = map(compile_, dict.fromkeys(type(member.value) for member in kind))
+        values = [member.value for member in kind]
+        return travels_as(union(name_of(kind), kinds), kind, lambda member: member.value, kind, values=values)
+    return travels_as(STR, kind, lambda member: member.name, kind.__getitem__, values=kind.__members__)

@@ -23,6 +23,10 @@ and the class line asks for it: ``as_array=True`` is an array of the values in t
 ``transparent=True`` the only value, with nothing around it. :class:`Struct` gives these options to responses and to the
 classes of fields, which are no protocols.
 
+A protocol may be generic. ``class Event(PublishProtocol, Generic[T], prefix="event")`` is published as it is, and is
+subscribed to as ``Event[int]``. An instance does not say what ``T`` is, so what is published is read as plain values
+where only ``T`` says more; an ``open_publisher(Event[Point], ...)`` knows.
+
 The law of this module: a flaw in a protocol is found before anything is sent. Prefix, role and shape are checked where
 the class is defined. Its decorator and its annotations are checked on first use, because an annotation may name what is
 defined later.
@@ -31,16 +35,18 @@ defined later.
 from __future__ import annotations
 
 import re
-import sys
 from functools import cache
-from types import SimpleNamespace
-from typing import Any, ClassVar, ForwardRef, Generic, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_origin
 
 from ..errors import InvalidTopic
 from ..topic import DEPTH, LENGTH, is_concrete, validate
 from .adapters import name_of
-from .classes import Shape, check_shape, shape_of
-from .compiler import adapter_of
+from .annotations import Reference, default_of, has_default, look_up, names_around, scopes_of, variables_in
+from .classes import Shape, check_annotations, check_shape, shape_of
+from .compiler import adapter_of, prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -53,17 +59,21 @@ class Struct:
     The class line asks for the shape: ``as_array=True`` or ``transparent=True``. Subclasses inherit it.
 
     Raises, where the class is defined:
-      TypeError: it asks for both shapes; or it is transparent, and ``__init__`` does not take exactly one field.
+      TypeError: it asks for both shapes; or it is transparent, and ``__init__`` does not take exactly one field; or a
+        field has no annotation, or one that Python took for its default.
 
     """
 
     __slots__ = ()
     _t2bus_shape: ClassVar[Shape] = Shape.MAP
+    _t2bus_names: ClassVar[Mapping[str, Any]] = {}
+    """Those of the function around the class."""
 
     def __init_subclass__(cls, *, transparent: bool = False, as_array: bool = False, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if transparent and as_array:
             raise TypeError(f"{cls.__name__} cannot be transparent and an array: choose one of them")
+        cls._t2bus_names = names_around(cls)
         if transparent or as_array:
             cls._t2bus_shape = Shape.TRANSPARENT if transparent else Shape.ARRAY
 
@@ -74,6 +84,7 @@ class Struct:
         if others is not None:
             others()
         check_shape(cls)
+        check_annotations(cls)
 
 
 class PublishProtocol(Struct):
@@ -112,11 +123,11 @@ class RequestProtocol(Struct, Generic[R_co]):
         cls, *, prefix: str | None = None, transparent: bool = False, as_array: bool = False, **kwargs: object
     ) -> None:
         super().__init_subclass__(transparent=transparent, as_array=as_array, **kwargs)
-        _, response = _written_response(cls)
-        if response is None:
+        response = _response(cls)
+        if not variables_in(response) <= set(getattr(cls, "__parameters__", ())):
             line = _class_line(cls, f"t2bus.RequestProtocol[{cls.__name__}Response]", prefix)
             raise TypeError(f"{cls.__name__} names no response type: write `{line}`, or [None] for an empty response")
-        spelt = repr(response.__forward_arg__) if isinstance(response, ForwardRef) else name_of(response)
+        spelt = repr(response.text) if isinstance(response, Reference) else name_of(response)
         _declare(cls, prefix, f"t2bus.RequestProtocol[{spelt}]")
 
 
@@ -151,19 +162,20 @@ def _class_line(cls: type, base: str, prefix: str | None) -> str:
     return f'class {cls.__name__}({base}, prefix="{mended(prefix or "") or mended(cls.__name__)}"{options}):'
 
 
-def _written_response(cls: type) -> tuple[type, Any]:
-    """Return the class whose line names the response type, and the type as it is written there, or None."""
-    for owner in cls.__mro__:
-        for base in vars(owner).get("__orig_bases__", ()):
-            if get_origin(base) is RequestProtocol and not isinstance(get_args(base)[0], TypeVar):
-                return owner, get_args(base)[0]
-    return cls, None
+def _response(protocol: Any) -> Any:
+    """Return the response type of a request; a type variable stands for itself where nothing says more."""
+
+    def fill(variable: TypeVar) -> Any:
+        return default_of(variable) if has_default(variable) else variable
+
+    scope = scopes_of(protocol, {}, fill)[RequestProtocol]
+    return dict(scope.variables)[R_co]
 
 
 def prefix_of(protocol: type) -> str:
     """Return the prefix that a protocol was defined with. Raises TypeError for anything that is no protocol."""
     prefix: str | None = getattr(protocol, "_t2bus_prefix", None)
-    if prefix is None or not issubclass(type(protocol), type):
+    if prefix is None or not isinstance(get_origin(protocol) or protocol, type):
         raise TypeError(
             f"expected a subclass of t2bus.PublishProtocol or t2bus.RequestProtocol, got {_given(protocol)}"
         )
@@ -172,7 +184,8 @@ def prefix_of(protocol: type) -> str:
 
 def _given(protocol: object) -> str:
     """Name what was given in place of a protocol. It is often an instance, which may be large, so only its class."""
-    return name_of(protocol) if isinstance(protocol, type) else f"an instance of {type(protocol).__name__}"
+    is_type = isinstance(get_origin(protocol) or protocol, type)
+    return name_of(protocol) if is_type else f"an instance of {type(protocol).__name__}"
 
 
 def full_topic(protocol: type, topic: str) -> str:
@@ -200,21 +213,28 @@ def response_type(protocol: type[RequestProtocol[R]]) -> type[R]:
 
     """
     prefix_of(protocol)
-    if RequestProtocol not in protocol.__mro__:
+    if RequestProtocol not in (get_origin(protocol) or protocol).__mro__:
         raise TypeError(f"expected a subclass of t2bus.RequestProtocol, got {_given(protocol)}")
-    response: type[R] = _response(protocol)  # type: ignore[arg-type] # mypy looks for the hash of an instance
+    response: type[R] = _prepared_response(protocol)  # type: ignore[arg-type] # mypy looks for the hash of an instance
     return response
 
 
 @cache
-def _response(protocol: type[RequestProtocol[Any]]) -> Any:
+def _prepared_response(protocol: Any) -> Any:
     """Find and check a response type. What fails is tried again on the next call: the name may be defined by then."""
-    owner, written = _written_response(protocol)
-    holder = SimpleNamespace(__annotations__={"response": written})
+    response = _response(protocol)
+    if variables_in(response):
+        name = name_of(protocol)
+        raise TypeError(
+            f"the response type of {name} is {name_of(response)}, and its instances do not tell which that is: request "
+            f'with a class of its own, such as `class My{name}({name}[int], prefix="my"):`'
+        )
     try:
-        hints = get_type_hints(holder, vars(sys.modules[owner.__module__]), {owner.__name__: owner})
-    except Exception as error:  # whatever the evaluation of an annotation raises
-        where = f"{error}; quoted names are looked for in {owner.__module__}, outside functions"
-        raise TypeError(f"the response type of {protocol.__name__} is not found: {where}") from error
-    adapter_of(hints["response"])
-    return hints["response"]
+        response = look_up(response)
+    except TypeError as error:
+        raise TypeError(f"the response type of {name_of(protocol)} is not found: {error}") from error
+    try:
+        prepare(response, protocol)
+    except TypeError as error:
+        raise TypeError(f"the response type of {name_of(protocol)}: {error}") from error
+    return response

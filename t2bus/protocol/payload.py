@@ -86,7 +86,7 @@ def decode(payload: bytes, type_: type[T]) -> T:
       TypeError: as :func:`encode_as`.
 
     """
-    adapter = adapter_of(type_)  # type: ignore[arg-type] # mypy looks for the hash of an instance
+    adapter = adapter_of(type_)
     try:
         plain = _read(_kept.reader, payload)
         if adapter.depth > DEPTH:

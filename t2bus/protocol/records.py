@@ -25,12 +25,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_origin
 import attrs
 
 from .adapters import Refusal, TypeAdapter, deepest, mismatch, name_of, text_of
-from .classes import Shape, check_shape, fields_of, shape_of
+from .classes import Shape, check_shape, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _Compile: TypeAlias = Callable[[Any], TypeAdapter]
+_Hints: TypeAlias = "list[tuple[attrs.Attribute[Any], Any]]"
 
 # ``step`` is the field at work, ``""`` if none is. To assign it costs less than a function with a ``try`` around each
 # field. To look for the flaw after a failure would cost nothing before, but let a hostile payload cost twice.
@@ -91,8 +92,8 @@ _PLAIN_TYPES: Final[dict[Shape, frozenset[type]]] = {
 }
 
 
-def record(type_: Any, known: dict[Any, TypeAdapter], compile_: _Compile) -> TypeAdapter:
-    """Make the adapter of an attrs class and put it into ``known``.
+def record(type_: Any, hints: _Hints, known: dict[Any, TypeAdapter], compile_: _Compile) -> TypeAdapter:
+    """Make the adapter of an attrs class, whose fields have these types, and put it into ``known``.
 
     While the fields are compiled it is there already, with an infinite depth and, for a transparent class, without
     plain types. What a converter, a validator or ``__attrs_post_init__`` raises becomes the text of a refusal.
@@ -103,7 +104,7 @@ def record(type_: Any, known: dict[Any, TypeAdapter], compile_: _Compile) -> Typ
     """
     cls = get_origin(type_) or type_
     check_shape(cls)
-    name, shape, hints = name_of(type_), shape_of(cls), fields_of(type_)
+    name, shape = name_of(type_), shape_of(cls)
     keys = [field.name for field, _ in hints]
     scope = {"cls": cls, "name": name, "keys": keys, "Refusal": Refusal, "mismatch": mismatch, "text_of": text_of}
     source = _to_plain_source(shape, keys) + _from_plain_source(shape, [field for field, _ in hints])
@@ -173,8 +174,6 @@ def _block(lines: Sequence[str]) -> str:
 
 def _compile_field(owner: str, field: attrs.Attribute[Any], hint: Any, compile_: _Compile) -> TypeAdapter:
     """Compile the type of a field. If it cannot travel, the TypeError leads to the field: ``Order.path: ...``."""
-    if hint is None:  # no annotation: one of None has been resolved to its class
-        raise TypeError(f"{owner}.{field.name} has no annotation")
     try:
         return compile_(hint)
     except TypeError as error:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .adapters import Conversion, Refusal, TypeAdapter, mismatch, name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 def _check(kind: type) -> Conversion:
@@ -114,17 +114,28 @@ BYTES: Final = _scalar(bytes, _write_bytes)
 PLAIN_SCALARS: Final = (_scalar(NoneType), _scalar(bool), INT, FLOAT, STR, BYTES)
 
 
-def travels_as(adapter: TypeAdapter, kind: type, write: Conversion, read: Conversion) -> TypeAdapter:
+def travels_as(
+    adapter: TypeAdapter,
+    kind: type,
+    write: Conversion,
+    read: Conversion,
+    *,
+    name: str | None = None,
+    heirs: bool = False,
+    values: Iterable[object] = (),
+) -> TypeAdapter:
     """Make the adapter of a type whose values travel as values of another, whose adapter is given.
 
     For example ``travels_as(STR, date, date.isoformat, date.fromisoformat)``. ``read`` may raise anything for what
-    ``write`` does not write. A subclass is refused: a datetime sent as a date would come back as another type.
+    ``write`` does not write. A subclass is refused: a datetime sent as a date would come back as another type. With
+    ``heirs`` it is taken, and comes back as what ``read`` makes. ``values`` are all that there are, if they are few.
     """
-    name = name_of(kind)
+    name = name or name_of(kind)
     written = " or ".join(sorted(map(name_of, adapter.plain_types)))
+    among = f", whose values are {', '.join(map(repr, values))}" if values else ""
 
     def to_plain(value: object) -> object:
-        if type(value) is not kind:
+        if type(value) is not kind and not (heirs and isinstance(value, kind)):
             raise mismatch(name, value)
         return adapter.to_plain(write(value))
 
@@ -133,8 +144,10 @@ def travels_as(adapter: TypeAdapter, kind: type, write: Conversion, read: Conver
             raise mismatch(f"{name} as {written}", plain)
         try:
             return read(adapter.from_plain(plain))
+        except Refusal:
+            raise
         except Exception as error:
-            raise Refusal(f"this {name_of(type(plain))} is no {name}") from error
+            raise Refusal(f"this {name_of(type(plain))} is no {name}{among}") from error
 
     return TypeAdapter(frozenset([kind]), adapter.plain_types, adapter.depth, to_plain, from_plain)
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, get_origin
 import attrs
 
 from .adapters import Conversion, Refusal, TypeAdapter
-from .classes import Shape, fields_of, shape_of
+from .classes import Shape, shape_of, travelling
 
 if TYPE_CHECKING:
     from enum import Enum
@@ -43,7 +43,7 @@ def variants(name: str, classes: dict[Any, TypeAdapter], enums: dict[type[Enum],
     for type_, adapter in classes.items():
         tag = _new_tag((get_origin(type_) or type_).__name__, name, {*inside, *texts})
         inside[tag] = adapter.from_plain
-        fields = [field for field, _ in fields_of(type_)] if shape_of(type_) is Shape.MAP else None
+        fields = travelling(type_) if shape_of(type_) is Shape.MAP else None
         if fields is not None and all(field.default is not attrs.NOTHING for field in fields):
             texts[tag] = adapter.from_plain, {}
         write = _write_tag(tag, adapter.to_plain) if fields == [] else _write_inside(tag, adapter.to_plain)
