@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import attrs
 import cbor2
 import pytest
 from attrs import define, field, frozen
+from hypothesis import given
+from hypothesis import strategies as st
 
 from t2bus.errors import MalformedMessage
 from t2bus.protocol import Struct, decode, encode
@@ -110,8 +113,8 @@ READ: list[tuple[dict[str, Any], object]] = [
     ({}, Factories()),
     ({"first": [5, 6]}, Factories([5, 6], 2)),
     ({"first": [5], "second": 7}, Factories([5], 7)),
-    ({"given": "a"}, Converted("A", "MISSING", None)),
-    ({"given": "a", "missing": "b", "optional": "c"}, Converted("A", "B", "C")),
+    ({"given": "A"}, Converted("A", "MISSING", None)),
+    ({"given": "A", "missing": "B", "optional": "C"}, Converted("A", "B", "C")),
     ({"low": 9}, Bounded(9)),
     ({"items": [1, 2], "size": 100, "fixed": 100}, Counted([1, 2])),
     ({"x": 1}, OwnInit(1, y=100)),
@@ -196,3 +199,169 @@ def test_a_key_error_of_the_class_is_no_missing_field() -> None:
     cls = attrs.make_class("Sought", {"x": field(type=int, validator=look_up)})
     with pytest.raises(MalformedMessage, match=r"^Sought: KeyError: 5$"):
         decode(cbor2.dumps({"x": 5}), cls)
+
+
+# --- what code of the program's own makes of its fields
+
+
+def inches(centimetres: float) -> float:
+    return centimetres / 2.54
+
+
+def words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def next_number(number: int) -> int:
+    return number + 1
+
+
+def times(value: int, instance: Any, _attribute: Any) -> int:
+    return 2 * value * int(instance.factor)
+
+
+or_list: Any = attrs.converters.default_if_none(factory=list)
+times_factor: Any = attrs.Converter(times, takes_self=True, takes_field=True)
+own_factor: Any = attrs.Factory(lambda self: self.factor, takes_self=True)
+
+
+@frozen
+class Sized:
+    """None of its converters gives the same when it is applied once more, and two take only text."""
+
+    length: float = field(converter=inches)
+    number: int = field(converter=int)
+    when: datetime = field(converter=moment)
+    tags: tuple[str, ...] = field(converter=words, default="a b")
+    names: list[str] = field(converter=or_list, default=None)  # type: ignore[misc]
+    _hidden: int = field(converter=next_number, default=5, alias="shown")
+
+
+@define
+class Factored:
+    factor: int
+    size: int = field(converter=times_factor, kw_only=True)  # type: ignore[misc]
+    more: int = field(converter=times_factor, default=own_factor)  # type: ignore[misc]
+    inner: int = field(init=False, default=1, converter=next_number)
+    sum: int = field(init=False)
+
+    def __attrs_pre_init__(self) -> None:
+        CALLS.append("pre")
+
+    def __attrs_post_init__(self) -> None:
+        self.sum = self.size + self.more
+        CALLS.append("post")
+
+
+CALLS: list[str] = []
+
+
+@define(slots=False)
+class Normalised:
+    name: str
+    size: int = 1
+
+    def __attrs_post_init__(self) -> None:
+        self.name = f"<{self.name}>"
+        self.size *= 2
+
+
+@define
+class Scaled:
+    """Its ``__init__`` takes one unit, and its field has another."""
+
+    length: float
+    name: str = field(default="a", converter=upper)
+
+    def __init__(self, length: float, name: str = "a") -> None:
+        self.__attrs_init__(length / 2.54, name)  # type: ignore[attr-defined]
+
+
+@frozen(cache_hash=True)
+class Hashed:
+    number: int = field(converter=next_number, validator=attrs.validators.lt(100))
+
+
+@frozen
+class SizedRow(Struct, as_array=True):
+    length: float = field(converter=inches)
+    name: str = field(converter=upper, default="none")
+
+
+MADE: list[Any] = [
+    Sized(100, "5", "2024-02-29"),
+    Sized(100, "5", "2024-02-29", "c", ["d"], shown=7),
+    Factored(3, 5, size=7),
+    Normalised("a", 3),
+    Scaled(100, "b"),
+    Hashed(98),
+    SizedRow(100, "a b"),
+    Converted("a", "b", "c"),
+]
+
+
+@pytest.mark.parametrize("value", MADE)
+def test_a_value_arrives_as_it_was_sent(value: Any) -> None:
+    """A converter that has made a value does not make it again, nor does other code of the class change it."""
+    decoded = decode(encode(value), type(value))
+    assert (decoded, repr(decoded)) == (value, repr(value))
+    assert encode(decoded) == encode(value)
+
+
+def test_the_code_of_a_class_runs_all_the_same() -> None:
+    """What a class does before and after its fields are set is done, once."""
+    payload = encode(Factored(3, 5, size=7))
+    CALLS.clear()
+    assert decode(payload, Factored).sum == 7 * 2 * 3 + 5 * 2 * 3
+    assert CALLS == ["pre", "post"]
+
+
+def test_defaults_that_are_filled_in_are_converted() -> None:
+    """A field that an older sender lacks is what the class makes of its default."""
+    plain = {"length": 1.0, "number": 5, "when": "2024-02-29T00:00:00"}
+    value = decode(cbor2.dumps(plain), Sized)
+    assert (value.length, value.tags, value.names, value._hidden) == (1.0, ("a", "b"), [], 6)
+    factored = decode(cbor2.dumps({"factor": 3, "size": 7}), Factored)
+    assert (factored.size, factored.more, factored.inner) == (7, 18, 2)
+    assert decode(b"\x81\x05", SizedRow) == SizedRow(5 * 2.54)
+
+
+def test_foreign_values_are_not_converted() -> None:
+    """What another program sends arrives as it is, where it is of the field's type."""
+    assert decode(cbor2.dumps({"given": "a"}), Converted).given == "a"
+    with pytest.raises(MalformedMessage, match=r"^Sized\.number: expected int, got str$"):
+        decode(cbor2.dumps({"length": 1.0, "number": "5", "when": "2024-02-29T00:00:00"}), Sized)
+
+
+def test_validators_look_at_what_came() -> None:
+    """A value that the class would not take after its converter is refused."""
+    with pytest.raises(MalformedMessage, match=r"^Hashed: ValueError: 'number' must be < 100: 100$"):
+        decode(cbor2.dumps({"number": 100}), Hashed)
+
+
+def test_a_hash_that_is_kept_is_right() -> None:
+    """A class that keeps its hash has that of the value which came."""
+    assert hash(decode(cbor2.dumps({"number": 5}), Hashed)) == hash(Hashed(4))
+
+
+@pytest.mark.parametrize("decorate", [attrs.frozen, attrs.define, attrs.frozen(slots=False), attrs.define(slots=False)])
+def test_every_kind_of_class_may_convert(decorate: Any) -> None:
+    """Slots and freezing make no difference to converters."""
+
+    class Plain:
+        x: int = field(converter=next_number)
+        y: int = 2
+
+    cls = decorate(Plain)
+    assert decode(encode(cls(1)), cls) == cls(1)
+
+
+@given(st.lists(st.integers(-100, 100), max_size=5), st.integers(0, 5), st.text(max_size=3))
+def test_any_value_arrives_as_it_was_sent(numbers: list[int], size: int, name: str) -> None:
+    """Whatever a class has made of its arguments, its receiver has the same."""
+    for value in (Normalised(name, size), Scaled(float(size), name), Factored(size, *numbers[:1], size=len(numbers))):
+        assert decode(encode(value), type(value)) == value

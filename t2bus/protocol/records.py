@@ -11,6 +11,11 @@ source for each field, around the adapter of its type. Functions that loop over 
 functions find the adapters by name when they are called: ``to_0`` and ``from_0`` are those of the first field. So the
 functions exist before the fields are compiled, and a field may lead back to its class.
 
+A value arrives as it was sent. It has been through the converter of its field already, on the other side, and a second
+time may make another of it: inches of centimetres that are inches. So converters are passed by, but for those of
+defaults that are filled in. Validators run, and so does ``__attrs_post_init__``; but where that, or an ``__init__`` of
+the program's own, has set a field to something else, the field is set to what came.
+
 The law of this module: the reader's class may be older or newer than the writer's. A map may have keys that the class
 does not know, and may lack those of fields with a default. An array may lack its last elements, if these have defaults.
 One with too many elements is refused, because it does not say which of them are new.
@@ -24,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_origin
 
 import attrs
 
-from .adapters import Refusal, TypeAdapter, deepest, mismatch, name_of, text_of
+from .adapters import Conversion, Refusal, TypeAdapter, deepest, mismatch, name_of, text_of
 from .classes import Shape, check_shape, shape_of
 
 if TYPE_CHECKING:
@@ -32,6 +37,9 @@ if TYPE_CHECKING:
 
 _Compile: TypeAlias = Callable[[Any], TypeAdapter]
 _Hints: TypeAlias = "list[tuple[attrs.Attribute[Any], Any]]"
+
+_Factory: Final[Any] = attrs.Factory  # a class, which the types of attrs call a function
+_Converter: Final[Any] = attrs.Converter
 
 # ``step`` is the field at work, ``""`` if none is. To assign it costs less than a function with a ``try`` around each
 # field. To look for the flaw after a failure would cost nothing before, but let a hostile payload cost twice.
@@ -65,7 +73,7 @@ def from_plain(plain):
     try:
         {convert}
         step = ""
-        return cls({arguments})
+        {make}
 {locate}
 """
 
@@ -107,7 +115,10 @@ def record(type_: Any, hints: _Hints, known: dict[Any, TypeAdapter], compile_: _
     name, shape = name_of(type_), shape_of(cls)
     keys = [field.name for field, _ in hints]
     scope = {"cls": cls, "name": name, "keys": keys, "Refusal": Refusal, "mismatch": mismatch, "text_of": text_of}
-    source = _to_plain_source(shape, keys) + _from_plain_source(shape, [field for field, _ in hints])
+    if _has_converters(cls):
+        scope |= {"new": cls.__new__, "init": _init_without_converters(cls)}
+    scope["keep"] = object.__setattr__
+    source = _to_plain_source(shape, keys) + _from_plain_source(cls, shape, [field for field, _ in hints])
     exec(compile(source, f"<t2bus {name}>", "exec"), scope)  # noqa: S102 # written below
     adapter = known[type_] = TypeAdapter(
         frozenset([cls]), _PLAIN_TYPES[shape], math.inf, scope["to_plain"], scope["from_plain"]
@@ -140,7 +151,7 @@ def _to_plain_source(shape: Shape, keys: Sequence[str]) -> str:
     return _TO_PLAIN.format(read=_block(read), convert=_block(convert), locate=_LOCATE, result=results[shape])
 
 
-def _from_plain_source(shape: Shape, fields: Sequence[attrs.Attribute[Any]]) -> str:
+def _from_plain_source(cls: type, shape: Shape, fields: Sequence[attrs.Attribute[Any]]) -> str:
     """Write ``from_plain``.
 
     A field without a default must be there. It is a positional argument, or one by name if it is keyword-only: for a
@@ -162,7 +173,7 @@ def _from_plain_source(shape: Shape, fields: Sequence[attrs.Attribute[Any]]) -> 
         unpack=_UNPACK[shape],
         read=_block(read),
         convert=_block(convert),
-        arguments=", ".join([*arguments, "**given"] if has_defaults else arguments),
+        make=_block(_make_source(cls, fields, [*arguments, "**given"] if has_defaults else arguments)),
         locate=_LOCATE,
     )
 
@@ -170,6 +181,81 @@ def _from_plain_source(shape: Shape, fields: Sequence[attrs.Attribute[Any]]) -> 
 def _block(lines: Sequence[str]) -> str:
     """Join statements for a ``try`` in a template, which must not be empty."""
     return "\n        ".join(lines) or "pass"
+
+
+def _make_source(cls: type, fields: Sequence[attrs.Attribute[Any]], arguments: Sequence[str]) -> list[str]:
+    """Write how an instance is made of its arguments: ``return cls(v0, **given)``, but for classes that change them."""
+    if not _has_converters(cls) and not _is_changing(cls):
+        return [f"return cls({', '.join(arguments)})"]
+    if _has_converters(cls):
+        lines = ["value = new(cls)", f"init({', '.join(['value', *arguments])})"]
+    else:
+        lines = [f"value = cls({', '.join(arguments)})"]
+    for index, field in enumerate(fields if _is_changing(cls) else []):
+        if field.default is attrs.NOTHING:
+            lines.append(f"keep(value, {field.name!r}, v{index})")
+        else:
+            lines.append(f"if {field.name!r} in plain: keep(value, {field.name!r}, given[{field.alias!r}])")
+    return [*lines, "return value"]
+
+
+def _has_converters(cls: type) -> bool:
+    """Whether attrs made its ``__init__``, and it converts something."""
+    return "__attrs_init__" not in vars(cls) and any(field.converter for field in attrs.fields(cls))
+
+
+def _is_changing(cls: type) -> bool:
+    """Whether code of the program's own may set its fields when an instance is made."""
+    return "__attrs_init__" in vars(cls) or hasattr(cls, "__attrs_post_init__")
+
+
+def _init_without_converters(cls: type) -> Conversion:
+    """Make the ``__init__`` that attrs would make of a class if its fields had no converters.
+
+    It is that of a frozen class which has nothing else of this one: attrs writes it so that it can set any field.
+    """
+    fields = {
+        field.name: attrs.field(
+            default=_converted_default(field),
+            validator=field.validator,
+            init=field.init,
+            kw_only=field.kw_only,
+            alias=field.alias,
+            metadata=field.metadata,
+        )
+        for field in attrs.fields(cls)
+    }
+    hooks = ("__attrs_pre_init__", "__attrs_post_init__")
+    names = getattr(getattr(cls.__hash__, "__code__", None), "co_names", ())
+    twin = attrs.make_class(
+        cls.__name__,
+        fields,
+        class_body={name: getattr(cls, name) for name in hooks if hasattr(cls, name)},
+        frozen=True,
+        slots=True,
+        cache_hash="_attrs_cached_hash" in names,  # such an ``__init__`` has a place to fill for it
+    )
+    init: Conversion = twin.__init__  # type: ignore[misc] # of the class, and of no instance
+    return init
+
+
+def _converted_default(field: attrs.Attribute[Any]) -> Any:
+    """Return the default of a field, with its converter as a part of it."""
+    default: Any = field.default
+    converter: Any = field.converter
+    if default is attrs.NOTHING or converter is None:
+        return default
+
+    def make(instance: object) -> object:
+        value = default
+        if isinstance(default, _Factory):
+            value = default.factory(instance) if default.takes_self else default.factory()
+        if not isinstance(converter, _Converter):
+            return converter(value)
+        more = [each for each, wanted in ((instance, converter.takes_self), (field, converter.takes_field)) if wanted]
+        return converter.converter(value, *more)
+
+    return attrs.Factory(make, takes_self=True)
 
 
 def _compile_field(owner: str, field: attrs.Attribute[Any], hint: Any, compile_: _Compile) -> TypeAdapter:
