@@ -121,7 +121,7 @@ class Client:
           InvalidTopic: the topic is not one.
 
         """
-        write = partial(_encode_exactly, _role(protocol, PublishProtocol))
+        write = partial(_encode_exactly, _role(protocol, PublishProtocol), get_origin(protocol) or protocol)
         return Publisher(self._connection, write, protocols.full_topic(protocol, topic), bool(paced))
 
     def open_bytes_publisher(self, topic: str, *, paced: bool = True) -> Publisher[bytes]:
@@ -313,15 +313,15 @@ def _role(protocol: Any, role: type) -> Any:
       TypeError: it is not; the text says what is wanted here.
 
     """
-    cls = get_origin(protocol) or protocol
+    cls = protocol if isinstance(protocol, type) else get_origin(protocol)  # of Event[int] it is Event
     if isinstance(cls, type) and issubclass(cls, role):
         return protocol
     name = getattr(protocol, "__name__", repr(protocol))
     raise TypeError(f"{name} is not a t2bus.{role.__name__}: derive its class from it, with a prefix")
 
 
-def _encode_exactly(protocol: type[Published], body: Published) -> bytes:
+def _encode_exactly(protocol: type[Published], cls: type, body: Published) -> bytes:
     """Encode a message of this very class: a subclass has a prefix of its own, so its topics are others."""
-    if type(body) is not (get_origin(protocol) or protocol):
-        raise TypeError(f"this publisher sends {protocol.__name__}, not {type(body).__name__}")
+    if type(body) is not cls:
+        raise TypeError(f"this publisher sends {cls.__name__}, not {type(body).__name__}")
     return encode_as(body, protocol)

@@ -175,7 +175,7 @@ def _response(protocol: Any) -> Any:
 def prefix_of(protocol: type) -> str:
     """Return the prefix that a protocol was defined with. Raises TypeError for anything that is no protocol."""
     prefix: str | None = getattr(protocol, "_t2bus_prefix", None)
-    if prefix is None or not isinstance(get_origin(protocol) or protocol, type):
+    if prefix is None or not (issubclass(type(protocol), type) or isinstance(get_origin(protocol), type)):
         raise TypeError(
             f"expected a subclass of t2bus.PublishProtocol or t2bus.RequestProtocol, got {_given(protocol)}"
         )
@@ -213,8 +213,6 @@ def response_type(protocol: type[RequestProtocol[R]]) -> type[R]:
 
     """
     prefix_of(protocol)
-    if RequestProtocol not in (get_origin(protocol) or protocol).__mro__:
-        raise TypeError(f"expected a subclass of t2bus.RequestProtocol, got {_given(protocol)}")
     response: type[R] = _prepared_response(protocol)  # type: ignore[arg-type] # mypy looks for the hash of an instance
     return response
 
@@ -222,6 +220,8 @@ def response_type(protocol: type[RequestProtocol[R]]) -> type[R]:
 @cache
 def _prepared_response(protocol: Any) -> Any:
     """Find and check a response type. What fails is tried again on the next call: the name may be defined by then."""
+    if RequestProtocol not in (get_origin(protocol) or protocol).__mro__:
+        raise TypeError(f"expected a subclass of t2bus.RequestProtocol, got {_given(protocol)}")
     response = _response(protocol)
     if variables_in(response):
         name = name_of(protocol)
