@@ -426,7 +426,7 @@ def test_what_a_function_defines_later_is_not_found() -> None:
         x: int
 
     with pytest.raises(
-        TypeError, match=r"^Early\.late: .*; in a function, define it before the protocol that needs it$"
+        TypeError, match=r"^Early\.late: .*, or in the function before the protocol$"
     ):
         encode(Early(Late(1)))
 
@@ -464,7 +464,7 @@ class OnlyForCheckers(t2bus.PublishProtocol, prefix="checked"):
 Unparsable = attrs.make_class("Unparsable", {"x": field(type="1 +")})  # type: ignore[call-overload]
 
 LOOKED_FOR = f"names are looked for in {__name__}"
-OUTSIDE = "when the program runs: import it outside `if TYPE_CHECKING:`"
+OUTSIDE = "when the program runs: define or import it there, outside `if TYPE_CHECKING:`"
 
 UNREADABLE: list[tuple[Any, str]] = [
     (OnlyForCheckers, f"OnlyForCheckers.price: name 'Decimal' is not defined; {LOOKED_FOR} {OUTSIDE}"),

@@ -64,10 +64,10 @@ class Scope:
         return {**self.names, owner.__name__: owner, **variables, **body}
 
     def _remedy(self) -> str:
-        remedy = f"names are looked for in {self.module} when the program runs: import it outside `if TYPE_CHECKING:`"
+        remedy = f"names are looked for in {self.module} when the program runs: define or import it there"
         if self.owner is not None and _LOCAL in self.owner.__qualname__:
-            return f"{remedy}; in a function, define it before the protocol that needs it"
-        return remedy
+            return f"{remedy}, or in the function before the protocol"
+        return f"{remedy}, outside `if TYPE_CHECKING:`"
 
 
 def _is_named(value: object) -> bool:
