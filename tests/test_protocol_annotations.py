@@ -425,9 +425,7 @@ def test_what_a_function_defines_later_is_not_found() -> None:
     class Late:
         x: int
 
-    with pytest.raises(
-        TypeError, match=r"^Early\.late: .*, or in the function before the protocol$"
-    ):
+    with pytest.raises(TypeError, match=r"^Early\.late: .*, or in the function before the protocol$"):
         encode(Early(Late(1)))
 
 
@@ -499,19 +497,19 @@ def test_a_name_of_an_inherited_field_is_looked_for_where_it_was_written(monkeyp
         @attrs.frozen
         class Base:
             ratio: Ratio
-            missing: "Missing | None" = None
+            missing: "Missing | None"
     """
     exec(textwrap.dedent(source), vars(module))
     base: Any = module.Base
 
-    @frozen(kw_only=True)
+    @frozen
     class Child(base):  # type: ignore[misc]
         number: int
 
     with pytest.raises(TypeError, match=r"^Child\.missing: .* looked for in elsewhere "):
         adapter_of(Child)
     module.Missing = int  # type: ignore[attr-defined]
-    value = make(Child, module.Ratio(1, 3), missing=5, number=7)
+    value = make(Child, module.Ratio(1, 3), 5, 7)
     assert decode(encode(value), Child) == value
 
 

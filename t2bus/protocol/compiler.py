@@ -235,10 +235,9 @@ class _Compiler:
     def _union(self, type_: Any, name: str) -> TypeAdapter:
         """Compile a union. Its classes and its enumerations of text are variants, if there are two or more of them."""
         adapters = {member: self.compile(member) for member in _members(type_, ())}
-        classes = {member: adapter for member, adapter in adapters.items() if is_class(member)}
-        enums = {
-            member: adapter for member, adapter in adapters.items() if _is_enum(member) and adapter.plain_types == {str}
-        }
+        free = {member: part for member, part in adapters.items() if (get_origin(member) or member) not in _registered}
+        classes = {member: part for member, part in free.items() if is_class(member)}
+        enums = {member: part for member, part in free.items() if _is_enum(member) and part.plain_types == {str}}
         parts = []
         if len(classes) + len(enums) > 1:
             parts += variants(name, classes, enums)
