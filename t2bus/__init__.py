@@ -15,6 +15,7 @@ _NAMES = {
     "client.publisher": "Publisher",
     "client.service": "Request Requests",
     "client.subscription": "Received Subscription",
+    "disconnected": "Disconnected",
     "limits": "Limits",
     "protocol": "PublishProtocol RequestProtocol Struct register_scalar",
     "server.bus": "Bus open_bus serve",
@@ -22,7 +23,7 @@ _NAMES = {
     "session.receipt": "Receipt",
     "transport.default_place": "default_address",
     "errors": (
-        "BindFailed BusError ConnectFailed Disconnected InvalidAccess InvalidAddress InvalidTopic Lagged "
+        "BindFailed BusError ConnectFailed InvalidAccess InvalidAddress InvalidTopic Lagged "
         "LimitExceeded MalformedMessage MessageTooLarge PermissionDenied ProtocolViolation RemoteError "
         "RequestTimeout ServiceBusy ServiceGone ServiceNotFound TlsFailed TopicClaimed TopicTooBroad"
     ),

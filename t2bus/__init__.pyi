@@ -11,10 +11,10 @@ from .client.service import Request as Request
 from .client.service import Requests as Requests
 from .client.subscription import Received as Received
 from .client.subscription import Subscription as Subscription
+from .disconnected import Disconnected as Disconnected
 from .errors import BindFailed as BindFailed
 from .errors import BusError as BusError
 from .errors import ConnectFailed as ConnectFailed
-from .errors import Disconnected as Disconnected
 from .errors import InvalidAccess as InvalidAccess
 from .errors import InvalidAddress as InvalidAddress
 from .errors import InvalidTopic as InvalidTopic

@@ -22,7 +22,7 @@
     ├── BindFailed          free the address or choose another (also an OSError)
     ├── ConnectFailed       check the address, start the bus
     │   └── TlsFailed       check certificates, keys and host names
-    └── Disconnected        connect again
+    └── Disconnected        connect again (also a trio.BrokenResourceError, hence in a module of its own)
 
 So a program catches what it has an answer to, and lets the rest end it::
 
@@ -59,7 +59,6 @@ __all__ = [
     "BindFailed",
     "BusError",
     "ConnectFailed",
-    "Disconnected",
     "InvalidAccess",
     "InvalidAddress",
     "InvalidTopic",
@@ -211,11 +210,4 @@ class TlsFailed(ConnectFailed):
     """A certificate or key cannot be used, or the TLS handshake failed; the text names the likely cause.
 
     Where the other end refused this one, the text says so: ``the peer refused this end: ...``.
-    """
-
-
-class Disconnected(BusError):
-    """The connection to the bus ended; the text says why. Calls that were pending may or may not have had effect.
-
-    Every later call of that client raises it too: open a new client, and subscribe and serve again.
     """

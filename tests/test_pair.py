@@ -15,8 +15,8 @@ from broker_helpers import Bus, assert_empty, bus
 from pure_helpers import HELLO, steady
 from session_helpers import Program
 from t2bus.broker.identity import ANONYMOUS
+from t2bus.disconnected import Disconnected
 from t2bus.errors import (
-    Disconnected,
     Lagged,
     LimitExceeded,
     RemoteError,

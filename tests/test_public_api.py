@@ -10,9 +10,10 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 
 import t2bus
-from t2bus import errors
+from t2bus import disconnected, errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,8 +82,12 @@ class TestNames:
 
     def test_every_error_is_public(self) -> None:
         """All errors of the package are public, and have one root."""
-        assert set(errors.__all__) <= set(t2bus.__all__)
-        assert all(issubclass(getattr(errors, name), t2bus.BusError) for name in errors.__all__)
+        assert {*errors.__all__, *disconnected.__all__} <= set(t2bus.__all__)
+        assert all(issubclass(getattr(t2bus, name), t2bus.BusError) for name in [*errors.__all__, "Disconnected"])
+
+    def test_a_lost_connection_is_a_broken_resource(self) -> None:
+        """``Disconnected`` is what Trio's channels raise when their other end is gone."""
+        assert issubclass(t2bus.Disconnected, trio.BrokenResourceError)
 
     def test_version(self) -> None:
         """The version is one that a release may have."""

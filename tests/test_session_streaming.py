@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pure_helpers import one_by_one, steady
 from session_helpers import Program, publisher_window, take_call
-from t2bus.errors import Disconnected, TopicTooBroad
+from t2bus.disconnected import Disconnected
+from t2bus.errors import TopicTooBroad
 from t2bus.session.outbox import ClientOutbox
 from t2bus.wire import messages as m
 from t2bus.wire.values import NO_HEADERS, ErrorCode, Headers

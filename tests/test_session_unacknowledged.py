@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from pure_helpers import steady
 from session_helpers import publisher_window
-from t2bus.errors import Disconnected, TopicTooBroad
+from t2bus.disconnected import Disconnected
+from t2bus.errors import TopicTooBroad
 from t2bus.session.unacknowledged import PublisherWindow, Unacknowledged
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pure_helpers import publication, size, steady
-from t2bus.errors import Disconnected, Lagged, ProtocolViolation
+from t2bus.disconnected import Disconnected
+from t2bus.errors import Lagged, ProtocolViolation
 from t2bus.session.windows import PROMPT, UNSEEN, CallWindow, ReceiveWindow
 from t2bus.wire import messages as m
 

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 
 from t2bus import errors
+from t2bus.disconnected import Disconnected
 from t2bus.wire import messages as m
 from t2bus.wire.values import NO_HEADERS, Deflated, ErrorCode, size_in_frame, size_of
 from wire_corpus import DIRECTIONS, SPECIFICATION, any_client_message, any_server_message, body_of
 
 NEVER_TRAVEL = [
     errors.ProtocolViolation("a rule was broken"),
-    errors.Disconnected("the bus has gone"),
+    Disconnected("the bus has gone"),
     errors.ConnectFailed("no bus there"),
     errors.TlsFailed("no certificate"),
     errors.Lagged(1),

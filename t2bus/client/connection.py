@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 import trio
 from attrs import define, field
 
-from ..errors import BusError, Disconnected, ProtocolViolation
+from ..disconnected import Disconnected
+from ..errors import BusError, ProtocolViolation
 from ..liveness import TICK, Liveness, Verdict
 from ..session.receipt import Receipt
 from ..session.windows import PROMPT
@@ -252,8 +253,8 @@ class ClientConnection:
                         wake()
                 if outbox.calls:
                     self.writer.flush()
-                if session.closed is not None:
-                    self._lose("the bus said goodbye")
+                if session.farewell is not None:
+                    self._lose(session.farewell)
                     return
                 messages = await receive()
         except ProtocolViolation as error:

@@ -21,7 +21,7 @@ import trio
 from attrs import define, field
 
 from ..background import Resource
-from ..errors import Disconnected
+from ..disconnected import Disconnected
 from ..session.unacknowledged import PublisherWindow
 from ..wire.compression import THRESHOLD
 from ..wire.values import NO_HEADERS, size_in_frame

@@ -24,7 +24,8 @@ import trio
 from attrs import define, field
 
 from ..background import Resource, leaves
-from ..errors import Disconnected, MalformedMessage, RemoteError
+from ..disconnected import Disconnected
+from ..errors import MalformedMessage, RemoteError
 from ..log_limiter import LogLimiter
 from ..wire.compression import inflate
 from ..wire.values import FRAME_OVERHEAD, NO_HEADERS, ErrorCode

@@ -22,7 +22,8 @@ import trio
 from attrs import define, field
 
 from ..background import Resource
-from ..errors import BusError, Disconnected, Lagged, MalformedMessage
+from ..disconnected import Disconnected
+from ..errors import BusError, Lagged, MalformedMessage
 from ..wire.compression import inflate
 from ..wire.values import NO_HEADERS
 from .connection import ClientConnection, PendingAnswer

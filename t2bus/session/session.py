@@ -50,6 +50,8 @@ class Session:
     """Whether large payloads are worth compressing on this connection."""
     bounds: Bounds = field(init=False)
     """What may be sent."""
+    farewell: str | None = field(default=None, init=False)
+    """How the bus ended the connection, once it has: :meth:`close` is to follow."""
     closed: errors.BusError | None = field(default=None, init=False)
     counters: ClientCounters = field(factory=ClientCounters, init=False)
     subscriptions: dict[int, ReceiveWindow] = field(factory=dict, init=False)
@@ -209,7 +211,7 @@ class Session:
 
         Returns:
           What has something new: windows (:class:`.ReceiveWindow`, :class:`.CallWindow`, :class:`.PublisherWindow`),
-          and each :class:`.PendingCall` that nobody waits for any more.
+          and each :class:`.PendingCall` that nobody waits for any more. Then see :attr:`farewell`.
 
         Raises:
           ProtocolViolation: the bus breaks the rules of the wire; close the connection.
@@ -257,9 +259,9 @@ class Session:
             case m.Pong():
                 pass
             case m.Goodbye():
-                self.close(errors.Disconnected(f"the bus said goodbye: {message.text}"))
+                self.farewell = f"the bus said goodbye: {message.text}"
             case m.Error():
-                self.close(errors.Disconnected(f"the bus closed this connection: {message.text}"))
+                self.farewell = f"the bus closed this connection: {message.text}"
             case m.Welcome():
                 raise errors.ProtocolViolation("WELCOME is said once")
             case _:
