@@ -12,6 +12,7 @@ class ClientCounters:
     published: int = 0
     received: int = 0
     dropped: int = 0
+    replaced: int = 0
     requested: int = 0
     late_responses: int = 0
     malformed_requests: int = 0
@@ -36,7 +37,9 @@ class ClientStatistics:
     received: int
     """Messages that arrived, one for each subscription."""
     dropped: int
-    """Messages that the bus dropped because a window of this client was spent; each is told by ``Lagged``."""
+    """Messages that were dropped because a window of this client was spent; each is told by ``Lagged``."""
+    replaced: int
+    """Messages that a newer one of their topic has replaced, of subscriptions to the newest of each."""
     requested: int
     """Requests sent."""
     late_responses: int

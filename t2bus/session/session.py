@@ -27,6 +27,7 @@ from ..wire.native import VERSION
 from .body import Bounds
 from .counters import ClientCounters, ClientStatistics
 from .credit import CreditDue
+from .options import USUAL, SubscriptionOptions
 from .pending import PendingOperations
 from .unacknowledged import PublisherWindow, Unacknowledged
 from .windows import CallWindow, PendingCall, ReceiveWindow
@@ -122,15 +123,12 @@ class Session:
         self._unacknowledged.add(number, encoded[2], owner)
         self.outbox.publish(number, topic, encoded, paced=paced, pressing=False)
 
-    def subscribe(self, topic: str, done: Done) -> ReceiveWindow:
+    def subscribe(self, topic: str, done: Done, options: SubscriptionOptions = USUAL) -> ReceiveWindow:
         """Subscribe; the window is ready before the bus has answered, so nothing that follows the answer is missed."""
         self._require_place(self.subscriptions, self.welcome.subscriptions, "subscriptions")
         number = self._begin(done)
-        own, bus = self.limits, self.welcome
-        messages = min(own.subscription_messages, bus.subscription_messages)
-        size = min(own.subscription_bytes, bus.subscription_bytes)
-        window = self.subscriptions[number] = ReceiveWindow(number, messages, size)
-        self.outbox.put(m.Subscribe(number, topic, messages, size))
+        window = self.subscriptions[number] = options.window(number, self.limits, self.welcome, self.counters)
+        self.outbox.put(m.Subscribe(number, topic, window.window_messages, window.window_size))
         return window
 
     def unsubscribe(self, window: ReceiveWindow, done: Done | None) -> int:

@@ -92,23 +92,33 @@ class ReceiveWindow:
           ProtocolViolation: the bus sends more than it has credit for.
 
         """
-        if self._credit <= 0 or self._credit_size <= 0:
-            raise ProtocolViolation(f"the bus sends more than the window of subscription {self.id} allows")
-        self._credit -= 1
-        self._credit_size -= size_of(publication.topic, publication.payload, publication.headers)
+        self._admit(publication)
         self._items.append(publication)
         self.waiting += 1
 
     def put_run(self, run: Run) -> None:
         """Take in deliveries, as :meth:`put` does one after the other."""
+        self._admit_run(run)
+        self._items.append(run)
+        self.waiting += len(run.payloads)
+
+    def _admit(self, publication: Publication) -> int:
+        """Use credit for a delivery, and return its size."""
+        if self._credit <= 0 or self._credit_size <= 0:
+            raise ProtocolViolation(f"the bus sends more than the window of subscription {self.id} allows")
+        size = size_of(publication.topic, publication.payload, publication.headers)
+        self._credit -= 1
+        self._credit_size -= size
+        return size
+
+    def _admit_run(self, run: Run) -> None:
+        """Use credit for the deliveries of a run."""
         count, size = len(run.payloads), run.size
         before_last = size - len(run.topic) - len(run.payloads[-1])
         if self._credit < count or self._credit_size <= before_last:
             raise ProtocolViolation(f"the bus sends more than the window of subscription {self.id} allows")
         self._credit -= count
         self._credit_size -= size
-        self._items.append(run)
-        self.waiting += count
 
     def put_gap(self, dropped: int) -> None:
         """Take in the news that messages are missing here; gaps side by side are one, so their number is bounded."""
@@ -129,7 +139,7 @@ class ReceiveWindow:
         self._items.popleft()
         self.waiting -= 1
         if isinstance(item, Publication):
-            self._owe(size_of(item.topic, item.payload, item.headers))
+            self._credit_back(1, size_of(item.topic, item.payload, item.headers))
         return item
 
     def take_of_run(self) -> tuple[str, bytes] | None:
@@ -144,11 +154,12 @@ class ReceiveWindow:
             self._items.popleft()
             self._taken_of_run = 0
         self.waiting -= 1
-        self._owe(len(topic) + len(payload))
+        self._credit_back(1, len(topic) + len(payload))
         return topic, payload
 
-    def _owe(self, size: int) -> None:
-        self._owed += 1
+    def _credit_back(self, count: int, size: int) -> None:
+        """Owe the bus the credit of so many messages that were taken."""
+        self._owed += count
         self._owed_size += size
         self.wants_look = (
             self._owed >= self._look_messages
@@ -156,6 +167,10 @@ class ReceiveWindow:
             or self._credit < self._bulk_messages
             or self._credit_size < self._bulk_size
         )
+
+    def _set_waiting(self, count: int) -> None:
+        """Say how many items wait, where others than these do."""
+        self.waiting = count
 
     @property
     def is_nearly_spent(self) -> bool:
