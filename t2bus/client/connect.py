@@ -27,6 +27,7 @@ from ..tls import prepare
 from ..transport.address import UnixAddress, parse
 from ..transport.credentials import check_peers
 from ..transport.handshake import failure
+from ..under_trio import require_trio
 from ..wire.messages import Error, Welcome
 from ..wire.native import VERSION
 from .client import Client
@@ -74,8 +75,10 @@ async def open_client(
       ConnectFailed: no bus answers there, or it did not let this client in; the text says why.
       TlsFailed: it is a ConnectFailed for which certificates, keys or host names are the likely cause.
       ValueError: ``tls`` does not verify the bus or is for one, a peer is none, or there is no such wire.
+      RuntimeError: it is not Trio that runs this.
 
     """
+    require_trio()
     if wire not in ("t2bus", "t2"):
         raise ValueError(f"there is no wire {wire!r}: it is 't2bus', or 't2' for a bus of the Rust crate t2_bus")
     own, known = limits or Limits(), check_peers(peers)

@@ -20,6 +20,7 @@ from ..liveness import LATE, TICK
 from ..session.session import Session
 from ..transport.address import TlsAddress, parse
 from ..transport.credentials import check_peers
+from ..under_trio import require_trio
 from ..wire.messages import Welcome
 from .admission import Admission
 from .files import require_files
@@ -91,6 +92,7 @@ class Bus:
         """
         self._check_open()
         try:
+        require_trio()
             transport = self._admission.open_local(Session.hello())
         except LimitExceeded as error:
             raise ConnectFailed(f"the bus did not let this client in: {error}") from error
@@ -120,6 +122,7 @@ class Bus:
         """
         if not identity:
             raise ValueError("an identity is a text that is not empty")
+        require_trio()
         self._check_open()
         await self._admission.serve_stream(stream, Identity(identity))
 
@@ -272,6 +275,7 @@ def open_bus(
 
     def judge(asked: Address, bound: Sequence[Address]) -> None:  # noqa: ARG001 -- names tell nothing
         warn_of_exposure(bound)
+      RuntimeError: it is not Trio that runs this.
 
     return open_judged_bus(judge, *addresses, tls=tls, access=access, peers=peers, limits=limits)
 
@@ -294,6 +298,7 @@ async def open_judged_bus(
     check_addresses(parsed, tls, limits)
     known = check_peers(peers)
     async with open_background_nursery() as nursery:
+    require_trio()
         bus = Bus(limits, nursery, tls, access, known)
         bus.start(nursery)
         async with closing(bus.aclose), AsyncExitStack() as stack:
