@@ -160,7 +160,7 @@ def test_messages_are_taken_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "function"), [("publish", "Client.publish_bytes"), ("request", "Client.request_bytes")]
+    ("way", "function"), [("publish", "PublishSubscribe.publish_bytes"), ("request", "RequestResponse.request_bytes")]
 )
 def test_a_way_is_counted_the_same_twice(way: str, function: str) -> None:
     """The calls and the files of a lone message's way are the same in each run."""

@@ -8,6 +8,7 @@ is a mistake that both have to find: where one does not, it reports the comment 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Generic, TypeVar, assert_type
 
 import trio
@@ -153,6 +154,53 @@ async def serve_gives_requests(client: t2bus.Client) -> None:
 async def serve_takes_a_handler_of_its_requests(client: t2bus.Client) -> None:
     """A handler of other requests is none of these."""
     await client.serve_with(Measure, "", count)  # type: ignore[arg-type]
+
+
+async def count_whole(request: t2bus.Request[Count, Any]) -> None:
+    await request.respond(3, headers={"unit": "pieces"})
+
+
+async def handlers_take_the_body_or_the_whole(client: t2bus.Client, whole: bool) -> None:
+    """Whether a handler is given the body or the whole is said by ``whole=``, and it has to be the one or the other."""
+    if whole:
+        await client.serve_with(Count, "", count_whole, whole=True, finish=True)
+    await client.serve_with(Count, "", count_whole)  # type: ignore[arg-type]
+
+
+async def handle(setpoint: Setpoint) -> None:
+    await trio.lowlevel.checkpoint()
+    print(setpoint)
+
+
+async def handle_whole(received: t2bus.Received[Setpoint]) -> None:
+    await trio.lowlevel.checkpoint()
+    print(received.topic, received.body.celsius)
+
+
+async def subscriptions_have_handlers(client: t2bus.Client, nursery: trio.Nursery) -> None:
+    """A handler of messages is checked like one of requests, and what is called for gaps may return anything."""
+    lags: list[t2bus.Lagged] = []
+    await nursery.start(client.subscribe_with, Setpoint, "*", handle)
+    await nursery.start(partial(client.subscribe_with, Setpoint, "*", handle_whole, whole=True, on_lag=lags.append))
+    await client.subscribe_with(Setpoint, "*", handle, on_malformed=malformed, latest=True, messages=10)
+
+
+async def handlers_of_messages_are_checked(client: t2bus.Client) -> None:
+    """A handler of whole messages is none of bodies."""
+    await client.subscribe_with(Setpoint, "*", handle_whole)  # type: ignore[arg-type]
+
+
+async def items_are_told_apart(client: t2bus.Client) -> None:
+    """What ``items()`` gives is a message, a gap, or one that cannot be read."""
+    async with client.subscribe(Setpoint, "*", latest=True) as setpoints:
+        assert_type(setpoints.receive_nowait(), t2bus.Received[Setpoint])
+        async for item in setpoints.items():
+            if isinstance(item, t2bus.Lagged):
+                assert_type(item.dropped, int)
+            elif isinstance(item, t2bus.MalformedMessage):
+                assert_type(item.topic, str)
+            else:
+                assert_type(item, t2bus.Received[Setpoint])
 
 
 async def serve_takes_requests(client: t2bus.Client) -> None:

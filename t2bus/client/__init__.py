@@ -4,7 +4,11 @@
 module            has
 ================  ====================================================
 ``connect``       ``open_client``: connect, shake hands, run
-``client``        ``Client`` and its calls
+``client``        ``Client``, which has all calls
+``pubsub``        those that publish and subscribe
+``requests``      those that ask and answer
+``calls``         what these have in common
+``handlers``      functions of the program, which it calls
 ``publisher``     many publications to one topic, on their way at once
 ``subscription``  the messages of one subscription
 ``service``       the requests to one service, and their answers

@@ -115,6 +115,7 @@ async def run_client(
     async with open_background_nursery() as nursery:
         connection.start(nursery, rest)
         async with closing(connection.aclose):
+            connection.outlive_cancellation()
             yield Client(connection)
 
 

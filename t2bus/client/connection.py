@@ -208,9 +208,16 @@ class ClientConnection:
         """Start the tasks; ``rest`` is what came together with the WELCOME."""
         nursery.start_soon(self._run, rest)
 
+    def outlive_cancellation(self) -> None:
+        """Let the tasks end with :meth:`aclose` alone: what closes in a body that is cancelled may still need them."""
+        self._scope.shield = True
+
     async def aclose(self) -> None:
         """Write what waits and a goodbye, then close; at once if cancelled."""
         session = self.session
+        if self._closed:
+            await trio.lowlevel.checkpoint()
+            return
         self._closed = True
         session.outbox.put(m.Goodbye(""))
         session.outbox.shut()
@@ -225,6 +232,7 @@ class ClientConnection:
                     await self._ended.wait()
         finally:
             self._close_session(Disconnected("this client was closed"))
+            self._scope.cancel()
             await self.transport.aclose()
 
     async def _run(self, rest: Sequence[m.ServerMessage]) -> None:

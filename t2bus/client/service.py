@@ -7,7 +7,7 @@
             await request.respond(Reading(celsius=21.5))
 
 A request has a place in the window of its service (``Limits.service_requests``) until it is answered, so each has to
-be, also one that nobody waits for any more. ``client.serve_with`` sees to that (:func:`handle`).
+be, also one that nobody waits for any more. ``client.serve_with`` sees to that (:mod:`.handlers`).
 
 The law of this module: a request is answered once.
 """
@@ -23,16 +23,16 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import trio
 from attrs import define, field
 
-from ..background import Resource, leaves
+from ..background import Resource
 from ..disconnected import Disconnected
-from ..errors import MalformedMessage, RemoteError
+from ..errors import MalformedMessage
 from ..log_limiter import LogLimiter
 from ..wire.compression import inflate
 from ..wire.values import FRAME_OVERHEAD, NO_HEADERS, ErrorCode
 from .connection import ClientConnection, PendingAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from ..session.windows import CallWindow, PendingCall
 
@@ -69,7 +69,10 @@ class Request(Generic[Body, Result]):
     _window: CallWindow
     _pending: PendingCall
     _encode: Callable[[Result], bytes]
-    _answered: bool = field(default=False, init=False)
+    is_answered: bool = field(default=False, init=False)
+    """Whether it has been answered, or given up."""
+    _scope: trio.CancelScope | None = field(default=None, init=False)
+    """What is cancelled when nobody waits for the answer any more."""
 
     def __repr__(self) -> str:
         return f"<t2bus.Request of {self.topic!r}: {self.body!r}>"
@@ -117,12 +120,14 @@ class Request(Generic[Body, Result]):
         if not self._connection.session.outbox.has_room:
             await self._connection.wait_for_room()
             self._check_unanswered()
-        self._answered = True
+        self.is_answered = True
         self._connection.call(put, self._window, self._pending, *what)
+        if self._scope is not None:
+            self._scope.deadline = math.inf
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     def _check_unanswered(self) -> None:
-        if self._answered:
+        if self.is_answered:
             raise trio.ClosedResourceError("this request was answered already")
 
     def _fail(self, window: CallWindow, pending: PendingCall, reason: str) -> None:
@@ -132,13 +137,17 @@ class Request(Generic[Body, Result]):
 
     def give_up(self, reason: str) -> None:
         """Fail without waiting for room: its place is freed, and if someone waits after all they are told."""
-        if not self._answered:
-            self._answered = True
+        if not self.is_answered:
+            self.is_answered = True
             self._connection.call(self._fail, self._window, self._pending, reason)
 
     @contextmanager
     def cancelled_when_withdrawn(self, scope: trio.CancelScope) -> Generator[None, None, None]:
-        """Cancel a scope when nobody waits for the answer any more, while the body runs."""
+        """Cancel a scope when nobody waits for the answer any more, while the body runs.
+
+        Its deadline, that of the request, is for the answer too: once that is given there is none.
+        """
+        self._scope = scope
         if self._pending.withdrawn:
             scope.cancel()
         self._connection.on_news(self._pending, scope.cancel)
@@ -199,15 +208,33 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
             await trio.lowlevel.checkpoint()
         while True:
             while not window.waiting:
-                if self._closed:
-                    raise trio.ClosedResourceError("this service was closed")
-                self._connection.check_open()
-                if window.closed is not None:
-                    # A new object each time: a raised exception gathers the traceback of whoever raises it.
-                    raise type(window.closed)(*window.closed.args)
+                self._check_open()
                 await self._lot.park()
             if (request := self._next()) is not None:
                 return request
+
+    def receive_nowait(self) -> Request[Body, Result]:
+        """Return the next request that has arrived and can be read, without a checkpoint.
+
+        Raises:
+          trio.WouldBlock: none has. More arrive while the program waits for something.
+
+        and as :meth:`receive`.
+
+        """
+        while self._window.waiting:
+            if (request := self._next()) is not None:
+                return request
+        self._check_open()
+        raise trio.WouldBlock
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError("this service was closed")
+        self._connection.check_open()
+        if (error := self._window.closed) is not None:
+            # A new object each time: a raised exception gathers the traceback of whoever raises it.
+            raise type(error)(*error.args)
 
     def _next(self) -> Request[Body, Result] | None:
         """Take the oldest request, or answer it and return None if it is not of the protocol's class."""
@@ -248,32 +275,3 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
         self._connection.tell(session.take_news())
         self._connection.forget(self._window)
         await self._connection.end(partial(self._connection.session.unclaim, self._window))
-
-
-async def handle(request: Request[Body, Result], handler: Callable[[Body], Awaitable[Result]]) -> None:
-    """Answer one request with what a handler returns, and stop it when nobody waits for that any more.
-
-    ``raise RemoteError("no such oven")`` in a handler is its way to say no: the requester gets that text. Any other
-    exception is a bug, which is logged, and the requester gets its type too: ``KeyError: 'oven'``. What fails for the
-    connection that has ended is neither. However it ends, the place of the request is freed.
-    """
-    failure = "the requester stopped waiting"
-    try:
-        # A scope takes its cancellation out of a group, and the rest of the group leaves it: hence within.
-        with trio.CancelScope(deadline=request.deadline) as scope, request.cancelled_when_withdrawn(scope):
-            await request.respond(await handler(request.body))
-    except (Exception, BaseExceptionGroup) as error:
-        # What a handler raises from a nursery of its own comes in groups, beside its cancellation if it has one.
-        errors = [leaf for leaf in leaves(error) if not isinstance(leaf, trio.Cancelled)]
-        if not errors or not all(isinstance(leaf, Exception) for leaf in errors):
-            raise
-        failure = "; ".join(map(_told, errors))
-        expected = RemoteError if request.is_connected else (RemoteError, Disconnected, trio.ClosedResourceError)
-        if not all(isinstance(leaf, expected) for leaf in errors):
-            _logger.exception("the handler of %s failed", request.topic)
-    request.give_up(failure)
-
-
-def _told(error: BaseException) -> str:
-    """Return what a requester reads of an error of a handler."""
-    return str(error) if isinstance(error, RemoteError) else f"{type(error).__name__}: {error}"

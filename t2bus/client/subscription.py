@@ -15,21 +15,26 @@ The law of this module: messages are given in the order in which they came, each
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 from attrs import define, field
 
-from ..background import Resource
+from ..background import Resource, open_background_nursery
 from ..disconnected import Disconnected
 from ..errors import BusError, Lagged, MalformedMessage
+from ..session.latest import LatestWindow
+from ..session.options import USUAL, SubscriptionOptions
 from ..wire.compression import inflate
 from ..wire.values import NO_HEADERS
 from .connection import ClientConnection, PendingAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from ..session.windows import ReceiveWindow
     from ..wire.values import Payload
@@ -91,6 +96,7 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
     _decode: Callable[[bytes], Body_co]
     topic: str
     """The full topic of the subscription."""
+    _options: SubscriptionOptions = USUAL
     _window: ReceiveWindow = field(init=False)
     _news: trio.Event = field(factory=trio.Event, init=False)
     """Set when there is something new to take, or the end; whoever waits for it puts another in its place."""
@@ -106,7 +112,7 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
     async def open(self) -> None:
         """Subscribe; whatever goes wrong leaves nothing registered."""
         connection, answer = self._connection, PendingAnswer()
-        self._window = connection.call(connection.session.subscribe, self.topic, answer)
+        self._window = connection.call(connection.session.subscribe, self.topic, answer, self._options)
         await connection.open(self._window, answer, self._wake, connection.session.unsubscribe)
 
     async def receive(self) -> Received[Body_co]:
@@ -122,8 +128,7 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
           trio.BusyResourceError: another task is receiving from this subscription.
 
         """
-        if self._receiving:
-            raise trio.BusyResourceError("another task is receiving from this subscription")
+        self._check_idle()
         window = self._window
         self._receiving = True
         try:
@@ -138,6 +143,47 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
             self._receiving = False
         if self._closed:
             self._check_open()
+        return self._take()
+
+    def receive_nowait(self) -> Received[Body_co]:
+        """Return the next message if one has arrived, without a checkpoint.
+
+        Raises:
+          trio.WouldBlock: none has. More arrive while the program waits for something.
+
+        and as :meth:`receive`.
+
+        """
+        self._check_idle()
+        if self._closed or not self._window.waiting:
+            self._check_open()
+            raise trio.WouldBlock
+        return self._take()
+
+    def items(self) -> Items[Body_co]:
+        """Return an iterator that gives ``Lagged`` and ``MalformedMessage`` in their places, and goes on.
+
+        ::
+
+            async for item in messages.items():
+                match item:
+                    case t2bus.Received(topic, hello): ...
+                    case t2bus.Lagged(): ...
+                    case t2bus.MalformedMessage(): ...
+
+        It raises what else :meth:`receive` raises. Left and begun again it loses nothing.
+        """
+        return Items(self)
+
+    @property
+    def replaced(self) -> int:
+        """How many messages of a subscription with ``latest=True`` a newer one of their topic has replaced."""
+        window = self._window
+        return window.replaced if isinstance(window, LatestWindow) else 0
+
+    def _take(self) -> Received[Body_co]:
+        """Take the next item, which must be there; raises it if it is an error."""
+        window = self._window
         part = window.take_of_run()
         item = window.take() if part is None else None
         if window.wants_look:
@@ -168,6 +214,14 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
 
     def _wake(self) -> None:
         self._news.set()
+        window = self._window
+        if self._options.latest and window.wants_look and window.closed is None:
+            # What has arrived is credited whether the program takes it or not.
+            self._connection.look_at_credit(window)
+
+    def _check_idle(self) -> None:
+        if self._receiving:
+            raise trio.BusyResourceError("another task is receiving from this subscription")
 
     def _check_open(self) -> None:
         if self._closed:
@@ -188,6 +242,30 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
         self._wake()
         self._connection.forget(self._window)
         await self._connection.end(partial(self._connection.session.unsubscribe, self._window))
+
+
+@define(eq=False)
+class Items(AsyncIterator[Received[Body_co] | Lagged | MalformedMessage]):
+    """What a subscription receives, with what is missing or cannot be read in its place."""
+
+    _subscription: Subscription[Body_co]
+
+    async def __anext__(self) -> Received[Body_co] | Lagged | MalformedMessage:
+        try:
+            return await self._subscription.receive()
+        except (Lagged, MalformedMessage) as error:
+            return error
+
+
+@asynccontextmanager
+async def into(
+    opened: AbstractAsyncContextManager[Subscription[Body_co]],
+    send_channel: trio.abc.SendChannel[Received[Body_co] | BusError],
+) -> AsyncGenerator[None, None]:
+    """Open a subscription and send what it receives into a channel, until the body ends."""
+    async with opened as subscription, open_background_nursery() as nursery:
+        nursery.start_soon(forward, subscription, send_channel)
+        yield
 
 
 async def forward(

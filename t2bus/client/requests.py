@@ -1,0 +1,260 @@
+"""The calls of a client that ask and answer."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar, overload
+
+import trio
+from attrs import define
+
+from .. import protocol as protocols
+from ..errors import MalformedMessage, ServiceNotFound
+from ..protocol import RequestProtocol, decode, encode, encode_as
+from ..wire.compression import inflate
+from ..wire.messages import Response
+from ..wire.values import NO_HEADERS
+from .calls import Calls, Headers, begins_with_prefix, prefix_hint, same
+from .connection import PendingAnswer
+from .handlers import Handler, RequestHandler
+from .service import Request, Requests
+from .subscription import Received
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+    from contextlib import AbstractAsyncContextManager
+
+Requested = TypeVar("Requested", bound=RequestProtocol[Any])
+Result = TypeVar("Result")
+
+_FOR_EVER: Final = 1e9
+"""Seconds; a deadline further off than this is none. In milliseconds it still fits in what the wire has for it."""
+
+
+@define(eq=False, slots=False)
+class RequestResponse(Calls):
+    """Asking services, and being one."""
+
+    # --- request
+
+    async def request(self, topic: str, body: RequestProtocol[Result], *, headers: Headers | None = None) -> Result:
+        """Ask the service of a topic and wait for its answer.
+
+        The caller's deadline (``trio.fail_after``) travels with the request. Cancelled, the service is told.
+
+        Args:
+          topic: below the prefix of the request's class, without wildcards.
+          body: the request.
+          headers: carried to the service untouched.
+
+        Raises:
+          InvalidTopic, MalformedMessage, MessageTooLarge: an argument is not sendable; nothing was sent.
+            ``MalformedMessage`` is raised too where the service cannot read the request, or its answer is not of the
+            protocol's class.
+          LimitExceeded: too many requests of this client are pending.
+          ServiceNotFound: nobody serves the topic.
+          ServiceBusy: the service has as many requests pending as it takes.
+          ServiceGone: the service left with the request pending.
+          RemoteError: the handler failed, with this text.
+          RequestTimeout: the request was pending for the bus's ``Limits.request_lifetime``.
+          Disconnected: the connection ended.
+
+        """
+        return (await self.request_received(topic, body, headers=headers)).body
+
+    async def request_received(
+        self, topic: str, body: RequestProtocol[Result], *, headers: Headers | None = None
+    ) -> Received[Result]:
+        """Do as :meth:`request`, giving the topic and the headers of the answer with it."""
+        protocol = type(body)
+        full_topic = self._full_topic("request", protocol, RequestProtocol, topic)
+        result = protocols.response_type(protocol)
+        try:
+            payload, response_headers = await self._request(full_topic, encode(body), headers)
+        except ServiceNotFound as error:
+            if begins_with_prefix(protocol, topic):
+                raise ServiceNotFound(f"{error}; {prefix_hint(protocol, topic)}") from None
+            raise
+        try:
+            return Received(full_topic, decode(payload, result), response_headers)
+        except MalformedMessage as error:
+            error.at(full_topic, response_headers)
+            raise
+
+    async def request_bytes(self, topic: str, payload: bytes, *, headers: Headers | None = None) -> bytes:
+        """Do as :meth:`request` by full topic, with payloads as they are."""
+        return (await self._request(topic, payload, headers))[0]
+
+    async def request_bytes_received(
+        self, topic: str, payload: bytes, *, headers: Headers | None = None
+    ) -> Received[bytes]:
+        """Do as :meth:`request_received` by full topic, with payloads as they are."""
+        return Received(topic, *await self._request(topic, payload, headers))
+
+    async def _request(self, topic: str, payload: bytes, headers: Headers | None) -> tuple[bytes, Headers]:
+        """Return the payload and the headers of the answer; however it ends, the request is pending no more."""
+        connection = self._connection
+        session = connection.session
+        session.bounds.check_topic(topic, concrete=True)
+        encoded = session.bounds.encode_body(topic, payload, headers)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if not session.outbox.has_room:
+            await connection.wait_for_room()
+        answer = PendingAnswer()
+        operation = connection.call(session.request, topic, encoded, _milliseconds_left(), answer)
+        try:
+            response = await connection.outcome(answer, Response)
+            response_headers = dict(response.headers) if response.headers else NO_HEADERS
+            return inflate(response.payload, session.welcome.frame), response_headers
+        except MalformedMessage as error:
+            error.at(topic, NO_HEADERS)
+            raise
+        finally:
+            connection.call(session.end_request, operation)
+
+    # --- serve
+
+    def serve(self, protocol: type[Requested], topic: str) -> AbstractAsyncContextManager[Requests[Requested, Any]]:
+        """Claim a topic and open the channel of its requests, until the body ends.
+
+        At most ``Limits.service_requests`` are pending at once; more are answered ``ServiceBusy`` by the bus. Leaving
+        the body ends the service: requesters that wait get ``ServiceGone``.
+
+        Args:
+          protocol: the class that the requests are read as; its response type is what they are answered with.
+          topic: below its prefix, without wildcards.
+
+        Raises:
+          InvalidTopic: the topic is not one, or has wildcards; nothing was sent.
+          TopicClaimed: the topic is served already. Its holder loses it if it answers no ping within a second: a
+            client that comes back after a lost connection tries again then.
+          LimitExceeded, PermissionDenied: the bus refused it.
+          Disconnected: the connection ended.
+
+        """
+        return self._service("serve", protocol, topic)
+
+    def serve_bytes(self, topic: str) -> AbstractAsyncContextManager[Requests[bytes, bytes]]:
+        """Do as :meth:`serve` by full topic, with payloads as they are."""
+        return self._service_of_bytes(topic)
+
+    @overload
+    def serve_with(
+        self,
+        protocol: type[Requested],
+        topic: str,
+        handler: Callable[[Requested], Awaitable[Any]],
+        *,
+        whole: Literal[False] = False,
+        finish: bool = False,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> Coroutine[Any, Any, NoReturn]: ...
+
+    @overload
+    def serve_with(
+        self,
+        protocol: type[Requested],
+        topic: str,
+        handler: Callable[[Request[Requested, Any]], Awaitable[Any]],
+        *,
+        whole: Literal[True],
+        finish: bool = False,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> Coroutine[Any, Any, NoReturn]: ...
+
+    def serve_with(
+        self,
+        protocol: type[Requested],
+        topic: str,
+        handler: Handler,
+        *,
+        whole: bool = False,
+        finish: bool = False,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> Coroutine[Any, Any, NoReturn]:
+        """Claim a topic and answer each request with what ``await handler(body)`` returns, until cancelled.
+
+        Handlers run concurrently, at most ``Limits.service_requests`` of them. One is cancelled when its requester
+        gives up or its deadline passes. An exception of a handler is logged, goes to its requester as ``RemoteError``
+        with its text, or with those of all in a group of exceptions, and ends nothing else.
+
+        For use with ``await nursery.start(client.serve_with, ...)``, which returns when the topic is claimed.
+
+        Args:
+          protocol: as for :meth:`serve`.
+          topic: the same.
+          handler: is given the request's body.
+          whole: whether it is given the whole :class:`t2bus.Request` instead, with topic, headers and deadline. It may
+            answer that itself, with headers for one, and go on then; what it returns is the answer where it has not.
+          finish: whether handlers may go on when this is cancelled, for at most ``Limits.drain``. Requests that come
+            meanwhile get ``ServiceGone`` when these have ended. Otherwise handlers are cancelled, and all get that.
+          task_status: given by ``nursery.start``.
+
+        Raises: as :meth:`serve`.
+
+        """
+        opened = self._service("serve_with", protocol, topic)
+        return self._handle(opened, handler, task_status, whole=whole, finish=finish)
+
+    @overload
+    def serve_bytes_with(
+        self,
+        topic: str,
+        handler: Callable[[bytes], Awaitable[bytes]],
+        *,
+        whole: Literal[False] = False,
+        finish: bool = False,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> Coroutine[Any, Any, NoReturn]: ...
+
+    @overload
+    def serve_bytes_with(
+        self,
+        topic: str,
+        handler: Callable[[Request[bytes, bytes]], Awaitable[bytes | None]],
+        *,
+        whole: Literal[True],
+        finish: bool = False,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> Coroutine[Any, Any, NoReturn]: ...
+
+    def serve_bytes_with(
+        self,
+        topic: str,
+        handler: Handler,
+        *,
+        whole: bool = False,
+        finish: bool = False,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> Coroutine[Any, Any, NoReturn]:
+        """Do as :meth:`serve_with` by full topic, with payloads as they are."""
+        return self._handle(self._service_of_bytes(topic), handler, task_status, whole=whole, finish=finish)
+
+    def _handle(
+        self,
+        opened: AbstractAsyncContextManager[Requests[Any, Any]],
+        handler: Handler,
+        task_status: trio.TaskStatus[None],
+        *,
+        whole: bool,
+        finish: bool,
+    ) -> Coroutine[Any, Any, NoReturn]:
+        time_to_finish = self._connection.session.limits.drain if finish else 0.0
+        return RequestHandler(handler, whole, time_to_finish).run(opened, task_status)
+
+    def _service(
+        self, call: str, protocol: type[Requested], topic: str
+    ) -> AbstractAsyncContextManager[Requests[Requested, Any]]:
+        full_topic = self._full_topic(call, protocol, RequestProtocol, topic)
+        read, write = partial(decode, type_=protocol), partial(encode_as, type_=protocols.response_type(protocol))
+        return self._opened(Requests(self._connection, read, write, full_topic), concrete=True)
+
+    def _service_of_bytes(self, topic: str) -> AbstractAsyncContextManager[Requests[bytes, bytes]]:
+        return self._opened(Requests(self._connection, same, same, topic), concrete=True)
+
+
+def _milliseconds_left() -> int | None:
+    """Return how long this task may wait, rounded up, or None where that is as good as for ever."""
+    seconds = trio.current_effective_deadline() - trio.current_time()
+    return max(0, math.ceil(seconds * 1000)) if -math.inf < seconds < _FOR_EVER else None
