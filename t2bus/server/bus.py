@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import trio
 from attrs import define, field
 
 from .. import tls as contexts
-from ..background import closing, open_background_nursery
+from ..background import Resource, closing, open_background_nursery
 from ..broker.identity import Identity
 from ..broker.router import Router
 from ..client.connect import run_client
 from ..endpoints import open_listeners, require_context
 from ..errors import ConnectFailed, LimitExceeded
 from ..limits import Limits
-from ..liveness import LATE, TICK
 from ..session.session import Session
 from ..transport.address import TlsAddress, parse
 from ..transport.credentials import check_peers
 from ..under_trio import require_trio
 from ..wire.messages import Welcome
 from .admission import Admission
+from .due import mind_the_time
 from .files import require_files
 from .limiters import RateLimiter
 from .listening import listen
@@ -33,7 +34,7 @@ from .warnings import warn_of_expiry, warn_of_exposure
 if TYPE_CHECKING:
     import os
     import ssl
-    from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+    from collections.abc import AsyncGenerator, Collection, Sequence
 
     from ..broker.access import Access
     from ..broker.statistics import BusStatistics
@@ -41,30 +42,32 @@ if TYPE_CHECKING:
     from ..endpoints import Listener
     from ..transport.address import Address
 
-_LOOKS: Final = 128
-"""Connections that are looked at before others run. Thousands of pings may be due together."""
-
-_DAY: Final = 86_400.0
-"""Seconds between two looks at how long the certificate is still valid."""
 
 _PRIVATE, _PUBLIC = 0o600, 0o666
 """Modes of a unix socket: for this user alone, and for whoever the bus then finds among its peers."""
 
+Judge = Callable[["Address", "Sequence[Address]"], None]
+"""Called with an address that was asked for and all that it is bound to."""
 
-@define(eq=False)
-class Bus:
+
+@define(eq=False, slots=False)
+class Bus(Resource):
     """A bus of this process; made by :func:`open_bus`."""
 
     limits: Limits
     addresses: tuple[str, ...] = field(default=(), init=False)
     """What the bus is really bound to, in the order it was asked for, with port 0 resolved."""
-    _nursery: trio.Nursery
     _context: ssl.SSLContext | None = None
     _access: str | os.PathLike[str] | None = None
     _peers: frozenset[str] = frozenset()
     _router_task: RouterTask = field(init=False)
     _admission: Admission = field(init=False)
     _accepting: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    _tasks: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    _ended: trio.Event = field(factory=trio.Event, init=False)
+    """Set when all tasks have ended."""
+    _listeners: AsyncExitStack = field(factory=AsyncExitStack, init=False)
+    _closed: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Make the router and the admission."""
@@ -90,9 +93,9 @@ class Bus:
           trio.ClosedResourceError: the bus was closed.
 
         """
+        require_trio()
         self._check_open()
         try:
-        require_trio()
             transport = self._admission.open_local(Session.hello())
         except LimitExceeded as error:
             raise ConnectFailed(f"the bus did not let this client in: {error}") from error
@@ -120,9 +123,9 @@ class Bus:
           trio.ClosedResourceError: the bus was closed.
 
         """
+        require_trio()
         if not identity:
             raise ValueError("an identity is a text that is not empty")
-        require_trio()
         self._check_open()
         await self._admission.serve_stream(stream, Identity(identity))
 
@@ -170,17 +173,13 @@ class Bus:
 
     # --- connections
 
-    async def accept(self, listeners: Sequence[Listener]) -> None:
-        """Let connections in until :meth:`stop_accepting`; those that are in stay."""
-        limiter = RateLimiter(self.limits.accepts)
-
-        async def handle(listener: Listener, stream: trio.SocketStream) -> None:
-            await self._admission.receive(listener, stream, self._nursery)
-
-        with self._accepting:
-            async with trio.open_nursery() as nursery:
-                for listener in listeners:
-                    nursery.start_soon(listen, listener, handle, limiter)
+    async def listen(self, address: Address, judge: Judge) -> list[Listener]:
+        """Listen at an address until the bus is closed, unless ``judge`` raises something."""
+        mode = _PUBLIC if self._peers else _PRIVATE
+        opened = await self._listeners.enter_async_context(open_listeners(address, mode))
+        judge(address, [listener.address for listener in opened])
+        self.addresses += tuple(str(listener.address) for listener in opened)
+        return opened
 
     def stop_accepting(self) -> None:
         """Let nobody in any more."""
@@ -189,50 +188,55 @@ class Bus:
 
     # --- tasks
 
-    def start(self, nursery: trio.Nursery) -> None:
-        """Start the router task, what makes stuck newcomers go, and what minds the time."""
-        nursery.start_soon(self._router_task.run)
-        nursery.start_soon(self._admission.keep_moving)
-        nursery.start_soon(self._mind_the_time)
+    async def run(self, *, task_status: trio.TaskStatus[trio.Nursery]) -> None:
+        """Run the router task, what makes stuck newcomers go, and what minds the time, until the bus is closed.
 
-    async def _mind_the_time(self) -> NoReturn:
-        """Do what is due, when it is due, until cancelled."""
-        routing = self._router_task
-        now = trio.current_time()
-        next_look, next_day = now + TICK, now + _DAY
-        while True:
-            deadline = routing.router.next_deadline()
-            due = max(now, next_look if deadline is None else min(deadline, next_look))
-            with trio.move_on_at(due):
-                await routing.alarm.wait()
-            routing.alarm = trio.Event()
-            if (late := trio.current_time() - due) > LATE:
-                # What has come meanwhile is read and carried out before anybody is judged.
-                await trio.sleep(min(late, TICK))
-            now = trio.current_time()
-            routing.expire(now)
-            if now >= next_look:
-                next_look = now + TICK
-                routing.follow_log()
-                for number, connection in enumerate(list(routing.connections.values()), 1):
-                    connection.check(now)
-                    routing.look(connection)
-                    if number % _LOOKS == 0:
-                        routing.flush()
-                        await trio.lowlevel.checkpoint()
-            routing.flush()
-            if now >= next_day:
-                next_day = now + _DAY
-                warn_of_expiry(self._admission.context)
+        Connections run in the same nursery, which this reports.
+        """
+        try:
+            with self._tasks:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._router_task.run)
+                    nursery.start_soon(self._admission.keep_moving)
+                    nursery.start_soon(mind_the_time, self._router_task, self._admission)
+                    task_status.started(nursery)
+        finally:
+            self._ended.set()
+
+    async def accept(self, listeners: Sequence[Listener], nursery: trio.Nursery) -> None:
+        """Let connections in until :meth:`stop_accepting`; those that are in stay."""
+        limiter = RateLimiter(self.limits.accepts)
+
+        async def handle(listener: Listener, stream: trio.SocketStream) -> None:
+            await self._admission.receive(listener, stream, nursery)
+
+        with self._accepting:
+            async with trio.open_nursery() as accepting:
+                for listener in listeners:
+                    accepting.start_soon(listen, listener, handle, limiter)
 
     # --- the end
 
     async def aclose(self) -> None:
         """Say goodbye to everyone and write what waits, for at most ``Limits.drain``; at once if cancelled.
 
-        ``open_bus`` does so when its body ends.
+        Then nothing of the bus is left: no task, and no socket file. ``open_bus`` does so when its body ends.
         """
+        if self._closed:
+            await trio.lowlevel.checkpoint()
+            return
+        self._closed = True
         self.stop_accepting()
+        try:
+            try:
+                await self._listeners.aclose()
+            finally:
+                await self._say_goodbye()  # noqa: ASYNC102 -- in a cancelled scope it waits for nothing
+        finally:
+            self._tasks.cancel()
+        await self._ended.wait()
+
+    async def _say_goodbye(self) -> None:
         routing = self._router_task
         self._admission.dismiss_newcomers()
         routing.router.say_goodbye("the bus is shutting down")
@@ -270,19 +274,19 @@ def open_bus(
       LimitExceeded: this process may not open as many files as ``Limits.connections`` needs.
       BindFailed: an address is in use, or cannot be listened at.
       ValueError: ``tls`` does not verify the client or is for one, or a peer is none.
+      RuntimeError: it is not Trio that runs this.
 
     """
 
     def judge(asked: Address, bound: Sequence[Address]) -> None:  # noqa: ARG001 -- names tell nothing
         warn_of_exposure(bound)
-      RuntimeError: it is not Trio that runs this.
 
     return open_judged_bus(judge, *addresses, tls=tls, access=access, peers=peers, limits=limits)
 
 
 @asynccontextmanager
 async def open_judged_bus(
-    judge: Callable[[Address, Sequence[Address]], None],
+    judge: Judge,
     *addresses: str,
     tls: ssl.SSLContext | None = None,
     access: str | os.PathLike[str] | None = None,
@@ -293,28 +297,19 @@ async def open_judged_bus(
 
     It is called with each address that was asked for and all that this is bound to, before anybody is let in.
     """
+    require_trio()
     parsed = [parse(address) for address in addresses]
     limits = limits or Limits()
     check_addresses(parsed, tls, limits)
-    known = check_peers(peers)
+    bus = Bus(limits, tls, access, check_peers(peers))
     async with open_background_nursery() as nursery:
-    require_trio()
-        bus = Bus(limits, nursery, tls, access, known)
-        bus.start(nursery)
-        async with closing(bus.aclose), AsyncExitStack() as stack:
-            listeners: list[Listener] = []
-            for address in parsed:
-                opened = await stack.enter_async_context(open_listeners(address, _PUBLIC if known else _PRIVATE))
-                judge(address, [listener.address for listener in opened])
-                listeners += opened
-                bus.addresses += tuple(str(listener.address) for listener in opened)
+        connections: trio.Nursery = await nursery.start(bus.run)
+        async with closing(bus.aclose):
+            listeners = [listener for address in parsed for listener in await bus.listen(address, judge)]
             warn_of_expiry(tls)
             if listeners:
-                nursery.start_soon(bus.accept, listeners)
-            try:
-                yield bus
-            finally:
-                bus.stop_accepting()
+                connections.start_soon(bus.accept, listeners, connections)
+            yield bus
 
 
 def check_addresses(addresses: Sequence[Address], context: ssl.SSLContext | None, limits: Limits) -> None:
