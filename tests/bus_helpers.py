@@ -276,7 +276,17 @@ async def is_cancelled_at(step: int, call: Callable[[], Awaitable[object]]) -> b
     return instrument.countdown <= 0
 
 
-_HISTORY = {"published", "delivered", "dropped", "requests", "requests_busy", "late_responses", "received", "requested"}
+_HISTORY = {
+    "published",
+    "delivered",
+    "dropped",
+    "requests",
+    "requests_busy",
+    "late_responses",
+    "received",
+    "replaced",
+    "requested",
+}
 
 
 def registered(*owners: t2bus.Bus | t2bus.Client) -> list[dict[str, int]]:

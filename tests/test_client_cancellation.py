@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -84,6 +85,22 @@ async def subscribe_into(world: World) -> None:
         await receive_channel.receive()
 
 
+async def subscribe_with(world: World) -> None:
+    send_channel, receive_channel = trio.open_memory_channel[Any](0)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(world.client.subscribe_with, Note, "x", send_channel.send)
+        await world.other.publish("x", Note("hello"))
+        await receive_channel.receive()
+        nursery.cancel_scope.cancel()
+
+
+async def subscribe_to_the_newest(world: World) -> None:
+    async with world.client.subscribe(Note, "x", latest=True) as messages:
+        for text in ("one", "two"):
+            await world.other.publish("x", Note(text))
+        await anext(messages.items())
+
+
 async def serve(world: World) -> None:
     async with world.client.serve(Add, "y"), world.client.serve_bytes("z"):
         pass
@@ -112,6 +129,16 @@ async def serve_with(world: World) -> None:
         nursery.cancel_scope.cancel()
 
 
+async def serve_with_and_finish(world: World) -> None:
+    async def answer(request: t2bus.Request[Add, Any]) -> None:
+        await request.respond(await add(request.body), headers={"k": "v"})
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(world.client.serve_with, Add, "y", answer, whole=True, finish=True))
+        assert await world.other.request("y", Add(1, 2)) == Sum(3)
+        nursery.cancel_scope.cancel()
+
+
 async def refused_claim(world: World) -> None:
     with pytest.raises(t2bus.TopicClaimed):
         async with world.client.serve(Add, "x"):
@@ -134,6 +161,7 @@ async def bytes_publisher(world: World) -> None:
 async def open_client(world: World) -> None:
     async with world.site.connect() as client:
         await client.publish("y", Note(""))
+        await client.aclose()
 
 
 CALLS: list[Callable[[World], Awaitable[None]]] = [
@@ -145,10 +173,13 @@ CALLS: list[Callable[[World], Awaitable[None]]] = [
     subscribe,
     subscribe_and_receive,
     subscribe_into,
+    subscribe_with,
+    subscribe_to_the_newest,
     serve,
     serve_and_answer,
     serve_and_fail,
     serve_with,
+    serve_with_and_finish,
     refused_claim,
     publisher,
     bytes_publisher,
