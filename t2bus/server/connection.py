@@ -124,7 +124,10 @@ class StreamConnection(PeerConnection):
             self._begun_at = math.inf
             return
         if self._begun_at == math.inf:
-            await self._places.enter(self._sender)
+            try:
+                self._places.enter_nowait(self._sender)
+            except trio.WouldBlock:
+                await self._places.enter(self._sender)
             self._begun_at = trio.current_time()
         self._sender.stuck_at = min(self._begun_at + _GRACE + size / _SLOW, trio.current_time() + _GRACE)
 

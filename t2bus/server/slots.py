@@ -75,6 +75,11 @@ class Slots:
         await self._limiter.acquire_on_behalf_of(occupant)
         self._occupants[occupant] = None
 
+    def enter_nowait(self, occupant: Occupant) -> None:
+        """Take a place, or raise ``trio.WouldBlock`` if there is none."""
+        self._limiter.acquire_on_behalf_of_nowait(occupant)
+        self._occupants[occupant] = None
+
     def leave(self, occupant: Occupant) -> None:
         """Give a place back. Doing it twice is doing it once."""
         if occupant in self._occupants:

@@ -11,7 +11,7 @@ from attrs import define, field
 
 from ..errors import BusError
 from ..wire import messages as m
-from .receipt import Receipt
+from .receipt import Receipt, ShortReceipt
 
 Outcome = Receipt | m.Response | BusError
 Done = Callable[[int, Outcome], None]
@@ -38,7 +38,8 @@ class PendingOperations:
 
     def forget(self, number: int) -> bool:
         """Wait for it no more; tell whether it had no answer yet."""
-        self._missed.pop(number, None)
+        if self._missed:
+            self._missed.pop(number, None)
         return self._waiting.pop(number, None) is not None
 
     def resolve(self, number: int, outcome: Outcome) -> None:
@@ -48,10 +49,13 @@ class PendingOperations:
 
     def accept(self, message: m.Accepted) -> None:
         """Give the receipts of those operations that somebody waits for."""
-        take = self._waiting.pop
+        take, missed = self._waiting.pop, self._missed
         for number, count in enumerate(message.counts, message.first):
             if (done := take(number, None)) is not None:
-                done(number, Receipt(count, self._missed.pop(number, 0)))
+                if missed and number in missed:
+                    done(number, ShortReceipt(count, missed.pop(number)))
+                else:
+                    done(number, Receipt(count))
 
     def note_missed(self, message: m.Unreached) -> None:
         """Take note of what belongs on receipts that are about to come."""

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Self
-
 
 class Receipt(int):
     """The number of connections that took a publication: 3, say. ``missed`` says how many more it should have reached.
 
     ``missed`` is not 0 where subscribers are there and do not take what they are sent: their windows are spent. Each
-    of them is told so by ``Lagged``. Beside them it counts programs of the Rust crate that a topic with more than three
-    ``**`` cannot be sent to. So ``if not receipt and not receipt.missed`` means that nobody subscribes.
+    of them is told so by ``Lagged``. So ``if not receipt and not receipt.missed`` means that nobody subscribes.
     """
 
-    missed: int
-    """Connections that the publication was for, and that none of their subscriptions took."""
+    __slots__ = ()  # what has a dict costs the collector of garbage as much as the rest of it
 
-    def __new__(cls, taken: int, missed: int = 0) -> Self:
+    @property
+    def missed(self) -> int:
+        """Connections that the publication was for, and that none of their subscriptions took."""
+        return 0
+
+
+class ShortReceipt(Receipt):
+    """The receipt of a publication that somebody missed. An ``int`` has no room for one more in a slot."""
+
+    def __new__(cls, taken: int, missed: int) -> ShortReceipt:  # noqa: PYI034 -- nothing is derived from this
         """Make the number, and add what was missed."""
         receipt = super().__new__(cls, taken)
-        receipt.missed = missed
+        receipt.__dict__["missed"] = missed
         return receipt
+
+    @property
+    def missed(self) -> int:
+        """As in the base."""
+        return int(self.__dict__["missed"])
