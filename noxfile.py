@@ -98,17 +98,17 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS, requires=["wheel"])
 def tests(session: nox.Session) -> None:
-    """Run the suite; on the first Python present, a whole run also enforces the coverage."""
+    """Run the suite, a whole one in two processes; on the first Python present, that also enforces the coverage."""
     if session.python == PYTHONS[0] and (absent := sorted(set(SUPPORTED) - set(PYTHONS))):
         session.warn(f"Not on this machine, so not tested: Python {', '.join(absent)}")
     install_wheel(session, *group("test"))
     # t2bus is the wheel: a safe path keeps the working directory off sys.path, here and in programs the tests start.
     env = {"PYTHONSAFEPATH": "1"}
     if session.posargs or session.python != PYTHONS[0]:
-        session.run("python", "-m", "pytest", *session.posargs, env=env)
+        session.run("python", "-m", "pytest", *(session.posargs or ["-n", "2"]), env=env)
         return
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", env=env)
+    session.run("coverage", "run", "-m", "pytest", "-n", "2", env=env)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", f"--include={FULLY_COVERED}", "--fail-under=100")
     session.run("coverage", "report", f"--omit={FULLY_COVERED}", "--fail-under=95")

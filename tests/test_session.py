@@ -24,6 +24,7 @@ from t2bus.errors import (
 )
 from t2bus.limits import Limits
 from t2bus.session.body import Bounds
+from t2bus.session.receipt import Receipt
 from t2bus.session.session import Session
 from t2bus.session.windows import UNSEEN, CallWindow, PendingCall, ReceiveWindow
 from t2bus.wire import messages as m
@@ -373,6 +374,18 @@ def test_a_forgotten_operation_has_no_outcome() -> None:
 
 
 # --- subscriptions
+
+
+def test_a_forgotten_publication_leaves_no_count_of_who_missed_it() -> None:
+    """How many missed a publication stands on its own receipt alone, also where nobody waits for that any more."""
+    program = Program()
+    forgotten, other = (program.session.publish("a", ONE[1], program.done) for _ in range(2))
+    program.feed(m.Unreached(forgotten, (3,)))
+    program.session.forget(forgotten)
+    program.feed(m.Unreached(forgotten, (4,)), m.Accepted(forgotten, (0, 2)))
+    receipt = program.outcomes.pop(other)
+    assert isinstance(receipt, Receipt)
+    assert (receipt, receipt.missed, program.outcomes) == (2, 0, {})
 
 
 def test_what_follows_the_answer_is_not_missed() -> None:
