@@ -31,11 +31,11 @@ try:
     from .build import CA_DAYS, LEAF_DAYS, Pair, UnusableAuthority, build_authority, build_client, build_server
     from .folder import LOCAL_HOSTS, Files, issue_client, issue_server, make_ca
     from .names import InvalidCertificateRequest, host_name, host_names, identity_name, stem
-except ModuleNotFoundError as error:
-    if error.name is None or error.name.partition(".")[0] != "cryptography":
+except ModuleNotFoundError as _error:
+    if _error.name is None or _error.name.partition(".")[0] != "cryptography":
         raise
-    remedy = "run `python -m pip install 't2bus[certs]'`"
-    raise ModuleNotFoundError(f"certificates need the package cryptography: {remedy}", name=error.name) from error
+    _remedy = "run `python -m pip install 't2bus[certs]'`"
+    raise ModuleNotFoundError(f"certificates need the package cryptography: {_remedy}", name=_error.name) from _error
 
 __all__ = [
     "CA_DAYS",
