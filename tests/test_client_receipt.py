@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import t2bus
 
 ONE = t2bus.Limits(subscription_messages=1)
@@ -29,6 +32,20 @@ async def test_is_a_number() -> None:
     assert isinstance(receipt, t2bus.Receipt)
     assert isinstance(receipt, int)
     assert (f"{receipt}", receipt + 1) == ("1", 2)
+
+
+async def test_can_be_copied_and_pickled() -> None:
+    """A receipt that is put in a log, or sent to another process, says there what it says here."""
+    async with (
+        t2bus.open_bus() as bus,
+        bus.open_client() as client,
+        bus.open_client(limits=ONE) as full,
+        full.subscribe_bytes("a"),
+    ):
+        receipts = [await client.publish_bytes("a", b"") for _ in range(2)]
+    for receipt in receipts:
+        for other in (copy.copy(receipt), pickle.loads(pickle.dumps(receipt))):
+            assert (other, other.missed, type(other)) == (receipt, receipt.missed, type(receipt))
 
 
 async def test_one_connection_is_missed_once() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class Receipt(int):
     """The number of connections that took a publication: 3, say. ``missed`` says how many more it should have reached.
@@ -21,13 +23,15 @@ class Receipt(int):
 class ShortReceipt(Receipt):
     """The receipt of a publication that somebody missed. An ``int`` has no room for one more in a slot."""
 
-    def __new__(cls, taken: int, missed: int) -> ShortReceipt:  # noqa: PYI034 -- nothing is derived from this
-        """Make the number, and add what was missed."""
+    _missed: int
+
+    def __new__(cls, taken: int, missed: int = 0) -> Self:
+        """Make the number, and add what was missed, which a copy adds by itself."""
         receipt = super().__new__(cls, taken)
-        receipt.__dict__["missed"] = missed
+        receipt._missed = missed
         return receipt
 
     @property
     def missed(self) -> int:
         """As in the base."""
-        return int(self.__dict__["missed"])
+        return self._missed
