@@ -86,11 +86,9 @@ class PubSub:
         """
         route, steps = self.subscriptions.routes.find(message.run.topic)
         message, rest = self._part(message, route)
-        token = None
-        if len(route.receivers) > 1:
-            token = Shared(self.total, message.run.size, RUN + len(message.run.payloads) - 1)
-        takers, late = self._deliver_whole(message, route, token)
-        count, reached = len(message.run.payloads), len(route.receivers) + route.withheld
+        count, size, reached = len(message.run.payloads), message.run.size, len(route.receivers) + route.withheld
+        token = Shared(self.total, size, RUN + count - 1) if len(route.receivers) > 1 else None
+        takers, late = self._deliver_whole(message, size, route, token)
         missed = reached - len(takers) - len(late)
         self.counters.withheld += count * route.withheld
         if late:
@@ -107,7 +105,8 @@ class PubSub:
         payloads, turn = message.run.payloads, self.limits.turn_steps
         if len(payloads) * route.windows <= turn:
             return message, None
-        count, size, is_room = len(payloads), message.run.size, self._is_room(message, route)
+        count, size = len(payloads), message.run.size
+        is_room = self._is_room(count, size, route)
         apart = sum(
             len(ids)
             for _, windows, ids in route.receivers
@@ -120,24 +119,24 @@ class PubSub:
         first, rest = (Run(message.run.topic, part) for part in (payloads[:most], payloads[most:]))
         return evolve(message, run=first), evolve(message, id=message.id + most, run=rest)
 
-    def _is_room(self, message: PublishRun, route: Route) -> bool:
+    def _is_room(self, count: int, size: int, route: Route) -> bool:
         """Tell whether all receivers can take all of a run; else they share what room there is as they would one by
         one.
         """
-        receivers, run = len(route.receivers), message.run
-        return receivers == 1 or self.total.leaves_room(run.size, RUN + len(run.payloads) + receivers)
+        receivers = len(route.receivers)
+        return receivers == 1 or self.total.leaves_room(size, RUN + count + receivers)
 
     def _deliver_whole(
-        self, message: PublishRun, route: Route, token: Shared | None
+        self, message: PublishRun, size: int, route: Route, token: Shared | None
     ) -> tuple[list[int], list[Receiver]]:
-        """Deliver a run to those who take it as one, and have it missed by those who miss it as one.
+        """Deliver a run of ``size`` bytes to those who take it as one, and have it missed by those who miss it as one.
 
         Returns:
           The ids of the connections that took it, and the receivers that take it apart.
 
         """
-        run, paced, is_room = message.run, message.paced, self._is_room(message, route)
-        count, size, shared = len(run.payloads), run.size, () if token is None else (token,)
+        run, paced, count = message.run, message.paced, len(message.run.payloads)
+        is_room, shared = self._is_room(count, size, route), () if token is None else (token,)
         takers: list[int] = []
         late: list[Receiver] = []
         counted = dropped = 0
