@@ -99,9 +99,9 @@ class Unacknowledged:
 
     def note_missed(self, first: int, counts: Sequence[int]) -> None:
         """Take note of how many ``first``, ``first + 1`` and so on did not reach, where these are here."""
-        place = max(0, bisect_right(self._ranges, first, key=_first) - 1)
-        for each in self._ranges[place:]:
-            if each.first >= first + len(counts):
+        begin = max(0, bisect_right(self._ranges, first, key=_first) - 1)
+        for place in range(begin, len(self._ranges)):
+            if (each := self._ranges[place]).first >= first + len(counts):
                 break
             each.owner.missed += sum(counts[max(0, each.first - first) : max(0, each.end - first)])
 
