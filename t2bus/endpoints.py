@@ -7,7 +7,6 @@ array, one of the Rust crate ``t2_bus`` is a map.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import shlex
 from contextlib import asynccontextmanager
@@ -21,7 +20,7 @@ from attrs import frozen
 from .errors import ConnectFailed, InvalidAddress, ProtocolViolation
 from .rust.crate_transport import RustBusTransport, RustClientTransport
 from .transport import handshake, tcp, unix
-from .transport.address import Address, TcpAddress, TlsAddress, UnixAddress
+from .transport.address import Address, TcpAddress, TlsAddress, UnixAddress, is_loopback
 from .transport.default_place import other_place
 from .transport.framed import FramedTransport
 from .transport.socket_stream import SocketStream
@@ -99,7 +98,7 @@ def _remedy(address: Address, error: OSError) -> str:
             return f"There is no folder {Path(path).parent}"
         case UnixAddress(path) if Path(path).exists() and not Path(path).is_socket():
             return "What is there is no socket"
-        case TcpAddress(host) if host != "localhost" and not _is_loopback(host):
+        case TcpAddress(host) if host != "localhost" and not is_loopback(host):
             return "Is a bus there?"
         case TlsAddress():
             return "Is a bus there?"
@@ -109,13 +108,6 @@ def _remedy(address: Address, error: OSError) -> str:
             return f"Is a bus there? `{start}` starts one" + ("" if other is None else f"; {other}")
         case _:
             assert_never(address)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:  # it is a name
-        return False
 
 
 def open_transport(stream: trio.abc.Stream, limits: Limits, *, wire: str, stays_here: bool) -> ClientTransport:

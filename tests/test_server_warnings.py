@@ -14,9 +14,9 @@ import t2bus
 from bus_helpers import names, wait_until
 from t2bus.certs import issue_server, make_ca
 from t2bus.server.bus import open_judged_bus
-from t2bus.server.warnings import is_loopback, warn_of_expiry, warn_of_exposure
+from t2bus.server.warnings import warn_of_expiry, warn_of_exposure
 from t2bus.tls import expiry
-from t2bus.transport.address import TcpAddress, TlsAddress, UnixAddress
+from t2bus.transport.address import TcpAddress, TlsAddress, UnixAddress, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

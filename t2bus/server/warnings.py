@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from ..tls import first_to_expire
-from ..transport.address import Address, TcpAddress
+from ..transport.address import Address, TcpAddress, is_loopback
 
 if TYPE_CHECKING:
     import ssl
@@ -40,8 +39,3 @@ def warn_of_exposure(bound: Iterable[Address]) -> None:
 def is_exposed(address: Address) -> bool:
     """Tell whether other machines can use a bus at an address that is bound, without certificates."""
     return isinstance(address, TcpAddress) and not is_loopback(address.host)
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether an IP address is reached from this machine only."""
-    return ipaddress.ip_address(host.partition("%")[0]).is_loopback

@@ -18,6 +18,7 @@ anything.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import sys
@@ -157,3 +158,11 @@ def _parse_host(text: str, rest: str) -> tuple[str, int]:
     if not (port.isascii() and port.isdigit() and len(port) <= len(str(_MAX_PORT)) and int(port) <= _MAX_PORT):
         raise InvalidAddress(f"{quote(text)} has no port from 0 to {_MAX_PORT}: {_EXAMPLES}")
     return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether this is an IP address that is reached from this machine only; a name, not looked up, is none."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
