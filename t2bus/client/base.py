@@ -40,7 +40,7 @@ def same(payload: bytes) -> bytes:
 
 
 @define(eq=False, slots=False)
-class Calls:
+class ClientBase:
     """The connection that calls use, and what it takes to begin one."""
 
     _connection: ClientConnection

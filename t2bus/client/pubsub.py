@@ -12,7 +12,7 @@ from attrs import define
 from ..protocol import PublishProtocol, decode, encode, encode_as
 from ..session.options import SubscriptionOptions
 from ..under_trio import require_trio
-from .calls import Calls, Headers, same
+from .base import ClientBase, Headers, same
 from .handlers import Handler, MessageHandler
 from .publisher import Publisher
 from .subscription import Received, Subscription, into
@@ -31,7 +31,7 @@ OnMalformed = Callable[["MalformedMessage"], object]
 
 
 @define(eq=False, slots=False)
-class PublishSubscribe(Calls):
+class PublishSubscribe(ClientBase):
     """Publishing, and subscribing in each of the forms that a program may want."""
 
     # --- publish

@@ -15,7 +15,7 @@ from ..protocol import RequestProtocol, decode, encode, encode_as
 from ..wire.compression import inflate
 from ..wire.messages import Response
 from ..wire.values import NO_HEADERS
-from .calls import Calls, Headers, begins_with_prefix, prefix_hint, same
+from .base import ClientBase, Headers, begins_with_prefix, prefix_hint, same
 from .connection import PendingAnswer
 from .handlers import Handler, RequestHandler
 from .service import Request, Requests
@@ -33,7 +33,7 @@ _FOR_EVER: Final = 1e9
 
 
 @define(eq=False, slots=False)
-class RequestResponse(Calls):
+class RequestResponse(ClientBase):
     """Asking services, and being one."""
 
     # --- request
