@@ -136,7 +136,8 @@ class ClientConnection:
         try:
             return await self.outcome(answer, Receipt)
         finally:
-            self.session.forget(operation)
+            if answer.outcome is None:
+                self.session.forget(operation)
 
     async def outcome(self, answer: PendingAnswer, expected: type[Expected]) -> Expected:
         """Wait for the outcome of an operation, and return it.

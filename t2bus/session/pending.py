@@ -11,7 +11,7 @@ from attrs import define, field
 
 from ..errors import BusError
 from ..wire import messages as m
-from .receipt import Receipt, ShortReceipt
+from .receipt import Receipt, ShortReceipt, receipt_for
 
 Outcome = Receipt | m.Response | BusError
 Done = Callable[[int, Outcome], None]
@@ -55,7 +55,7 @@ class PendingOperations:
                 if missed and number in missed:
                     done(number, ShortReceipt(count, missed.pop(number)))
                 else:
-                    done(number, Receipt(count))
+                    done(number, receipt_for(count))
 
     def note_missed(self, message: m.Unreached) -> None:
         """Take note of what belongs on receipts that are about to come."""

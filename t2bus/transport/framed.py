@@ -7,7 +7,6 @@ anything so, is behind :class:`.DirectStream`.
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
@@ -103,21 +102,24 @@ class FramedTransport(Transport[Incoming, Outgoing]):
         try:
             while True:
                 data, self.head = self.head, b""
-                messages = self._take_in(data or await self._read())
+                if not data:
+                    is_plain = not self._decoder.buffered and not self._is_in_bulk
+                    data = await self._direct.receive_some(self._receive_size if is_plain else self._most)
+                messages = self._take_in(data)
+                if not messages and len(data) == self._receive_size:
+                    messages = self._take_more()
                 if messages or self.incoming:
                     return messages
         except trio.ClosedResourceError as error:
             raise trio.BrokenResourceError("the stream was closed") from error
 
-    async def _read(self) -> bytes:
-        if not self._decoder.buffered and not self._is_in_bulk:
-            return await self._direct.receive_some(self._receive_size)
-        if self.incoming:
-            _keep_memory()
-            # The rest is mostly there, and to read again costs less than to wait.
-            with suppress(trio.WouldBlock):
-                return self._direct.receive_nowait(self._most)
-        return await self._direct.receive_some(self._most)
+    def _take_more(self) -> Sequence[Incoming]:
+        """Read on: a large frame has begun, the rest is mostly there, and to read again costs less than to wait."""
+        _keep_memory()
+        try:
+            return self._take_in(self._direct.receive_nowait(self._most))
+        except trio.WouldBlock:
+            return ()
 
     @property
     def _most(self) -> int:
