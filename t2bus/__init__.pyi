@@ -7,9 +7,9 @@ from .broker.statistics import BusStatistics as BusStatistics
 from .client.client import Client as Client
 from .client.connect import open_client as open_client
 from .client.publisher import Publisher as Publisher
-from .client.service import Request as Request
+from .client.received import Received as Received
+from .client.request import Request as Request
 from .client.service import Requests as Requests
-from .client.subscription import Received as Received
 from .client.subscription import Subscription as Subscription
 from .disconnected import Disconnected as Disconnected
 from .errors import BindFailed as BindFailed

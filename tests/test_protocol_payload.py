@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from t2bus.errors import BusError, MalformedMessage
-from t2bus.protocol import decode, decode_any, encode, encode_as
+from t2bus.protocol import decode, decode_all, decode_any, encode, encode_all, encode_as
 from t2bus.protocol.payload import DEPTH
 
 if TYPE_CHECKING:
@@ -285,6 +285,62 @@ def test_what_is_read_can_be_sent_on(plain: dict[str, Any]) -> None:
     except MalformedMessage:
         return
     assert repr(decode(encode(order), Order)) == repr(order)
+
+
+# --- many at once
+
+
+@pytest.mark.parametrize(
+    ("type_", "values"),
+    [
+        (Item, [Item("a", 1), Item("b", 2)]),
+        (Order, [ORDER, Order(2, [])]),  # it may contain itself
+        (list[int], [[], [1, 2]]),
+        (Item, []),
+    ],
+    ids=str,
+)
+def test_many_are_encoded_and_decoded_as_each(type_: Any, values: list[Any]) -> None:
+    """What is done for many gives what it gives for each."""
+    payloads = encode_all(values, type_)
+    assert payloads == [encode_as(value, type_) for value in values]
+    assert decode_all(payloads, type_) == values
+
+
+@pytest.mark.parametrize("type_", [Item, Any, Order], ids=str)
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("bad", NOT_PAYLOADS.values(), ids=NOT_PAYLOADS)
+def test_one_bad_payload_is_found_among_many(bad: bytes, place: int, type_: Any) -> None:
+    """Bytes that are no payload are none between others either: none lends another its end or its beginning."""
+    good = encode(Item("a", 1) if type_ is Item else Order(1, []))
+    with pytest.raises(MalformedMessage):
+        decode_all([*[good] * place, bad, good], type_)
+    assert decode_all([good], type_)
+
+
+@given(st.lists(st.binary(max_size=8), max_size=4), st.integers(0, 30))
+@settings(deadline=None, max_examples=500)
+def test_payloads_end_where_they_end(parts: list[bytes], at: int) -> None:
+    """However a payload is cut, its parts are read together only if each can be read by itself."""
+    whole = encode(Item("abcdefgh", 1))
+    parts += [whole[:at], whole[at:]]
+    try:
+        each: list[object] | None = [decode(part, Any) for part in parts]
+    except MalformedMessage:
+        each = None
+    try:
+        together: list[object] | None = decode_all(parts, Any)
+    except MalformedMessage:
+        together = None
+    assert repr(together) == repr(each)
+
+
+def test_one_value_that_cannot_travel_is_found_among_many() -> None:
+    """Of many values the first that is not of the type is told."""
+    with pytest.raises(MalformedMessage, match=r"Item\.price: expected int, got str"):
+        encode_all([Item("a", 1), Item("b", "2"), Item(3, 4)], Item)  # type: ignore[arg-type]
+    with pytest.raises(MalformedMessage):
+        encode_all([linked(2), linked(DEPTH + 2)], Link)
 
 
 # --- payloads of unknown type

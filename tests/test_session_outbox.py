@@ -194,6 +194,46 @@ def test_what_is_put_together_says_what_was_published(steps: list[Any], frame: i
     assert all(len(each.run.payloads) <= frame for each in of_kind(out, m.PublishRun))
 
 
+sizes = st.lists(st.integers(0, 9), min_size=1, max_size=12)
+
+
+@given(st.lists(st.tuples(sizes, st.sampled_from("aab"), st.booleans(), st.booleans()), max_size=6), st.integers(5, 20))
+@steady(300)
+def test_a_batch_is_put_together_as_its_publications_are(
+    batches: list[tuple[list[int], str, bool, bool]], frame: int
+) -> None:
+    """What is put in at once makes the same messages, takes the same room and calls the writer as one by one."""
+    one_by_one, at_once = Owner(frame=frame), Owner(frame=frame)
+    for lengths, topic, paced, is_taken in batches:
+        payloads = [b"x" * length for length in lengths]
+        at_once.outbox.publish_all(at_once.number + 1, topic, payloads, lengths, paced=paced)
+        at_once.number += len(payloads)
+        for payload in payloads:
+            one_by_one.publish(payload, topic, size=len(payload), paced=paced)
+        assert (one_by_one.outbox.size, one_by_one.outbox.gathered) == (at_once.outbox.size, at_once.outbox.gathered)
+        assert (one_by_one.look() > 0) == (at_once.look() > 0)
+        if is_taken:
+            assert one_by_one.outbox.take() == at_once.outbox.take()
+    assert one_by_one.outbox.take() == at_once.outbox.take()
+
+
+@pytest.mark.parametrize("count", [255, 256, 2_500])
+def test_a_batch_counts_for_its_publications(count: int) -> None:
+    """A batch is bounded in runs, and is enough for one write where so many publications are."""
+    owner = Owner()
+    owner.outbox.publish_all(1, "a", [b""] * count, [1] * count, paced=True)
+    assert owner.outbox.gathered == (count if count < 256 else 0)
+    assert owner.run_lengths() == [min(1024, count - start) for start in range(0, count, 1024)]
+
+
+def test_a_closed_outbox_drops_batches() -> None:
+    """After the end nothing is kept of a batch."""
+    owner = Owner()
+    owner.outbox.close()
+    owner.outbox.publish_all(1, "a", [b""], [1], paced=True)
+    assert (owner.outbox.size, owner.outbox.take()) == (0, [])
+
+
 # --- counted one by one
 
 

@@ -87,7 +87,9 @@ class Model:
             assert owner.error is self.errors.get(owner)
 
 
-adding = st.tuples(st.just("add"), st.integers(0, 1), st.sampled_from([1, 1, 1, 1, 2, 5]), st.integers(1, 12))
+adding = st.tuples(
+    st.sampled_from(["add", "add_all"]), st.integers(0, 1), st.sampled_from([1, 1, 1, 1, 2, 5]), st.integers(1, 12)
+)
 accepting = st.tuples(st.just("acknowledge"), st.integers(0, 60), st.lists(st.integers(0, 9), max_size=30))
 refusing = st.tuples(st.just("refuse"), st.integers(0, 60))
 steps = st.lists(adding | accepting | refusing | adding | st.just(("close",)), max_size=40)
@@ -100,13 +102,17 @@ def test_each_operation_is_settled_once(steps: list[tuple[object, ...]]) -> None
     flight, model, last = Unacknowledged(), Model(), 0
     for step in steps:
         match step:
-            case "add", int(place), int(gap), int(many):
-                last += gap - 1
-                for _ in range(many):
-                    last += 1
-                    # Sums of different powers of two are equal if their terms are.
-                    flight.add(last, 1 << last, model.owners[place])
-                    model.flying[last] = (model.owners[place], 1 << last)
+            case "add" | "add_all" as how, int(place), int(gap), int(many):
+                first = last + gap
+                last = first + many - 1
+                # Sums of different powers of two are equal if their terms are.
+                sizes = {number: 1 << number for number in range(first, last + 1)}
+                if how == "add_all":
+                    flight.add_all(first, [*sizes.values()], model.owners[place])
+                for number, size in sizes.items():
+                    if how == "add":
+                        flight.add(number, size, model.owners[place])
+                    model.flying[number] = (model.owners[place], size)
             case "acknowledge", int(first), list(counts):
                 assert acknowledge(flight, first, counts) == model.acknowledge(first, counts)
             case "refuse", int(number):

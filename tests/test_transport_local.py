@@ -12,7 +12,7 @@ from t2bus.broker.identity import LOCAL
 from t2bus.broker.router import Router
 from t2bus.server.local import LocalConnection, LocalTransport
 from t2bus.server.router_task import RouterTask
-from t2bus.session.session import Session
+from t2bus.session.session import HELLO
 from t2bus.wire import messages as m
 from tap_helpers import until
 
@@ -137,7 +137,7 @@ async def test_the_end_of_a_client_that_is_held_back() -> None:
     task = RouterTask(Router(t2bus.Limits(control_bytes=1000)))
 
     def connect() -> LocalTransport:
-        peer = task.router.connect(Session.hello(), LOCAL, pings=False)
+        peer = task.router.connect(HELLO, LOCAL, pings=False)
         connection = task.connections[peer.id] = LocalConnection(peer, task)
         connection.flush()
         return LocalTransport(connection)

@@ -32,8 +32,8 @@ from ..text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..client.service import Request
-    from ..client.subscription import Received
+    from ..client.received import Received
+    from ..client.request import Request
 
 
 _MEANS_JSON: Final = re.compile(

@@ -7,11 +7,15 @@ module            has
 ``client``        ``Client``, which has all calls
 ``pubsub``        those that publish and subscribe
 ``requests``      those that ask and answer
-``calls``         what these have in common
+``base``          what these have in common
 ``handlers``      functions of the program, which it calls
+``forwarding``    from a subscription into a channel of the program
 ``publisher``     many publications to one topic, on their way at once
 ``subscription``  the messages of one subscription
-``service``       the requests to one service, and their answers
+``received``      one of them
+``service``       the requests to one service
+``request``       one of them, and its answer
+``batches``       what is received batch by batch
 ``connection``    the tasks of a client, and how calls wait
 ``writer``        when what waits is written, and how much at once
 ================  ====================================================

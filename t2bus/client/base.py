@@ -28,14 +28,16 @@ if TYPE_CHECKING:
 
 Opened = TypeVar("Opened", bound=Subscription[Any] | Requests[Any, Any])
 
+Raw = TypeVar("Raw")
+
 Headers = Mapping[str, str]
 
 _BETWEEN: Final = frozenset(["t2bus", "contextlib", "functools", "trio"])
 """Packages whose code stands between a call and the program that made it."""
 
 
-def same(payload: bytes) -> bytes:
-    """Encode and decode what is raw."""
+def same(payload: Raw) -> Raw:
+    """Encode and decode what is raw, be it one payload or many."""
     return payload
 
 

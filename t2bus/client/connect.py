@@ -22,7 +22,7 @@ from ..endpoints import connect, open_transport
 from ..errors import ConnectFailed, ProtocolViolation
 from ..limits import Limits
 from ..session.outbox import ClientOutbox
-from ..session.session import Session
+from ..session.session import HELLO, Session
 from ..tls import prepare
 from ..transport.address import UnixAddress, parse
 from ..transport.credentials import check_peers
@@ -132,7 +132,7 @@ async def _shake_hands(transport: ClientTransport, limits: Limits) -> tuple[Welc
     messages: list[ServerMessage] = []
     try:
         with trio.move_on_after(limits.handshake_time) as scope:
-            await transport.send([Session.hello()])
+            await transport.send([HELLO])
             while not messages:
                 messages += await transport.receive()
     except (trio.EndOfChannel, trio.BrokenResourceError) as error:

@@ -29,7 +29,8 @@ from ..log_limiter import LogLimiter
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from .service import Request, Requests
+    from .request import Request
+    from .service import Requests
     from .subscription import Subscription
 
 _logger = logging.getLogger("t2bus.client")

@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, get_origin, o
 import trio
 from attrs import define
 
-from ..protocol import PublishProtocol, decode, encode, encode_as
+from ..protocol import PublishProtocol, decode, decode_all, encode, encode_all, encode_as
 from ..session.options import SubscriptionOptions
 from ..under_trio import require_trio
 from .base import ClientBase, Headers, same
+from .forwarding import into
 from .handlers import Handler, MessageHandler
 from .publisher import Publisher
-from .subscription import Received, Subscription, into
+from .subscription import Subscription
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
 
     from ..errors import BusError, Lagged, MalformedMessage
     from ..session.receipt import Receipt
+    from .received import Received
 
 Body = TypeVar("Body")
 Published = TypeVar("Published", bound=PublishProtocol)
@@ -84,16 +87,24 @@ class PublishSubscribe(ClientBase):
 
         """
         full_topic = self._full_topic("open_publisher", protocol, PublishProtocol, topic)
-        write = partial(_encode_exactly, protocol, get_origin(protocol) or protocol)
-        return self._publisher(write, full_topic, paced=paced)
+        cls = get_origin(protocol) or protocol
+        write, write_all = partial(_encode_exactly, protocol, cls), partial(_encode_all_exactly, protocol, cls)
+        return self._publisher(write, write_all, full_topic, paced=paced)
 
     def open_bytes_publisher(self, topic: str, *, paced: bool = True) -> Publisher[bytes]:
         """Do as :meth:`open_publisher` by full topic, for payloads that are sent as they are."""
-        return self._publisher(same, topic, paced=paced)
+        return self._publisher(same, same, topic, paced=paced)
 
-    def _publisher(self, write: Callable[[Body], bytes], full_topic: str, *, paced: bool) -> Publisher[Body]:
+    def _publisher(
+        self,
+        write: Callable[[Body], bytes],
+        write_all: Callable[[Sequence[Body]], Sequence[bytes]],
+        full_topic: str,
+        *,
+        paced: bool,
+    ) -> Publisher[Body]:
         require_trio()
-        return Publisher(self._connection, write, full_topic, bool(paced))
+        return Publisher(self._connection, write, write_all, full_topic, bool(paced))
 
     # --- subscribe
 
@@ -293,16 +304,29 @@ class PublishSubscribe(ClientBase):
         self, call: str, protocol: type[Published], topic: str, options: SubscriptionOptions
     ) -> AbstractAsyncContextManager[Subscription[Published]]:
         full_topic = self._full_topic(call, protocol, PublishProtocol, topic)
-        return self._opened(Subscription(self._connection, partial(decode, type_=protocol), full_topic, options))
+        read, read_all = partial(decode, type_=protocol), partial(decode_all, type_=protocol)
+        return self._opened(Subscription(self._connection, read, read_all, full_topic, options))
 
     def _subscription_of_bytes(
         self, topic: str, options: SubscriptionOptions
     ) -> AbstractAsyncContextManager[Subscription[bytes]]:
-        return self._opened(Subscription(self._connection, same, topic, options))
+        return self._opened(Subscription(self._connection, same, same, topic, options))
 
 
 def _encode_exactly(protocol: type[Published], cls: type, body: Published) -> bytes:
     """Encode a message of this very class: a subclass has a prefix of its own, so its topics are others."""
     if type(body) is not cls:
-        raise TypeError(f"this publisher sends {cls.__name__}, not {type(body).__name__}")
+        _refuse_class(cls, body)
     return encode_as(body, protocol)
+
+
+def _encode_all_exactly(protocol: type[Published], cls: type, bodies: Sequence[Published]) -> list[bytes]:
+    """Do as :func:`_encode_exactly` for each, after all have been seen to be of the class."""
+    for body in bodies:
+        if type(body) is not cls:
+            _refuse_class(cls, body)
+    return encode_all(bodies, protocol)
+
+
+def _refuse_class(cls: type, body: object) -> NoReturn:
+    raise TypeError(f"this publisher sends {cls.__name__}, not {type(body).__name__}")

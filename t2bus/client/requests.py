@@ -18,12 +18,14 @@ from ..wire.values import NO_HEADERS
 from .base import ClientBase, Headers, begins_with_prefix, prefix_hint, same
 from .connection import PendingAnswer
 from .handlers import Handler, RequestHandler
-from .service import Request, Requests
-from .subscription import Received
+from .received import Received
+from .service import Requests
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from contextlib import AbstractAsyncContextManager
+
+    from .request import Request
 
 Requested = TypeVar("Requested", bound=RequestProtocol[Any])
 Result = TypeVar("Result")

@@ -1,4 +1,4 @@
-"""Serving: the channel of requests, and the request that is to be answered.
+"""Serving: the channel of the requests to one topic.
 
 ::
 
@@ -9,16 +9,15 @@
 A request has a place in the window of its service (``Limits.service_requests``) until it is answered, so each has to
 be, also one that nobody waits for any more. ``client.serve_with`` sees to that (:mod:`.handlers`).
 
-The law of this module: a request is answered once.
+The law of this module: a request is given once, or answered here.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 import trio
 from attrs import define, field
@@ -28,133 +27,20 @@ from ..disconnected import Disconnected
 from ..errors import MalformedMessage
 from ..log_limiter import LogLimiter
 from ..wire.compression import inflate
-from ..wire.values import FRAME_OVERHEAD, NO_HEADERS, ErrorCode
+from ..wire.values import NO_HEADERS, ErrorCode
+from .batches import Batches, most_of
 from .connection import ClientConnection, PendingAnswer
+from .request import Body, Request, Result, answer, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Sequence
 
     from ..session.windows import CallWindow, PendingCall
 
 _logger = logging.getLogger("t2bus.client")
 
-Body = TypeVar("Body")
-Result = TypeVar("Result")
-
-_TEXT_LENGTH = 4096
-"""Characters of a failure that are sent to the requester."""
-
 _LOG_INTERVAL = 1.0
 """Seconds between two lines in the log on requests that a service cannot read."""
-
-
-def _text(reason: str, frame: int) -> str:
-    """Return what of a text travels: its beginning, and of that what is Unicode; a file name may hold other things."""
-    return reason[:_TEXT_LENGTH].encode(errors="replace")[: frame - FRAME_OVERHEAD].decode(errors="ignore")
-
-
-@define(eq=False, slots=False)
-class Request(Generic[Body, Result]):
-    """A request to answer, once, with :meth:`respond` or :meth:`fail`."""
-
-    topic: str
-    """The full topic of the service."""
-    body: Body
-    """The request, as the protocol's class or, with ``serve_bytes``, as it came."""
-    headers: Mapping[str, str]
-    """What the requester sent along."""
-    deadline: float
-    """When the requester stops waiting, on this process's ``trio.current_time()``; ``math.inf`` if it named no time."""
-    _connection: ClientConnection
-    _window: CallWindow
-    _pending: PendingCall
-    _encode: Callable[[Result], bytes]
-    is_answered: bool = field(default=False, init=False)
-    """Whether it has been answered, or given up."""
-    _scope: trio.CancelScope | None = field(default=None, init=False)
-    """What is cancelled when nobody waits for the answer any more."""
-
-    def __repr__(self) -> str:
-        return f"<t2bus.Request of {self.topic!r}: {self.body!r}>"
-
-    @property
-    def withdrawn(self) -> bool:
-        """Whether nobody waits for the answer any more; it still has to be given, to free the request's place."""
-        return self._pending.withdrawn
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether an answer can reach the bus."""
-        return self._connection.is_open
-
-    async def respond(self, response: Result, *, headers: Mapping[str, str] | None = None) -> None:
-        """Answer; returns when the answer is on its way. One that comes too late is dropped, and counted in the
-        statistics.
-
-        Raises:
-          MalformedMessage: the response is not of the protocol's class; the request can still be answered.
-          MessageTooLarge: it does not fit in a frame; likewise.
-          Disconnected: the connection ended; the requester was told.
-          trio.ClosedResourceError: the request was answered before, or the client was closed.
-
-        """
-        session = self._connection.session
-        await self._answer(session.respond, session.bounds.encode_body("", self._encode(response), headers))
-
-    async def fail(self, reason: str) -> None:
-        """Let the requester's call raise ``RemoteError`` with this text, of which it gets the first 4,096 characters.
-
-        Raises: as :meth:`respond`.
-        """
-        if not isinstance(reason, str):
-            raise TypeError(f"a reason is text, not {type(reason).__name__}")
-        await self._answer(self._fail, reason)
-
-    async def _answer(self, put: Callable[..., None], *what: object) -> None:
-        """Put the answer in the outbox when that has room. Cancelled while it waits, the request can still be answered.
-
-        Other tasks run behind the answer and not before it, as a requester waits; that is the one checkpoint of this.
-        """
-        self._check_unanswered()
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if not self._connection.session.outbox.has_room:
-            await self._connection.wait_for_room()
-            self._check_unanswered()
-        self.is_answered = True
-        self._connection.call(put, self._window, self._pending, *what)
-        if self._scope is not None:
-            self._scope.deadline = math.inf
-        await trio.lowlevel.cancel_shielded_checkpoint()
-
-    def _check_unanswered(self) -> None:
-        if self.is_answered:
-            raise trio.ClosedResourceError("this request was answered already")
-
-    def _fail(self, window: CallWindow, pending: PendingCall, reason: str) -> None:
-        """End the request without an answer; the requester's call raises ``RemoteError``."""
-        session = self._connection.session
-        session.fail(window, pending, ErrorCode.REMOTE_ERROR, _text(reason, session.welcome.frame))
-
-    def give_up(self, reason: str) -> None:
-        """Fail without waiting for room: its place is freed, and if someone waits after all they are told."""
-        if not self.is_answered:
-            self.is_answered = True
-            self._connection.call(self._fail, self._window, self._pending, reason)
-
-    @contextmanager
-    def cancelled_when_withdrawn(self, scope: trio.CancelScope) -> Generator[None, None, None]:
-        """Cancel a scope when nobody waits for the answer any more, while the body runs.
-
-        Its deadline, that of the request, is for the answer too: once that is given there is none.
-        """
-        self._scope = scope
-        if self._pending.withdrawn:
-            scope.cancel()
-        self._connection.on_news(self._pending, scope.cancel)
-        try:
-            yield
-        finally:
-            self._connection.forget(self._pending)
 
 
 @define(eq=False, slots=False)
@@ -228,6 +114,53 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
         self._check_open()
         raise trio.WouldBlock
 
+    async def receive_batch(self, most: int | None = None) -> list[Request[Body, Result]]:
+        """Return all requests that have arrived and can be read, at least one, and ``most`` at most.
+
+        It is one checkpoint, however many they are. Several tasks may receive at once. Cancelled, it loses nothing.
+        Raises: as :meth:`receive`, and ``ValueError`` if ``most`` is below 1.
+        """
+        room = most_of(most)
+        batch = [await self.receive()]
+        while len(batch) < room and self._window.waiting:
+            if (request := self._next()) is not None:
+                batch.append(request)
+        return batch
+
+    def batches(self, most: int | None = None) -> Batches[Request[Body, Result]]:
+        """Return an iterator that gives what :meth:`receive_batch` does, and raises what it raises."""
+        return Batches(self.receive_batch, most)
+
+    async def respond_batch(self, responses: Sequence[tuple[Request[Body, Result], Result]]) -> None:
+        """Answer several requests of this service, all or none; as :meth:`Request.respond`, by one checkpoint.
+
+        ::
+
+            async for batch in requests.batches():
+                await requests.respond_batch([(request, measure(request.body)) for request in batch])
+
+        Cancelled while it waits for room, all can still be answered.
+
+        Raises:
+          ValueError: a request is of another service, or there twice; none was answered.
+
+        and as :meth:`Request.respond`, for the first that is wrong: none was answered.
+
+        """
+        requests = [request for request, _ in responses]
+        if len({*map(id, requests)}) < len(requests) or not all(map(self._has, requests)):
+            raise ValueError("each of the requests is one of this service, and there once")
+        encoded = [request.encode(response) for request, response in responses]
+
+        def put() -> None:
+            for request, body in zip(requests, encoded, strict=True):
+                request.put(body)
+
+        await answer(self._connection, requests, put)
+
+    def _has(self, request: Request[Body, Result]) -> bool:
+        return request.is_of(self._window)
+
     def _check_open(self) -> None:
         if self._closed:
             raise trio.ClosedResourceError("this service was closed")
@@ -260,7 +193,7 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
         if self._log.allows(None, trio.current_time()):
             so_far = session.counters.malformed_requests
             _logger.warning("a request of %s cannot be read: %s (%d so far)", error.topic, error, so_far)
-        text = _text(str(error), session.welcome.frame)
+        text = text_of(str(error), session.welcome.frame)
         self._connection.call(session.fail, self._window, pending, ErrorCode.MALFORMED_MESSAGE, text)
 
     @trio.lowlevel.enable_ki_protection

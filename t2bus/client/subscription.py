@@ -16,76 +16,30 @@ The law of this module: messages are given in the order in which they came, each
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import repeat
+from typing import TYPE_CHECKING
 
 import trio
 from attrs import define, field
 
-from ..background import Resource, open_background_nursery
-from ..disconnected import Disconnected
-from ..errors import BusError, Lagged, MalformedMessage
+from ..background import Resource
+from ..errors import Lagged, MalformedMessage
 from ..session.latest import LatestWindow
 from ..session.options import USUAL, SubscriptionOptions
 from ..wire.compression import inflate
+from ..wire.messages import Run
 from ..wire.values import NO_HEADERS
+from .batches import Batches, most_of
 from .connection import ClientConnection, PendingAnswer
+from .received import Body_co, Received
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import Callable, Iterable, Sequence
 
     from ..session.windows import ReceiveWindow
+    from ..wire.messages import Publication
     from ..wire.values import Payload
-
-Body_co = TypeVar("Body_co", covariant=True)
-
-
-class Received(tuple[str, Body_co]):  # noqa: SLOT001 -- a tuple of variable size cannot have slots
-    """A message that arrived; ``topic, body = received`` takes the two parts that most programs want.
-
-    It is a pair, rather than a class that can be iterated over, because only so do type checkers know that the second
-    part is the body. Hence it equals the bare pair too; two of them are equal if their headers are as well.
-    """
-
-    headers: Mapping[str, str] = NO_HEADERS
-    """What the sender sent along."""
-
-    def __new__(cls, topic: str, body: Body_co, headers: Mapping[str, str] = NO_HEADERS) -> Received[Body_co]:
-        """Make a pair with headers."""
-        self = tuple.__new__(cls, (topic, body))  # super() is half of the time of this
-        if headers is not NO_HEADERS:
-            self.headers = headers
-        return self
-
-    def __getnewargs__(self) -> tuple[Any, ...]:
-        return (*self, self.headers)
-
-    @property
-    def topic(self) -> str:
-        """The full topic that was published, prefix and wildcards included."""
-        return self[0]
-
-    @property
-    def body(self) -> Body_co:
-        """The message."""
-        return self[1]
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, Received):
-            return tuple(self) == tuple(other) and self.headers == other.headers
-        return NotImplemented
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    def __hash__(self) -> int:
-        return hash(tuple(self))
-
-    def __repr__(self) -> str:
-        headers = f", headers={dict(self.headers)!r}" if self.headers else ""
-        return f"Received(topic={self.topic!r}, body={self.body!r}{headers})"
 
 
 @define(eq=False, slots=False)
@@ -94,6 +48,8 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
 
     _connection: ClientConnection
     _decode: Callable[[bytes], Body_co]
+    _decode_all: Callable[[Sequence[bytes]], Iterable[Body_co]]
+    """The same for many: raises what the first that cannot be read would."""
     topic: str
     """The full topic of the subscription."""
     _options: SubscriptionOptions = USUAL
@@ -128,6 +84,23 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
           trio.BusyResourceError: another task is receiving from this subscription.
 
         """
+        await self._wait_for_item()
+        return self._take()
+
+    async def receive_batch(self, most: int | None = None) -> list[Received[Body_co]]:
+        """Return all messages that have arrived, at least one, and ``most`` at most; waits while there is none.
+
+        It is one checkpoint, however many they are. What :meth:`receive` would raise in the place of a message stands
+        between two batches: those before it are returned first, and the next call raises it.
+
+        Cancelled, it loses nothing. Raises: as :meth:`receive`, and ``ValueError`` if ``most`` is below 1.
+        """
+        room = most_of(most)
+        await self._wait_for_item()
+        return self._take_batch(room)
+
+    async def _wait_for_item(self) -> None:
+        """Wait until there is something to take, by one checkpoint at least; raises what else there is to raise."""
         self._check_idle()
         window = self._window
         self._receiving = True
@@ -143,7 +116,6 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
             self._receiving = False
         if self._closed:
             self._check_open()
-        return self._take()
 
     def receive_nowait(self) -> Received[Body_co]:
         """Return the next message if one has arrived, without a checkpoint.
@@ -175,6 +147,13 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
         """
         return Items(self)
 
+    def batches(self, most: int | None = None) -> Batches[Received[Body_co]]:
+        """Return an iterator that gives what :meth:`receive_batch` does.
+
+        It raises what :meth:`receive_batch` raises. Left and begun again it loses nothing.
+        """
+        return Batches(self.receive_batch, most)
+
     @property
     def replaced(self) -> int:
         """How many messages of a subscription with ``latest=True`` a newer one of their topic has replaced."""
@@ -198,15 +177,60 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
         if isinstance(item, Lagged):
             raise item
         assert item is not None
+        return self._read(item)
+
+    def _take_batch(self, most: int) -> list[Received[Body_co]]:
+        """Take what there is up to the first that is an error, and so many at most; raises it if it stands first."""
+        window = self._window
+        batch: list[Received[Body_co]] = []
+        while window.waiting and len(batch) < most:
+            front = window.front(most - len(batch))
+            if isinstance(front, Lagged):
+                break
+            if isinstance(front, Run):
+                read = self._read_run(front)
+                is_whole = len(read) == len(front.payloads)
+                window.take_front(front if is_whole else Run(front.topic, front.payloads[: len(read)]))
+                batch += read
+                if not is_whole:
+                    break
+            else:
+                try:
+                    batch.append(self._read(front))
+                except MalformedMessage:
+                    break
+                window.take()
+        if window.wants_look:
+            self._connection.look_at_credit(window)
+        return batch or [self._take()]
+
+    def _read(self, publication: Publication) -> Received[Body_co]:
+        """Return a message for the program, or raise ``MalformedMessage``."""
+        topic, headers = publication.topic, publication.headers
         try:
-            body = self._decode(self._inflated(item.payload))
+            body = self._decode(self._inflated(publication.payload))
         except MalformedMessage as error:
-            error.at(item.topic, dict(item.headers))
+            error.at(topic, dict(headers))
             raise
-        if item.headers:
-            return Received(item.topic, body, dict(item.headers))
+        if headers:
+            return Received(topic, body, dict(headers))
         # Without headers there is nothing to do for Received.__new__, and it would be a tenth of the rest.
-        return tuple.__new__(Received, (item.topic, body))
+        return tuple.__new__(Received, (topic, body))
+
+    def _read_run(self, run: Run) -> list[Received[Body_co]]:
+        """Return the messages of a run up to the first that cannot be read."""
+        try:
+            pairs = zip(repeat(run.topic), self._decode_all(run.payloads), strict=False)
+            return [*map(tuple.__new__, repeat(Received), pairs)]
+        except MalformedMessage:
+            pass
+        read: list[Received[Body_co]] = []
+        for publication in run.publications:
+            try:
+                read.append(self._read(publication))
+            except MalformedMessage:
+                break
+        return read
 
     def _inflated(self, payload: Payload) -> bytes:
         """Return a payload as it was published; most never were compressed, and cost no call here."""
@@ -255,36 +279,3 @@ class Items(AsyncIterator[Received[Body_co] | Lagged | MalformedMessage]):
             return await self._subscription.receive()
         except (Lagged, MalformedMessage) as error:
             return error
-
-
-@asynccontextmanager
-async def into(
-    opened: AbstractAsyncContextManager[Subscription[Body_co]],
-    send_channel: trio.abc.SendChannel[Received[Body_co] | BusError],
-) -> AsyncGenerator[None, None]:
-    """Open a subscription and send what it receives into a channel, until the body ends."""
-    async with opened as subscription, open_background_nursery() as nursery:
-        nursery.start_soon(forward, subscription, send_channel)
-        yield
-
-
-async def forward(
-    subscription: Subscription[Body_co], send_channel: trio.abc.SendChannel[Received[Body_co] | BusError]
-) -> None:
-    """Send what a subscription receives into a channel, its errors in their places, until the connection ends.
-
-    Its end is the last item, a ``Disconnected``. Cancelled while the channel is full, it loses the item in its hand.
-
-    Raises:
-      trio.BrokenResourceError: the channel's receiving end was closed.
-
-    """
-    while True:
-        item: Received[Body_co] | BusError
-        try:
-            item = await subscription.receive()
-        except BusError as error:
-            item = error
-        await send_channel.send(item)
-        if isinstance(item, Disconnected):
-            return

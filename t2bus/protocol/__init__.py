@@ -10,15 +10,17 @@ those after it, which ``lint-imports`` checks.
 
 from .compiler import register_scalar
 from .declaration import PublishProtocol, RequestProtocol, Struct, full_topic, prefix_of, response_type
-from .payload import decode, decode_any, encode, encode_as
+from .payload import decode, decode_all, decode_any, encode, encode_all, encode_as
 
 __all__ = [
     "PublishProtocol",
     "RequestProtocol",
     "Struct",
     "decode",
+    "decode_all",
     "decode_any",
     "encode",
+    "encode_all",
     "encode_as",
     "full_topic",
     "prefix_of",

@@ -20,7 +20,8 @@ of the program's own classes raised, but no values.
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Any, Final, TypeVar
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import cbor2
 
@@ -28,6 +29,9 @@ from ..errors import MalformedMessage
 from ..wire.cbor import KeptReader
 from .adapters import Refusal, name_of, text_of
 from .compiler import adapter_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 T = TypeVar("T")
 
@@ -78,6 +82,17 @@ def encode_as(body: object, type_: Any) -> bytes:
         raise _malformed(type_, error) from error
 
 
+def encode_all(bodies: Iterable[object], type_: Any) -> list[bytes]:
+    """Do as :func:`encode_as` for each; raises for the first that is wrong."""
+    adapter = adapter_of(type_)
+    if adapter.depth > DEPTH:
+        return [encode_as(body, type_) for body in bodies]
+    try:
+        return [*map(cbor2.dumps, map(adapter.to_plain, bodies))]
+    except Exception as error:
+        raise _malformed(type_, error) from error
+
+
 def decode(payload: bytes, type_: type[T]) -> T:
     """Return the value that a payload holds.
 
@@ -95,6 +110,30 @@ def decode(payload: bytes, type_: type[T]) -> T:
     except Exception as error:
         raise _malformed(type_, error) from error
     return value
+
+
+def decode_all(payloads: Sequence[bytes], type_: type[T]) -> list[T]:
+    """Do as :func:`decode` for each; raises where one cannot be read, without saying which."""
+    adapter = adapter_of(type_)
+    if adapter.depth > DEPTH:
+        return [decode(payload, type_) for payload in payloads]
+    try:
+        # All are read before the first is made a value: code of the program's own may read payloads too.
+        return [*map(adapter.from_plain, _read_all(_kept.reader, payloads))]
+    except Exception as error:
+        raise _malformed(type_, error) from error
+
+
+def _read_all(decoder: cbor2.CBORDecoder, payloads: Sequence[bytes]) -> list[Any]:
+    """Decode the only item of each payload; as one source, because to change it takes a third of the time of all."""
+    decoder.fp = source = BytesIO(b"".join(payloads))
+    decode_item, tell = decoder.decode, source.tell
+    items: list[Any] = []
+    for end in accumulate(map(len, payloads)):
+        items.append(decode_item())
+        if tell() != end:
+            raise Refusal("an item does not end with its payload")
+    return items
 
 
 def decode_any(payload: bytes) -> object:

@@ -17,7 +17,7 @@ from ..client.connect import run_client
 from ..endpoints import open_listeners, require_context
 from ..errors import ConnectFailed, LimitExceeded
 from ..limits import Limits
-from ..session.session import Session
+from ..session.session import HELLO
 from ..transport.address import TlsAddress, parse
 from ..transport.credentials import check_peers
 from ..under_trio import require_trio
@@ -96,7 +96,7 @@ class Bus(Resource):
         require_trio()
         self._check_open()
         try:
-            transport = self._admission.open_local(Session.hello())
+            transport = self._admission.open_local(HELLO)
         except LimitExceeded as error:
             raise ConnectFailed(f"the bus did not let this client in: {error}") from error
         welcome, *rest = await transport.receive()

@@ -74,6 +74,10 @@ class LatestWindow(ReceiveWindow):
     def take_of_run(self) -> None:
         """Return None: there are no runs here."""
 
+    def front(self, most: int) -> Publication | Lagged:  # noqa: ARG002 -- it is one
+        """Return the next item, which must be there, and leave it."""
+        return next(iter(self._newest.values()))
+
     def _keep(self, publication: Publication, size: int) -> None:
         older = self._newest.pop(publication.topic, None)
         if isinstance(older, Publication):

@@ -18,6 +18,8 @@ The law of this module: synchronous, and it calls nobody.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
@@ -25,6 +27,8 @@ from attrs import define, field
 from ..wire.messages import MOST_IN_RUN, RUN_SIZE, ClientMessage, Credit, Publication, Publish, PublishRun, Run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..wire.values import EncodedBody
 
 _ENOUGH: Final = 256
@@ -126,10 +130,10 @@ class ClientOutbox:
             if len(self._run) == MOST_IN_RUN:
                 self._topic = None
         else:
-            self._topic, self._paced, self._next = topic, paced, number + 1
-            self._room = min(self.frame, RUN_SIZE) - size
-            self._run = [payload]
-            self._messages.append(PublishRun(number, paced, Run(topic, self._run)))
+            self._begin_run(number, topic, paced=paced)
+            self._run.append(payload)
+            self._next += 1
+            self._room -= size
         self._count += 1
         self._waiting += size + 1
         if (
@@ -139,6 +143,40 @@ class ClientOutbox:
             or self._waiting >= _ENOUGH_SIZE
         ):
             self._call_writer(pressing=pressing)
+
+    def publish_all(
+        self, first: int, topic: str, payloads: Sequence[bytes], sizes: Sequence[int], *, paced: bool
+    ) -> None:
+        """Add plain publications under ``first``, ``first + 1`` and so on, as :meth:`publish` does one by one; none
+        presses.
+        """
+        if self._closed:
+            return
+        ends = [0, *accumulate(sizes)]
+        place, count = 0, len(payloads)
+        while place < count:
+            number = first + place
+            if topic != self._topic or number != self._next or paced is not self._paced or sizes[place] > self._room:
+                self._begin_run(number, topic, paced=paced)
+            most = min(count, place + MOST_IN_RUN - len(self._run))
+            # One that is larger than a run of several may be is a run by itself.
+            stop = max(place + 1, bisect_right(ends, ends[place] + self._room, place, most + 1) - 1)
+            self._run += payloads[place:stop]
+            self._room -= ends[stop] - ends[place]
+            self._next = first + stop
+            if len(self._run) == MOST_IN_RUN:
+                self._topic = None
+            place = stop
+        self._count += count
+        self._waiting += ends[-1] + count
+        self._call_writer(pressing=False)
+
+    def _begin_run(self, number: int, topic: str, *, paced: bool) -> None:
+        """Add a run to which the next publications come."""
+        self._topic, self._paced, self._next = topic, paced, number
+        self._room = min(self.frame, RUN_SIZE)
+        self._run = []
+        self._messages.append(PublishRun(number, paced, Run(topic, self._run)))
 
     def _call_writer(self, *, pressing: bool) -> None:
         """Have the writer called if it rests, or has been waiting for what there is now."""

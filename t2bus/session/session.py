@@ -15,7 +15,7 @@ nothing waits.
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from attrs import asdict, define, field
 
@@ -36,8 +36,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ..limits import Limits
+    from .body import EncodedBatch
     from .outbox import ClientOutbox
     from .pending import Done
+
+HELLO: Final = m.Hello(VERSION, "t2bus-python", (ZLIB,))
+"""What a client says first."""
 
 
 @define(eq=False, repr=False)
@@ -70,11 +74,6 @@ class Session:
         """Make the parts."""
         self.bounds = Bounds(self.welcome, self.compress)
         self.credit = CreditDue(self.outbox)
-
-    @staticmethod
-    def hello() -> m.Hello:
-        """Return what a client says first."""
-        return m.Hello(VERSION, "t2bus-python", (ZLIB,))
 
     def check_open(self) -> None:
         """Raise the error that the connection ended with, if it did."""
@@ -122,6 +121,18 @@ class Session:
         self.counters.published += 1
         self._unacknowledged.add(number, encoded[2], owner)
         self.outbox.publish(number, topic, encoded, paced=paced, pressing=False)
+
+    def stream_all(self, topic: str, batch: EncodedBatch, owner: PublisherWindow, *, paced: bool) -> None:
+        """Do as :meth:`stream` for each of a batch."""
+        self.check_open()
+        for encoded in batch.apart:
+            self.stream(topic, encoded, owner, paced)
+        if count := len(batch.payloads):
+            first = self._last_operation + 1
+            self._last_operation += count
+            self.counters.published += count
+            self._unacknowledged.add_all(first, batch.sizes, owner)
+            self.outbox.publish_all(first, topic, batch.payloads, batch.sizes, paced=paced)
 
     def subscribe(self, topic: str, done: Done, options: SubscriptionOptions = USUAL) -> ReceiveWindow:
         """Subscribe; the window is ready before the bus has answered, so nothing that follows the answer is missed."""
@@ -280,11 +291,9 @@ class Session:
                 self._news[window] = None
 
     def _accept(self, message: m.Accepted) -> None:
-        unacknowledged = self._unacknowledged
-        if unacknowledged.count:
-            settled = unacknowledged.acknowledge(message.first, message.counts, self._news)
-            if settled == len(message.counts):
-                return
+        unacknowledged, first, counts = self._unacknowledged, message.first, message.counts
+        if unacknowledged.count and unacknowledged.acknowledge(first, counts, self._news) == len(counts):
+            return
         self._pending.accept(message)
 
     def _refuse(self, operation: int, error: errors.BusError) -> None:
@@ -298,8 +307,7 @@ class Session:
 
     def _withdraw(self, number: int) -> None:
         for service in self.services.values():
-            pending = service.pending.get(number)
-            if pending is not None and not pending.withdrawn:
+            if (pending := service.pending.get(number)) is not None and not pending.withdrawn:
                 if service.withdraw(pending):
                     self.fail(service, pending, v.ErrorCode.REMOTE_ERROR, "withdrawn before it was taken")
                 self._news[pending] = None

@@ -84,6 +84,16 @@ class Unacknowledged:
                 return
         self._ranges.append(_Range(owner, number, [size]))
 
+    def add_all(self, first: int, sizes: Sequence[int], owner: PublisherWindow) -> None:
+        """Add operations ``first``, ``first + 1`` and so on, one of each size, as :meth:`add` does one by one."""
+        self.count += len(sizes)
+        owner.in_flight += len(sizes)
+        owner.in_flight_size += sum(sizes)
+        if self._ranges and (last := self._ranges[-1]).owner is owner and last.end == first:
+            last.sizes += sizes
+        else:
+            self._ranges.append(_Range(owner, first, [*sizes]))
+
     def acknowledge(self, first: int, counts: Sequence[int], touched: dict[object, None]) -> int:
         """Settle the operations ``first``, ``first + 1`` and so on that are here, and return how many they are.
 

@@ -157,6 +157,26 @@ class ReceiveWindow:
         self._credit_back(1, len(topic) + len(payload))
         return topic, payload
 
+    def front(self, most: int) -> Publication | Run | Lagged:
+        """Return the next item, which must be there, and leave it; of a run, what is left and so many at most."""
+        item = self._items[0]
+        place = self._taken_of_run
+        if type(item) is Run and (place or len(item.payloads) > most):
+            return Run(item.topic, item.payloads[place : place + most])
+        return item
+
+    def take_front(self, run: Run) -> None:
+        """Take what :meth:`front` returned, where that is a run."""
+        count = len(run.payloads)
+        self._taken_of_run += count
+        item = self._items[0]
+        assert isinstance(item, Run)
+        if self._taken_of_run == len(item.payloads):
+            self._items.popleft()
+            self._taken_of_run = 0
+        self.waiting -= count
+        self._credit_back(count, run.size)
+
     def _credit_back(self, count: int, size: int) -> None:
         """Owe the bus the credit of so many messages that were taken."""
         self._owed += count

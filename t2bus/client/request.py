@@ -1,0 +1,164 @@
+"""A request that is to be answered, once.
+
+::
+
+    async for request in requests:
+        await request.respond(Reading(celsius=21.5))
+
+What the program does not see of it, such as how answers wait for room, is here too, for one and for many.
+
+The law of this module: a request is answered once.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+import trio
+from attrs import define, field
+
+from ..wire.values import FRAME_OVERHEAD, ErrorCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping, Sequence
+
+    from ..session.windows import CallWindow, PendingCall
+    from ..wire.values import EncodedBody
+    from .connection import ClientConnection
+
+Body = TypeVar("Body")
+Result = TypeVar("Result")
+
+_TEXT_LENGTH: Final = 4096
+"""Characters of a failure that are sent to the requester."""
+
+
+def text_of(reason: str, frame: int) -> str:
+    """Return what of a text travels: its beginning, and of that what is Unicode; a file name may hold other things."""
+    return reason[:_TEXT_LENGTH].encode(errors="replace")[: frame - FRAME_OVERHEAD].decode(errors="ignore")
+
+
+@define(eq=False, slots=False)
+class Request(Generic[Body, Result]):
+    """A request to answer, once, with :meth:`respond` or :meth:`fail`."""
+
+    topic: str
+    """The full topic of the service."""
+    body: Body
+    """The request, as the protocol's class or, with ``serve_bytes``, as it came."""
+    headers: Mapping[str, str]
+    """What the requester sent along."""
+    deadline: float
+    """When the requester stops waiting, on this process's ``trio.current_time()``; ``math.inf`` if it named no time."""
+    _connection: ClientConnection
+    _window: CallWindow
+    _pending: PendingCall
+    _encode: Callable[[Result], bytes]
+    is_answered: bool = field(default=False, init=False)
+    """Whether it has been answered, or given up."""
+    _scope: trio.CancelScope | None = field(default=None, init=False)
+    """What is cancelled when nobody waits for the answer any more."""
+
+    def __repr__(self) -> str:
+        return f"<t2bus.Request of {self.topic!r}: {self.body!r}>"
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether nobody waits for the answer any more; it still has to be given, to free the request's place."""
+        return self._pending.withdrawn
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether an answer can reach the bus."""
+        return self._connection.is_open
+
+    async def respond(self, response: Result, *, headers: Mapping[str, str] | None = None) -> None:
+        """Answer; returns when the answer is on its way. One that comes too late is dropped, and counted in the
+        statistics.
+
+        Raises:
+          MalformedMessage: the response is not of the protocol's class; the request can still be answered.
+          MessageTooLarge: it does not fit in a frame; likewise.
+          Disconnected: the connection ended; the requester was told.
+          trio.ClosedResourceError: the request was answered before, or the client was closed.
+
+        """
+        await answer(self._connection, (self,), partial(self.put, self.encode(response, headers)))
+
+    async def fail(self, reason: str) -> None:
+        """Let the requester's call raise ``RemoteError`` with this text, of which it gets the first 4,096 characters.
+
+        Raises: as :meth:`respond`.
+        """
+        if not isinstance(reason, str):
+            raise TypeError(f"a reason is text, not {type(reason).__name__}")
+        await answer(self._connection, (self,), partial(self._fail, reason))
+
+    def _fail(self, reason: str) -> None:
+        """End the request without an answer; the requester's call raises ``RemoteError``."""
+        session = self._connection.session
+        session.fail(self._window, self._pending, ErrorCode.REMOTE_ERROR, text_of(reason, session.welcome.frame))
+
+    def give_up(self, reason: str) -> None:
+        """Fail without waiting for room: its place is freed, and if someone waits after all they are told."""
+        if not self.is_answered:
+            self.is_answered = True
+            self._connection.call(self._fail, reason)
+
+    def lift_deadline(self) -> None:
+        """Let the scope of :meth:`cancelled_when_withdrawn` have no deadline any more."""
+        if self._scope is not None:
+            self._scope.deadline = math.inf
+
+    def is_of(self, service: CallWindow) -> bool:
+        """Tell whether it is a request of this service."""
+        return self._window is service
+
+    def encode(self, response: Result, headers: Mapping[str, str] | None = None) -> EncodedBody:
+        """Return a response as it travels; raises as :meth:`respond` where it cannot."""
+        return self._connection.session.bounds.encode_body("", self._encode(response), headers)
+
+    def put(self, encoded: EncodedBody) -> None:
+        """Put the response in the outbox, whatever room that has."""
+        self._connection.session.respond(self._window, self._pending, encoded)
+
+    @contextmanager
+    def cancelled_when_withdrawn(self, scope: trio.CancelScope) -> Generator[None, None, None]:
+        """Cancel a scope when nobody waits for the answer any more, while the body runs.
+
+        Its deadline, that of the request, is for the answer too: once that is given there is none.
+        """
+        self._scope = scope
+        if self._pending.withdrawn:
+            scope.cancel()
+        self._connection.on_news(self._pending, scope.cancel)
+        try:
+            yield
+        finally:
+            self._connection.forget(self._pending)
+
+
+async def answer(connection: ClientConnection, requests: Sequence[Request[Any, Any]], put: Callable[[], None]) -> None:
+    """Put the answers in the outbox when that has room. Cancelled while it waits, all can still be answered.
+
+    Other tasks run behind the answers and not before them, as requesters wait; that is the one checkpoint of this.
+    """
+    _check_unanswered(requests)
+    await trio.lowlevel.checkpoint_if_cancelled()
+    if not connection.session.outbox.has_room:
+        await connection.wait_for_room()
+        _check_unanswered(requests)
+    for request in requests:
+        request.is_answered = True
+    connection.call(put)
+    for request in requests:
+        request.lift_deadline()
+    await trio.lowlevel.cancel_shielded_checkpoint()
+
+
+def _check_unanswered(requests: Sequence[Request[Any, Any]]) -> None:
+    if any(request.is_answered for request in requests):
+        raise trio.ClosedResourceError("this request was answered already")
