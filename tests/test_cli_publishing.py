@@ -14,7 +14,7 @@ import trio
 from attrs import frozen
 
 import t2bus
-from bus_helpers import RawPeer, open_fake_bus, welcome
+from bus_helpers import RawPeer, open_fake_bus, settle, welcome
 from cli_helpers import command, run
 from t2bus.cli import main, stdin
 from t2bus.wire import messages as m
@@ -88,6 +88,16 @@ class TestSub:
             sub.process.send_signal(number)
             assert await sub.end() == 0
             assert await sub.stderr.rest() == []
+
+    async def test_prints_many(self, bus: t2bus.Bus) -> None:
+        """What comes at once is printed in its order, and no more of it than was asked for."""
+        async with command("sub", "a", "-n", "1500", "--addr", *bus.addresses) as sub, bus.open_client() as client:
+            await sub.stderr.next()
+            async with client.open_bytes_publisher("a") as publisher:
+                for start in range(0, 2000, 1000):
+                    await publisher.send_batch([cbor2.dumps(start + number) for number in range(1000)])
+            assert await sub.stdout.rest() == [f"a\t{number}" for number in range(1500)]
+            assert await sub.end() == 0
 
     async def test_reader_leaves(self, bus: t2bus.Bus) -> None:
         """When the program that reads its output has ended, so does it, quietly and with exit code 0."""
@@ -249,6 +259,19 @@ class TestPubLines:
         feed(b"1\n2\n\xff\n")
         assert main(["pub", "a", "--addr", address]) == 2
         assert capsys.readouterr().err == "t2bus: line 3 of standard input is not UTF-8\n"
+
+    @pytest.mark.parametrize(("bad", "exit_code"), [(b"\xff", 2), (b"x" * 5000, 1)], ids=["not UTF-8", "too large"])
+    async def test_lines_before_a_bad_one(self, bad: bytes, exit_code: int, folder: Path) -> None:
+        """What stands before a line that cannot be sent is published, and nothing behind it."""
+        async with (
+            t2bus.open_bus(f"unix:{folder}/bus", limits=t2bus.Limits(frame=4096)) as bus,
+            bus.open_client() as client,
+            client.subscribe_bytes("a") as messages,
+        ):
+            code, out, _ = await run("pub", "a", "--addr", bus.addresses[0], stdin=b"1\n2\n%b\n3\n" % bad)
+            assert (code, out) == (exit_code, "")
+            await settle()
+            assert [cbor2.loads(body) for _, body in await messages.receive_batch()] == [1, 2]
 
     def test_endless_line(
         self,

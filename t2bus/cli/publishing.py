@@ -18,21 +18,26 @@ error, and it goes on.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from ..errors import Lagged, MalformedMessage
+from ..errors import Lagged, MalformedMessage, MessageTooLarge
 from .connecting import address_of, headers_of, open_client_of
 from .console import Output, counted, say, say_here
 from .exits import Exit
-from .notation import show_message
+from .notation import BadValue, show_message
 from .payloads import Payloads
 from .signals import run_until_signal
 from .stdin import LineReader, is_terminal
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping, Sequence
 
     from ..client.client import Client
+    from ..client.publisher import Publisher
+
+_BATCH: Final = 256
+"""Messages that are published, or written, at once."""
 
 
 async def sub(arguments: argparse.Namespace) -> int:
@@ -42,22 +47,23 @@ async def sub(arguments: argparse.Namespace) -> int:
 
 
 async def _subscribe(arguments: argparse.Namespace) -> int:
-    """Take each message when the last one has been written: a slow reader of the output makes the subscription lag."""
+    """Take messages when the last ones have been written: a slow reader of the output makes the subscription lag."""
     output = Output()
     async with open_client_of(arguments) as client, client.subscribe_bytes(arguments.topic) as messages:
         say(f"subscribed to {arguments.topic} at {address_of(arguments)}")
         left = arguments.count
         while left > 0:
             try:
-                message = await messages.receive()
+                batch = await messages.receive_batch(min(left, _BATCH))
             except Lagged as error:
                 dropped = counted(error.dropped, "message was", "messages were")
                 await say_here(f"{dropped} dropped here: the output is taken too slowly")
             except MalformedMessage as error:
                 await say_here(f"a message cannot be read: {error}")
             else:
-                await output.write(show_message(message, headers=arguments.headers, ascii_only=output.ascii))
-                left -= 1
+                show = partial(show_message, headers=arguments.headers, ascii_only=output.ascii)
+                await output.write("\n".join(map(show, batch)))
+                left -= len(batch)
     return Exit.OK
 
 
@@ -94,11 +100,39 @@ async def _publish_lines(client: Client, arguments: argparse.Namespace) -> None:
     if is_terminal():
         say("each line is published as one message; Ctrl-D ends")
     headers, reader, payloads, published = headers_of(arguments), LineReader(), Payloads(arguments), 0
+    fault: BadValue | None = None
     async with client.open_bytes_publisher(arguments.topic) as publisher:
-        while (line := await reader.read()) is not None:
-            await publisher.send(payloads.encode(line, reader.place), headers=headers)
-            published += 1
+        while fault is None:
+            batch, fault = await _next_batch(reader, payloads)
+            if not batch:
+                break
+            await _send(publisher, batch, headers)
+            published += len(batch)
+        if fault is not None:
+            raise fault
     payloads.tell_rest()
     deliveries = counted(publisher.accepted, "delivery", "deliveries")
     missed = f", {publisher.missed} missed" if publisher.missed else ""
     say(f"{counted(published, 'message', 'messages')} published, {deliveries} accepted{missed}")
+
+
+async def _next_batch(reader: LineReader, payloads: Payloads) -> tuple[list[bytes], BadValue | None]:
+    """Return the payloads of the lines that are there, of one at least but at the end, and what is wrong with the line
+    behind them, if that cannot be sent.
+    """
+    batch: list[bytes] = []
+    try:
+        while len(batch) < _BATCH and (reader.has_line or not batch) and (line := await reader.read()) is not None:
+            batch.append(payloads.encode(line, reader.place))
+    except BadValue as error:
+        return batch, error
+    return batch, None
+
+
+async def _send(publisher: Publisher[bytes], batch: Sequence[bytes], headers: Mapping[str, str] | None) -> None:
+    """Publish a batch; where one of it is too large, those before it all the same."""
+    try:
+        await publisher.send_batch(batch, headers=headers)
+    except MessageTooLarge:
+        for payload in batch:
+            await publisher.send(payload, headers=headers)

@@ -48,6 +48,11 @@ class LineReader:
         """Which line was read last, for texts about it."""
         return f"line {self._number} of standard input"
 
+    @property
+    def has_line(self) -> bool:
+        """Whether the next line is there already, so that :meth:`read` does not wait."""
+        return bool(self._lines)
+
     async def read(self) -> str | None:
         """Return the next line without its end, or None where there are no more.
 
