@@ -142,6 +142,30 @@ async def test_publications_are_gathered_for_two_milliseconds(mock_clock: trio.t
         assert client.statistics().outbox_bytes == 0
 
 
+@pytest.mark.parametrize(
+    ("seconds", "least", "most"),
+    [(0.0005, 10, 40), (0.005, 3, 12)],
+    ids=["longer than 2 ms", "no longer than 20 ms"],
+)
+async def test_publications_are_gathered_for_some_passes(
+    mock_clock: trio.testing.MockClock, seconds: float, least: int, most: int
+) -> None:
+    """In a program whose tasks take long for one turn each, a publisher gathers for 16 turns, and for 20 ms at most."""
+    async with open_answered_client() as (client, tap), trio.open_nursery() as nursery:
+
+        async def publish() -> None:
+            publisher = client.open_bytes_publisher(SILENT)
+            while True:
+                await publisher.send(b"p")
+                # So long do all others of the program take until it is this one's turn again.
+                mock_clock.jump(seconds)
+
+        nursery.start_soon(publish)
+        await tap.expect(m.PublishRun)
+        assert least <= runs(tap)[0] <= most
+        nursery.cancel_scope.cancel()
+
+
 def runs(tap: Tap[m.ClientMessage]) -> list[int]:
     """How many publications each run had that was written."""
     return [len(each.run.payloads) for each in tap.of_kind(m.PublishRun)]

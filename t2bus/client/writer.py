@@ -25,6 +25,13 @@ _GATHER_TIME: Final = 0.002
 """Seconds for which publications are gathered. A write, and the task switch to it, cost more than ten publications,
 here, in the bus and at every subscriber."""
 
+_GATHER_PASSES: Final = 16
+"""Passes of the scheduler for which they are gathered, where that is longer: of many publishers in one program each
+sends one message in a pass, which may take a good part of the time."""
+
+_GATHER_MOST: Final = 0.02
+"""Seconds for which they are gathered at most."""
+
 
 @define(eq=False, repr=False)
 class Writer:
@@ -107,10 +114,11 @@ class Writer:
 
     async def _gather(self) -> None:
         """Wait while publications keep coming, so that one write takes many; one that comes alone waits for none."""
-        before = self.session.outbox.gathered
+        before, started = self.session.outbox.gathered, trio.current_time()
         # A publisher that goes on has sent the next one by then.
         await trio.lowlevel.checkpoint()
         await trio.lowlevel.checkpoint()
         if self.session.outbox.gathered > before:
-            with trio.move_on_after(_GATHER_TIME):
+            passes = (trio.current_time() - started) / 2 * _GATHER_PASSES
+            with trio.move_on_after(min(max(_GATHER_TIME, passes), _GATHER_MOST)):
                 await self._wait()
