@@ -158,6 +158,26 @@ async def bytes_publisher(world: World) -> None:
         await publisher.send(b"")
 
 
+async def batches(world: World) -> None:
+    async with world.client.subscribe(Note, "y") as messages, world.client.open_publisher(Note, "y") as publisher:
+        await publisher.send_batch([Note("one"), Note("two")])
+        await publisher.send_batch([Note("three")], headers={"k": "v"})
+        taken = len(await messages.receive_batch(1))
+        while taken < 3:
+            taken += len(await messages.receive_batch())
+
+
+async def serve_batches(world: World) -> None:
+    async with world.client.serve(Add, "y") as requests, trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(world.other.request, "y", Add(1, 2))
+        left = 2
+        while left:
+            batch = await requests.receive_batch()
+            await requests.respond_batch([(request, Sum(3)) for request in batch])
+            left -= len(batch)
+
+
 async def open_client(world: World) -> None:
     async with world.site.connect() as client:
         await client.publish("y", Note(""))
@@ -183,6 +203,8 @@ CALLS: list[Callable[[World], Awaitable[None]]] = [
     refused_claim,
     publisher,
     bytes_publisher,
+    batches,
+    serve_batches,
     open_client,
 ]
 
@@ -245,6 +267,33 @@ async def test_promise_09_a_cancelled_receive_loses_nothing(world: World) -> Non
     assert len(received) == world.client.statistics().received
 
 
+async def test_promise_09_a_cancelled_batch_is_sent_or_not_begun(world: World) -> None:
+    """Whenever sending a batch is cancelled, all of it arrives or nothing does; whoever takes batches loses nothing."""
+    received: list[int] = []
+    sent = 0
+
+    async def send() -> None:
+        await publisher.send_batch([Count(3 * step), Count(3 * step + 1), Count(3 * step + 2)])
+        nonlocal sent
+        sent += 1
+
+    async def receive() -> None:
+        received.extend(received.body.number for received in await messages.receive_batch())
+
+    async with world.client.subscribe(Count, "x") as messages, world.other.open_publisher(Count, "x") as publisher:
+        step, cancelled = 1, True
+        while cancelled:
+            cancelled = await is_cancelled_at(step, send)
+            await publisher.flush()
+            await trio.testing.wait_all_tasks_blocked()
+            while world.client.statistics().messages_waiting:
+                await is_cancelled_at(step, receive)
+            step += 1
+    assert received == sorted(set(received))
+    assert all(3 * (number // 3) + place in received for number in received for place in range(3))
+    assert len(received) == 3 * sent == world.client.statistics().received
+
+
 async def test_promise_09_a_cancelled_receive_of_a_request_loses_nothing(world: World) -> None:
     """Whenever receiving a request is cancelled, the request is received later and can be answered."""
     async with world.client.serve(Add, "y") as requests, trio.open_nursery() as nursery:
@@ -294,6 +343,7 @@ async def test_promise_09_nothing_is_sent_in_a_cancelled_scope(world: World) -> 
             lambda: world.client.publish("x", Note("")),
             lambda: world.client.request("x", Add(1, 2)),
             lambda: publisher.send(Note("")),
+            lambda: publisher.send_batch([Note(""), Note("")]),
         ]
         for call in calls:
             with trio.CancelScope() as scope:
@@ -337,10 +387,12 @@ async def test_promise_09_every_call_is_a_checkpoint(world: World) -> None:
             lambda: client.request("x", Add(1, 2)),
             lambda: client.request_received("x", Add(1, 2)),
             lambda: publisher.send(Note("")),
+            lambda: publisher.send_batch([Note("")]),
             publisher.flush,
             publisher.aclose,
             publisher.aclose,
             world.notes.receive,
+            world.notes.receive_batch,
             *[lambda call=call: call(world) for call in (subscribe, serve, subscribe_into, open_client)],
             requests.aclose,
             requests.aclose,
