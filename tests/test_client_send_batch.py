@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,33 @@ async def test_all_of_a_batch_have_its_headers(client: t2bus.Client) -> None:
         async with client.open_bytes_publisher("x") as publisher:
             await publisher.send_batch([b"1", b"2"], headers={"k": "v"})
         assert [(await messages.receive()).headers for _ in range(2)] == [{"k": "v"}] * 2
+
+
+async def test_a_batch_is_what_it_was_when_it_was_sent(client: t2bus.Client) -> None:
+    """What the program does with its list while the call gives way, or afterwards, changes nothing."""
+    batch = [b"1", b"2"]
+
+    async def send() -> None:
+        await publisher.send_batch(batch)
+
+    async with client.subscribe_bytes("x") as messages, client.open_bytes_publisher("x") as publisher:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            # It has its turn before the one that sends has its second.
+            await trio.lowlevel.checkpoint()
+            batch += [b"3"]
+        batch.clear()
+        assert await received(messages, 2) == [b"1", b"2"]
+        assert client.statistics().published == 2
+
+
+@pytest.mark.parametrize("batch", [{b"1": 1, b"2": 2}, (b"1", b"2"), deque([b"1", b"2"])], ids=str)
+async def test_whatever_has_a_length_is_a_batch(client: t2bus.Client, batch: Any) -> None:
+    """Tuples, queues and the keys of a table are sent as lists are."""
+    async with client.subscribe_bytes("x") as messages:
+        async with client.open_bytes_publisher("x") as publisher:
+            await publisher.send_batch(batch)
+        assert await received(messages, 2) == [b"1", b"2"]
 
 
 async def test_no_messages_are_a_batch_too(client: t2bus.Client) -> None:

@@ -34,7 +34,7 @@ def most_of(most: int | None) -> int:
     return most
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Batches(AsyncIterator[list[Item]]):
     """What a channel receives, batch by batch; it raises what the channel's ``receive_batch`` does."""
 

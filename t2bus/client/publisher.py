@@ -48,8 +48,8 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
 
     _connection: ClientConnection
     _encode: Callable[[Body_contra], bytes]
-    _encode_all: Callable[[Sequence[Body_contra]], Sequence[bytes]]
-    """The same for many."""
+    _encode_all: Callable[[Sequence[Body_contra]], list[bytes]]
+    """The same for many, as a new list: what the program does with its own meanwhile changes nothing."""
     topic: str
     """The full topic that is published to."""
     paced: bool

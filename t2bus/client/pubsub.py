@@ -93,12 +93,12 @@ class PublishSubscribe(ClientBase):
 
     def open_bytes_publisher(self, topic: str, *, paced: bool = True) -> Publisher[bytes]:
         """Do as :meth:`open_publisher` by full topic, for payloads that are sent as they are."""
-        return self._publisher(same, same, topic, paced=paced)
+        return self._publisher(same, list, topic, paced=paced)
 
     def _publisher(
         self,
         write: Callable[[Body], bytes],
-        write_all: Callable[[Sequence[Body]], Sequence[bytes]],
+        write_all: Callable[[Sequence[Body]], list[bytes]],
         full_topic: str,
         *,
         paced: bool,
