@@ -17,6 +17,9 @@ from typing import Final
 
 from attrs import frozen
 
+from .programs import Skipped
+
+_BATCHES: Final = "import t2bus; t2bus.Publisher.send_batch"
 _ORIGIN: Final = "import t2bus, sys; print('.'.join(map(str, sys.version_info[:3])), t2bus.__version__, t2bus.__file__)"
 
 
@@ -42,6 +45,17 @@ class Build:
     def origin(self) -> str:
         """Say which t2bus the interpreter imports; raise NoBuild where there is none."""
         return _ask_for_origin(self)
+
+    def require_batches(self) -> None:
+        """Raise Skipped if its t2bus is from before there were batches."""
+        if not _has_batches(self):
+            raise Skipped(f"this build has no batches: {self.origin()}")
+
+
+@cache
+def _has_batches(build: Build) -> bool:
+    done = subprocess.run([build.python, "-c", _BATCHES], env=build.environment, capture_output=True, check=False)
+    return done.returncode == 0
 
 
 @cache

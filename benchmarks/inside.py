@@ -1,8 +1,8 @@
 """The bus inside one process, beside Trio's own memory channels: `python -m benchmarks.inside SYSTEM WHAT COUNT SIZE`.
 
 SYSTEM is ``t2bus`` or ``bare``; WHAT is ``one`` (a publisher and a subscriber), ``tasks`` (256 tasks that each await
-``publish``), ``fan`` (fifty subscribers), ``turn`` (publish and receive, one message at a time) or ``ask``.
-A memory channel frames, copies, routes and encodes nothing, so it is the floor.
+``publish``), ``fan`` (fifty subscribers), ``batch`` (one to one, of t2bus alone), ``turn`` (publish and receive, one
+message at a time) or ``ask``. A memory channel frames, copies, routes and encodes nothing, so it is the floor.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import trio
 
 import t2bus
 
-from .with_t2bus import ROOMY, publish_from_tasks, take_turns
-from .work import FAN, SERVICE, TASKS, Stopwatch, next_burst, ready, say
+from .with_t2bus import ROOMY, publish_from_tasks, send_in_batches, take_turns
+from .work import FAN, SERVICE, TASKS, Stopwatch, batch_of, next_burst, ready, say
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -39,6 +39,14 @@ async def _drain(channel: trio.abc.ReceiveChannel[bytes], count: int, size: int)
 async def _drain_bus(messages: t2bus.Subscription[bytes], count: int, size: int) -> None:
     for _ in range(count):
         assert len((await messages.receive()).body) == size
+
+
+async def _drain_batches(messages: t2bus.Subscription[bytes], count: int, size: int) -> None:
+    while count:
+        batch = await messages.receive_batch()
+        for _, payload in batch:
+            assert len(payload) == size
+        count -= len(batch)
 
 
 async def _publish_bare(count: int, payload: bytes, subscribers: int) -> dict[str, float]:
@@ -78,6 +86,20 @@ async def _publish_bus_from_tasks(count: int, payload: bytes) -> dict[str, float
         async with trio.open_nursery() as nursery:
             nursery.start_soon(publish_from_tasks, publisher, SERVICE, payload, count, TASKS)
             await _drain_bus(messages, count, len(payload))
+        return watch.stop()
+
+
+async def _publish_bus_in_batches(count: int, payload: bytes) -> dict[str, float]:
+    async with (
+        t2bus.open_bus() as bus,
+        bus.open_client() as publisher,
+        bus.open_client() as subscriber,
+        subscriber.subscribe_bytes(SERVICE) as messages,
+    ):
+        watch = Stopwatch()
+        async with trio.open_nursery() as nursery, publisher.open_bytes_publisher(SERVICE) as channel:
+            nursery.start_soon(_drain_batches, messages, count, len(payload))
+            await send_in_batches(channel, payload, count, batch_of(len(payload)))
         return watch.stop()
 
 
@@ -147,8 +169,9 @@ async def _burst(system: str, what: str, count: int, size: int) -> Measured:
     if what == "turn":
         in_turn = _publish_bus_in_turn if system == "t2bus" else _publish_bare_in_turn
         return await in_turn(count, payload)
-    if what == "tasks" and system == "t2bus":
-        return await _publish_bus_from_tasks(count, payload)
+    if what in {"tasks", "batch"} and system == "t2bus":
+        publish_one = _publish_bus_from_tasks if what == "tasks" else _publish_bus_in_batches
+        return await publish_one(count, payload)
     publish = _publish_bus if system == "t2bus" else _publish_bare
     return await publish(count, payload, FAN if what == "fan" else 1)
 

@@ -104,6 +104,8 @@ def _quantiles(seconds: Sequence[float]) -> Figures:
 @contextmanager
 def inside(system: str, what: str, count: int, size: int, build: Build) -> Generator[Burst]:
     """Measure within one process."""
+    if what == "batch":
+        build.require_batches()
     with python(build, "inside", system, what, count, size) as program:
         program.wait_until_ready()
         yield partial(_inside, program, count * (FAN if what == "fan" else 1))

@@ -77,6 +77,8 @@ class Peer:
         """Start one of its clients, or its server's own process."""
         if self.clients == "rust":
             return Program(rust_programs()[1], role, address, work.to_json())
+        if work.batch and self.clients == "t2bus":
+            build.require_batches()
         return python(build, "role", self.clients, role, address, work.to_json())
 
     @contextmanager

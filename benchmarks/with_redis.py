@@ -1,8 +1,8 @@
 """The roles on redis-server with redis.asyncio and hiredis.
 
 Settings: a unix socket, no persistence, and no bound on what waits for a subscriber, so that nothing is lost. PUBLISH
-is answered with its receivers. A pipelined publisher sends pipelines of ``flight`` commands; tasks take a connection of
-the pool each, since one connection of redis.asyncio carries one command at a time.
+is answered with its receivers. A pipelined publisher sends pipelines of ``flight`` commands, or of as many as a batch
+has; tasks take a connection of the pool each, since one connection of redis.asyncio carries one command at a time.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ async def publish(address: str, work: Work) -> None:
                 return int(await client.publish(topic, payload))
 
             return await gather_tasks(work.flight, work.share, act)
-        accepted = 0
-        for begin in range(0, work.share, work.flight):
+        accepted, length = 0, work.batch or work.flight
+        for begin in range(0, work.share, length):
             pipeline = client.pipeline(transaction=False)
-            for _ in range(min(work.flight, work.share - begin)):
+            for _ in range(min(length, work.share - begin)):
                 pipeline.publish(topic, payload)
             accepted += sum(await pipeline.execute())
         return accepted

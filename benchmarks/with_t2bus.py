@@ -2,7 +2,8 @@
 
 Settings: the defaults; but the bus allows windows of any size, and the subscriber of ``publish`` from many tasks asks
 for such a one, because ``publish`` does not wait for subscribers and what finds a window spent is lost. The other
-systems buffer without bound there too. ``open_publisher`` is paced, and its subscriber has the default window.
+systems buffer without bound there too. ``open_publisher`` is paced, and its subscriber has the default window. Where
+it publishes in batches, the subscriber takes what has come by the batch, and looks at each message of it.
 """
 
 from __future__ import annotations
@@ -107,9 +108,19 @@ async def _publish_pipelined(client: t2bus.Client, work: Work, topic: str) -> in
     else:
         publisher, body = client.open_bytes_publisher(topic), _payload(work)
     async with publisher:
-        for _ in range(work.share):
-            await publisher.send(body)
+        if work.batch:
+            await send_in_batches(publisher, body, work.share, work.batch)
+        else:
+            for _ in range(work.share):
+                await publisher.send(body)
     return publisher.accepted
+
+
+async def send_in_batches(publisher: t2bus.Publisher[Any], body: object, count: int, length: int) -> None:
+    """Send a body that often, in batches of that length; the last may be shorter."""
+    batch = [body] * length
+    for left in range(count, 0, -length):
+        await publisher.send_batch(batch[:left])
 
 
 async def publish_from_tasks(client: t2bus.Client, topic: str, payload: bytes, count: int, tasks: int) -> int:
@@ -146,18 +157,44 @@ async def _take(address: str, work: Work, meter: Meter, task_status: trio.TaskSt
             async with client.subscribe(Reading, work.topic.partition("/")[2]) as readings:
                 task_status.started()
                 while True:
-                    for _ in range(work.count):
-                        _, body = await readings.receive()
-                        meter.take(work.size if body.sensor == READING.sensor else 0)
+                    await _take_readings(readings, work, meter)
                     meter.stop()
         else:
             async with client.subscribe_bytes(work.topic) as messages:
                 task_status.started()
                 while True:
-                    for _ in range(work.count):
-                        _, payload = await messages.receive()
-                        meter.take(len(payload))
+                    await _take_bytes(messages, work, meter)
                     meter.stop()
+
+
+async def _take_readings(readings: t2bus.Subscription[Reading], work: Work, meter: Meter) -> None:
+    """Take a burst."""
+    if work.batch:
+        left = work.count
+        while left:
+            batch = await readings.receive_batch()
+            for _, body in batch:
+                meter.take(work.size if body.sensor == READING.sensor else 0)
+            left -= len(batch)
+    else:
+        for _ in range(work.count):
+            _, body = await readings.receive()
+            meter.take(work.size if body.sensor == READING.sensor else 0)
+
+
+async def _take_bytes(messages: t2bus.Subscription[bytes], work: Work, meter: Meter) -> None:
+    """Take a burst."""
+    if work.batch:
+        left = work.count
+        while left:
+            batch = await messages.receive_batch()
+            for _, payload in batch:
+                meter.take(len(payload))
+            left -= len(batch)
+    else:
+        for _ in range(work.count):
+            _, payload = await messages.receive()
+            meter.take(len(payload))
 
 
 async def turn(address: str, work: Work) -> None:
@@ -178,9 +215,12 @@ async def take_turns(publisher: t2bus.Client, subscriber: t2bus.Client, count: i
         return watch.stop()
 
 
-async def answer(address: str, _work: Work) -> None:
+async def answer(address: str, work: Work) -> None:
     async with open_client(address) as client, client.serve_bytes(SERVICE) as requests:
         ready()
+        if work.batch:
+            async for batch in requests.batches():
+                await requests.respond_batch([(request, request.body) for request in batch])
         async for request in requests:
             await request.respond(request.body)
 

@@ -25,6 +25,9 @@ TASKS: Final = 256
 """Tasks that publish at once, where each awaits the answer."""
 FAN: Final = 50
 """Publishers or subscribers, where there are many of them."""
+_BATCH: Final = 256
+_BATCH_BYTES: Final = 4 << 20
+"""Half of what a publisher of t2bus may have in flight."""
 
 
 @attrs.frozen(kw_only=True)
@@ -41,6 +44,8 @@ class Work:
     """Clients of this process, each with a connection of its own."""
     flight: int = 1
     """Publications, or requests, that are not acknowledged yet."""
+    batch: int = 0
+    """Messages that t2bus is given in one call, and redis in one pipeline; t2bus takes them by the batch then, too."""
     tasks: bool = False
     """Whether ``flight`` tasks publish one by one, or one task publishes as fast as the system's own window lets it."""
     pause: float = 0.0
@@ -63,6 +68,11 @@ class Work:
 
     def topic_of(self, number: int) -> str:
         return self.topic.replace("**", str(number))
+
+
+def batch_of(size: int) -> int:
+    """Return how many payloads of that size make a batch."""
+    return min(_BATCH, _BATCH_BYTES // size)
 
 
 @attrs.define(eq=False)

@@ -15,7 +15,7 @@ from . import measures as m
 from . import peers as p
 from .measuring import Case, System
 from .with_t2bus import ENCODED
-from .work import FAN, TASKS, Work
+from .work import FAN, TASKS, Work, batch_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +31,9 @@ _FEW: Final = 4
 """Bursts where each takes longer."""
 _SIZES: Final = {100: 5_000, 1_000: 3_000, 16_000: 500, 256_000: 100}
 """Sizes of payloads, and the messages of a burst."""
+_MORE: Final = 4
+"""Times as many messages of a burst of t2bus in batches, which is over sooner."""
+_ONE_BY_ONE: Final = "t2bus, one by one"
 
 
 def _units(first: Mapping[str, str], each: str, *parts: str) -> dict[str, str]:
@@ -50,19 +53,31 @@ def _compare(peers: Sequence[p.Peer], publish: Work, subscribe: Work, processes:
     return systems
 
 
+def _compare_batches(
+    peers: Sequence[p.Peer], publish: Work, subscribe: Work, batch: int, processes: int = 1
+) -> Mapping[str, System]:
+    """Compare t2bus in batches with itself one by one, and with the others as they do it without; redis has its own."""
+    first, second = (attrs.evolve(work, count=_MORE * work.count, batch=batch) for work in (publish, subscribe))
+    others = _compare(peers, attrs.evolve(publish, batch=batch), subscribe, processes)
+    one_by_one = _compare([p.T2BUS], publish, subscribe, processes)[p.T2BUS.name]
+    return {**_compare([p.T2BUS], first, second, processes), _ONE_BY_ONE: one_by_one, **others}
+
+
 def _window(size: int) -> int:
     return max(1, min(_WINDOW, _WINDOW_BYTES // size))
 
 
 def one_to_one() -> Iterator[Case]:
-    """One publisher and one subscriber, through a pipelined publisher and from 256 tasks."""
+    """One publisher and one subscriber, through a pipelined publisher, in batches, and from 256 tasks."""
     systems = [p.T2BUS, p.BARE, p.NATS, p.REDIS, p.ZMQ, p.MOSQUITTO, p.RUST]
     for size, count in _SIZES.items():
         work = Work(count=count, size=size, flight=_window(size))
         yield Case(f"1:1, {size:,} B, pipelined", _DELIVERY, _compare(systems, work, work), _BURSTS)
-        work = Work(count=max(count // 2, 2 * TASKS), size=size, flight=TASKS, tasks=True)
-        # Bytes on one stream have one writer.
+        # Bytes on one stream have one writer, and no batches.
         several = [peer for peer in systems if peer is not p.BARE]
+        batches = _compare_batches(several[1:], work, work, batch_of(size))
+        yield Case(f"1:1, {size:,} B, in batches of {batch_of(size)}", _DELIVERY, batches, _BURSTS)
+        work = Work(count=max(count // 2, 2 * TASKS), size=size, flight=TASKS, tasks=True)
         yield Case(f"1:1, {size:,} B, {TASKS} tasks", _DELIVERY, _compare(several, work, work), _BURSTS)
 
 
@@ -73,6 +88,8 @@ def fan_out() -> Iterator[Case]:
     for processes, named in ((1, ""), (2, ", two processes")):
         subscribe = attrs.evolve(publish, connections=FAN // processes)
         yield Case(f"1:{FAN}, 100 B{named}", _DELIVERY, _compare(systems, publish, subscribe, processes), _FEW)
+        batches = _compare_batches(systems[1:], publish, subscribe, batch_of(100), processes)
+        yield Case(f"1:{FAN}, 100 B{named}, in batches of {batch_of(100)}", _DELIVERY, batches, _FEW)
 
 
 def fan_in() -> Iterator[Case]:
@@ -81,6 +98,8 @@ def fan_in() -> Iterator[Case]:
     publish = attrs.evolve(subscribe, connections=FAN, flight=_WINDOW // 16)
     systems = [p.T2BUS, p.NATS, p.REDIS, p.MOSQUITTO, p.RUST]
     yield Case(f"{FAN}:1, sensor/**, 100 B", _DELIVERY, _compare(systems, publish, subscribe), _BURSTS)
+    batches = _compare_batches(systems[1:], publish, subscribe, publish.flight)
+    yield Case(f"{FAN}:1, sensor/**, 100 B, in batches of {publish.flight}", _DELIVERY, batches, _BURSTS)
 
 
 _ANSWER_PARTS: Final = ("requester", "bus", "responder")
@@ -101,6 +120,13 @@ def requests() -> Iterator[Case]:
     yield Case("request, 100 B, 1 ms apart", _ANSWER, _compare_requests(systems, spaced), _BURSTS)
     many = attrs.evolve(alone, count=2_000, flight=64)
     yield Case("64 in flight, 100 B", _ANSWERS, _compare_requests(systems, many), _BURSTS)
+    batches = _compare_requests([p.T2BUS], attrs.evolve(many, batch=many.flight))
+    one_by_one = _compare_requests([p.T2BUS], many)[p.T2BUS.name]
+    case = "64 in flight, 100 B, answered in batches"
+    yield Case(case, _ANSWERS, {**batches, _ONE_BY_ONE: one_by_one}, _BURSTS)
+
+
+_BY_SOCKET: Final = "unix socket"
 
 
 def _compare_inside(what: str, count: int, size: int = 100) -> dict[str, System]:
@@ -110,27 +136,41 @@ def _compare_inside(what: str, count: int, size: int = 100) -> dict[str, System]
     }
 
 
+def _compare_batches_inside(work: Work) -> dict[str, System]:
+    """Compare batches in process with one by one, with memory channels, which have no batches, and with the socket."""
+    one_by_one = _compare_inside("one", work.count, work.size)
+    many = attrs.evolve(work, count=_MORE * work.count, batch=batch_of(work.size))
+    return {
+        "in process": System(partial(m.inside, "t2bus", "batch", many.count, many.size)),
+        "in process, one by one": one_by_one.pop("in process"),
+        **one_by_one,
+        _BY_SOCKET: System(partial(m.deliver, p.T2BUS, many, many, 1)),
+    }
+
+
 def in_process() -> Iterator[Case]:
     """The in-process bus, beside Trio's memory channels and the bus at a unix socket."""
-    by_socket, units = "unix socket", _units(_RATE, "message")
+    units = _units(_RATE, "message")
     for size, count in _SIZES.items():
         work = Work(count=count, size=size, flight=_window(size))
         systems = _compare_inside("one", count, size)
-        systems[by_socket] = System(partial(m.deliver, p.T2BUS, work, work, 1))
+        systems[_BY_SOCKET] = System(partial(m.deliver, p.T2BUS, work, work, 1))
         yield Case(f"in process, 1:1, {size:,} B, pipelined", units, systems, _BURSTS)
+        batches = _compare_batches_inside(work)
+        yield Case(f"in process, 1:1, {size:,} B, in batches of {batch_of(size)}", units, batches, _BURSTS)
     count = _SIZES[100] // 2
     work = Work(count=count, size=100, flight=TASKS, tasks=True)
     systems = {
         "in process": System(partial(m.inside, "t2bus", "tasks", count, 100)),
-        by_socket: System(partial(m.deliver, p.T2BUS, work, work, 1)),
+        _BY_SOCKET: System(partial(m.deliver, p.T2BUS, work, work, 1)),
     }
     yield Case(f"in process, 1:1, 100 B, {TASKS} tasks", units, systems, _BURSTS)
     systems = _compare_inside("turn", 500)
-    systems[by_socket] = System(partial(m.take_turns, Work(count=500, size=100)))
+    systems[_BY_SOCKET] = System(partial(m.take_turns, Work(count=500, size=100)))
     yield Case("in process, publish then receive, 100 B", units, systems, _BURSTS)
     yield Case(f"in process, 1:{FAN}, 100 B", units, _compare_inside("fan", 400), _BURSTS)
     systems = _compare_inside("ask", 400)
-    systems[by_socket] = System(partial(m.request, p.T2BUS, Work(count=400, size=100)))
+    systems[_BY_SOCKET] = System(partial(m.request, p.T2BUS, Work(count=400, size=100)))
     yield Case("in process, request, 100 B", _units({"p50": "us", "p99": "us"}, "request"), systems, _BURSTS)
 
 
@@ -149,13 +189,15 @@ def idle() -> Iterator[Case]:
 
 
 def typed() -> Iterator[Case]:
-    """Typed messages, and their encoded bytes."""
-    work = Work(topic="reading/one", count=5_000, size=len(ENCODED), flight=_WINDOW)
-    systems = {}
-    for name, kind in (("raw bytes", "encoded"), ("typed", "typed")):
-        one = attrs.evolve(work, kind=kind)
-        systems[name] = System(partial(m.deliver, p.T2BUS, one, one, 1))
-    yield Case(f"typed and raw, {len(ENCODED)} B", _DELIVERY, systems, _BURSTS)
+    """Typed messages, and their encoded bytes, one by one and in batches."""
+    size = len(ENCODED)
+    for batch, named in ((0, ""), (batch_of(size), f", in batches of {batch_of(size)}")):
+        work = Work(topic="reading/one", count=5_000 * (_MORE if batch else 1), size=size, flight=_WINDOW, batch=batch)
+        systems = {}
+        for name, kind in (("raw bytes", "encoded"), ("typed", "typed")):
+            one = attrs.evolve(work, kind=kind)
+            systems[name] = System(partial(m.deliver, p.T2BUS, one, one, 1))
+        yield Case(f"typed and raw, {size} B{named}", _DELIVERY, systems, _BURSTS)
 
 
 def tls() -> Iterator[Case]:

@@ -20,11 +20,15 @@ if not (ROOT / "benchmarks").is_dir():
 # At the end, so that t2bus stays the installed one.
 sys.path.append(str(ROOT))
 
-from benchmarks import interpreters, wire  # noqa: E402 -- found from here on
+from benchmarks import interpreters, peers, wire  # noqa: E402 -- found from here on
 from benchmarks.builds import Build, NoBuild, installed_in  # noqa: E402 -- as above
+from benchmarks.measures import deliver, inside  # noqa: E402 -- as above
 from benchmarks.measuring import Burst, Case, Measurements, Row, Spread, System  # noqa: E402 -- as above
-from benchmarks.programs import Failed  # noqa: E402 -- as above
+from benchmarks.programs import Failed, Skipped  # noqa: E402 -- as above
 from benchmarks.trace import files, trace  # noqa: E402 -- as above
+from benchmarks.with_t2bus import ENCODED  # noqa: E402 -- as above
+from benchmarks.work import Work, batch_of  # noqa: E402 -- as above
+from benchmarks.workloads import WORKLOADS  # noqa: E402 -- as above
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,6 +132,40 @@ def test_an_interpreter_without_t2bus_is_no_build(tmp_path: Path) -> None:
     """A path at which there is no interpreter is refused with its name."""
     with pytest.raises(NoBuild, match="nothing_here"):
         installed_in(str(tmp_path / "nothing_here")).origin()
+
+
+@pytest.mark.parametrize(("size", "batch"), [(100, 256), (16_000, 256), (256_000, 16)])
+def test_a_batch_is_at_most_4_mib(size: int, batch: int) -> None:
+    """Of large payloads there are fewer in a batch, so that it is half a publisher's window at most."""
+    assert batch_of(size) == batch
+
+
+@pytest.mark.parametrize("kind", ["random", "typed"])
+def test_batches_are_counted_message_by_message(kind: str) -> None:
+    """A burst in batches is over when each of its messages was accepted and taken; the last batch may be shorter."""
+    work = Work(topic="reading/one", count=1_000, size=len(ENCODED), batch=256, kind=kind)
+    with deliver(peers.T2BUS, work, work, 1, installed_in(sys.executable)) as burst:
+        assert burst()["rate"] > 0
+
+
+def test_a_build_without_batches_is_skipped(tmp_path: Path) -> None:
+    """A build from before there were batches is left out of their cases, which names it; no other system is."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\ncase $2 in *send_batch) exit 1;; esac; echo 3.11.2 0.0.9 /old/t2bus/__init__.py\n")
+    python.chmod(0o755)
+    build = installed_in(str(python))
+    with pytest.raises(Skipped, match=r"no batches: t2bus 0\.0\.9 in /old/t2bus"):
+        peers.T2BUS.start(build, "publish", "", Work(count=1, size=1, batch=1))
+    with pytest.raises(Skipped, match="no batches"), inside("t2bus", "batch", 1, 1, build):
+        pass
+    with peers.NATS.start(build, "publish", "", Work(count=1, size=1, batch=1)) as other:
+        other.wait()
+
+
+def test_each_case_has_a_title_of_its_own() -> None:
+    """Figures are told apart by the title of their case."""
+    titles = [case.title for workload in WORKLOADS.values() for case in workload()]
+    assert len(titles) == len(set(titles))
 
 
 @pytest.mark.parametrize(("checkpoint", "count"), [(4.5, 0), (4.7, 1)])
