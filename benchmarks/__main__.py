@@ -11,10 +11,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import interpreters
+from . import interpreters, plots
 from .builds import OWN, NoBuild, installed_in
 from .measuring import Measurements
-from .report import heading, lines, machine, write_json, write_markdown, write_plot
+from .report import heading, lines, machine, write_json, write_markdown
 from .workloads import WORKLOADS
 
 
@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--baseline", metavar="PYTHON", help="measure beside it the t2bus that is installed for this interpreter")
     add("--json", type=Path, metavar="FILE", help="write the figures there too")
     add("--markdown", type=Path, metavar="FILE", help="write the ratios there as a table")
-    add("--plot", type=Path, metavar="FILE", help="draw the figures, where matplotlib is installed")
+    add("--plot", type=Path, metavar="FILE", help="draw FILE-rate, -fan, -latency and -cpu (needs matplotlib)")
     return parser
 
 
@@ -90,7 +90,7 @@ def main() -> None:
                 write_json(measurements, arguments.json)
             if arguments.markdown:
                 write_markdown(measurements, arguments.markdown)
-    if arguments.plot and (reason := write_plot(measurements, arguments.plot)):
+    if arguments.plot and (reason := plots.write(measurements.rows, arguments.plot)):
         print(reason)
 
 

@@ -1,4 +1,4 @@
-"""The figures as a table, as JSON, and as a plot."""
+"""The figures as a table, and as JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import platform
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import attrs
@@ -90,48 +89,9 @@ def write_markdown(measurements: Measurements, path: Path) -> None:
     path.write_text("".join(f"| {' | '.join(cells)} |\n" for cells in table))
 
 
-def write_plot(measurements: Measurements, path: Path) -> str:
-    """Draw the figures, a panel for each of a case, but not each process's; return why not, or nothing."""
-    if find_spec("matplotlib") is None:
-        return "no plot: matplotlib is not installed"
-    panels = [rows for rows in _figures(measurements.rows) if len(rows) > 1 and not rows[0].figure.startswith("cpu ")]
-    if not panels:
-        return "no plot: nothing was compared"
-    import matplotlib as mpl  # noqa: PLC0415 -- only where it is there, and asked for
-
-    mpl.use("agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415 -- after the choice of what draws
-
-    columns = min(4, len(panels))
-    height = -(-len(panels) // columns)
-    figure, axes = plt.subplots(height, columns, figsize=(5 * columns, 2.4 * height), squeeze=False)
-    for axis in list(axes.flat)[len(panels) :]:
-        axis.remove()
-    for axis, rows in zip(axes.flat, panels, strict=False):
-        _draw(axis, rows)
-    figure.tight_layout()
-    figure.savefig(path, dpi=100)
-    return ""
-
-
 def _figures(rows: Iterable[Row]) -> Iterable[Sequence[Row]]:
     """Give the rows of each figure of each case, the reference first."""
     figures: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         figures.setdefault((row.case, row.figure), []).append(row)
     return figures.values()
-
-
-def _draw(axis: object, rows: Sequence[Row]) -> None:
-    """Draw the values as bars from the median, with the least and the most."""
-    from matplotlib.axes import Axes  # noqa: PLC0415 -- as above
-
-    assert isinstance(axis, Axes)
-    medians = [row.value.median for row in rows]
-    below = [row.value.median - row.value.least for row in rows]
-    above = [row.value.most - row.value.median for row in rows]
-    names = [row.system if row.ratio is None else f"{row.system} {row.ratio.median:.2g}x" for row in rows]
-    axis.barh(names, medians, xerr=[below, above], color=["tab:orange"] + ["tab:blue"] * (len(rows) - 1))
-    axis.invert_yaxis()
-    axis.set_title(f"{rows[0].case}\n{rows[0].figure}, {rows[0].unit}", fontsize=8)
-    axis.tick_params(labelsize=7)

@@ -20,11 +20,12 @@ if not (ROOT / "benchmarks").is_dir():
 # At the end, so that t2bus stays the installed one.
 sys.path.append(str(ROOT))
 
-from benchmarks import interpreters, peers, wire  # noqa: E402 -- found from here on
+from benchmarks import interpreters, peers, plots, wire  # noqa: E402 -- found from here on
 from benchmarks.builds import Build, NoBuild, installed_in  # noqa: E402 -- as above
 from benchmarks.measures import deliver, inside  # noqa: E402 -- as above
 from benchmarks.measuring import Burst, Case, Measurements, Row, Spread, System  # noqa: E402 -- as above
 from benchmarks.programs import Failed, Skipped  # noqa: E402 -- as above
+from benchmarks.report import write_json  # noqa: E402 -- as above
 from benchmarks.trace import files, trace  # noqa: E402 -- as above
 from benchmarks.with_t2bus import ENCODED  # noqa: E402 -- as above
 from benchmarks.work import Work, batch_of  # noqa: E402 -- as above
@@ -166,6 +167,56 @@ def test_each_case_has_a_title_of_its_own() -> None:
     """Figures are told apart by the title of their case."""
     titles = [case.title for workload in WORKLOADS.values() for case in workload()]
     assert len(titles) == len(set(titles))
+
+
+def always(figures: dict[str, float]) -> System:
+    """Return a system that gives these figures in each burst."""
+    return System(lambda _: nullcontext(lambda: figures))
+
+
+def measured_once() -> list[Row]:
+    """Return a row for each figure of each system of each case, all of the same value."""
+    one = Measurements(1, baseline=BASELINE)
+    for name, workload in WORKLOADS.items():
+        for case in workload():
+            systems = dict.fromkeys(case.systems, always(dict.fromkeys(case.units, 5.0)))
+            one.run(name, Case(case.title, case.units, systems))
+    return one.rows
+
+
+def test_pictures_show_all_systems_at_all_sizes() -> None:
+    """Those one to one have t2bus one by one and in batches, and each other system, at each size."""
+    systems = {plots.BATCHES, plots.ONE_BY_ONE, "bare Trio", "nats", "redis", "pyzmq", "mosquitto", "rust"}
+    rate, _, _, cpu = plots.pictures(measured_once())
+    for picture in (rate, cpu):
+        assert picture.lines.keys() == systems
+        assert all(line.keys() == {100, 1_000, 16_000, 256_000} for line in picture.lines.values())
+
+
+def test_pictures_show_all_groups() -> None:
+    """Fan-out, fan-in and requests have a group for each of their cases, without the baselines."""
+    _, fan, latency, _ = plots.pictures(measured_once())
+    systems = {plots.BATCHES, plots.ONE_BY_ONE, "nats", "redis", "mosquitto", "rust"}
+    assert [group.keys() for group in fan.bars.values()] == [systems] * 3
+    alone, spaced = latency.bars.values()
+    assert spaced.keys() == {"t2bus", "bare Trio", "nats", "rust"}
+    assert alone.keys() - spaced.keys() == {"t2bus, in process"}
+
+
+def test_a_picture_of_what_was_not_measured_is_left_out(tmp_path: Path) -> None:
+    """Where nothing that has a picture was measured, that is said; otherwise there is a file for each that has."""
+    pytest.importorskip("matplotlib")
+    rows = measured_once()
+    assert plots.write([row for row in rows if row.workload == "routing"], tmp_path / "a.svg")
+    assert not plots.write([row for row in rows if row.workload in {"requests", "fan-in"}], tmp_path / "b.svg")
+    assert {path.name for path in tmp_path.iterdir()} == {"b-fan.svg", "b-latency.svg"}
+
+
+def test_figures_are_read_as_they_were_written(tmp_path: Path) -> None:
+    """The JSON of a run has all that the pictures need."""
+    one = Measurements(1, rows=measured_once())
+    write_json(one, tmp_path / "figures.json")
+    assert plots.read(tmp_path / "figures.json") == one.rows
 
 
 @pytest.mark.parametrize(("checkpoint", "count"), [(4.5, 0), (4.7, 1)])
