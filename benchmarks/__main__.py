@@ -1,21 +1,38 @@
 """Measure t2bus beside other systems, and beside another build of itself: `python -m benchmarks [WORKLOAD...]`.
 
 Only the ratios mean anything: this machine and its neighbours are in the absolute figures. Systems that are not there
-are skipped with a line that says so. With `--baseline PYTHON` each system that runs t2bus has its turn twice in each
-round, with this build and with the one that is installed in the environment of that interpreter.
+are skipped with a line that says so. Where a much faster interpreter has the packages of this one, all is measured with
+that. With `--baseline PYTHON` each system that runs t2bus has its turn twice in each round, with this build and with
+the one that is installed in the environment of that interpreter.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Final, NoReturn
 
 from . import interpreters, plots
 from .builds import OWN, NoBuild, installed_in
 from .measuring import Measurements
 from .report import heading, lines, machine, write_json, write_markdown
 from .workloads import WORKLOADS
+
+_PACKAGES: Final = (
+    "attrs",
+    "cbor2",
+    "trio",
+    "aiomqtt",
+    "cryptography",
+    "hiredis",
+    "matplotlib",
+    "nats",
+    "redis",
+    "zmq",
+)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -31,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rounds", type=int, default=5, help="how often each system is measured (default 5)")
     add("--quick", action="store_true", help="one round: shows that all works, measures nothing")
     add("--only-t2bus", action="store_true", help="leave the other systems out")
+    add("--this-python", action="store_true", help="stay with this interpreter, however slow it is")
     add("--installed", action="store_true", help="measure the installed t2bus, and not the one in this folder")
     add("--baseline", metavar="PYTHON", help="measure beside it the t2bus that is installed for this interpreter")
     add("--json", type=Path, metavar="FILE", help="write the figures there too")
@@ -58,25 +76,36 @@ def _measurements(arguments: argparse.Namespace) -> Measurements:
     )
 
 
-def _open(measurements: Measurements, *, quick: bool) -> None:
-    """Say what is measured on what, and what speaks against it."""
+def _open(measurements: Measurements, arguments: argparse.Namespace) -> None:
+    """Say what is measured on what, and what speaks against it; begin again with a much faster interpreter."""
     for role, build in measurements.builds.items():
         print(f"{role + ':':10}{build.origin()}")
     print(", ".join(f"{name} {value}" for name, value in machine().items()), f"rounds {measurements.rounds}", sep=", ")
-    if not quick:
+    if not arguments.quick:
         used, found = interpreters.compare([build.python for build in measurements.builds.values()])
         print("\n", "\n".join(interpreters.table(used, found)), sep="")
+        # Two builds are compared, and an installed one is measured, each with the interpreter that was named for it.
+        if not (arguments.this_python or arguments.installed or arguments.baseline):
+            here = filter(find_spec, _PACKAGES)
+            if used and (faster := interpreters.faster_with(list(here), used[0], found)):
+                _run_again(faster)
         for warning in interpreters.warnings(used, found):
             measurements.note(warning)
     if warning := interpreters.load_warning():
         measurements.note(warning)
 
 
+def _run_again(python: str) -> NoReturn:
+    print(f"\n{python} is much faster, and has the same packages: all is measured with it (or use --this-python)\n")
+    sys.stdout.flush()
+    os.execv(python, [python, "-m", "benchmarks", *sys.argv[1:], "--this-python"])
+
+
 def main() -> None:
     arguments = _arguments()
     measurements = _measurements(arguments)
     try:
-        _open(measurements, quick=arguments.quick)
+        _open(measurements, arguments)
     except NoBuild as error:
         raise SystemExit(f"no t2bus to measure: {error}") from None
     print(f"\n{heading()}")

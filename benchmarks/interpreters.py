@@ -2,15 +2,16 @@
 
 The same source gives interpreters that differ by half: one that was built without profile-guided optimisation, as pyenv
 builds it, is so much slower in its inner loop that what is measured with it says little about the one that users have.
-So two loops are timed on each Python found (on the PATH, in /usr/bin, in pyenv's folders, and those that are named):
-calls of an empty function, and checkpoints of Trio. All of them borrow the Trio of this one and run the same code.
+So two loops are timed on each Python found (on the PATH, in /usr/bin, in the folders of pyenv and uv, and those that
+are named): calls of an empty function, and checkpoints of Trio. All of them borrow the Trio of this one and run the
+same code. Nothing that an interpreter says of itself (``sysconfig``) tells the two apart.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
+import re
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _MUCH: Final = 1.15
 """An interpreter that takes so many times as long as another is much slower."""
+_NAME: Final = re.compile(r"python3(\.\d+)?")
 _ROUNDS: Final = 2
 _PATIENCE: Final = 60.0
 
@@ -107,8 +109,25 @@ def warnings(used: Iterable[Interpreter], all_found: Sequence[Interpreter]) -> I
         if (ratio := one.times_as_slow_as(best)) > _MUCH:
             yield (
                 f"WARNING: figures of this interpreter are no measurement: {one.path} ({one.version}) takes "
-                f"{ratio:.2f} times as long as {best.path} ({best.version})"
+                f"{ratio:.2f} times as long as {best.path} ({best.version}); `nox -s bench --force-python {best.path}` "
+                "measures with that one"
             )
+
+
+def faster_with(modules: Iterable[str], one: Interpreter, all_found: Iterable[Interpreter]) -> str | None:
+    """Return the path of the fastest interpreter that is much faster than this one and has these modules, if any."""
+    names = list(_find())
+    for other in all_found:
+        if one.times_as_slow_as(other) > _MUCH:
+            for name in names:
+                if str(Path(name).resolve()) == other.path and _imports(name, modules):
+                    return name
+    return None
+
+
+def _imports(path: str, modules: Iterable[str]) -> bool:
+    done = subprocess.run([path, "-c", f"import {', '.join(modules)}"], capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def load_warning() -> str:
@@ -119,8 +138,12 @@ def load_warning() -> str:
 
 def _find() -> Iterable[str]:
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    yield from (path for folder in [*os.get_exec_path(), "/usr/bin"] if (path := shutil.which("python3", path=folder)))
+    for folder in [*os.get_exec_path(), "/usr/bin"]:
+        for path in sorted(Path(folder).glob("python3*")):
+            if _NAME.fullmatch(path.name) and os.access(path, os.X_OK):
+                yield str(path)
     yield from map(str, sorted(pyenv.glob("versions/*/bin/python3")))
+    yield from map(str, sorted(Path.home().glob(".local/share/uv/python/*/bin/python3")))
 
 
 def _distinct(paths: Iterable[str]) -> Iterable[str]:

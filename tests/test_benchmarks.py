@@ -228,6 +228,22 @@ def test_much_slower_interpreters_are_named(checkpoint: float, count: int) -> No
     assert all("no measurement: /usr/bin/slow" in text and "/usr/bin/fast" in text for text in warnings)
 
 
+@pytest.mark.parametrize("has_it", [True, False])
+def test_a_faster_interpreter_with_the_same_packages_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_it: bool
+) -> None:
+    """It is one that is much faster and imports all that is asked for; where none does, there is none."""
+    python = tmp_path / "python3.14"
+    python.write_text(f"#!/bin/sh\n[ \"$2\" = 'import trio, zmq' ] && exit {int(not has_it)}\nexit 2\n")
+    python.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    fast = interpreters.Interpreter(str(python.resolve()), "3.14.0", call=40.0, checkpoint=4.0)
+    used = interpreters.Interpreter("/usr/bin/slow", "3.11.7", call=60.0, checkpoint=6.0)
+    found = interpreters.faster_with(["trio", "zmq"], used, [fast, used])
+    assert found == (str(python) if has_it else None)
+    assert interpreters.faster_with(["trio", "zmq"], fast, [fast, used]) is None
+
+
 async def test_a_bus_welcomes_the_idle_connections(tmp_path: Path) -> None:
     """What an idle connection says first is answered with WELCOME."""
     received = bytearray()
