@@ -1,6 +1,6 @@
 """The workloads, each a function that gives its cases; :data:`WORKLOADS` names them.
 
-Counts are those of a burst. They are small, so that all workloads with five rounds end in a quarter of an hour on two
+Counts are those of a burst. They are small, so that all workloads with five rounds end in half an hour or so on two
 cores, and so that the systems of a case take turns often.
 """
 
