@@ -1,4 +1,4 @@
-"""What is left to be written: the buffers without the bytes that were written already."""
+"""What is left to be written, and what is written at once: buffers without their beginning, and that alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pure_helpers import steady
-from t2bus.transport.socket_stream import drop
+from t2bus.transport.socket_stream import beginning, drop
 
 Buffer = bytes | memoryview
 
@@ -57,3 +57,21 @@ def test_the_buffers_stay_as_they_are() -> None:
     for count in (0, 3, 5, 11):
         drop(buffers, count)
     assert buffers == [b"", b"first", b"second"]
+
+
+@given(some_buffers, st.integers(1, 45))
+@steady(300)
+def test_the_beginning_is_what_is_dropped(buffers: list[Buffer], count: int) -> None:
+    """The beginning of buffers and what is left without it are all of their bytes."""
+    first = beginning(buffers, count)
+    assert len(first) == min(count, sum(map(len, buffers)))
+    assert bytes(first) + b"".join(drop(buffers, count)) == b"".join(buffers)
+
+
+def test_one_buffer_is_its_own_beginning() -> None:
+    """A buffer that is alone is not copied, be it whole or a part."""
+    buffer = b"alone"
+    assert beginning([buffer], 5) is buffer
+    part = beginning([buffer], 4)
+    assert isinstance(part, memoryview)
+    assert part.obj is buffer

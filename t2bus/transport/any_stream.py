@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 from attrs import frozen
 
-from .socket_stream import SocketStream, kept_by_kernel
+from .socket_stream import SocketStream, beginning, kept_by_kernel
 
 if TYPE_CHECKING:
     from .socket_stream import Buffers
@@ -39,15 +39,9 @@ class _Adapter:
         return bytes(await self.stream.receive_some(max_bytes))
 
     async def send_some(self, buffers: Buffers) -> int:
-        parts: list[bytes | memoryview] = []
-        room = _SEND_SIZE
-        for buffer in buffers:
-            parts.append(memoryview(buffer)[:room])
-            room -= len(parts[-1])
-            if not room:
-                break
-        await self.stream.send_all(b"".join(parts))
-        return _SEND_SIZE - room
+        data = beginning(buffers, _SEND_SIZE)
+        await self.stream.send_all(data)
+        return len(data)
 
     def unsent(self) -> int | None:
         below = self.stream.transport_stream if isinstance(self.stream, trio.SSLStream) else self.stream

@@ -203,3 +203,17 @@ def drop(buffers: Buffers, count: int) -> list[bytes | memoryview]:
             return [memoryview(buffer)[count:], *buffers[place + 1 :]] if count else list(buffers[place:])
         count -= len(buffer)
     return []
+
+
+def beginning(buffers: Buffers, most: int) -> bytes | memoryview:
+    """Return the first bytes of the buffers, so many at most, in one piece."""
+    if len(buffers) == 1:
+        return buffers[0] if len(buffers[0]) <= most else memoryview(buffers[0])[:most]
+    parts: list[bytes | memoryview] = []
+    for buffer in buffers:
+        if len(buffer) >= most:
+            parts.append(memoryview(buffer)[:most])
+            break
+        parts.append(buffer)
+        most -= len(buffer)
+    return b"".join(parts)
