@@ -24,6 +24,7 @@ from .transport.address import Address, TcpAddress, TlsAddress, UnixAddress, is_
 from .transport.default_place import other_place
 from .transport.framed import FramedTransport
 from .transport.socket_stream import SocketStream
+from .transport.tls_stream import TlsStream
 from .wire.codec import codec_for_bus, codec_for_client
 from .wire.framing import HEADER_SIZE
 
@@ -120,7 +121,7 @@ def open_transport(stream: trio.abc.Stream, limits: Limits, *, wire: str, stays_
       stays_here: whether the stream never leaves the machine: copying a payload is cheaper than compressing it there.
 
     """
-    is_secure = isinstance(stream, trio.SSLStream)
+    is_secure = isinstance(stream, trio.SSLStream | TlsStream)
     if wire == "t2":
         return RustBusTransport.open(stream, limits, is_secure=is_secure)
     return FramedTransport(

@@ -18,7 +18,9 @@ from t2bus.wire.codec import codec_for_bus
 from t2bus.wire.framing import FrameDecoder
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
+
+    from t2bus.transport.tls_stream import TlsStream
 
 LIMITS: Final = Limits()
 SMALL: Final = 16_384
@@ -67,6 +69,8 @@ class Wire:
     """The far end of a socket: it is only read when a test says so, and then without waiting."""
 
     far: socket.socket
+    open: Callable[[bytes], bytes] = bytes
+    """Makes what was sent of what comes."""
     decoder: FrameDecoder = field(factory=lambda: FrameDecoder(1 << 24))
 
     def read(self, most: int = 1 << 24) -> list[m.ClientMessage]:
@@ -78,7 +82,7 @@ class Wire:
             except BlockingIOError:
                 break
             most -= len(data)
-            messages += native.decode_client_messages(self.decoder.feed(data))
+            messages += native.decode_client_messages(self.decoder.feed(self.open(data)))
         return messages
 
 
@@ -86,7 +90,7 @@ class Wire:
 class TransportPair:
     """A transport on a real socket, and the other end of that."""
 
-    stream: SocketStream
+    stream: SocketStream | TlsStream
     transport: ClientEnd
     wire: Wire
 

@@ -16,9 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import t2bus
+from stream_helpers import LIMITS
 from t2bus.broker.identity import Identity
+from t2bus.endpoints import open_transport
+from t2bus.transport import handshake, tcp
+from t2bus.transport.address import TlsAddress
 from t2bus.transport.handshake import Turns, failure, identity_of
-from tls_helpers import NO_ASCII, NO_TEXT, Leaf, bus_leaf, leaf, odd_leaf, write
+from tls_helpers import HOST, NO_ASCII, NO_TEXT, Leaf, bus_leaf, client_leaf, leaf, odd_leaf, write
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -46,6 +50,25 @@ async def shown(folder: Path, leaf: Leaf) -> AsyncGenerator[trio.SSLStream[Any],
     yield secure
     await trio.aclose_forcefully(peer)
     await trio.aclose_forcefully(secure)
+
+
+async def test_both_ends_can_send_at_once(tmp_path: Path) -> None:
+    """After a handshake over a socket both ends can be written to without waiting, and are told as TLS."""
+    server = write(tmp_path, "bus", bus_leaf()).server()
+    client = write(tmp_path, "client", client_leaf()).client()
+    ends: list[trio.abc.Stream] = []
+
+    async def accept(listener: trio.SocketListener) -> None:
+        ends.append(await handshake.accept(await listener.accept(), server, Turns(), lambda seconds: None))
+
+    async with tcp.open_listeners(TlsAddress(HOST, 0)) as (listener,), trio.open_nursery() as nursery:
+        nursery.start_soon(accept, listener)
+        address = TlsAddress(HOST, listener.socket.getsockname()[1])
+        ends.append(await handshake.connect(address, client, 5))
+    for stream in ends:
+        transport = open_transport(stream, LIMITS, wire="t2bus", stays_here=False)
+        assert (transport.can_send_nowait, transport.is_secure) == (True, True)
+        await transport.aclose()
 
 
 # --- identities

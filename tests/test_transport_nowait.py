@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from bus_helpers import HELLO, WELCOME
 from pure_helpers import steady
-from stream_helpers import LIMITS, SMALL, TransportPair, connect, open_transport_pair, publication, stream_on
+from stream_helpers import LIMITS, SMALL, TransportPair, Wire, connect, open_transport_pair, publication, stream_on
 from t2bus.endpoints import open_transport, recognise
 from t2bus.wire import messages as m
 from t2bus.wire.framing import frame
+from tls_peer_helpers import open_tls_pair
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -32,10 +33,17 @@ def is_free(transport: Transport[Any, Any]) -> tuple[bool, bool]:
     return transport.can_send_nowait, transport.writing_since is None
 
 
-@pytest.fixture(params=["unix", "tcp"])
+@pytest.fixture(params=["unix", "tcp", "tls"])
 async def pair(request: pytest.FixtureRequest) -> AsyncGenerator[TransportPair, None]:
-    with open_transport_pair(request.param) as pair:
-        yield pair
+    if request.param == "tls":
+        with open_tls_pair("tcp") as secure:
+            yield TransportPair(secure.stream, connect(secure.stream), Wire(secure.peer.far, secure.peer.open))
+    else:
+        with open_transport_pair(request.param) as pair:
+            yield pair
+
+
+plain = pytest.mark.parametrize("pair", ["unix", "tcp"], indirect=True)
 
 
 # --- what the socket takes
@@ -182,16 +190,16 @@ async def test_not_while_something_is_being_sent(pair: TransportPair) -> None:
     assert is_free(pair.transport) == (True, True)
 
 
-async def test_not_on_other_streams(pair: TransportPair) -> None:
-    """Only a plain socket can be written to directly: TLS has records, and other streams have no descriptor."""
-    context = ssl.create_default_context()
-    tls = trio.SSLStream(pair.stream, context, server_hostname="localhost")
+async def test_not_on_other_streams() -> None:
+    """Only a socket of ours, with TLS or not, can be written to directly: what is below another stream is its own."""
     memory, _ = trio.testing.memory_stream_pair()
+    tls = trio.SSLStream(memory, ssl.create_default_context(), server_hostname="localhost")
     for stream in (tls, memory, trio.StapledStream(memory, memory)):
         assert not connect(stream).can_send_nowait
-    await pair.transport.aclose()
+    await memory.aclose()
 
 
+@plain
 async def test_the_bus_sends_now_to_a_client_of_the_native_wire(pair: TransportPair) -> None:
     """What a bus says to a client of its own wire, once that has said its first word, can be sent at once."""
     far = stream_on(pair.wire.far.dup())
@@ -212,6 +220,7 @@ async def test_not_where_payloads_may_have_to_be_inflated(pair: TransportPair) -
     await pair.transport.aclose()
 
 
+@plain
 async def test_not_for_a_client_of_the_rust_crate(pair: TransportPair) -> None:
     """What is said to a client of another wire is translated, and left to its writer."""
     far = stream_on(pair.wire.far.dup())

@@ -1,8 +1,8 @@
 """What a socket can do and another Trio stream cannot, asked for in one place.
 
 It can receive and send without waiting, and say how much the peer has not taken. ``direct(stream)`` gives a framed
-transport that for any stream: a socket's own as it is, and for all others an adapter, which never has anything without
-waiting.
+transport that for any stream: a socket of ours as it is, with TLS or not, and for all others an adapter, which never
+has anything without waiting.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import trio
 from attrs import frozen
 
 from .socket_stream import SocketStream, beginning, kept_by_kernel
+from .tls_stream import TlsStream
 
 if TYPE_CHECKING:
     from .socket_stream import Buffers
@@ -48,9 +49,9 @@ class _Adapter:
         return kept_by_kernel(below.socket.fileno()) if isinstance(below, trio.SocketStream) else None
 
 
-DirectStream = SocketStream | _Adapter
+DirectStream = SocketStream | TlsStream | _Adapter
 
 
 def direct(stream: trio.abc.Stream) -> DirectStream:
     """Return what a framed transport reads and writes of a stream."""
-    return stream if isinstance(stream, SocketStream) else _Adapter(stream)
+    return stream if isinstance(stream, SocketStream | TlsStream) else _Adapter(stream)

@@ -30,6 +30,8 @@ from ..errors import TlsFailed
 from ..text import in_words, quote
 from ..tls import ALPN
 from . import tcp
+from .socket_stream import SocketStream
+from .tls_stream import KeptContext, TlsStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -101,23 +103,7 @@ class _Opening(trio.abc.Stream):
         await self.stream.aclose()
 
 
-@define(eq=False)
-class _KeepsOutgoing:
-    """Stands for a context and keeps a hold on what its one connection has to send: the alert is in there.
-
-    To ``trio.SSLStream`` it is a context, of which it asks nothing else.
-    """
-
-    context: ssl.SSLContext
-    outgoing: ssl.MemoryBIO = field(factory=ssl.MemoryBIO, init=False)
-
-    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, **options: Any) -> ssl.SSLObject:
-        """Do as the context."""
-        self.outgoing = outgoing
-        return self.context.wrap_bio(incoming, outgoing, **options)
-
-
-async def _complete(secure: trio.SSLStream[Any], stream: trio.SocketStream, outgoing: ssl.MemoryBIO) -> None:
+async def _complete(secure: trio.SSLStream[Any], stream: SocketStream, outgoing: ssl.MemoryBIO) -> None:
     """Shake hands, or send the peer an alert that says why not, and raise ``TlsFailed``."""
     broken: trio.BrokenResourceError | None = None
     try:
@@ -140,7 +126,7 @@ def _require_protocol(secure: trio.SSLStream[Any], hint: str = "") -> None:
 
 async def connect(
     address: TlsAddress, context: ssl.SSLContext, within: float, *, names_protocol: bool = True
-) -> trio.abc.Stream:
+) -> TlsStream:
     """Connect, and shake hands within so many seconds; connecting itself has no limit here. Cancelled, it closes.
 
     ``names_protocol`` says whether the bus has to name its protocol: those of t2bus do, those of the crate do not.
@@ -150,7 +136,7 @@ async def connect(
       TlsFailed: the handshake failed; the text names the likely cause.
 
     """
-    stream = await tcp.connect(address)
+    stream = SocketStream((await tcp.connect(address)).socket)
     try:
         return await _shake_hands(stream, address.host, context, within, names_protocol=names_protocol)
     except BaseException:
@@ -159,16 +145,16 @@ async def connect(
 
 
 async def _shake_hands(
-    stream: trio.SocketStream, host: str, context: ssl.SSLContext, within: float, *, names_protocol: bool
-) -> trio.abc.Stream:
+    stream: SocketStream, host: str, context: ssl.SSLContext, within: float, *, names_protocol: bool
+) -> TlsStream:
     """Return the stream of a client after its half of the handshake; the bus may still refuse the certificate."""
-    kept = _KeepsOutgoing(context)
+    kept = KeptContext(context)
     secure = trio.SSLStream(stream, cast("ssl.SSLContext", kept), server_hostname=host)
     with trio.move_on_after(within):
         await _complete(secure, stream, kept.outgoing)
         if names_protocol:
             _require_protocol(secure, _OF_RUST)
-        return secure
+        return TlsStream(secure, stream, kept)
     raise TlsFailed(f"no handshake of TLS within {within:g} s: is it a t2bus bus that listens there?")
 
 
@@ -177,7 +163,7 @@ async def _shake_hands(
 
 async def accept(
     stream: trio.SocketStream, context: ssl.SSLContext, turns: Turns, may_take: Callable[[float], None]
-) -> trio.abc.Stream:
+) -> TlsStream:
     """Shake hands with a client that has connected; the stream is the caller's to close, whatever happens.
 
     Args:
@@ -191,17 +177,17 @@ async def accept(
       TlsFailed: the handshake failed; where TLS has an alert for it, the peer was told why, as far as it listens.
 
     """
-    kept = _KeepsOutgoing(context)
-    opening = _Opening(stream, turns, may_take)
+    kept, below = KeptContext(context), SocketStream(stream.socket)
+    opening = _Opening(below, turns, may_take)
     secure: trio.SSLStream[trio.abc.Stream] = trio.SSLStream(opening, cast("ssl.SSLContext", kept), server_side=True)
-    await _complete(secure, stream, kept.outgoing)
+    await _complete(secure, below, kept.outgoing)
     _require_protocol(secure)
     # A public attribute of Trio's: after the handshake turns are of no use, and would cost each read and write.
-    secure.transport_stream = stream
-    return secure
+    secure.transport_stream = below
+    return TlsStream(secure, below, kept)
 
 
-async def _send_alert(stream: trio.SocketStream, alert: bytes) -> None:
+async def _send_alert(stream: SocketStream, alert: bytes) -> None:
     """Send the alert, then wait for the peer to close; whatever fails in this is of no interest any more."""
     with trio.move_on_after(_LAST_WORDS), contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
         if alert:
@@ -223,7 +209,7 @@ def identity_of(stream: trio.abc.Stream) -> Identity:
 
     """
     try:
-        certificate: Mapping[str, Any] = cast("trio.SSLStream[Any]", stream).getpeercert() or {}
+        certificate: Mapping[str, Any] = cast("TlsStream", stream).getpeercert() or {}
     except (ValueError, ssl.SSLError) as error:
         # An authority may sign what is not text: bytes that are not UTF-8 in a DNS name, for instance.
         raise TlsFailed("the client's certificate cannot be read: a name in it is no text") from error
