@@ -99,17 +99,18 @@ class Request(Generic[Body, Result]):
 
     def _fail(self, reason: str) -> None:
         """End the request without an answer; the requester's call raises ``RemoteError``."""
+        self._end()
         session = self._connection.session
         session.fail(self._window, self._pending, ErrorCode.REMOTE_ERROR, text_of(reason, session.welcome.frame))
 
     def give_up(self, reason: str) -> None:
         """Fail without waiting for room: its place is freed, and if someone waits after all they are told."""
         if not self.is_answered:
-            self.is_answered = True
             self._connection.call(self._fail, reason)
 
-    def lift_deadline(self) -> None:
-        """Let the scope of :meth:`cancelled_when_withdrawn` have no deadline any more."""
+    def _end(self) -> None:
+        """Note that it is answered. From then on the scope of :meth:`cancelled_when_withdrawn` has no deadline."""
+        self.is_answered = True
         if self._scope is not None:
             self._scope.deadline = math.inf
 
@@ -123,6 +124,7 @@ class Request(Generic[Body, Result]):
 
     def put(self, encoded: EncodedBody) -> None:
         """Put the response in the outbox, whatever room that has."""
+        self._end()
         self._connection.session.respond(self._window, self._pending, encoded)
 
     @contextmanager
@@ -151,14 +153,11 @@ async def answer(connection: ClientConnection, requests: Sequence[Request[Any, A
     if not connection.session.outbox.has_room:
         await connection.wait_for_room()
         _check_unanswered(requests)
-    for request in requests:
-        request.is_answered = True
     connection.call(put)
-    for request in requests:
-        request.lift_deadline()
     await trio.lowlevel.cancel_shielded_checkpoint()
 
 
 def _check_unanswered(requests: Sequence[Request[Any, Any]]) -> None:
-    if any(request.is_answered for request in requests):
-        raise trio.ClosedResourceError("this request was answered already")
+    for request in requests:
+        if request.is_answered:
+            raise trio.ClosedResourceError("this request was answered already")

@@ -49,7 +49,7 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
     _connection: ClientConnection
     _decode: Callable[[bytes], Body_co]
     _decode_all: Callable[[Sequence[bytes]], Iterable[Body_co]]
-    """The same for many: raises what the first that cannot be read would."""
+    """The same for many; raises if one cannot be read, without saying which."""
     topic: str
     """The full topic of the subscription."""
     _options: SubscriptionOptions = USUAL
