@@ -25,11 +25,8 @@ from t2bus.errors import (
 from t2bus.limits import Limits
 from t2bus.session.body import Bounds
 from t2bus.session.receipt import Receipt
-from t2bus.session.session import HELLO
 from t2bus.session.windows import UNSEEN, CallWindow, PendingCall, ReceiveWindow
 from t2bus.wire import messages as m
-from t2bus.wire.compression import ZLIB
-from t2bus.wire.native import VERSION
 from t2bus.wire.values import NO_HEADERS, Deflated, ErrorCode
 
 if TYPE_CHECKING:
@@ -70,11 +67,6 @@ def asked(program: Program) -> int:
 
 
 # --- what it says
-
-
-def test_hello_is_of_this_version() -> None:
-    """A session opens with the version that is spoken here and the compressions that it reads."""
-    assert m.Hello(VERSION, "t2bus-python", (ZLIB,)) == HELLO
 
 
 def test_operations_are_said_in_order() -> None:

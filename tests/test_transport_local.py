@@ -7,12 +7,11 @@ import trio
 import trio.testing
 
 import t2bus
-from bus_helpers import Add, Note, Sum, add, registered
+from bus_helpers import HELLO, Add, Note, Sum, add, registered
 from t2bus.broker.identity import LOCAL
 from t2bus.broker.router import Router
 from t2bus.server.local import LocalConnection, LocalTransport
 from t2bus.server.router_task import RouterTask
-from t2bus.session.session import HELLO
 from t2bus.wire import messages as m
 from tap_helpers import until
 

@@ -56,6 +56,7 @@ CLIENT_MESSAGES: list[m.ClientMessage] = [
     m.Hello(1, "t2bus-python", ("zlib",)),
     m.Hello(2**64 - 1, "\N{BUS}", ()),
     m.Hello(1, "", ("zlib", "", "zstd")),
+    m.Hello(1, "t2bus-python", (), "oven \N{BUS}"),
     *(m.Subscribe(number, "hello/*", number, number) for number in IDS),
     *(m.Subscribe(1, topic, 1, 1) for topic in TEXTS),
     *(m.Unsubscribe(number, number) for number in IDS),
@@ -247,12 +248,12 @@ class Form(NamedTuple):
     sender: str
     name: str
     types: tuple[str, ...]
-    optional_headers: bool
+    is_last_optional: bool
 
     def items(self) -> Iterator[list[Any]]:
         """Give arrays of this form, without and with what is optional."""
         item: list[Any] = [self.kind, *(RIGHT_VALUES[each][0] for each in self.types)]
-        if self.optional_headers:
+        if self.is_last_optional:
             yield item[:-1]
         yield item
 
@@ -274,7 +275,7 @@ def specified_forms() -> list[Form]:
         listed = elements.rpartition("flat: ")[2]
         types = tuple(map(_type_of, listed.removesuffix(", flat").split(", ")))
         senders = ("client", "bus") if sender == "both" else (sender,)
-        forms += [Form(int(kind), each, name, types, types[-1] == "headers") for each in senders]
+        forms += [Form(int(kind), each, name, types, listed.endswith("]")) for each in senders]
     return forms
 
 

@@ -2,7 +2,7 @@
 
 ::
 
-    client   HELLO    the version of the wire, and the compressions that it can read
+    client   HELLO    the version of the wire, the compressions that it can read, and its name
     bus      WELCOME  the bounds of the client, and the number of its connection; or ERROR, which says why not
 
 A bus may send more right behind its WELCOME, so what came together with that is handed on.
@@ -22,7 +22,7 @@ from ..endpoints import connect, open_transport
 from ..errors import ConnectFailed, ProtocolViolation
 from ..limits import Limits
 from ..session.outbox import ClientOutbox
-from ..session.session import HELLO, Session
+from ..session.session import Session
 from ..tls import prepare
 from ..transport.address import UnixAddress, parse
 from ..transport.credentials import check_peers
@@ -32,13 +32,14 @@ from ..wire.messages import Error, Welcome
 from ..wire.native import VERSION
 from .client import Client
 from .connection import ClientConnection
+from .naming import hello
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, Collection, Sequence
 
     from ..endpoints import ClientTransport
-    from ..wire.messages import ServerMessage
+    from ..wire.messages import Hello, ServerMessage
 
 _WHO_LISTENS: Final = (
     "is it a t2bus bus that listens there? One with TLS is at a tls: address, and one of the Rust crate t2_bus needs "
@@ -54,6 +55,7 @@ async def open_client(
     peers: Collection[str] = (),
     wire: Literal["t2bus", "t2"] = "t2bus",
     limits: Limits | None = None,
+    name: str | None = None,
 ) -> AsyncGenerator[Client, None]:
     """Connect to the bus at an address, and disconnect when the body ends.
 
@@ -69,19 +71,22 @@ async def open_client(
       peers: whose bus it may be at a unix socket, beside this user's and root's, as ``uid:N`` or ``gid:N``.
       wire: ``"t2"`` for a bus of the Rust crate ``t2_bus``, whose wire is another one, without headers.
       limits: the client's own windows and times.
+      name: what the program calls itself, in the bus's logs and in what it says of itself (:mod:`t2bus.status`); at
+        most 64 printable characters. By default the program and the id of its process, as ``recorder.py[4711]``. It
+        gives no rights, and is never taken for an identity.
 
     Raises:
       InvalidAddress: the address is of no kind that the bus speaks, or needs ``tls``.
       ConnectFailed: no bus answers there, or it did not let this client in; the text says why.
       TlsFailed: it is a ConnectFailed for which certificates, keys or host names are the likely cause.
-      ValueError: ``tls`` does not verify the bus or is for one, a peer is none, or there is no such wire.
+      ValueError: ``tls`` does not verify the bus or is for one, a peer or a name is none, or there is no such wire.
       RuntimeError: it is not Trio that runs this.
 
     """
     require_trio()
     if wire not in ("t2bus", "t2"):
         raise ValueError(f"there is no wire {wire!r}: it is 't2bus', or 't2' for a bus of the Rust crate t2_bus")
-    own, known = limits or Limits(), check_peers(peers)
+    own, known, greeting = limits or Limits(), check_peers(peers), hello(name)
     if tls is not None:
         prepare(tls, is_server=False)
     if isinstance(address, trio.abc.Stream):
@@ -92,7 +97,7 @@ async def open_client(
         stream = await connect(place, own, tls, known, wire=wire)
     transport = open_transport(stream, own, wire=wire, stays_here=stays_here)
     try:
-        welcome, rest = await _shake_hands(transport, own)
+        welcome, rest = await _shake_hands(transport, own, greeting)
     except BaseException:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
             await transport.aclose()
@@ -119,7 +124,9 @@ async def run_client(
             yield Client(connection)
 
 
-async def _shake_hands(transport: ClientTransport, limits: Limits) -> tuple[Welcome, Sequence[ServerMessage]]:
+async def _shake_hands(
+    transport: ClientTransport, limits: Limits, greeting: Hello
+) -> tuple[Welcome, Sequence[ServerMessage]]:
     """Return the bus's WELCOME and what came together with it.
 
     Raises:
@@ -132,7 +139,7 @@ async def _shake_hands(transport: ClientTransport, limits: Limits) -> tuple[Welc
     messages: list[ServerMessage] = []
     try:
         with trio.move_on_after(limits.handshake_time) as scope:
-            await transport.send([HELLO])
+            await transport.send([greeting])
             while not messages:
                 messages += await transport.receive()
     except (trio.EndOfChannel, trio.BrokenResourceError) as error:

@@ -14,10 +14,10 @@ from ..background import Resource, closing, open_background_nursery
 from ..broker.identity import Identity
 from ..broker.router import Router
 from ..client.connect import run_client
+from ..client.naming import hello
 from ..endpoints import open_listeners, require_context
 from ..errors import ConnectFailed, LimitExceeded
 from ..limits import Limits
-from ..session.session import HELLO
 from ..transport.address import TlsAddress, parse
 from ..transport.credentials import check_peers
 from ..under_trio import require_trio
@@ -80,23 +80,27 @@ class Bus(Resource):
         return f"<t2bus.Bus at {' '.join(self.addresses) or 'no address'}: {count} connections>"
 
     @asynccontextmanager
-    async def open_client(self, *, limits: Limits | None = None) -> AsyncGenerator[Client, None]:
+    async def open_client(
+        self, *, limits: Limits | None = None, name: str | None = None
+    ) -> AsyncGenerator[Client, None]:
         """Open a client in this process, over memory channels.
 
         Payloads are still encoded, so nothing is shared between publisher and subscriber. Its identity is ``local``.
 
         Args:
           limits: the client's own windows; those of the bus by default.
+          name: what this part of the program is called, as in :func:`t2bus.open_client`.
 
         Raises:
           ConnectFailed: the bus has as many connections as it takes.
+          ValueError: the name is none.
           trio.ClosedResourceError: the bus was closed.
 
         """
         require_trio()
         self._check_open()
         try:
-            transport = self._admission.open_local(HELLO)
+            transport = self._admission.open_local(hello(name))
         except LimitExceeded as error:
             raise ConnectFailed(f"the bus did not let this client in: {error}") from error
         welcome, *rest = await transport.receive()

@@ -15,15 +15,13 @@ nothing waits.
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from attrs import asdict, define, field
 
 from .. import errors
 from ..wire import messages as m
 from ..wire import values as v
-from ..wire.compression import ZLIB
-from ..wire.native import VERSION
 from .body import Bounds
 from .counters import ClientCounters, ClientStatistics
 from .credit import CreditDue
@@ -39,9 +37,6 @@ if TYPE_CHECKING:
     from .body import EncodedBatch
     from .outbox import ClientOutbox
     from .pending import Done
-
-HELLO: Final = m.Hello(VERSION, "t2bus-python", (ZLIB,))
-"""What a client says first."""
 
 
 @define(eq=False, repr=False)

@@ -20,7 +20,7 @@ third of the time. Their rows name these functions. They do what the row says an
 
 The law of this module: a check takes whatever the CBOR reader may return. It returns a field of a message or raises
 :class:`~t2bus.errors.ProtocolViolation`, nothing else. And since peers of other versions speak this wire, a number is
-never given to another kind, and the elements of a kind never change.
+never given to another kind, and the elements of a kind never change; but for an optional one at the end.
 """
 
 from __future__ import annotations
@@ -210,6 +210,15 @@ def _plain_headers(headers: v.Headers) -> Sequence[object]:
     return (dict(headers),) if headers else ()
 
 
+def _name(rest: Sequence[Any]) -> str:
+    """Return the name, which is left out where there is none."""
+    return _text(rest[0]) if rest else ""  # type: ignore[no-any-return]
+
+
+def _plain_name(name: str) -> Sequence[object]:
+    return (name,) if name else ()
+
+
 def _publication(rest: list[Any]) -> m.Publication:
     """Return the publication of ``topic, payload`` or ``topic, payload, headers``."""
     topic, payload, *headers = rest
@@ -241,6 +250,7 @@ def _grants(rest: list[Any]) -> tuple[tuple[int, int, int], ...]:
 
 
 HEADERS: Final = Rest("[`headers`]", 0, 1, _headers, _plain_headers)
+NAME: Final = Rest("[name `text`]", 0, 1, _name, _plain_name)
 PUBLICATION: Final = Rest("topic `text`, `payload`, [`headers`]", 2, 3, _publication, _plain_publication)
 RUN: Final = Rest(
     f"topic `text`, 1 to {m.MOST_IN_RUN:,} payloads `bytes`, flat", 2, m.MOST_IN_RUN + 1, _run, _plain_run
@@ -275,7 +285,7 @@ _BOUNDS: Final[Elements] = dict.fromkeys(
 )
 
 KINDS: Final = (
-    Row(1, CLIENT, m.Hello, _HELLO),
+    Row(1, CLIENT, m.Hello, {**_HELLO, "name": NAME}),
     Row(2, BUS, m.Welcome, {**_HELLO, "connection": UINT, **_BOUNDS}),
     Row(3, CLIENT, m.Subscribe, {"id": UINT, "topic": TEXT, "messages": UINT, "size": UINT}),
     Row(4, CLIENT, m.Unsubscribe, {"id": UINT, "subscription": UINT}),

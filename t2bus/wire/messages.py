@@ -71,14 +71,17 @@ class Error:
 
 @frozen
 class Hello:
-    """Open the conversation: the version of the wire, the program that speaks, the compressions that it can read.
+    """Open the conversation: the version of the wire, the library that speaks, the compressions that it can read, and
+    what the program calls itself.
 
-    For example ``Hello(1, "t2bus-python", ("zlib",))``. A client that names none is sent payloads inflated.
+    For example ``Hello(1, "t2bus-python", ("zlib",), "oven")``. A client that names no compression is sent payloads
+    inflated. The name is for people: it stands in logs and in what the bus says of itself, and gives no rights.
     """
 
     version: int
     agent: str
     compressions: tuple[str, ...] = ()
+    name: str = ""
 
 
 @frozen

@@ -25,6 +25,10 @@ NO_HEADERS: Headers = MappingProxyType({})
 """What all messages without headers share; it cannot be changed."""
 
 
+NAME_LENGTH: Final = 64
+"""Characters of what a client calls itself; a longer one is cut where it is shown."""
+
+
 class ErrorCode(enum.IntEnum):
     """Why an operation was refused: a number on the wire, and in the program the exception of the same name.
 
