@@ -33,7 +33,7 @@ _NAMES = {
 """The public names, by the module that each lives in."""
 
 _HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
-_MODULES = ("testing", "tls", "topic")
+_MODULES = ("status", "testing", "tls", "topic")
 
 __version__ = "0.1.0"
 __all__ = sorted([*_HOMES, *_MODULES, "__version__"])  # noqa: PLE0605 -- made of the table, so that none is missing

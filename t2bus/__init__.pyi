@@ -1,5 +1,6 @@
 # What type checkers see of __init__.py, which imports each name when it is first used.
 
+from . import status as status
 from . import testing as testing
 from . import tls as tls
 from . import topic as topic
@@ -88,6 +89,7 @@ __all__ = [
     "open_client",
     "register_scalar",
     "serve",
+    "status",
     "testing",
     "tls",
     "topic",

@@ -111,7 +111,8 @@ class Limits:
     """Steps of work that the messages of one connection may take before it is another's turn: matching a fragment,
     looking at a subscription, taking a publication out of a run. So many took 5 to 12 ms in CPython 3.11."""
     routes: int = _count(4096)
-    """Topics whose receivers are remembered from one publication to the next."""
+    """Topics whose receivers are remembered from one publication to the next. Twice as many are counted for
+    ``bus/topics``, those that were published to last."""
     matching_steps: int = _count(32_768)
     """Work for matching one publication with wildcards; more raises ``TopicTooBroad``. So many took 13 to 33 ms in
     CPython 3.11, for which everybody waits: it is not parted into turns."""

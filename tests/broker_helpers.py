@@ -121,7 +121,7 @@ class Bus:
 
     def denials(self) -> list[tuple[str, str]]:
         """Whom the access rules have refused something since the last time, and what."""
-        return [(denial.identity.name, denial.text) for denial in self.router.take_denials()]
+        return [(event.identity, event.text) for event in self.router.take_events() if event.kind == "denied"]
 
     def connect(self, now: float = 0.0, identity: Identity = ANONYMOUS) -> RawPeer:
         peer = RawPeer(self.router, now, identity)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pure_helpers import steady
 from t2bus.broker.budget import Budget
+from t2bus.broker.events import Events
 from t2bus.broker.flow import SendWindow
 from t2bus.broker.identity import ANONYMOUS
 from t2bus.broker.outbox import DirtyPeers, Outbox
@@ -37,7 +38,7 @@ class Table:
     def subscribe(self, topic: str, connection: int = 1) -> SendWindow:
         outbox = Outbox(connection, 1, 1, Budget(1, 1), DirtyPeers())
         peer = self.peers.setdefault(connection, Peer(connection, ANONYMOUS, outbox, None))
-        window = SendWindow(len(self.windows) + 1, topic, peer, 1, 1, 1.0, 1, Counters(), {})
+        window = SendWindow(len(self.windows) + 1, topic, peer, 1, 1, 1.0, 1, Counters(), Events(), {})
         self.windows.append(window)
         self.routes.add(window)
         return window

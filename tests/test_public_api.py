@@ -24,7 +24,7 @@ BindFailed Bus BusError BusStatistics Client ClientStatistics ConnectFailed Disc
 InvalidTopic Lagged LimitExceeded Limits MalformedMessage MessageTooLarge PermissionDenied ProtocolViolation
 PublishProtocol Publisher Receipt Received RemoteError Request RequestProtocol RequestTimeout Requests ServiceBusy
 ServiceGone ServiceNotFound Struct Subscription TlsFailed TopicClaimed TopicTooBroad __version__ default_address
-open_bus open_client register_scalar serve testing tls topic
+open_bus open_client register_scalar serve status testing tls topic
 """
 
 

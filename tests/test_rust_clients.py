@@ -83,7 +83,7 @@ async def test_silence(clock: trio.testing.MockClock, folder: Path, caplog: pyte
         reason = "nothing was heard of it for 90 s (which its wire sets)"
         assert await farewell(client) == reason
         assert 85 < trio.current_time() - start < 95
-        await wait_until(lambda: f"ended: {reason}" in caplog.text)
+        await wait_until(lambda: f"left: {reason}" in caplog.text)
 
 
 async def test_who_breaks_the_wire_is_told(folder: Path) -> None:
@@ -114,7 +114,7 @@ async def test_who_lags_is_disconnected_with_a_logged_reason(folder: Path, caplo
             while bus.statistics().connections == 3:
                 await others.one.publish_bytes("a", bytes(30_000))
         await others.try_out()
-    assert "ended: it lags, and its wire has no word for that" in caplog.text
+    assert "left: it lags, and its wire has no word for that" in caplog.text
 
 
 async def test_a_topic_that_would_keep_it_busy_is_withheld(folder: Path) -> None:

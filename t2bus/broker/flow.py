@@ -29,6 +29,7 @@ from ..wire.values import PAYLOAD_OVERHEAD
 from .budget import ALONE, RUN, Shared
 
 if TYPE_CHECKING:
+    from .events import Events
     from .peer import Peer
     from .statistics import Counters
 
@@ -108,13 +109,17 @@ class SendWindow:
     stall: float
     frame: int
     counters: Counters
+    events: Events
     behind: dict[int, SendWindow]
     """Shared by the windows of one connection: those with a backlog. Who waits the longest for room comes first."""
     messages: int = field(init=False)
     size: int = field(init=False)
     held: int = field(default=0, init=False)
-    told: int = field(default=0, init=False)
-    """Publications that were dropped, and of which the client has heard."""
+    dropped: int = field(default=0, init=False)
+    """Publications that it has missed."""
+    granted: int = field(default=0, init=False)
+    granted_size: int = field(default=0, init=False)
+    """The credit that was given back so far."""
     lagging: bool = field(default=False, init=False)
     stalls_at: float = field(default=math.inf, init=False)
     backlog: deque[HeldPublication | Missed] = field(factory=deque, init=False)
@@ -133,9 +138,14 @@ class SendWindow:
         return self.messages > 0 and self.size > 0
 
     @property
-    def dropped(self) -> int:
-        """How many publications it has missed."""
-        return self.told + sum(entry.count for entry in self.backlog if isinstance(entry, Missed))
+    def delivered(self) -> int:
+        """How many deliveries were made."""
+        return self.granted + self.window_messages - self.messages
+
+    @property
+    def delivered_size(self) -> int:
+        """Their bytes."""
+        return self.granted_size + self.window_size - self.size
 
     @property
     def is_spent(self) -> bool:
@@ -194,6 +204,7 @@ class SendWindow:
     def miss(self, count: int = 1) -> None:
         """Count publications as dropped at this place of the stream; who cannot be told so is disconnected."""
         self.counters.dropped += count
+        self.dropped += count
         if self.gap is not None:
             self.gap.count += count
             return
@@ -207,6 +218,7 @@ class SendWindow:
         else:
             last = Missed(count)
             self._put_behind(last)
+            self.events.note("lagging", self.peer, self.topic, dropped=self.dropped)
         self.gap = None if self.has_credit else last
 
     def _put_behind(self, entry: HeldPublication | Missed) -> None:
@@ -221,9 +233,11 @@ class SendWindow:
         Credit beyond the window is none: it does not show that the program takes messages.
         """
         self.gap = None
-        before = self.messages
+        before, size_before = self.messages, self.size
         self.messages = min(before + messages, self.window_messages)
-        self.size = min(self.size + size, self.window_size)
+        self.size = min(size_before + size, self.window_size)
+        self.granted += self.messages - before
+        self.granted_size += self.size - size_before
         if self.held and self.messages > before:
             self.stalls_at = now + self.stall
         if 2 * self.messages >= self.window_messages and 2 * self.size >= self.window_size:
@@ -241,7 +255,6 @@ class SendWindow:
         while self.backlog and self.has_credit:
             if isinstance(head := self.backlog[0], Missed):
                 self.backlog.popleft()
-                self.told += head.count
                 outbox.put_gap(self.id, head.count)
                 continue
             batch, size, cells = self._take_batch()

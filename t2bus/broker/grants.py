@@ -5,24 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from ..wire.messages import Ask, Claim, Publish, Subscribe
 from .access import Verb
-from .identity import Identity
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..limits import Limits
     from ..wire.messages import ClientMessage
     from .access import Access, Permissions
-
-
-@frozen
-class Denial:
-    """The access rules have refused something to somebody; the text says what and to whom."""
-
-    identity: Identity
-    text: str
+    from .flow import SendWindow
+    from .identity import Identity
+    from .service import Service
 
 
 @define(eq=False, repr=False)
@@ -44,6 +40,14 @@ class Grants:
             granted = self.access.permissions(identity, length=limits.topic_length, depth=limits.topic_depth)
             self._granted[identity] = granted
         return granted
+
+
+def require_all(permissions: Permissions, windows: Iterable[SendWindow], services: Iterable[Service]) -> None:
+    """Raise ``PermissionDenied`` unless all that a connection has subscribed to and serves is permitted."""
+    for window in windows:
+        permissions.check(Verb.SUBSCRIBE, window.topic)
+    for service in services:
+        permissions.check(Verb.SERVE, service.topic)
 
 
 def require(permissions: Permissions, message: ClientMessage) -> None:

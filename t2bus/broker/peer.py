@@ -32,6 +32,15 @@ class Ending:
     is_flushed: bool = False
 
 
+@frozen
+class Origin:
+    """Where a connection comes from, as its owner knows it."""
+
+    address: str = ""
+    wire: str = ""
+    begun_at: float = 0.0
+
+
 @define(eq=False, repr=False)
 class Peer:
     """One connection of the bus."""
@@ -47,6 +56,17 @@ class Peer:
     """Whether it is asked for signs of life, and has words for them; what it calls a PING otherwise keeps its place."""
     deep: float = ANY
     """How many ``**`` the topic of a publication may have that is sent to it: its own matcher could not bear more."""
+    name: str = ""
+    """What it calls itself, made fit to be shown."""
+    origin: Origin = Origin()
+    received: int = field(default=0, init=False)
+    received_size: int = field(default=0, init=False)
+    """Publications, requests and answers that came from it, and their bytes."""
+    sent: int = field(default=0, init=False)
+    sent_size: int = field(default=0, init=False)
+    """Requests and answers to it, and the deliveries of subscriptions that are closed: the others count themselves."""
+    incoming: int = field(default=0, init=False)
+    """What has come of a large frame that is not complete, as its owner sees it."""
     held: int = field(default=0, init=False)
     """Paced publications of this connection that are held for some subscriber."""
     waits_for_room: bool = field(default=False, init=False)
@@ -55,6 +75,16 @@ class Peer:
     """Set when the connection has to end: its owner ends it, and calls ``Router.disconnect`` then."""
     last_operation: int = field(default=0, init=False)
     """The highest operation id that was used."""
+
+    def note_received(self, size: int, count: int = 1) -> None:
+        """Count what has come from it."""
+        self.received += count
+        self.received_size += size
+
+    def note_sent(self, size: int, count: int = 1) -> None:
+        """Count what was put on its way to it."""
+        self.sent += count
+        self.sent_size += size
 
     def refuse(self, operation: int, error: BusError) -> None:
         """Answer an operation with an error."""

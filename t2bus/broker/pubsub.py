@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, evolve, frozen
 
-from ..wire.messages import Deliver, DeliverRun, Publish, PublishRun, Run
+from ..protocol import encode, full_topic
+from ..wire.messages import Deliver, DeliverRun, Publication, Publish, PublishRun, Run
 from ..wire.values import size_of
 from .budget import RUN, Shared, cells_of
 from .flow import HeldPublication
+from .status import Event
 
 if TYPE_CHECKING:
     from ..limits import Limits
-    from ..wire.messages import Publication
     from .budget import Budget
     from .flow import SendWindow
     from .peer import Peer
@@ -71,7 +72,9 @@ class PubSub:
         route, steps = self.subscriptions.routes.find(message.publication.topic)
         self.counters.withheld += route.withheld
         others = _Others(missed=route.withheld) if route.withheld else _NOBODY
-        self._distribute(peer, message, route.receivers, now, others)
+        size = self._distribute(peer, message, route.receivers, now, others)
+        peer.note_received(size)
+        route.count.add(1, size, now)
         return steps + route.windows
 
     def publish_run(self, peer: Peer, message: PublishRun, now: float) -> tuple[int, PublishRun | None]:
@@ -87,6 +90,8 @@ class PubSub:
         route, steps = self.subscriptions.routes.find(message.run.topic)
         message, rest = self._part(message, route)
         count, size, reached = len(message.run.payloads), message.run.size, len(route.receivers) + route.withheld
+        peer.note_received(size, count)
+        route.count.add(count, size, now)
         token = Shared(self.total, size, RUN + count - 1) if len(route.receivers) > 1 else None
         takers, late = self._deliver_whole(message, size, route, token)
         missed = reached - len(takers) - len(late)
@@ -99,6 +104,14 @@ class PubSub:
             self.counters.published += count
             peer.outbox.acknowledge(message.id, [len(takers)] * count, missed)
         return steps + route.windows + count * sum(len(ids) for _, _, ids in late), rest
+
+    def announce(self, event: Event) -> None:
+        """Deliver what the bus itself has to say to those who have subscribed to it by name."""
+        topic, payload = full_topic(Event, event.kind), encode(event)
+        publication, size = Publication(topic, payload), len(topic) + len(payload)
+        for target, windows, _ in self.subscriptions.own.find(topic)[0].receivers:
+            if takers := tuple(each.id for each in windows if _admit_or_miss(each, size)):
+                target.outbox.put(Deliver(takers, publication), size)
 
     def _part(self, message: PublishRun, route: Route) -> tuple[PublishRun, PublishRun | None]:
         """Cut a run where those who take it apart would use up the steps of a turn; return both parts."""
@@ -146,6 +159,7 @@ class PubSub:
             if is_one and (gap := windows[0].gap) is not None and (windows[0].lagging or not paced):
                 # Nearly all that is done for a dead subscriber; there may be hundreds.
                 gap.count += count
+                windows[0].dropped += count
                 dropped += count
             elif is_room and (
                 windows[0].admit_run(count, size, counted) if is_one else _admit_all(windows, count, size, counted)
@@ -163,8 +177,8 @@ class PubSub:
 
     def _distribute(
         self, peer: Peer, message: Publish, receivers: Sequence[Receiver], now: float, others: _Others = _NOBODY
-    ) -> None:
-        """Deliver a publication to these receivers, and acknowledge it."""
+    ) -> int:
+        """Deliver a publication to these receivers, and acknowledge it; return its bytes."""
         publication, total = message.publication, self.total
         size = size_of(publication.topic, publication.payload, publication.headers)
         cells = cells_of(publication.headers)
@@ -197,6 +211,7 @@ class PubSub:
             peer.held += 1
         else:
             peer.outbox.acknowledge(message.id, (len(takers),), reached - len(takers))
+        return size
 
     def _offer(self, windows: list[SendWindow], publication: Publication, token: Shared, now: float) -> bool:
         """Deliver to those of one connection's subscriptions that take the publication now; the others hold it or miss
@@ -238,6 +253,13 @@ def _admit_all(windows: Sequence[SendWindow], count: int, size: int, counted: in
     return all(not each.is_spent and each.takes_run(count, size, counted) for each in windows) and all(
         each.admit_run(count, size, counted) for each in windows
     )
+
+
+def _admit_or_miss(window: SendWindow, size: int) -> bool:
+    """Use credit for a delivery, or count it as missed."""
+    if not (is_admitted := window.admit(size)):
+        window.miss()
+    return is_admitted
 
 
 def _miss_whole(windows: Sequence[SendWindow], *, paced: bool) -> bool:

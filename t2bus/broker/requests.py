@@ -35,50 +35,17 @@ from ..wire.messages import Ask, Call, Claim, Fail, Refused, Respond, Response, 
 from ..wire.values import ErrorCode, size_of
 from .budget import ANSWER, cells_beside, cells_of
 from .contests import ANSWER_TIME
+from .routes import is_own
+from .service import Party, PendingRequest, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Mapping
 
     from ..limits import Limits
     from .contests import Contests
+    from .events import Events
     from .peer import Peer
     from .statistics import Counters
-
-
-@define(eq=False, repr=False)
-class Service:
-    """The claim of one topic by one connection."""
-
-    id: int
-    topic: str
-    peer: Peer
-    window_requests: int
-    window_size: int
-    pending: dict[int, PendingRequest] = field(factory=dict, init=False)
-    """What was handed to the responder and not ended by it, by call id."""
-    size: int = field(default=0, init=False)
-
-
-@define(eq=False, repr=False)
-class PendingRequest:
-    """One request on its way from its requester to its responder and back."""
-
-    call: int
-    service: Service
-    size: int
-    expires_at: float
-    request: int
-    requester: _Party | None
-    """None when nobody waits for the answer any more; else it stands in its table."""
-
-
-@define(eq=False, repr=False)
-class _Party:
-    """What one connection serves, and what it has asked and not been answered, each by its operation id."""
-
-    peer: Peer
-    services: dict[int, Service] = field(factory=dict, init=False)
-    requests: dict[int, PendingRequest] = field(factory=dict, init=False)
 
 
 @define(eq=False, repr=False)
@@ -88,7 +55,8 @@ class ServiceTable:
     limits: Limits
     counters: Counters
     contests: Contests
-    _parties: dict[int, _Party] = field(factory=dict, init=False)
+    events: Events
+    _parties: dict[int, Party] = field(factory=dict, init=False)
     """The connections that serve or have asked, by id."""
     _services: dict[str, Service] = field(factory=dict, init=False)
     _pending: dict[int, PendingRequest] = field(factory=dict, init=False)
@@ -106,10 +74,10 @@ class ServiceTable:
         """The number of requests that responders have not ended."""
         return len(self._pending)
 
-    def _party(self, peer: Peer) -> _Party:
+    def _party(self, peer: Peer) -> Party:
         party = self._parties.get(peer.id)
         if party is None:
-            party = self._parties[peer.id] = _Party(peer)
+            party = self._parties[peer.id] = Party(peer)
         return party
 
     @property
@@ -117,14 +85,14 @@ class ServiceTable:
         """Whether nothing is left of any connection."""
         return not (self._parties or self._services or self._pending or self._untold or self.contests.open)
 
-    def services_of(self, peer: Peer) -> Collection[Service]:
-        """Return what a connection serves."""
+    def of(self, peer: Peer) -> Mapping[int, Service]:
+        """Return what a connection serves, by the ids of the claims."""
         party = self._parties.get(peer.id)
-        return () if party is None else party.services.values()
+        return {} if party is None else party.services
 
     def load_of(self, peer: Peer) -> tuple[list[str], int, int, int]:
         """Return what a connection serves, asks and is asked, as :class:`.PeerStatistics` counts it."""
-        services, party = self.services_of(peer), self._parties.get(peer.id)
+        services, party = self.of(peer).values(), self._parties.get(peer.id)
         calls, size = sum(len(each.pending) for each in services), sum(each.size for each in services)
         return [each.topic for each in services], 0 if party is None else len(party.requests), calls, size
 
@@ -134,6 +102,8 @@ class ServiceTable:
         """Make a connection the server of a topic; its window is what it asks for or the bus's own, if that is less."""
         limits, services = self.limits, self._party(peer).services
         self._require_concrete(message.topic, "served")
+        if is_own(message.topic):
+            raise InvalidTopic(f"{message.topic!r} is the bus's own: serve another topic")
         if (held := self._services.get(message.topic)) is not None:
             raise self._contest(held, peer, now)
         if len(services) >= limits.services:
@@ -151,6 +121,7 @@ class ServiceTable:
         )
         services[message.id] = self._services[message.topic] = service
         peer.outbox.acknowledge(message.id)
+        self.events.note("claimed", peer, message.topic)
 
     def _contest(self, service: Service, claimant: Peer, now: float) -> TopicClaimed:
         """Return the refusal of a second claim, and have the holder of the first asked for a sign of life."""
@@ -180,6 +151,7 @@ class ServiceTable:
 
     def _end(self, service: Service) -> None:
         del self._services[service.topic]
+        self.events.note("released", service.peer, service.topic)
         for pending in service.pending.copy().values():
             self._end_call(pending)
             self._refuse(pending, ServiceGone(f"the service of {service.topic!r} left with the request pending"))
@@ -214,7 +186,10 @@ class ServiceTable:
         pending = PendingRequest(call, service, size, expires_at, message.id, party)
         party.requests[message.id] = self._pending[call] = service.pending[call] = pending
         service.size += size
+        service.calls += 1
         self.counters.requests += 1
+        peer.note_received(size)
+        responder.note_sent(size)
         outgoing = Call(call, service.id, message.timeout, message.topic, message.payload, message.headers)
         responder.outbox.put(outgoing, size, cells)
 
@@ -230,6 +205,7 @@ class ServiceTable:
         if pending is not None:
             response = Response(pending.request, message.payload, message.headers)
             size = size_of("", message.payload, message.headers)
+            peer.note_received(size)
             self._answer(pending, response, size, cells_of(message.headers, ANSWER))
 
     def fail(self, peer: Peer, message: Fail) -> None:
@@ -260,6 +236,7 @@ class ServiceTable:
         if requester.peer.outbox.fits(size, cells):
             requester.requests.pop(pending.request, None)
             requester.peer.outbox.put(message, size, cells)
+            requester.peer.note_sent(size)
         else:
             text = "the answer does not fit: the requester's Limits.outbox_bytes are waiting"
             self._refuse(pending, LimitExceeded(text))

@@ -3,8 +3,9 @@
 It is one synchronous state machine. A connection's messages are fed to it in order; it changes its tables and puts
 what follows from them into the outboxes of whatever connections they concern, without ever waiting for one. Then it is
 asked what follows: :meth:`Router.take_dirty` returns the peers that have something to be written or whose connection is
-to end, :meth:`Router.take_denials` what the access rules refused, and :meth:`Router.take_alarm` tells whether something
-is due earlier than before. What depends on time happens in :meth:`Router.expire`, at :meth:`Router.next_deadline`.
+to end, :meth:`Router.take_events` what has happened that people want to know, and :meth:`Router.take_alarm` tells
+whether something is due earlier than before. What depends on time happens in :meth:`Router.expire`, at
+:meth:`Router.next_deadline`.
 
 A message can go wrong in two ways. It may ask for something that is refused: its sender is told, and goes on. Or it
 may break the wire's rules: :class:`~t2bus.errors.ProtocolViolation` leaves :meth:`Router.feed`, and the owner ends
@@ -17,21 +18,26 @@ and on nothing else.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
-from attrs import asdict, define, field
+from attrs import define, field
 
 from .. import errors
+from ..text import printable
 from ..wire import messages as m
 from ..wire.native import VERSION
+from ..wire.values import NAME_LENGTH
+from .about import About
 from .access import Verb
 from .budget import Budget
 from .contests import Contests
-from .grants import Denial, Grants, require
+from .events import Events
+from .grants import Grants, require, require_all
 from .outbox import DirtyPeers, Outbox
-from .peer import ANY, Peer
+from .peer import ANY, Origin, Peer
 from .pubsub import PubSub
 from .requests import ServiceTable
+from .routes import is_own
 from .statistics import BusStatistics, Counters, PeerStatistics
 from .subscriptions import SubscriptionTable
 from .welcome import welcome
@@ -42,12 +48,15 @@ if TYPE_CHECKING:
     from ..limits import Limits
     from .access import Access
     from .identity import Identity
+    from .status import Event
 
 _Operation = m.Publish | m.Subscribe | m.Unsubscribe | m.Claim | m.Unclaim | m.Ask
 """A message that is answered."""
 
 _Single = _Operation | (m.Hello | m.Cancel | m.Respond | m.Fail | m.Credit) | (m.Ping | m.Pong | m.Goodbye | m.Error)
 """A message that is carried out as a whole: any but a run."""
+
+_UNKNOWN: Final = Origin()
 
 
 @define(eq=False, repr=False)
@@ -61,7 +70,7 @@ class Router:
     steps: int = field(default=0, init=False)
     """The steps of work so far."""
     dirty: DirtyPeers = field(factory=DirtyPeers, init=False)
-    denials: list[Denial] = field(factory=list, init=False)
+    events: Events = field(factory=Events, init=False)
     _total: Budget = field(init=False)
     subscriptions: SubscriptionTable = field(init=False)
     _pubsub: PubSub = field(init=False)
@@ -69,17 +78,21 @@ class Router:
     """Of whom a sign of life is waited for: a PONG, or any other that the owner of the router has seen."""
     _services: ServiceTable = field(init=False)
     _grants: Grants = field(init=False)
+    about: About = field(init=False)
+    """What the bus says of itself."""
     _peers: dict[int, Peer] = field(factory=dict, init=False)
     _by_identity: Counter[str] = field(factory=Counter, init=False)
     _last_peer: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Make the parts, which share one set of limits and counters."""
-        self._total = Budget(self.limits.total_bytes, self.limits.connections)
-        self.subscriptions = SubscriptionTable(self.limits, self.counters, self._total)
-        self._pubsub = PubSub(self.limits, self.counters, self._total, self.subscriptions)
-        self._services = ServiceTable(self.limits, self.counters, self.contests)
-        self._grants = Grants(self.limits, self.access)
+        limits, counters = self.limits, self.counters
+        self._total = total = Budget(limits.total_bytes, limits.connections)
+        self.subscriptions = SubscriptionTable(limits, counters, total, self.events)
+        self._pubsub = PubSub(limits, counters, total, self.subscriptions)
+        self._services = ServiceTable(limits, counters, self.contests, self.events)
+        self._grants = Grants(limits, self.access)
+        self.about = About(limits, counters, total, self._peers, self._by_identity, self.subscriptions, self._services)
 
     def __len__(self) -> int:
         """Return the number of connections."""
@@ -97,7 +110,14 @@ class Router:
     # --- connections
 
     def connect(
-        self, hello: m.ClientMessage, who: Identity, *, tells_gaps: bool = True, pings: bool = True, deep: float = ANY
+        self,
+        hello: m.ClientMessage,
+        who: Identity,
+        origin: Origin = _UNKNOWN,
+        *,
+        tells_gaps: bool = True,
+        pings: bool = True,
+        deep: float = ANY,
     ) -> Peer:
         """Let a client in, whoever the transport says it is, and put its WELCOME in its outbox.
 
@@ -114,13 +134,16 @@ class Router:
         limits = self.limits
         self._last_peer = number = self._last_peer + 1
         outbox = Outbox(number, limits.outbox_bytes, limits.control_bytes, self._total, self.dirty)
-        peer = self._peers[number] = Peer(number, who, outbox, self._grants.of(who), tells_gaps, pings, deep)
+        name = printable(hello.name, NAME_LENGTH)
+        peer = Peer(number, who, outbox, self._grants.of(who), tells_gaps, pings, deep, name, origin)
+        self._peers[number] = peer
         self._by_identity[who.name] += 1
         outbox.put_control(welcome(limits, number))
+        self.events.note("connected", peer, text=origin.address)
         return peer
 
-    def disconnect(self, peer: Peer) -> None:
-        """Forget a connection and tell everyone whom its end concerns; idempotent."""
+    def disconnect(self, peer: Peer, reason: str = "") -> None:
+        """Forget a connection, for this reason, and tell everyone whom its end concerns; idempotent."""
         if self._peers.pop(peer.id, None) is not None:
             name = peer.identity.name
             self._by_identity[name] -= 1
@@ -129,6 +152,7 @@ class Router:
             peer.outbox.close()
             self.subscriptions.disconnect(peer)
             self._services.disconnect(peer)
+            self.events.note("left", peer, text=reason)
 
     # --- what follows
 
@@ -140,10 +164,13 @@ class Router:
                 peer.end_overflowed()
         return peers
 
-    def take_denials(self) -> list[Denial]:
-        """Return what the access rules refused since the last time."""
-        denials, self.denials = self.denials, []
-        return denials
+    def take_events(self) -> list[Event]:
+        """Return what has happened since the last time, and put it on its way to those who have subscribed to it."""
+        events = self.events.take()
+        if len(self.subscriptions.own):
+            for event in events:
+                self._pubsub.announce(event)
+        return events
 
     def take_alarm(self) -> bool:
         """Tell whether :meth:`next_deadline` may have come nearer since the last time: a subscriber may stall."""
@@ -215,6 +242,8 @@ class Router:
             match message:
                 case m.Publish():
                     return self._pubsub.publish(peer, message, now)
+                case m.Ask() if is_own(message.topic):
+                    return self.about.answer(peer, message, now)
                 case m.Ask():
                     self._services.request(peer, message, now)
                 case m.Subscribe():
@@ -253,7 +282,7 @@ class Router:
     def _refuse(self, peer: Peer, operation: int, error: errors.BusError) -> None:
         if isinstance(error, errors.PermissionDenied):
             self.counters.denied += 1
-            self.denials.append(Denial(peer.identity, str(error)))
+            self.events.note("denied", peer, text=str(error))
         peer.refuse(operation, error)
 
     def _steps_of(self, error: errors.BusError) -> int:
@@ -269,10 +298,7 @@ class Router:
             permissions = peer.permissions = self._grants.of(peer.identity)
             assert permissions is not None
             try:
-                for subscription in self.subscriptions.load_of(peer).values():
-                    permissions.check(Verb.SUBSCRIBE, subscription.topic)
-                for service in self._services.services_of(peer):
-                    permissions.check(Verb.SERVE, service.topic)
+                require_all(permissions, self.subscriptions.of(peer).values(), self._services.of(peer).values())
             except errors.PermissionDenied as error:
                 reason = f"the access rules have changed: {error}"
                 # Now, not when it has gone: it may take its time to read what waits, and is to hear nothing newer.
@@ -306,24 +332,13 @@ class Router:
         deadlines = (self.subscriptions.next_deadline(), self._services.next_deadline())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
-    def statistics(self, newcomers: int = 0, incoming_bytes: int = 0) -> BusStatistics:
-        """Return what the bus looks like now; of ``newcomers`` and of what is incoming the owner knows."""
-        return BusStatistics(
-            connections=len(self._peers),
-            identities=dict(self._by_identity),
-            newcomers=newcomers,
-            incoming_bytes=incoming_bytes,
-            subscriptions=len(self.subscriptions),
-            services=len(self._services),
-            requests_pending=self._services.pending,
-            deliveries_held=self.subscriptions.held,
-            buffered_bytes=self._total.used,
-            **asdict(self.counters),
-        )
+    def statistics(self) -> BusStatistics:
+        """Return what the bus looks like now."""
+        return self.about.statistics()
 
     def statistics_of(self, peer: Peer) -> PeerStatistics:
         """Return what one connection looks like now."""
-        return PeerStatistics(self.subscriptions.load_of(peer), *self._services.load_of(peer))
+        return self.about.statistics_of(peer)
 
 
 def _begin(peer: Peer, operation: int) -> None:

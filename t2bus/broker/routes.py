@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, field, frozen
 
-from ..topic import TopicTree, is_concrete
+from ..errors import InvalidTopic
+from ..topic import TopicTree, is_concrete, validate
+from .topic_counts import TopicCount, TopicCounts
 
 if TYPE_CHECKING:
     from ..limits import Limits
@@ -23,10 +25,21 @@ Receiver = tuple["Peer", list["SendWindow"], tuple[int, ...]]
 """A connection, its subscriptions that a topic reaches, and their ids."""
 
 
+OWN: Final = "bus"
+"""The first fragment of the topics that are the bus's own."""
+
+
+def is_own(topic: str) -> bool:
+    """Tell whether a topic is the bus's own; ``**`` is not, so nobody who did not ask for them meets these."""
+    return topic.startswith(OWN) and topic[len(OWN) :][:1] in ("", "/")
+
+
 @frozen(eq=False)
 class Route:
     """The receivers of a topic, in the order in which they connected."""
 
+    count: TopicCount
+    """Of what is published to it."""
     receivers: list[Receiver]
     windows: int
     """The subscriptions of all of them."""
@@ -44,6 +57,9 @@ class Routes:
     """All subscriptions of a bus, by topic."""
 
     limits: Limits
+    are_own: bool = False
+    """Whether these are the bus's own topics, to which nobody else publishes."""
+    counts: TopicCounts = field(init=False)
     _tree: TopicTree[SendWindow] = field(init=False)
     known: dict[str, Route] = field(factory=dict, init=False)
     """The routes that are remembered, by topic."""
@@ -53,6 +69,8 @@ class Routes:
     def __attrs_post_init__(self) -> None:
         """Make the tree; routes are remembered here, so it need not remember matches."""
         limits = self.limits
+        # More than routes: a topic with wildcards has a count and no route, and is to take no route's place.
+        self.counts = TopicCounts(2 * limits.routes)
         self._tree = TopicTree(
             steps=limits.matching_steps, cache=0, length=limits.topic_length, depth=limits.topic_depth
         )
@@ -86,6 +104,9 @@ class Routes:
         """
         if (known := self.known.get(topic)) is not None:
             return known, 1
+        if is_own(topic) and not self.are_own:
+            validate(topic, length=self.limits.topic_length, depth=self.limits.topic_depth)
+            raise InvalidTopic(f"{topic!r} is the bus's own: publish to another topic")
         groups: dict[Peer, list[SendWindow]] = {}
         windows = sorted(self._tree.match(topic), key=lambda each: (each.peer.id, each.id))
         for window in windows:
@@ -94,10 +115,17 @@ class Routes:
         receivers = [
             (peer, group, tuple(each.id for each in group)) for peer, group in groups.items() if deep <= peer.deep
         ]
-        route = Route(receivers, len(windows), len(groups) - len(receivers))
+        route = Route(self._count(topic), receivers, len(windows), len(groups) - len(receivers))
         if is_concrete(topic):
             self._remember(topic, route)
         return route, self._tree.last_steps + route.windows
+
+    def _count(self, topic: str) -> TopicCount:
+        """Return the count of a topic; the route of one that goes for it is forgotten, as its count is in there."""
+        count, forgotten = self.counts.of(topic)
+        if forgotten is not None and (route := self.known.pop(forgotten, None)) is not None:
+            self.remembered -= route.windows
+        return count
 
     def _remember(self, topic: str, route: Route) -> None:
         """Keep a route, and as many of the youngest others as there is room for."""

@@ -24,12 +24,10 @@ class Counters:
 
 
 @frozen
-class BusStatistics:
-    """One moment of a bus. Counts since it opened come last."""
+class BusCounts:
+    """What there is in a bus at one moment, then counts since it opened."""
 
     connections: int
-    identities: Mapping[str, int]
-    """How many connections each identity has."""
     newcomers: int
     """Peers that have connected and not said HELLO yet."""
     subscriptions: int
@@ -62,6 +60,14 @@ class BusStatistics:
     """Operations that the access rules refused."""
     withheld: int
     """Messages that Rust clients were not sent because they could not have borne them."""
+
+
+@frozen
+class BusStatistics(BusCounts):
+    """One moment of a bus."""
+
+    identities: Mapping[str, int]
+    """How many connections each identity has."""
 
 
 @frozen

@@ -12,13 +12,16 @@ from attrs import define, field
 
 from ..errors import LimitExceeded, ProtocolViolation
 from .flow import HeldPublication, SendWindow
-from .routes import Routes
+from .routes import Routes, is_own
 from .statistics import SubscriptionStatistics
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..limits import Limits
     from ..wire.messages import Credit, Subscribe, Unsubscribe
     from .budget import Budget
+    from .events import Events
     from .peer import Peer
     from .statistics import Counters
 
@@ -40,9 +43,12 @@ class SubscriptionTable:
     counters: Counters
     total: Budget
     """Shared by the outboxes of all connections."""
+    events: Events
     is_alarmed: bool = field(default=False, init=False)
     """Set when a subscription begins to hold something, and so may stall: :meth:`next_deadline` has come nearer."""
     routes: Routes = field(init=False)
+    own: Routes = field(init=False)
+    """Those of subscriptions to the bus's own topics, apart: no publication of others reaches them."""
     _subscribers: dict[int, _Subscriber] = field(factory=dict, init=False)
     """By the ids of their connections."""
     _holding: dict[SendWindow, None] = field(factory=dict, init=False)
@@ -50,16 +56,16 @@ class SubscriptionTable:
 
     def __attrs_post_init__(self) -> None:
         """Make the routes with the bounds of this bus."""
-        self.routes = Routes(self.limits)
+        self.routes, self.own = Routes(self.limits), Routes(self.limits, are_own=True)
 
     def __len__(self) -> int:
         """Return the number of subscriptions."""
-        return len(self.routes)
+        return len(self.routes) + len(self.own)
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is left of any connection."""
-        return self.routes.is_empty and not (self._subscribers or self._holding)
+        return self.routes.is_empty and self.own.is_empty and not (self._subscribers or self._holding)
 
     @property
     def held(self) -> int:
@@ -68,8 +74,15 @@ class SubscriptionTable:
 
     def load_of(self, peer: Peer) -> dict[int, SubscriptionStatistics]:
         """Return the subscriptions of a connection, by their ids."""
-        windows = (self._subscribers.get(peer.id) or _Subscriber()).windows
-        return {key: SubscriptionStatistics(each.topic, each.held, each.dropped) for key, each in windows.items()}
+        return {key: SubscriptionStatistics(each.topic, each.held, each.dropped) for key, each in self.of(peer).items()}
+
+    def of(self, peer: Peer) -> Mapping[int, SendWindow]:
+        """Return the windows of a connection's subscriptions, by their ids."""
+        subscriber = self._subscribers.get(peer.id)
+        return {} if subscriber is None else subscriber.windows
+
+    def _routes_of(self, window: SendWindow) -> Routes:
+        return self.own if is_own(window.topic) else self.routes
 
     def subscribe(self, peer: Peer, message: Subscribe) -> None:
         """Open a subscription, with the window that the client asks for or the bus's own, whichever is smaller."""
@@ -92,12 +105,14 @@ class SubscriptionTable:
             limits.stall,
             limits.frame,
             self.counters,
+            self.events,
             subscriber.behind,
         )
-        self.routes.add(window)
+        self._routes_of(window).add(window)
         self._subscribers[peer.id] = subscriber
         subscriber.windows[message.id] = window
         peer.outbox.acknowledge(message.id)
+        self.events.note("subscribed", peer, message.topic)
 
     def unsubscribe(self, peer: Peer, message: Unsubscribe) -> None:
         """Close a subscription; one that is not there is closed already."""
@@ -105,10 +120,12 @@ class SubscriptionTable:
         window = None if subscriber is None else subscriber.windows.pop(message.subscription, None)
         if window is not None:
             self._remove(window)
+            peer.note_sent(window.delivered_size, window.delivered)
+            self.events.note("unsubscribed", peer, window.topic)
         peer.outbox.acknowledge(message.id)
 
     def _remove(self, window: SendWindow) -> None:
-        self.routes.discard(window)
+        self._routes_of(window).discard(window)
         self._holding.pop(window, None)
         window.close()
 

@@ -65,6 +65,7 @@ class RustClientTransport(FramedTransport[ClientMessage, ServerMessage]):
     translator: ClientTranslator = field(kw_only=True)
     # What the bus asks its transport: whether to ping, how long silence may last, whether the wire has a word for gaps,
     # how many ``**`` a topic may have.
+    wire: str = field(default="t2", init=False)
     pings: bool = field(default=False, init=False)
     silence: float | None = field(default=_SILENCE, init=False)
     tells_gaps: bool = field(default=False, init=False)

@@ -13,10 +13,12 @@ import math
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, assert_never
 
+import attrs
 import trio
 from attrs import define, field
 
 from ..broker.identity import ANONYMOUS, LOCAL, Identity
+from ..broker.peer import Origin
 from ..endpoints import recognise, require_context
 from ..errors import BusError, LimitExceeded, PermissionDenied, ProtocolViolation, TlsFailed
 from ..log_limiter import LogLimiter
@@ -27,7 +29,7 @@ from ..wire.compression import ZLIB
 from ..wire.messages import Error, Hello
 from .connection import StreamConnection
 from .local import LocalConnection, LocalTransport
-from .log import log_ending, log_refusal, log_step
+from .log import log_ending, log_refusal
 from .slots import Occupant, Slots
 
 if TYPE_CHECKING:
@@ -141,8 +143,7 @@ class Admission:
                 identity = self._identify(address, stream, secure)
             except BusError as error:
                 refusal = error
-            place = f"at {address}" if isinstance(address, UnixAddress) else f"from {origin} at {address}"
-            await self._serve(secure, identity, origin, newcomer, place=place, refusal=refusal)
+            await self._serve(secure, identity, origin, newcomer, _address_of(address, stream), refusal=refusal)
 
     async def _secure(self, address: Address, stream: trio.SocketStream, newcomer: Occupant) -> trio.abc.Stream:
         """Return the stream that messages travel on.
@@ -199,7 +200,7 @@ class Admission:
         """Serve a client at the other end of any stream, until its connection ends; close the stream then."""
         newcomer = await self._enter(stream)
         async with self._looking_after(newcomer, stream, identity.name):
-            await self._serve(stream, identity, identity.name, newcomer, place="over a stream of the program")
+            await self._serve(stream, identity, identity.name, newcomer, "stream")
 
     def open_local(self, hello: Hello) -> LocalTransport:
         """Let a client of this process in.
@@ -211,10 +212,10 @@ class Admission:
         if (refusal := self._lack_of_room(LOCAL)) is not None:
             self._note_refusal(LOCAL.name, refusal)
             raise refusal
-        peer = self.router_task.router.connect(hello, LOCAL, pings=False)
+        origin = Origin("memory", "t2bus", trio.current_time())
+        peer = self.router_task.router.connect(hello, LOCAL, origin, pings=False)
         connection = self.router_task.connections[peer.id] = LocalConnection(peer, self.router_task)
-        log_step(peer, "has begun, in this process")
-        connection.flush()
+        self.router_task.flush()
         return LocalTransport(connection)
 
     # --- letting in
@@ -225,8 +226,8 @@ class Admission:
         identity: Identity,
         origin: str,
         newcomer: Occupant,
+        address: str,
         *,
-        place: str,
         refusal: BusError | None = None,
     ) -> None:
         """Hear a HELLO and serve the connection until it ends, or tell the peer why it is not let in."""
@@ -240,7 +241,7 @@ class Admission:
             with trio.move_on_after(self.limits.handshake_time if refusal is None else _LAST_WORDS):
                 transport = await recognise(stream, self.limits)
                 if refusal is None:
-                    connection = await self._greet(transport, identity, label)
+                    connection = await self._greet(transport, identity, address)
             if connection is None:
                 raise refusal or ProtocolViolation(f"no HELLO within {self.limits.handshake_time:g} s")
         except BusError as error:
@@ -252,10 +253,9 @@ class Admission:
             self._log_ending(origin, label, "the peer closed it")
         else:
             self._newcomers.leave(newcomer)
-            log_step(connection.peer, f"has begun, {place}")
             await connection.run()
 
-    async def _greet(self, transport: BusTransport, identity: Identity, label: str) -> StreamConnection:
+    async def _greet(self, transport: BusTransport, identity: Identity, address: str) -> StreamConnection:
         """Hear a HELLO and let its sender in.
 
         Raises:
@@ -272,12 +272,13 @@ class Admission:
             raise ProtocolViolation("HELLO is sent alone: the client waits for WELCOME")
         if (refusal := self._lack_of_room(identity)) is not None:
             raise refusal
+        origin = Origin(address, transport.wire, trio.current_time())
         peer = router.connect(
-            hello, identity, tells_gaps=transport.tells_gaps, pings=transport.pings, deep=transport.deep
+            hello, identity, origin, tells_gaps=transport.tells_gaps, pings=transport.pings, deep=transport.deep
         )
         can_inflate = isinstance(hello, Hello) and ZLIB in hello.compressions
         transport.set_frame_limit(limits.frame, can_inflate=can_inflate)
-        connection = StreamConnection(peer, self.router_task, transport, self._large_frames, label)
+        connection = StreamConnection(peer, self.router_task, transport, self._large_frames)
         self.router_task.connections[peer.id] = connection
         return connection
 
@@ -321,6 +322,17 @@ class Admission:
         self.router_task.router.counters.refused += 1
         if self._log.allows(origin, trio.current_time()):
             log_refusal(origin, str(error))
+
+
+def _address_of(address: Address, stream: trio.SocketStream) -> str:
+    """Return where a peer comes from: its own host and port, or the unix socket that it came to."""
+    if isinstance(address, UnixAddress):
+        return str(address)
+    try:
+        host, port = stream.socket.getpeername()[:2]
+    except OSError:  # it has gone already
+        return str(address)
+    return str(attrs.evolve(address, host=host, port=port))
 
 
 def _origin(address: Address, stream: trio.SocketStream) -> str:

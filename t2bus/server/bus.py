@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, NoReturn
@@ -32,7 +34,6 @@ from .rules import read_access
 from .warnings import warn_of_expiry, warn_of_exposure
 
 if TYPE_CHECKING:
-    import os
     import ssl
     from collections.abc import AsyncGenerator, Collection, Sequence
 
@@ -74,6 +75,10 @@ class Bus(Resource):
         access = None if self._access is None else read_access(self._access)
         self._router_task = RouterTask(Router(self.limits, access))
         self._admission = Admission(self._router_task, self._context, self._peers)
+        about = self._router_task.router.about
+        # By way of sys.modules, for nothing inside the package imports its public names.
+        about.version = sys.modules[__name__.partition(".")[0]].__version__
+        about.process, about.opened_at, about.newcomers = os.getpid(), trio.current_time(), self._admission
 
     def __repr__(self) -> str:
         count = len(self._router_task.connections)
@@ -139,8 +144,7 @@ class Bus(Resource):
 
     def statistics(self) -> BusStatistics:
         """Return what the bus looks like now."""
-        incoming = sum(connection.incoming for connection in self._router_task.connections.values())
-        return self._router_task.router.statistics(len(self._admission), incoming)
+        return self._router_task.router.statistics()
 
     def reload(self) -> None:
         """Read the certificates and the access rules again, and put them in force; both or neither.
@@ -183,6 +187,7 @@ class Bus(Resource):
         opened = await self._listeners.enter_async_context(open_listeners(address, mode))
         judge(address, [listener.address for listener in opened])
         self.addresses += tuple(str(listener.address) for listener in opened)
+        self._router_task.router.about.addresses = self.addresses
         return opened
 
     def stop_accepting(self) -> None:

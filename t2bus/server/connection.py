@@ -19,7 +19,6 @@ from attrs import define, field
 from ..errors import ProtocolViolation
 from ..liveness import Liveness, Verdict
 from ..wire import messages as m
-from .log import log_ending
 from .router_task import PeerConnection
 from .slots import Occupant
 
@@ -54,8 +53,6 @@ class StreamConnection(PeerConnection):
     transport: Transport[m.ClientMessage, m.ServerMessage]
     _places: Slots
     """For peers of which a large frame has come in part."""
-    label: str
-    """Who this is, for the log."""
     _sender: Occupant = field(factory=lambda: Occupant(trio.CancelScope()), init=False)
     """This connection as one that may need such a place."""
     _begun_at: float = field(default=math.inf, init=False)
@@ -84,14 +81,12 @@ class StreamConnection(PeerConnection):
                     await self._write()
         except Exception:
             # A bug in here must cost one connection, not the bus.
-            _logger.exception("connection of %s: internal error", self.label)
+            _logger.exception("connection of %s: internal error", self.peer.identity)
         finally:
             self._places.leave(self._sender)
             self.router_task.forget(self)
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WORDS):
                 await self.transport.aclose()
-        if self.reason:
-            log_ending(self.label, self.reason)
 
     # --- tasks
 
@@ -119,6 +114,7 @@ class StreamConnection(PeerConnection):
 
     async def _hold_place(self, size: int) -> None:
         """Have a place while a large frame comes, of which so many bytes are there; have none when there are none."""
+        self.peer.incoming = size
         if not size:
             self._places.leave(self._sender)
             self._begun_at = math.inf
@@ -146,11 +142,6 @@ class StreamConnection(PeerConnection):
         self._scope.deadline = trio.current_time() + _LAST_WORDS
 
     # --- what the router task asks for
-
-    @property
-    def incoming(self) -> int:
-        """How many bytes have come of a large frame that is not complete."""
-        return self.transport.incoming
 
     def send_now(self, messages: Sequence[m.ServerMessage]) -> Sequence[m.ServerMessage] | None:
         """Write a small batch; what the stream does not take at once is kept by the transport, for the writer."""

@@ -40,7 +40,6 @@ async def mind_the_time(routing: RouterTask, admission: Admission) -> NoReturn:
         routing.expire(now)
         if now >= next_look:
             next_look = now + TICK
-            routing.follow_log()
             await _look_at_all(routing, now)
         routing.flush()
         if now >= next_day:
@@ -52,7 +51,6 @@ async def _look_at_all(routing: RouterTask, now: float) -> None:
     """See whether all peers are still there, and let others run in between."""
     for number, connection in enumerate(list(routing.connections.values()), 1):
         connection.check(now)
-        routing.look(connection)
         if number % _LOOKS == 0:
             routing.flush()
             await trio.lowlevel.checkpoint()

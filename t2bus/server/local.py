@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define, field
 
-from ..broker.identity import LOCAL
 from ..transport.transport import Transport
 from ..wire.messages import ClientMessage, ServerMessage
-from .log import log_ending
 from .router_task import PeerConnection
 
 if TYPE_CHECKING:
@@ -34,8 +32,6 @@ class LocalConnection(PeerConnection):
             return
         self.end_output()
         self.router_task.forget(self)
-        if self.reason:
-            log_ending(LOCAL.name, self.reason)
 
     def end(self, ending: Ending) -> None:
         """End the connection, unless the client is to take what waits before."""

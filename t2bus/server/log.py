@@ -6,20 +6,23 @@ The law of this module: what a peer has written goes into the log through here o
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
 from ..text import printable
 
 if TYPE_CHECKING:
-    from ..broker.peer import Peer
+    from ..broker.status import Event
 
 _logger = logging.getLogger("t2bus.server")
 
 _LONGEST_REASON: Final = 300
 """Characters of a reason."""
 
-_LONGEST_DENIAL: Final = 600
-"""Characters of what the access rules refused, which quotes a topic."""
+_LONGEST_NEWS: Final = 600
+"""Characters of what has happened, which may quote a topic."""
+
+_LEVELS: Final = {"subscribed": logging.DEBUG, "unsubscribed": logging.DEBUG, "denied": logging.WARNING}
+"""Where it is not ``INFO``."""
 
 
 def log_ending(label: str, reason: str) -> None:
@@ -32,16 +35,34 @@ def log_refusal(origin: str, reason: str) -> None:
     _logger.warning("connection of %s refused: %s", origin, printable(reason, _LONGEST_REASON))
 
 
-def log_denial(text: str) -> None:
-    """Log what the access rules refused, and to whom."""
-    _logger.warning("denied: %s", printable(text, _LONGEST_DENIAL))
+def log_event(event: Event) -> None:
+    """Log what has happened to a client; what it subscribes to is for who wants to have it all."""
+    who = (
+        f"client {event.client} {event.name} ({event.identity})"
+        if event.name
+        else f"client {event.client} ({event.identity})"
+    )
+    what = printable(_told(event), _LONGEST_NEWS)
+    extra = {"event": event.kind, "client": event.client, "client_name": event.name, "identity": event.identity}
+    _logger.log(_LEVELS.get(event.kind, logging.INFO), "%s %s", who, what, extra=extra)
 
 
-def is_log_wanted() -> bool:
-    """Tell whether the log wants to have what :func:`log_step` says."""
-    return _logger.isEnabledFor(logging.DEBUG)
-
-
-def log_step(peer: Peer, text: str) -> None:
-    """Log what a connection does or what becomes of it: it begins, subscribes, serves, misses something, leaves."""
-    _logger.debug("connection %d of %s %s", peer.id, peer.identity, printable(text, _LONGEST_DENIAL))
+def _told(event: Event) -> str:
+    """Say what has happened."""
+    match event.kind:
+        case "connected":
+            return f"connected from {event.text}"
+        case "left":
+            return f"left: {event.text}" if event.text else "left"
+        case "subscribed":
+            return f"subscribed to {event.topic}"
+        case "unsubscribed":
+            return f"unsubscribed from {event.topic}"
+        case "lagging":
+            return f"lags at {event.topic}: {event.dropped} dropped so far"
+        case "denied":
+            return f"denied: {event.text}"
+        case "claimed" | "released":
+            return f"{event.kind} {event.topic}"
+        case _:
+            assert_never(event.kind)

@@ -27,14 +27,14 @@ from attrs import define, field
 from ..errors import ProtocolViolation
 from ..log_limiter import LogLimiter
 from ..wire.messages import ClientMessage, Error, PublishRun, ServerMessage
-from .log import log_denial, log_step
-from .trace import Trace, trace_wanted
+from .log import log_event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ..broker.peer import Ending, Peer
     from ..broker.router import Router
+    from ..broker.status import Event
 
 _logger = logging.getLogger("t2bus.server")
 
@@ -44,8 +44,8 @@ _END: Final = ()
 _WAKE: Final[list[ClientMessage]] = []
 """In the place of a batch: there is a turn to give."""
 
-_DENIALS: Final = 1.0
-"""Seconds between two lines in the log about what the access rules refused to one identity."""
+_LOG_INTERVAL: Final = 1.0
+"""Seconds between two lines in the log about what one identity is denied, or of one subscription that lags."""
 
 
 @define(eq=False, repr=False, slots=False)
@@ -115,11 +115,6 @@ class PeerConnection(ABC):
     def is_to_be_held_back(self) -> bool:
         """Whether the peer is to read before it is heard, unless nothing follows that leads to more to be read."""
         return not (self.peer.outbox.is_calm or self.is_finishing or _END in self.batches)
-
-    @property
-    def incoming(self) -> int:
-        """How many bytes have come of a large frame that is not complete."""
-        return 0
 
     def end_output(self) -> None:
         """Let nothing more go out, behind the batch that is out."""
@@ -202,25 +197,11 @@ class RouterTask:
     _batches: trio.MemoryReceiveChannel[Batch] = field(init=False)
     _turns: deque[PeerConnection] = field(factory=deque, init=False)
     """The connections whose batches wait for a turn."""
-    _trace: Trace | None = field(default=None, init=False)
-    _feed: Callable[[Peer, Sequence[ClientMessage], float], Sequence[ClientMessage]] = field(init=False)
-    """The router's own, or the trace's where there is one."""
-    _denials: LogLimiter = field(factory=lambda: LogLimiter(_DENIALS), init=False)
+    _log: LogLimiter = field(factory=lambda: LogLimiter(_LOG_INTERVAL), init=False)
 
     def __attrs_post_init__(self) -> None:
         """Open the inbox."""
         self.inbox, self._batches = trio.open_memory_channel(self.router.limits.inbox)
-        self.follow_log()
-
-    def follow_log(self) -> None:
-        """Trace what connections do if the log wants that now; called once a second."""
-        self._trace = trace_wanted(self.router, self._trace)
-        self._feed = (self._trace or self.router).feed
-
-    def look(self, connection: PeerConnection) -> None:
-        """Log what has become of a connection, if the log wants that; called once a second."""
-        if self._trace is not None:
-            self._trace.look(connection.peer)
 
     async def run(self) -> NoReturn:
         """Work in rounds, until cancelled."""
@@ -295,7 +276,7 @@ class RouterTask:
         elif not connection.is_finishing:
             try:
                 # The time of now: what waited here, in a process that computes, is no stall of its sender.
-                if rest := self._feed(connection.peer, messages, trio.current_time()):
+                if rest := self.router.feed(connection.peer, messages, trio.current_time()):
                     connection.batches.appendleft(rest)
             except ProtocolViolation as error:
                 self.router.counters.violations += 1
@@ -306,9 +287,13 @@ class RouterTask:
                 connection.close("internal error")
 
     def flush(self, *, at_once: bool = False) -> None:
-        """Do what follows from the last steps of the router: have written what waits, log, set the alarm."""
+        """Do what follows from the last steps of the router: tell what has happened, have written what waits, set the
+        alarm.
+        """
         router = self.router
-        while router.dirty:
+        while router.dirty or router.events:
+            if router.events:
+                self._log_all(router.take_events())
             for peer in router.take_dirty():
                 if (connection := self.connections.get(peer.id)) is None:
                     continue
@@ -317,12 +302,14 @@ class RouterTask:
                 except Exception:
                     _logger.exception("what was to be written to %s: internal error", peer.identity)
                     connection.close("internal error")
-        if router.denials:
-            for denial in router.take_denials():
-                if self._denials.allows(denial.identity.name, trio.current_time()):
-                    log_denial(denial.text)
         if router.subscriptions.is_alarmed and router.take_alarm():
             self.alarm.set()
+
+    def _log_all(self, events: Sequence[Event]) -> None:
+        for event in events:
+            about = {"denied": event.identity, "lagging": (event.client, event.topic)}.get(event.kind)
+            if about is None or self._log.allows(about, trio.current_time()):
+                log_event(event)
 
     def expire(self, now: float) -> None:
         """Do what is due; whoever was heard in whatever way since it was asked for a sign of life has given one."""
@@ -335,9 +322,6 @@ class RouterTask:
     def forget(self, connection: PeerConnection) -> None:
         """Let the router forget a connection that is over, and tell everyone whom its end concerns; idempotent."""
         if self.connections.pop(connection.peer.id, None) is not None:
-            if self._trace is not None:
-                self._trace.forget(connection.peer)
-            self.router.disconnect(connection.peer)
-            log_step(connection.peer, f"has left: {connection.reason}" if connection.reason else "has left")
+            self.router.disconnect(connection.peer, connection.reason)
             connection.ended.set()
             self.flush()

@@ -25,6 +25,9 @@ Outgoing = TypeVar("Outgoing", bound=ClientMessage | ServerMessage)
 class Transport(ABC, Generic[Incoming, Outgoing]):
     """One end of one connection. One task may receive while another sends."""
 
+    wire: str = "t2bus"
+    """Which wire it speaks."""
+
     compresses: bool = False
     """Whether large payloads are worth compressing here."""
 

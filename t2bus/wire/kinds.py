@@ -212,7 +212,7 @@ def _plain_headers(headers: v.Headers) -> Sequence[object]:
 
 def _name(rest: Sequence[Any]) -> str:
     """Return the name, which is left out where there is none."""
-    return _text(rest[0]) if rest else ""  # type: ignore[no-any-return]
+    return _text(rest[0]) if rest else ""
 
 
 def _plain_name(name: str) -> Sequence[object]:

@@ -1,9 +1,10 @@
-"""What a log hears that wants to have it all: who comes and leaves, subscribes and serves, and what is dropped."""
+"""What the log says of clients: who comes and leaves, subscribes and serves, lags and is denied."""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import trio.testing
 import t2bus
 from bus_helpers import Add, Note, open_joined, open_peer, wait_until
 from cli_helpers import command, run
+from t2bus.client.naming import own_name
 from t2bus.wire import messages as m
 
 if TYPE_CHECKING:
@@ -25,11 +27,11 @@ OWN = f"uid:{os.geteuid()}"
 
 @pytest.fixture
 def steps(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    """Let the log want everything; give what it was told since the last time."""
+    """Let the log want everything; give what it was told since the last time, without the names of clients."""
     caplog.set_level(logging.DEBUG, "t2bus")
 
     def steps() -> list[str]:
-        told = [record.getMessage() for record in caplog.records if record.levelno == logging.DEBUG]
+        told = [record.getMessage().replace(own_name(None) + " ", "") for record in caplog.records]
         caplog.clear()
         return told
 
@@ -51,19 +53,21 @@ async def test_clients_at_a_unix_socket(folder: Path, steps: Callable[[], list[s
     address = f"unix:{folder}/bus"
     async with t2bus.open_bus(address) as bus:
         async with t2bus.open_client(address):
-            assert steps() == [f"connection 1 of {OWN} has begun, at {address}"]
+            assert steps() == [f"client 1 ({OWN}) connected from {address}"]
         await wait_until(lambda: not bus.statistics().connections)
-        assert steps() == [f"connection 1 of {OWN} has left"]
+        assert steps() == [f"client 1 ({OWN}) left"]
 
 
 async def test_clients_at_a_port(steps: Callable[[], list[str]]) -> None:
-    """A client over TCP is told with the host that it comes from, and one that breaks off with the reason."""
+    """A client over TCP is told with the host and port that it comes from, and one that breaks off with the reason."""
     async with t2bus.open_bus("tcp:127.0.0.1:0") as bus:
         async with open_peer(bus) as peer:
             await peer.shake_hands()
-            assert steps() == [f"connection 1 of anonymous has begun, from 127.0.0.1 at {bus.addresses[0]}"]
+            (connected,) = steps()
+            assert re.fullmatch(r"client 1 \(anonymous\) connected from tcp:127\.0\.0\.1:\d+", connected)
+            assert connected.rpartition(" ")[2] not in bus.addresses
         await wait_until(lambda: not bus.statistics().connections)
-        assert steps() == ["connection 1 of anonymous has left: the peer closed it"]
+        assert steps() == ["client 1 (anonymous) left: the peer closed it"]
 
 
 async def test_clients_of_the_program(steps: Callable[[], list[str]]) -> None:
@@ -75,11 +79,32 @@ async def test_clients_of_the_program(steps: Callable[[], list[str]]) -> None:
         async with open_joined(bus, trio.testing.memory_stream_pair()):
             pass
         assert steps() == [
-            "connection 1 of local has begun, in this process",
-            "connection 1 of local has left",
-            "connection 2 of robot has begun, over a stream of the program",
-            "connection 2 of robot has left",
+            "client 1 (local) connected from memory",
+            "client 1 (local) left",
+            "client 2 (robot) connected from stream",
+            "client 2 (robot) left",
         ]
+
+
+async def test_a_client_is_told_by_its_name(caplog: pytest.LogCaptureFixture) -> None:
+    """What a client calls itself stands in each line, beside its identity."""
+    caplog.set_level(logging.INFO, "t2bus")
+    async with t2bus.open_bus() as bus, bus.open_client(name="oven") as client, client.serve_bytes("heat"):
+        pass
+    assert caplog.messages == [
+        f"client 1 oven (local) {what}" for what in ("connected from memory", "claimed heat", "released heat", "left")
+    ]
+
+
+async def test_a_name_writes_no_lines_of_its_own(steps: Callable[[], list[str]]) -> None:
+    """A client that names itself with control characters, and at length, is told in one short printable line."""
+    async with t2bus.open_bus("tcp:127.0.0.1:0") as bus, open_peer(bus) as peer:
+        await peer.send(m.Hello(1, "", (), "\x1b[2J\n" + "x" * 1000))
+        await peer.expect(m.Welcome)
+        (connected,) = steps()
+        assert connected.startswith(r"client 1 \x1b[2J\nxxx")
+        assert connected.isprintable()
+        assert len(connected) < 200
 
 
 # --- what they do
@@ -93,10 +118,10 @@ async def test_subscriptions(memory_bus: t2bus.Bus, steps: Callable[[], list[str
                 pass
     await wait_until(lambda: not memory_bus.statistics().connections)
     assert steps()[1:-1] == [
-        "connection 1 of local subscribes to note/a/*",
-        "connection 1 of local subscribes to **",
-        "connection 1 of local unsubscribes from **",
-        "connection 1 of local unsubscribes from note/a/*",
+        "client 1 (local) subscribed to note/a/*",
+        "client 1 (local) subscribed to **",
+        "client 1 (local) unsubscribed from **",
+        "client 1 (local) unsubscribed from note/a/*",
     ]
 
 
@@ -110,10 +135,10 @@ async def test_claims(memory_bus: t2bus.Bus, steps: Callable[[], list[str]]) -> 
         async with two.serve(Add, "x"):
             pass
     assert steps()[2:6] == [
-        "connection 1 of local serves add/x",
-        "connection 1 of local stops serving add/x",
-        "connection 2 of local serves add/x",
-        "connection 2 of local stops serving add/x",
+        "client 1 (local) claimed add/x",
+        "client 1 (local) released add/x",
+        "client 2 (local) claimed add/x",
+        "client 2 (local) released add/x",
     ]
 
 
@@ -127,9 +152,10 @@ async def test_what_ends_with_the_connection(steps: Callable[[], list[str]]) -> 
             await wait_until(lambda: bus.statistics().services == 1)
         await wait_until(lambda: not bus.statistics().connections)
     assert steps()[1:] == [
-        "connection 1 of anonymous subscribes to a",
-        "connection 1 of anonymous serves b",
-        "connection 1 of anonymous has left: the peer closed it",
+        "client 1 (anonymous) subscribed to a",
+        "client 1 (anonymous) claimed b",
+        "client 1 (anonymous) released b",
+        "client 1 (anonymous) left: the peer closed it",
     ]
 
 
@@ -144,14 +170,14 @@ async def test_a_claim_that_is_lost(clock: trio.testing.MockClock, steps: Callab
                 pass
         assert (await peer.expect(m.Refused)).id == 1
         await trio.sleep(1.5)
-        assert steps()[-1] == "connection 2 of anonymous stops serving a"
+        assert "client 2 (anonymous) released a" in steps()
 
 
-# --- what is dropped
+# --- who lags
 
 
-async def test_drops_are_told_once_a_second(clock: trio.testing.MockClock, steps: Callable[[], list[str]]) -> None:
-    """What a subscriber misses that takes nothing is told while it does, once a second, with its topic and number."""
+async def test_a_subscriber_that_lags_is_told(clock: trio.testing.MockClock, steps: Callable[[], list[str]]) -> None:
+    """The first message that a subscription misses is told with the topic, and again when it had caught up between."""
     limits = t2bus.Limits(subscription_messages=1)
     async with (
         t2bus.open_bus(limits=limits) as bus,
@@ -159,50 +185,45 @@ async def test_drops_are_told_once_a_second(clock: trio.testing.MockClock, steps
         client.subscribe_bytes("a") as messages,
     ):
         steps()
-        slow = "connection 1 of local had {} dropped at a, which it takes too slowly"
-        for dropped in (9, 10):
-            for _ in range(10):
-                await client.publish_bytes("a", b"")
-            await trio.sleep(1.5)
-            assert steps() == [slow.format(dropped)]
-        await trio.sleep(3)
-        assert steps() == []
+        for _ in range(10):
+            await client.publish_bytes("a", b"")
+        assert steps() == ["client 1 (local) lags at a: 1 dropped so far"]
         await messages.receive()
         with pytest.raises(t2bus.Lagged):
             await messages.receive()
-        for _ in range(3):
+        await trio.sleep(1)
+        for _ in range(10):
             await client.publish_bytes("a", b"")
-        await messages.aclose()
-        assert steps()[0] == slow.format(2)
+        assert steps() == ["client 1 (local) lags at a: 10 dropped so far"]
 
 
-# --- what it costs, and when
+async def test_lagging_is_told_once_a_second(clock: trio.testing.MockClock, steps: Callable[[], list[str]]) -> None:
+    """However often a subscription lags, one line in a second tells it."""
+    limits = t2bus.Limits(subscription_messages=1)
+    async with (
+        t2bus.open_bus(limits=limits) as bus,
+        bus.open_client() as client,
+        client.subscribe_bytes("a") as messages,
+    ):
+        steps()
+        for _ in range(5):
+            for _ in range(2):
+                await client.publish_bytes("a", b"")
+            await messages.receive()
+            with pytest.raises(t2bus.Lagged):
+                await messages.receive()
+        assert steps() == ["client 1 (local) lags at a: 1 dropped so far"]
 
 
-async def test_a_log_that_wants_less_hears_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """At the level of information nothing is told of what clients do."""
+# --- what is wanted
+
+
+async def test_subscriptions_are_for_a_log_that_wants_all(caplog: pytest.LogCaptureFixture) -> None:
+    """At the level of information nothing is told of subscriptions and publications."""
     caplog.set_level(logging.INFO, "t2bus")
-    async with t2bus.open_bus() as bus, bus.open_client() as client, client.subscribe_bytes("a"):
+    async with t2bus.open_bus() as bus, bus.open_client(name="a") as client, client.subscribe_bytes("a"):
         await client.publish_bytes("a", b"")
-    assert caplog.messages == []
-
-
-async def test_a_log_may_want_more_later(
-    caplog: pytest.LogCaptureFixture, clock: trio.testing.MockClock, steps: Callable[[], list[str]]
-) -> None:
-    """When the level of the log is changed, a bus that runs tells within a second what there is, or nothing more."""
-    caplog.set_level(logging.INFO, "t2bus")
-    async with t2bus.open_bus() as bus, bus.open_client() as client, client.subscribe_bytes("a"):
-        await trio.sleep(2)
-        assert steps() == []
-        caplog.set_level(logging.DEBUG, "t2bus")
-        await trio.sleep(1.5)
-        assert steps() == ["connection 1 of local subscribes to a"]
-        caplog.set_level(logging.INFO, "t2bus")
-        await trio.sleep(1.5)
-        async with client.subscribe_bytes("b"):
-            pass
-        assert steps() == []
+    assert caplog.messages == ["client 1 a (local) connected from memory", "client 1 a (local) left"]
 
 
 # --- the command line
@@ -221,7 +242,7 @@ async def test_serve_with_vv(folder: Path) -> None:
                 each.process.send_signal(signal.SIGTERM)
                 await each.end()
         serve.process.terminate()
-        said = [line for line in await serve.stderr.rest() if " DEBUG t2bus.server: connection " in line]
+        said = [line for line in await serve.stderr.rest() if " t2bus.server: client " in line]
     assert all(line.isprintable() for line in said)
-    for step in ("has begun, at unix:", "subscribes to a/**", "serves b", "stops serving b", "has left"):
+    for step in ("connected from unix:", "subscribed to a/**", "claimed b", "released b", "left"):
         assert any(step in line for line in said), step

@@ -1,0 +1,243 @@
+"""What a bus knows of itself: the figures of its tables, and the answers to requests at the topics that are its own.
+
+::
+
+    about.answer(peer, Ask(7, None, "bus/clients", encode(ClientsRequest(after=100))), now)
+    # puts Response(7, encode(Clients([...], next=200))) in the peer's outbox, and returns how many steps that took
+
+A request is answered at once, so nothing of it is pending anywhere. A list is answered page by page. A page ends behind
+:data:`~.status.PAGE` entries, or earlier where that is enough work for a turn, or more would not fit in a frame.
+
+The law of this module: it reads the tables, and changes nothing but the outbox of who asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from attrs import asdict, define, field
+
+from ..errors import LimitExceeded, MessageTooLarge, ServiceNotFound
+from ..protocol import decode, encode_as, prefix_of, response_type
+from ..wire.compression import inflate
+from ..wire.messages import Response
+from ..wire.values import FRAME_OVERHEAD
+from . import status as s
+from .budget import ANSWER
+from .statistics import BusStatistics, PeerStatistics
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterable, Iterator, Mapping, Sized
+
+    from ..limits import Limits
+    from ..wire.messages import Ask
+    from ..wire.values import Payload
+    from .budget import Budget
+    from .flow import SendWindow
+    from .peer import Peer
+    from .requests import ServiceTable
+    from .service import Service
+    from .statistics import Counters
+    from .subscriptions import SubscriptionTable
+
+Key = TypeVar("Key")
+Entry = TypeVar("Entry")
+
+_ENTRY_STEPS: Final = 10
+"""What an entry of a page counts for: it took 10 to 20 us in CPython 3.11, and a step 2."""
+
+_PAGE_SUBSCRIPTIONS: Final = 2000
+"""Subscriptions that are looked at for one page of clients; the client that is the last one may have more."""
+
+
+@define(eq=False, repr=False)
+class About:
+    """The figures of one bus, of which all but the first three are the router's own."""
+
+    version: str = field(default="", init=False)
+    process: int = field(default=0, init=False)
+    opened_at: float = field(default=0.0, init=False)
+    addresses: Sequence[str] = field(default=(), init=False)
+    newcomers: Sized = field(default=(), init=False)
+    """The peers that have connected and not said HELLO, of whom the owner of the router knows."""
+    limits: Limits
+    counters: Counters
+    total: Budget
+    peers: Mapping[int, Peer]
+    identities: Counter[str]
+    subscriptions: SubscriptionTable
+    services: ServiceTable
+
+    # --- figures
+
+    def _counts(self) -> dict[str, int]:
+        return {
+            "connections": len(self.peers),
+            "newcomers": len(self.newcomers),
+            "incoming_bytes": sum(peer.incoming for peer in self.peers.values()),
+            "subscriptions": len(self.subscriptions),
+            "services": len(self.services),
+            "requests_pending": self.services.pending,
+            "deliveries_held": self.subscriptions.held,
+            "buffered_bytes": self.total.used,
+            **asdict(self.counters),
+        }
+
+    def statistics(self) -> BusStatistics:
+        """Return what the bus looks like now."""
+        return BusStatistics(identities=dict(self.identities), **self._counts())
+
+    def statistics_of(self, peer: Peer) -> PeerStatistics:
+        """Return what one connection looks like now."""
+        return PeerStatistics(self.subscriptions.load_of(peer), *self.services.load_of(peer))
+
+    # --- answers
+
+    def answer(self, peer: Peer, message: Ask, now: float) -> int:
+        """Answer a request at one of the bus's own topics, and return the steps that it took.
+
+        Raises:
+          ServiceNotFound: there is no such topic.
+          MalformedMessage: the request is not of its class.
+          MessageTooLarge: not even one entry fits in a frame.
+          LimitExceeded: the requester has not read what waits for it.
+
+        """
+        payload, steps = self._payload(message.topic, message.payload, now)
+        if not peer.outbox.fits(len(payload), ANSWER):
+            raise LimitExceeded("the answer does not fit: the requester's Limits.outbox_bytes are waiting")
+        peer.outbox.put(Response(message.id, payload), len(payload), ANSWER)
+        return steps
+
+    def _payload(self, topic: str, payload: Payload, now: float) -> tuple[bytes, int]:
+        """Return the payload of an answer, and the steps that it took."""
+        if (known := _ANSWERS.get(topic)) is None:
+            raise ServiceNotFound(f"the bus has no {topic!r} of its own: there are {', '.join(_ANSWERS)}")
+        request_class, give = known
+        request = decode(inflate(payload, self.limits.frame), request_class)
+        most = s.PAGE
+        while True:
+            data = encode_as(give(self, request, now, most), response_type(request_class))
+            if len(data) + FRAME_OVERHEAD <= self.limits.frame:
+                return data, _ENTRY_STEPS * most
+            if most == 1:
+                raise MessageTooLarge(f"an entry of {topic} needs a frame of {len(data) + FRAME_OVERHEAD} bytes")
+            most //= 2
+
+    def status(self, _request: s.StatusRequest, now: float, _most: int) -> s.Status:
+        """Return the bus as a whole."""
+        age, addresses = now - self.opened_at, list(self.addresses)
+        return s.Status(version=self.version, process=self.process, age=age, addresses=addresses, **self._counts())
+
+    def clients(self, request: s.ClientsRequest, now: float, most: int) -> s.Clients:
+        """Return a page of clients."""
+        found: list[s.ClientStatus] = []
+        seen = 0
+        for peer in self._peers_behind(request.after):
+            if len(found) == most or seen >= _PAGE_SUBSCRIPTIONS:
+                return s.Clients(found, found[-1].id)
+            windows = self.subscriptions.of(peer)
+            seen += len(windows)
+            found.append(self._client(peer, windows, now))
+        return s.Clients(found, None)
+
+    def _client(self, peer: Peer, windows: Mapping[int, SendWindow], now: float) -> s.ClientStatus:
+        services, requests, calls, _ = self.services.load_of(peer)
+        return s.ClientStatus(
+            id=peer.id,
+            name=peer.name,
+            identity=peer.identity.name,
+            address=peer.origin.address,
+            wire=peer.origin.wire,
+            age=now - peer.origin.begun_at,
+            received=peer.received,
+            received_bytes=peer.received_size,
+            sent=peer.sent + sum(window.delivered for window in windows.values()),
+            sent_bytes=peer.sent_size + sum(window.delivered_size for window in windows.values()),
+            waiting_bytes=peer.outbox.size + peer.outbox.control_size,
+            held=sum(window.held for window in windows.values()),
+            dropped=sum(window.dropped for window in windows.values()),
+            subscriptions=len(windows),
+            services=len(services),
+            requests=requests,
+            calls=calls,
+        )
+
+    def _peers_behind(self, number: int) -> Iterator[Peer]:
+        return (peer for key, peer in self.peers.items() if key > number)
+
+    def all_services(self, request: s.ServicesRequest, _now: float, most: int) -> s.Services:
+        """Return a page of services."""
+        page, behind = _page(self._behind(request.after, self.services.of), most)
+        return s.Services([_service(peer, service) for peer, service in page], behind)
+
+    def all_subscriptions(self, request: s.SubscriptionsRequest, _now: float, most: int) -> s.Subscriptions:
+        """Return a page of subscriptions."""
+        page, behind = _page(self._behind(request.after, self.subscriptions.of), most)
+        return s.Subscriptions([_subscription(peer, window) for peer, window in page], behind)
+
+    def _behind(
+        self, after: s.Place, of: Callable[[Peer], Mapping[int, Entry]]
+    ) -> Iterator[tuple[s.Place, tuple[Peer, Entry]]]:
+        """Give what clients have behind this place, by place."""
+        for peer in self._peers_behind(after[0] - 1):
+            for number, entry in of(peer).items():
+                if (peer.id, number) > after:
+                    yield (peer.id, number), (peer, entry)
+
+    def topics(self, request: s.TopicsRequest, now: float, most: int) -> s.Topics:
+        """Return a page of topics."""
+        behind = self.subscriptions.routes.counts.behind(request.after, most + 1)
+        page, last = _page(((topic, (topic, count)) for topic, count in behind), most)
+        return s.Topics([s.TopicStatus(topic, each.messages, each.size, now - each.at) for topic, each in page], last)
+
+
+def _page(entries: Iterable[tuple[Key, Entry]], most: int) -> tuple[list[Entry], Key | None]:
+    """Return the first entries, and the key of the last of them if more are behind it."""
+    taken = [*islice(entries, most + 1)]
+    page = taken[:most]
+    return [entry for _, entry in page], page[-1][0] if len(taken) > most else None
+
+
+def _service(peer: Peer, service: Service) -> s.ServiceStatus:
+    return s.ServiceStatus(
+        topic=service.topic,
+        client=peer.id,
+        name=peer.name,
+        identity=peer.identity.name,
+        window=service.window_requests,
+        pending=len(service.pending),
+        calls=service.calls,
+    )
+
+
+def _subscription(peer: Peer, window: SendWindow) -> s.SubscriptionStatus:
+    return s.SubscriptionStatus(
+        topic=window.topic,
+        client=peer.id,
+        name=peer.name,
+        identity=peer.identity.name,
+        window=window.window_messages,
+        free=max(0, window.messages) if window.size > 0 else 0,
+        delivered=window.delivered,
+        held=window.held,
+        dropped=window.dropped,
+    )
+
+
+_Answer = Callable[[About, Any, float, int], object]
+
+_ANSWERS: Final[dict[str, tuple[type[Any], _Answer]]] = {
+    prefix_of(request): (request, give)
+    for request, give in (
+        (s.StatusRequest, About.status),
+        (s.ClientsRequest, About.clients),
+        (s.ServicesRequest, About.all_services),
+        (s.SubscriptionsRequest, About.all_subscriptions),
+        (s.TopicsRequest, About.topics),
+    )
+}
+"""By topic: what is asked there, and what answers it."""

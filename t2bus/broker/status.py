@@ -1,0 +1,246 @@
+"""What a bus says of itself: typed messages at topics of its own, which any client may ask for and subscribe to.
+
+::
+
+    status = await client.request("", StatusRequest())           # bus/status
+    page = await client.request("", ClientsRequest(after=0))     # bus/clients
+    async with client.subscribe(Event, "*") as events: ...       # bus/event/connected, bus/event/claimed, ...
+
+The lists come in pages, so that a bus of 10,000 clients is looked at in pieces while it works. A page has at most
+:data:`PAGE` entries, and in ``next`` where the one behind it begins, or None if it is the last. What comes or goes
+between two pages is in one of them or in none.
+
+The law of this module: values only.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from attrs import field, frozen
+
+from ..protocol import PublishProtocol, RequestProtocol
+from .statistics import BusCounts
+
+PAGE: Final = 100
+"""Entries of a page, at most."""
+
+Place = tuple[int, int]
+"""The id of a client, and that of one of its subscriptions or services."""
+
+_BEGINNING: Final[Place] = (0, 0)
+
+
+# --- the bus
+
+
+@frozen
+class Status(BusCounts):
+    """One moment of a bus, with all that ``bus.statistics()`` counts but the identities."""
+
+    version: str
+    """Of t2bus."""
+    process: int
+    """The id of its process."""
+    age: float
+    """Seconds since it opened."""
+    addresses: list[str]
+    """Where it listens."""
+
+
+@frozen
+class StatusRequest(RequestProtocol[Status], prefix="bus/status"):
+    """Asks for :class:`Status`."""
+
+
+# --- clients
+
+
+@frozen
+class ClientStatus:
+    """One moment of one connection. Counts are from its beginning; of two such, their difference gives rates."""
+
+    id: int
+    """Never given again."""
+    name: str
+    """What it calls itself, or "" if it says nothing: for people. Anybody may have any name."""
+    identity: str
+    """Who it is, as its transport says."""
+    address: str
+    """Where it comes from: ``unix:PATH``, ``tcp:HOST:PORT``, ``memory``."""
+    wire: str
+    """``t2bus``, or ``t2`` for that of the Rust crate."""
+    age: float
+    """Seconds since it was let in."""
+    received: int
+    """Publications, requests and answers that have come from it."""
+    received_bytes: int
+    """Their topics, payloads and headers."""
+    sent: int
+    """Deliveries, requests and answers that were put on their way to it."""
+    sent_bytes: int
+    """The same in bytes."""
+    waiting_bytes: int
+    """What waits to be written to it."""
+    held: int
+    """Paced deliveries that wait until it takes what it has."""
+    dropped: int
+    """Deliveries that its subscriptions have missed, as long as they exist."""
+    subscriptions: int
+    services: int
+    requests: int
+    """Its requests that have no answer yet."""
+    calls: int
+    """Requests that it has to answer."""
+
+
+@frozen
+class Clients:
+    """A page of clients, in the order in which they came."""
+
+    clients: list[ClientStatus]
+    next: int | None
+    """What ``after`` is for the next page."""
+
+
+@frozen
+class ClientsRequest(RequestProtocol[Clients], prefix="bus/clients"):
+    """Asks for a page of clients."""
+
+    after: int = 0
+    """Those whose id is above this one."""
+
+
+# --- services
+
+
+@frozen
+class ServiceStatus:
+    """One moment of one service."""
+
+    topic: str
+    client: int
+    """The id of who serves it."""
+    name: str
+    identity: str
+    window: int
+    """Requests that it may have at once."""
+    pending: int
+    """Requests that it has."""
+    calls: int
+    """Requests that it was handed so far."""
+
+
+@frozen
+class Services:
+    """A page of services, by client."""
+
+    services: list[ServiceStatus]
+    next: Place | None
+    """What ``after`` is for the next page."""
+
+
+@frozen
+class ServicesRequest(RequestProtocol[Services], prefix="bus/services"):
+    """Asks for a page of services."""
+
+    after: Place = _BEGINNING
+    """Those behind this one."""
+
+
+# --- subscriptions
+
+
+@frozen
+class SubscriptionStatus:
+    """One moment of one subscription."""
+
+    topic: str
+    client: int
+    """The id of whose it is."""
+    name: str
+    identity: str
+    window: int
+    """Messages that may be on their way to its program and not taken."""
+    free: int
+    """How many of these places are free. None for long: the program takes nothing."""
+    delivered: int
+    held: int
+    """Paced deliveries that wait until there is a place."""
+    dropped: int
+    """Publications that it has missed."""
+
+
+@frozen
+class Subscriptions:
+    """A page of subscriptions, by client."""
+
+    subscriptions: list[SubscriptionStatus]
+    next: Place | None
+    """What ``after`` is for the next page."""
+
+
+@frozen
+class SubscriptionsRequest(RequestProtocol[Subscriptions], prefix="bus/subscriptions"):
+    """Asks for a page of subscriptions."""
+
+    after: Place = _BEGINNING
+    """Those behind this one."""
+
+
+# --- topics
+
+
+@frozen
+class TopicStatus:
+    """What was published to one topic lately."""
+
+    topic: str
+    """As it was published: it may have wildcards."""
+    messages: int
+    """Since the bus has begun to count it; one that was not published to for long is forgotten."""
+    bytes: int
+    """Their topics, payloads and headers."""
+    age: float
+    """Seconds since the last one."""
+
+
+@frozen
+class Topics:
+    """A page of topics, in the order of the alphabet."""
+
+    topics: list[TopicStatus]
+    next: str | None
+    """What ``after`` is for the next page."""
+
+
+@frozen
+class TopicsRequest(RequestProtocol[Topics], prefix="bus/topics"):
+    """Asks for a page of the topics that were published to lately (twice ``Limits.routes`` at most)."""
+
+    after: str = ""
+    """Those behind this one."""
+
+
+# --- what happens
+
+EventKind = Literal["connected", "left", "subscribed", "unsubscribed", "claimed", "released", "lagging", "denied"]
+
+
+@frozen
+class Event(PublishProtocol, prefix="bus/event"):
+    """What has happened to a client. Its kind is its topic too: ``bus/event/claimed``."""
+
+    kind: EventKind
+    """``lagging`` is the first message that a subscription misses behind one that it took. Who leaves is
+    ``unsubscribed`` from everything, without an event for each.
+    """
+    client: int
+    name: str
+    identity: str
+    topic: str | None = None
+    """Of the subscription or service."""
+    text: str = ""
+    """Where it came from, why it left, or what it was denied."""
+    dropped: int = field(default=0)
+    """What a lagging subscription has missed so far."""

@@ -1,0 +1,99 @@
+"""What a bus says of itself: typed messages that any client may ask for and subscribe to, if access rules let it.
+
+::
+
+    async with t2bus.open_client("unix:my_bus") as client:
+        status = await client.request("", t2bus.status.StatusRequest())
+        for each in await t2bus.status.clients(client):
+            print(each.name, each.identity, each.received, each.sent)
+        async with client.subscribe(t2bus.status.Event, "*") as events:
+            async for _, event in events:
+                print(event.kind, event.name, event.topic)
+
+The topics are ``bus/status``, ``bus/clients``, ``bus/services``, ``bus/subscriptions`` and ``bus/topics`` for requests,
+and ``bus/event/…`` for events. They are the bus's own: nobody else serves them or publishes there, and neither a
+subscription to ``**`` nor a publication to it meets them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .broker.status import (
+    Clients,
+    ClientsRequest,
+    ClientStatus,
+    Event,
+    Services,
+    ServicesRequest,
+    ServiceStatus,
+    Status,
+    StatusRequest,
+    Subscriptions,
+    SubscriptionsRequest,
+    SubscriptionStatus,
+    Topics,
+    TopicsRequest,
+    TopicStatus,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .client.client import Client
+
+__all__ = [
+    "ClientStatus",
+    "Clients",
+    "ClientsRequest",
+    "Event",
+    "ServiceStatus",
+    "Services",
+    "ServicesRequest",
+    "Status",
+    "StatusRequest",
+    "SubscriptionStatus",
+    "Subscriptions",
+    "SubscriptionsRequest",
+    "TopicStatus",
+    "Topics",
+    "TopicsRequest",
+    "clients",
+    "services",
+    "subscriptions",
+    "topics",
+]
+
+Entry = TypeVar("Entry")
+
+
+async def clients(client: Client) -> list[ClientStatus]:
+    """Return all clients of the bus, in the order in which they came, page by page.
+
+    Who comes or goes meanwhile is in the list or is not. Raises: as ``client.request``.
+    """
+    return await _all(client, ClientsRequest, lambda page: page.clients)
+
+
+async def services(client: Client) -> list[ServiceStatus]:
+    """Return all services of the bus, by client; as :func:`clients`."""
+    return await _all(client, ServicesRequest, lambda page: page.services)
+
+
+async def subscriptions(client: Client) -> list[SubscriptionStatus]:
+    """Return all subscriptions of the bus, by client; as :func:`clients`."""
+    return await _all(client, SubscriptionsRequest, lambda page: page.subscriptions)
+
+
+async def topics(client: Client) -> list[TopicStatus]:
+    """Return the topics that were published to lately, in the order of the alphabet; as :func:`clients`."""
+    return await _all(client, TopicsRequest, lambda page: page.topics)
+
+
+async def _all(client: Client, request: Callable[..., Any], entries: Callable[[Any], list[Entry]]) -> list[Entry]:
+    found: list[Entry] = []
+    page = await client.request("", request())
+    while page.next is not None:
+        found += entries(page)
+        page = await client.request("", request(page.next))
+    return found + entries(page)
