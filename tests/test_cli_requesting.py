@@ -68,7 +68,7 @@ class TestRequest:
         [
             (["nobody"], 4, "nobody serves 'nobody': start its service, or check the topic"),
             (["silent", "--timeout", "0.01"], 5, "no answer within 0.01 s: try a longer --timeout"),
-            (["failing"], 1, r"no\n\x1b[31mway"),
+            (["failing"], 6, r"no\n\x1b[31mway"),
         ],
     )
     def test_errors(
