@@ -61,7 +61,8 @@ class VerbParser(Parser):
         if self._subparsers is not None:  # a group: its verbs take their own options
             return super().parse_known_args(args, namespace)
         options, others = self._sorted(args)
-        parsed, unknown = super().parse_known_args([*options, "--", *others], namespace)
+        words = [*options, "--", *others] if others else options
+        parsed, unknown = super().parse_known_args(words, namespace)
         self._add_environment(parsed, self._given(options))
         if getattr(parsed, "echo", False) and parsed.value is not None:
             self.error("argument VALUE: not allowed with --echo")
@@ -128,7 +129,8 @@ def add_verb(verbs: Verbs, name: str, summary: str, more: str, example: str) -> 
     """
     description = f"{summary[0].upper()}{summary[1:]}. {more}"
     program = verbs._prog_prefix  # noqa: SLF001 -- argparse gives it no other way
-    return verbs.add_parser(name, help=summary, description=description, epilog=f"example: {program} {name} {example}")
+    epilog = f"example: {program} {name} {example}".rstrip()
+    return verbs.add_parser(name, help=summary, description=description, epilog=epilog)
 
 
 def add_group(verbs: Verbs, name: str, summary: str, more: str) -> Verbs:

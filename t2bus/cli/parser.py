@@ -24,6 +24,9 @@ from . import arguments
 from .access_check import add_access
 from .arguments import Parser, VerbParser, add_client, add_verb
 from .certificates import add_certs
+from .completion import add_completion
+from .matching import add_match
+from .naming import add_names
 
 if TYPE_CHECKING:
     from .arguments import Verbs
@@ -66,8 +69,11 @@ def make_parser() -> argparse.ArgumentParser:
     _add_pub(verbs)
     _add_request(verbs)
     _add_reply(verbs)
+    add_match(verbs)
+    add_names(verbs)
     add_access(verbs)
     add_certs(verbs)
+    add_completion(verbs, parser)
     return parser
 
 

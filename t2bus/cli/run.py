@@ -71,11 +71,14 @@ def _run(arguments: argparse.Namespace) -> int:
 def _exit(error: Exception) -> Exit:
     """Return the exit code that an error of a verb stands for."""
     from .. import errors
+    from ..contexts.file import NoContexts
     from ..disconnected import Disconnected
     from .notation import BadValue
     from .settings import BadSetting
 
     match error:
+        case NoContexts():  # what is lacking is a package
+            return Exit.ERROR
         case errors.InvalidTopic() | errors.InvalidAddress() | BadSetting() | BadValue():
             return Exit.USAGE
         case errors.ConnectFailed() | Disconnected():
@@ -96,8 +99,12 @@ def _verb(name: str) -> Callable[[argparse.Namespace], Awaitable[int]]:
     """Return the function of a verb. Only here is its module imported, and with it Trio and all else it needs."""
     from .access_check import access
     from .certificates import certs
+    from .completion import completion
+    from .matching import match
+    from .naming import context, register, unregister
     from .publishing import pub, sub
     from .requesting import reply, request
     from .serving import serve
 
-    return {verb.__name__: verb for verb in (serve, sub, pub, request, reply, access, certs)}[name]
+    messages, names = (sub, pub, request, reply), (register, unregister, context)
+    return {verb.__name__: verb for verb in (serve, *messages, match, *names, access, certs, completion)}[name]

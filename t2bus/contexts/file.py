@@ -69,10 +69,10 @@ def load(path: Path) -> Contexts:
       InvalidAddress: it cannot be read or says what cannot be; the text names it, the line and the remedy.
 
     """
-    return read_contexts_at(path, lambda text: read_contexts(text, path.parent)) or Contexts()
+    return read_file(path, lambda text: read_contexts(text, path.parent)) or Contexts()
 
 
-def read_contexts_at(path: Path, read: Callable[[str], Contexts]) -> Contexts | None:
+def read_file(path: Path, read: Callable[[str], Contexts]) -> Contexts | None:
     """Read a file in some form; None if it does not exist. Errors are those of :func:`load`."""
     try:
         with path.open("rb") as file:

@@ -56,10 +56,14 @@ def add_client_options(parser: Options) -> list[argparse.Action]:
     place = "unix:PATH, tcp:HOST:PORT, tls:HOST:PORT, or name:NAME of a context"
     text = f"where the bus is: {place}; by default the default context, else where `t2bus serve` is"
     addr = parser.add_argument("--addr", type=plain, metavar="ADDR", help=text)
-    text = "t2 for a bus of the Rust crate t2_bus, which has no headers; by default t2bus"
-    wire = parser.add_argument("--wire", choices=["t2bus", "t2"], help=text)
     peers = add_peer(parser, "whose bus it may be at a unix socket beside this user's and root's, uid:N or gid:N")
-    return [addr, wire, *add_certificates(parser, "client"), peers]
+    return [addr, add_wire(parser), *add_certificates(parser, "client"), peers]
+
+
+def add_wire(parser: Options) -> argparse.Action:
+    """Add ``--wire``."""
+    text = "t2 for a bus of the Rust crate t2_bus, which has no headers; by default t2bus"
+    return parser.add_argument("--wire", choices=["t2bus", "t2"], help=text)
 
 
 def add_certificates(parser: Options, whose: str) -> list[argparse.Action]:
