@@ -120,7 +120,7 @@ def read_contexts(text: str, folder: Path) -> Contexts:
     """Return what a text says; certificates count from the folder.
 
     Raises:
-      InvalidAddress: it is not TOML or says what cannot be; the error begins with the line, as far as that is known.
+      InvalidAddress: it is not TOML or says what cannot be; the error begins with the line, if that is known.
 
     """
     try:
@@ -128,7 +128,8 @@ def read_contexts(text: str, folder: Path) -> Contexts:
     except tomllib.TOMLDecodeError as error:
         reason, _, place = str(error).partition(" (at ")
         line = re.match(r"line ([0-9]+)", place)
-        raise InvalidAddress(f"line {line[1]}: {reason}" if line else str(error)) from error
+        number = line[1] if line else max(1, len(text.splitlines()))  # else it is the end of the document
+        raise InvalidAddress(f"line {number}: {reason}") from error
     key: tuple[str, ...] = ()
     try:
         _require_known(document, ("default", "contexts"))
