@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -113,6 +114,13 @@ class TestReading:
             f"{path}: Is a directory: make it readable, or name another file in T2BUS_CONTEXTS"
         )
 
+    def test_pipe(self, path: Path) -> None:
+        """A pipe, for which one might wait for ever, is refused."""
+        path.parent.mkdir()
+        os.mkfifo(path)
+        with pytest.raises(t2bus.InvalidAddress, match=r"contexts\.toml is a pipe: name a file in T2BUS_CONTEXTS"):
+            load(path)
+
     def test_byte_order_mark(self, path: Path) -> None:
         """What an editor of Windows puts in front does not matter."""
         path.parent.mkdir()
@@ -152,6 +160,14 @@ class TestWriting:
         path.parent.write_text("")
         with pytest.raises(OSError, match=r"contexts\.toml cannot be written: .*: make its folder writable, or name"):
             add("a")
+
+    def test_a_device_is_not_replaced(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """``/dev/null`` knows nothing and stays what it is."""
+        monkeypatch.setenv("T2BUS_CONTEXTS", os.devnull)
+        assert load(contexts_path()) == Contexts()
+        with pytest.raises(OSError, match="/dev/null cannot be written: it is no regular file: "):
+            add("a")
+        assert Path(os.devnull).is_char_device()
 
     def test_broken_file_is_kept(self, path: Path) -> None:
         """A file that cannot be read is not replaced."""

@@ -15,7 +15,6 @@ The law of this module: what is written down means the same in every folder, so 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -49,7 +48,8 @@ def add_names(verbs: Verbs) -> None:
     verb.add_argument("--default", action="store_true", help="use it where no address is given")
     more = "If it was the default, there is none any more."
     _add_name(add_verb(verbs, "unregister", "forget the name of a bus", more, "lab"))
-    group = add_group(verbs, "context", "list, show and choose the buses that have names", "They are kept in a file.")
+    more = "They are in contexts.toml in the user's configuration folder, or in the file that T2BUS_CONTEXTS names."
+    group = add_group(verbs, "context", "list, show and choose the buses that have names", more)
     verb = add_verb(group, "ls", "list all contexts", "Each is one line: name, address, and whether it is default.", "")
     _add_json(verb)
     more = "Each line is a word and its value."
@@ -168,6 +168,8 @@ async def _show(arguments: argparse.Namespace) -> None:
 
 
 def _as_json(name: str, bus: BusContext, *, is_default: bool) -> str:
+    import json
+
     from ..contexts.document import table_of
 
     return json.dumps({"name": name, **table_of(bus), "default": is_default})

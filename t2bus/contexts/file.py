@@ -69,6 +69,8 @@ def load(path: Path) -> Contexts:
       InvalidAddress: it cannot be read or says what cannot be; the text names it, the line and the remedy.
 
     """
+    if path.is_fifo():  # whoever reads it may wait for ever
+        raise InvalidAddress(f"{path} is a pipe: name a file in {_VARIABLE}")
     return read_file(path, lambda text: read_contexts(text, path.parent)) or Contexts()
 
 
@@ -125,6 +127,8 @@ def change(edit: Callable[[Contexts], Contexts]) -> None:
     path = Path(os.path.realpath(contexts_path()))
     dumps = _package("tomli_w").dumps
     try:
+        if path.exists() and not path.is_file():  # as /dev/null is, which must not be replaced
+            raise OSError("it is no regular file")  # noqa: TRY301
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(path.parent):
             _replace(path, dumps(document_of(edit(load(path)))))
