@@ -144,7 +144,7 @@ def read_contexts(text: str, folder: Path) -> Contexts:
         default = _typed(document, "default", str, None)
         return contexts if default is None else contexts.using(default)
     except InvalidAddress as error:
-        where = f"line {line_of(text, key)}: " if key and line_of(text, key) else ""
+        where = f"line {number}: " if key and (number := _line_of(text, key)) else ""
         raise InvalidAddress(f"{where}{_shown(key)}{error}") from error
 
 
@@ -186,7 +186,7 @@ def _shown(key: tuple[str, ...]) -> str:
     return f"[{'.'.join(key)}] " if len(key) > 1 else ""
 
 
-def line_of(text: str, key: tuple[str, ...]) -> int | None:
+def _line_of(text: str, key: tuple[str, ...]) -> int | None:
     """Return the number of the line in which a table or a key of TOML begins; None if it is written in another way."""
     words = r"\s*\.\s*".join(rf"[\"']?{re.escape(word)}[\"']?" for word in key)
     start = re.compile(rf"\s*\[\s*{words}\s*\]" if len(key) > 1 else rf"\s*{words}\s*=")
