@@ -19,6 +19,8 @@ _NAMES = {
     "client.subscription": "Subscription",
     "disconnected": "Disconnected",
     "limits": "Limits",
+    "program.opening": "client_of",
+    "program.options": "add_arguments",
     "protocol": "PublishProtocol RequestProtocol Struct register_scalar",
     "server.bus": "Bus open_bus serve",
     "session.counters": "ClientStatistics",

@@ -34,6 +34,8 @@ from .errors import TlsFailed as TlsFailed
 from .errors import TopicClaimed as TopicClaimed
 from .errors import TopicTooBroad as TopicTooBroad
 from .limits import Limits as Limits
+from .program.opening import client_of as client_of
+from .program.options import add_arguments as add_arguments
 from .protocol import PublishProtocol as PublishProtocol
 from .protocol import RequestProtocol as RequestProtocol
 from .protocol import Struct as Struct
@@ -84,6 +86,8 @@ __all__ = [
     "TopicClaimed",
     "TopicTooBroad",
     "__version__",
+    "add_arguments",
+    "client_of",
     "default_address",
     "open_bus",
     "open_client",

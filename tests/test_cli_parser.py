@@ -11,7 +11,7 @@ import t2bus
 from t2bus.cli import main
 from t2bus.cli.parser import make_parser
 
-VERBS = ["serve", "sub", "pub", "request", "reply"]
+VERBS = ["serve", "sub", "pub", "request", "reply", "match", "register"]
 
 
 class TestHelp:
@@ -23,6 +23,11 @@ class TestHelp:
         said = capsys.readouterr().out
         assert [verb for verb in VERBS if f"\n    {verb} " not in said] == []
         assert "exit codes: 0 done" in said
+
+    def test_tells_of_the_environment(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """The help of the program says that options can be given in the environment."""
+        assert main(["--help"]) == 0
+        assert "--addr as T2BUS_ADDR" in capsys.readouterr().out
 
     @pytest.mark.parametrize("verb", VERBS)
     def test_of_a_verb(self, verb: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``t2bus serve``, ``sub``, ``pub``, ``request``, ``reply``, ``access`` and ``certs``.
+"""The command line: ``t2bus serve``, ``sub``, ``pub``, ``request``, ``reply``, and verbs that need no bus.
 
 =================  =======================================================
 module             has
@@ -10,7 +10,10 @@ module             has
 ``requesting``     ``request`` and ``reply``
 ``access_check``   ``access check`` and ``access explain``
 ``certificates``   ``certs init`` and ``certs issue``
-``connecting``     what the four verbs that are clients have in common
+``naming``         ``register``, ``unregister`` and ``context``
+``matching``       ``match``
+``completion``     ``completion``
+``connecting``     what the verbs that are clients have in common
 ``notation``       values, as they are written and shown
 ``payloads``       what is made of a value, by the options of a command
 ``console``        standard output and error; ``stdin`` has the input

@@ -16,6 +16,7 @@ import contextlib
 import os
 import sys
 import threading
+import traceback
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
@@ -120,6 +121,12 @@ def write_line(line: str) -> None:
 def say(text: str) -> None:
     """Tell the user something, in one line on standard error."""
     write_line(f"t2bus: {printable(text)}")
+
+
+def say_traceback(error: BaseException) -> None:
+    """Show where an error comes from, line by line on standard error."""
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        write_line(printable(line))
 
 
 async def say_here(text: str) -> None:

@@ -21,11 +21,17 @@ class Exit(IntEnum):
     USAGE = 2
     """The command line itself is at fault: an option, a topic, an address or a value."""
     UNREACHABLE = 3
-    """No bus could be reached, TLS failed, or the bus did not let this client in."""
+    """No bus could be reached, TLS failed, the bus did not let this client in, or the connection was lost."""
     NOBODY = 4
     """Nobody serves the topic of a request."""
     TIMEOUT = 5
     """A request was not answered in time."""
+    REMOTE = 6
+    """The service of a request failed, and said why."""
+    DENIED = 7
+    """The access rules of the bus forbid it."""
+    TOO_FEW = 8
+    """Fewer connections than were required took a publication."""
 
 
 SIGNALLED: Final = 128

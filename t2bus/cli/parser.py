@@ -7,7 +7,7 @@
     ('pub', 'hello/alice', 'hi', [('k', 'v')])
 
 Each verb has a function here, which says its help and its arguments. What several verbs take is in functions of its
-own, such as ``_add_addr``.
+own, such as ``_add_value``.
 
 The law of this module: that of :mod:`.arguments`, so that ``--help`` is instant.
 """
@@ -19,10 +19,14 @@ import math
 import sys
 from typing import TYPE_CHECKING, Final
 
+from ..program.options import add_certificates, add_peer, plain
 from . import arguments
 from .access_check import add_access
-from .arguments import Parser, VerbParser, add_verb
+from .arguments import Parser, VerbParser, add_client, add_verb
 from .certificates import add_certs
+from .completion import add_completion
+from .matching import add_match
+from .naming import add_names
 
 if TYPE_CHECKING:
     from .arguments import Verbs
@@ -36,8 +40,12 @@ notation, which is JSON wherever JSON can say it; `malformed` stands before byte
 """
 
 _EPILOG: Final = """\
-exit codes: 0 done, 1 error, 2 wrong usage (also an invalid topic, address or VALUE), 3 no bus can be reached, 4 nobody
-serves the topic, 5 no answer in time; 128 + n when signal n stopped it before it was done.
+Every option can be given in the environment too, --addr as T2BUS_ADDR and --ca as T2BUS_CA; the command line wins. A
+flag is 1, yes or true there, or 0, no or false; what may be given several times is separated by spaces.
+
+exit codes: 0 done, 1 error, 2 wrong usage (also an invalid topic, address or VALUE), 3 no bus can be reached or it is
+lost, 4 nobody serves the topic, 5 no answer in time, 6 the service failed, 7 the access rules deny it, 8 too few took
+the message; 128 + n when signal n stopped it before it was done.
 """
 
 _ADDRESS: Final = "unix:PATH, tcp:HOST:PORT or tls:HOST:PORT"
@@ -61,8 +69,11 @@ def make_parser() -> argparse.ArgumentParser:
     _add_pub(verbs)
     _add_request(verbs)
     _add_reply(verbs)
+    add_match(verbs)
+    add_names(verbs)
     add_access(verbs)
     add_certs(verbs)
+    add_completion(verbs, parser)
     return parser
 
 
@@ -74,12 +85,12 @@ def _add_serve(verbs: Verbs) -> None:
     )
     verb = add_verb(verbs, "serve", "run a bus until SIGINT or SIGTERM", more, "unix:my_bus tcp:127.0.0.1:4242")
     where = f"where to listen, {_ADDRESS}; by default a unix socket that only this user can reach"
-    verb.add_argument("addresses", nargs="*", type=arguments.plain, metavar="ADDR", help=where)
+    verb.add_argument("addresses", nargs="*", type=plain, metavar="ADDR", help=where)
     verb.add_argument("--config", metavar="FILE", help="a configuration file (TOML), which options overrule")
-    _add_certificates(verb, "bus")
+    add_certificates(verb, "bus")
     rules = "the access rules (TOML); nobody may do anything that they do not allow"
     verb.add_argument("--access", metavar="FILE", help=rules)
-    _add_peer(verb, "who may connect to unix sockets beside this user, uid:N or gid:N; may be given several times")
+    add_peer(verb, "who may connect to unix sockets beside this user, uid:N or gid:N; may be given several times")
     limit = "a bound of t2bus.Limits, such as connections=4096; may be given several times"
     verb.add_argument("--limit", action="append", default=[], metavar="NAME=VALUE", help=limit)
     insist = "let anybody who can reach a tcp: address of another interface than loopback use the bus"
@@ -94,7 +105,7 @@ def _add_sub(verbs: Verbs) -> None:
     verb = add_verb(verbs, "sub", "print what is published to a topic", more, "'hello/**'")
     verb.add_argument("topic", type=arguments.topic, metavar="TOPIC", help="what to subscribe to; may have wildcards")
     _add_printing(verb, "messages")
-    _add_addr(verb)
+    add_client(verb)
 
 
 def _add_pub(verbs: Verbs) -> None:
@@ -105,7 +116,7 @@ def _add_pub(verbs: Verbs) -> None:
     verb.add_argument("topic", type=arguments.topic, metavar="TOPIC", help="what to publish to; may have wildcards")
     _add_value(verb, "the message; '-' or none for the lines of standard input")
     _add_headers(verb)
-    _add_addr(verb)
+    add_client(verb)
 
 
 def _add_request(verbs: Verbs) -> None:
@@ -118,7 +129,7 @@ def _add_request(verbs: Verbs) -> None:
     patience = "how long the command may take; by default as long as the service and the bus let it wait"
     verb.add_argument("--timeout", type=arguments.seconds, default=math.inf, metavar="SECONDS", help=patience)
     _add_headers(verb)
-    _add_addr(verb)
+    add_client(verb)
 
 
 def _add_reply(verbs: Verbs) -> None:
@@ -130,7 +141,7 @@ def _add_reply(verbs: Verbs) -> None:
     _add_value(verb, "the response; '-' for all of standard input; by default null")
     verb.add_argument("--echo", action="store_true", help="answer each request with its own payload")
     _add_printing(verb, "requests")
-    _add_addr(verb)
+    add_client(verb)
 
 
 def _add_value(verb: VerbParser, text: str) -> None:
@@ -153,25 +164,3 @@ def _add_headers(verb: VerbParser) -> None:
     """Add ``--header``, which gathers pairs of text."""
     text = "a header to send with it; may be given several times"
     verb.add_argument("--header", action="append", type=arguments.header, default=[], metavar="K=V", help=text)
-
-
-def _add_addr(verb: VerbParser) -> None:
-    """Add what all verbs that are clients take: where the bus is, its wire, and whom to trust there."""
-    text = f"where the bus is, {_ADDRESS}; by default where `t2bus serve` is"
-    verb.add_argument("--addr", type=arguments.plain, metavar="ADDR", help=text)
-    wire = "t2 for a bus of the Rust crate t2_bus, which has no headers; by default t2bus"
-    verb.add_argument("--wire", choices=["t2bus", "t2"], default="t2bus", help=wire)
-    _add_certificates(verb, "client")
-    _add_peer(verb, "whose bus it may be at a unix socket beside this user's and root's, uid:N or gid:N")
-
-
-def _add_certificates(verb: VerbParser, whose: str) -> None:
-    """Add the three files of mutual TLS; which of them are needed depends on the address."""
-    verb.add_argument("--ca", metavar="FILE", help="for tls: the certificate of the authority that both ends trust")
-    verb.add_argument("--certificate", metavar="FILE", help=f"for tls: the {whose}'s own certificate")
-    verb.add_argument("--key", metavar="FILE", help="for tls: its private key, unless that is in --certificate")
-
-
-def _add_peer(verb: VerbParser, text: str) -> None:
-    """Add ``--peer``: on either side of a unix socket, who beside this user may be at the other end."""
-    verb.add_argument("--peer", action="append", type=arguments.peer, default=[], metavar="ID", help=text)

@@ -7,7 +7,8 @@
 
 A verb is an async function of the parsed arguments that returns its exit code. What it raises is turned into one here.
 
-The law of this module: every error that is not a bug is one line on standard error, without a traceback.
+The law of this module: every error that is not a bug is one line on standard error; a traceback stands before it only
+where ``--verbose`` asks for one.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ def _run(arguments: argparse.Namespace) -> int:
     """
     import trio
 
-    from .. import errors
-    from .console import say, written_beside
+    from ..errors import BusError
+    from .console import say, say_traceback, written_beside
     from .notation import BadValue
     from .settings import BadSetting
 
@@ -60,27 +61,50 @@ def _run(arguments: argparse.Namespace) -> int:
             return trio.run(_verb(arguments.verb), arguments)
     except BrokenPipeError:  # the reader of the output has had enough, as `| head` does
         return Exit.OK
-    except (errors.BusError, BadSetting, BadValue, OSError) as error:
+    except (BusError, BadSetting, BadValue, OSError) as error:
+        if getattr(arguments, "traceback", False):
+            say_traceback(error)
         say(str(error))
-        match error:
-            case errors.InvalidTopic() | errors.InvalidAddress() | BadSetting() | BadValue():
-                return Exit.USAGE
-            case errors.ConnectFailed():
-                return Exit.UNREACHABLE
-            case errors.ServiceNotFound():
-                return Exit.NOBODY
-            case errors.RequestTimeout():
-                return Exit.TIMEOUT
-            case _:
-                return Exit.ERROR
+        return _exit(error)
+
+
+def _exit(error: Exception) -> Exit:
+    """Return the exit code that an error of a verb stands for."""
+    from .. import errors
+    from ..contexts.file import NoContexts
+    from ..disconnected import Disconnected
+    from .notation import BadValue
+    from .settings import BadSetting
+
+    match error:
+        case NoContexts():  # what is lacking is a package
+            return Exit.ERROR
+        case errors.InvalidTopic() | errors.InvalidAddress() | BadSetting() | BadValue():
+            return Exit.USAGE
+        case errors.ConnectFailed() | Disconnected():
+            return Exit.UNREACHABLE
+        case errors.ServiceNotFound():
+            return Exit.NOBODY
+        case errors.RequestTimeout():
+            return Exit.TIMEOUT
+        case errors.RemoteError():
+            return Exit.REMOTE
+        case errors.PermissionDenied():
+            return Exit.DENIED
+        case _:
+            return Exit.ERROR
 
 
 def _verb(name: str) -> Callable[[argparse.Namespace], Awaitable[int]]:
     """Return the function of a verb. Only here is its module imported, and with it Trio and all else it needs."""
     from .access_check import access
     from .certificates import certs
+    from .completion import completion
+    from .matching import match
+    from .naming import context, register, unregister
     from .publishing import pub, sub
     from .requesting import reply, request
     from .serving import serve
 
-    return {verb.__name__: verb for verb in (serve, sub, pub, request, reply, access, certs)}[name]
+    messages, names = (sub, pub, request, reply), (register, unregister, context)
+    return {verb.__name__: verb for verb in (serve, *messages, match, *names, access, certs, completion)}[name]

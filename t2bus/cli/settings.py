@@ -32,7 +32,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import attrs
 from attrs import field, frozen
 
+from ..contexts.document import FILES
 from ..limits import Limits
+from ..program.opening import files_of
 from ..transport.credentials import check_peers
 
 if TYPE_CHECKING:
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
 
 # Read from the class itself, so that a new limit can be set at once.
 _LIMITS: Final = {each.name: each.type for each in attrs.fields(attrs.resolve_types(Limits))}
-_FILES: Final = ("ca", "certificate", "key")
 _WORDS: Final = ("addresses", "access", "peers", "insecure_no_auth", "tls", "limits")
 
 
@@ -88,11 +89,6 @@ def read_settings(arguments: argparse.Namespace) -> Settings:
     )
 
 
-def files_of(arguments: argparse.Namespace) -> dict[str, str]:
-    """Return the files of TLS that the options name, under ``ca``, ``certificate`` and ``key``."""
-    return {name: path for name in _FILES if (path := getattr(arguments, name)) is not None}
-
-
 # --- the file
 
 
@@ -112,7 +108,7 @@ def _settings(document: dict[str, Any], folder: Path) -> Settings:
     """Check a document of TOML and return what it says; files that it names count from the folder."""
     _require_known(document, _WORDS, "key")
     tls = _of_type(document, "tls", dict, {})
-    _require_known(tls, _FILES, "key of [tls]")
+    _require_known(tls, FILES, "key of [tls]")
     access = _of_type(document, "access", str, None)
     peers = _texts(document, "peers")
     try:

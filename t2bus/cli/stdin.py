@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from .arguments import plain
+from ..program.options import plain
 from .console import file_number
 from .notation import BadValue
 
