@@ -57,7 +57,7 @@ class TestUsage:
             (["sub", "a", "-n", "0"], "argument -n: '0' is not a whole number above 0"),
             (["sub", "a", "-n", "x"], "argument -n: 'x' is not a whole number above 0"),
             (["sub", "a", "--addr"], "argument --addr: expected one argument"),
-            (["sub", "a", "b"], "unrecognized arguments: b"),
+            (["request", "a", "1", "b"], "unrecognized arguments: b"),
             (["sub", "a", "--head"], "unrecognized arguments: --head"),
             (["sub", "a", "--\x1b[31m"], r"unrecognized arguments: --\x1b[31m"),
             (["pub", "a", "1", "--header", "k"], "argument --header: 'k' has no '=': write KEY=VALUE"),
@@ -124,4 +124,4 @@ class TestOptions:
     def test_topics_are_as_long_as_the_bus_takes(self) -> None:
         """The length of a topic is for the bus to judge, whose limits may be other ones."""
         topic = "/".join(["a" * 30] * 30)
-        assert make_parser().parse_args(["sub", topic]).topic == topic
+        assert make_parser().parse_args(["sub", topic]).topics == [topic]

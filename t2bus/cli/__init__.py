@@ -6,7 +6,8 @@ module             has
 ``parser``         the grammar, made of the parts in ``arguments``
 ``run``            from a command line to an exit code of ``exits``
 ``serving``        ``serve``, told by ``settings``
-``publishing``     ``sub`` and ``pub``
+``subscribing``    ``sub``, which prints ``records``
+``publishing``     ``pub``
 ``requesting``     ``request`` and ``reply``
 ``access_check``   ``access check`` and ``access explain``
 ``certificates``   ``certs init`` and ``certs issue``
@@ -14,6 +15,7 @@ module             has
 ``notation``       values, as they are written and shown
 ``payloads``       what is made of a value, by the options of a command
 ``console``        standard output and error; ``stdin`` has the input
+``progress``       the bar of what takes long
 ``signals``        SIGINT, SIGTERM and SIGHUP
 =================  =======================================================
 

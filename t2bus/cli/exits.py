@@ -25,7 +25,9 @@ class Exit(IntEnum):
     NOBODY = 4
     """Nobody serves the topic of a request."""
     TIMEOUT = 5
-    """A request was not answered in time."""
+    """A request was not answered in time, or no message came for as long as ``--wait`` allows."""
+    TOO_FEW = 8
+    """A message was accepted for fewer connections than ``--require`` asks for."""
 
 
 SIGNALLED: Final = 128
