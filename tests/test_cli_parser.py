@@ -107,6 +107,13 @@ class TestOptions:
         arguments = make_parser().parse_args(["serve", "unix:a", "-vv", "unix:b", "-v"])
         assert (arguments.addresses, arguments.verbose) == (["unix:a", "unix:b"], 3)
 
+    def test_a_nought_that_is_an_option(self) -> None:
+        """``-0`` is an option where a verb has it, and other numbers are values there; elsewhere it is one too."""
+        parse = make_parser().parse_args
+        assert (parse(["pub", "a", "-5", "-0"]).value, parse(["pub", "-0", "a", "-5"]).null) == ("-5", True)
+        assert parse(["pub", "a", "--", "-0"]).value == "-0"
+        assert parse(["request", "a", "-0"]).value == "-0"
+
     @pytest.mark.parametrize("value", ["-5", "-0.5", "-.5", "-", ""])
     def test_values_with_a_dash(self, value: str) -> None:
         """A negative number, a dash and an empty text are values, not options."""

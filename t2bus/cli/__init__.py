@@ -1,4 +1,4 @@
-"""The command line: ``t2bus serve``, ``sub``, ``pub``, ``request``, ``reply``, ``access`` and ``certs``.
+"""The command line: ``t2bus serve``, ``sub``, ``pub``, ``request``, ``reply``, ``bench``, ``access`` and ``certs``.
 
 =================  =======================================================
 module             has
@@ -9,6 +9,7 @@ module             has
 ``subscribing``    ``sub``, which prints ``records``
 ``publishing``     ``pub``
 ``requesting``     ``request`` and ``reply``
+``bench``          the grammar of ``bench``, whose ``loads`` make a ``measurement``
 ``access_check``   ``access check`` and ``access explain``
 ``certificates``   ``certs init`` and ``certs issue``
 ``connecting``     what the four verbs that are clients have in common

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 from . import arguments
 from .access_check import add_access
 from .arguments import Parser, VerbParser, add_verb
+from .bench import add_bench
 from .certificates import add_certs
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_pub(verbs)
     _add_request(verbs)
     _add_reply(verbs)
+    add_bench(verbs, _add_addr)
     add_access(verbs)
     add_certs(verbs)
     return parser

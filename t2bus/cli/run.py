@@ -79,9 +79,10 @@ def _verb(name: str) -> Callable[[argparse.Namespace], Awaitable[int]]:
     """Return the function of a verb. Only here is its module imported, and with it Trio and all else it needs."""
     from .access_check import access
     from .certificates import certs
+    from .loads import bench
     from .publishing import pub
     from .requesting import reply, request
     from .serving import serve
     from .subscribing import sub
 
-    return {verb.__name__: verb for verb in (serve, sub, pub, request, reply, access, certs)}[name]
+    return {verb.__name__: verb for verb in (serve, sub, pub, request, reply, bench, access, certs)}[name]
