@@ -97,14 +97,14 @@ async def _publish_often(client: Client, payload: bytes, arguments: argparse.Nam
     """Publish a payload as often as was asked for."""
     left, headers = arguments.count, headers_of(arguments)
     async with client.open_bytes_publisher(arguments.topic) as publisher:
-        sender = Sender(publisher, arguments, headers, Progress("published", total=left))
-        async with sender.progress.shown():
+        feed = Feed(publisher, arguments, headers, Progress("published", total=left))
+        async with feed.progress.shown():
             while left:
                 batch = [payload] * min(left, _BATCH)
-                await sender.send(batch)
+                await feed.send(batch)
                 left -= len(batch)
             await publisher.flush()
-    sender.tell()
+    feed.tell()
 
 
 async def _publish_lines(client: Client, arguments: argparse.Namespace) -> None:
@@ -115,16 +115,16 @@ async def _publish_lines(client: Client, arguments: argparse.Namespace) -> None:
     headers = headers_of(arguments)
     fault: BadValue | None = None
     async with client.open_bytes_publisher(arguments.topic) as publisher:
-        sender = Sender(publisher, arguments, headers, Progress("published"))
+        feed = Feed(publisher, arguments, headers, Progress("published"))
         while fault is None:
             batch, fault = await _next_batch(reader, payloads)
             if not batch:
                 break
-            await sender.send(batch)
+            await feed.send(batch)
         if fault is not None:
             raise fault
     payloads.tell_rest()
-    sender.tell()
+    feed.tell()
 
 
 async def _next_batch(reader: LineReader, payloads: Payloads) -> tuple[list[bytes], BadValue | None]:
@@ -141,7 +141,7 @@ async def _next_batch(reader: LineReader, payloads: Payloads) -> tuple[list[byte
 
 
 @define(eq=False)
-class Sender:
+class Feed:
     """Sends the messages of one command to one topic, as ``--header``, ``--interval`` and ``--require`` say."""
 
     publisher: Publisher[bytes]
