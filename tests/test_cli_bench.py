@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cbor2
@@ -23,7 +24,6 @@ from t2bus.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
-    from pathlib import Path
 
     import t2bus
     from cli_helpers import Command
@@ -61,11 +61,11 @@ class Screen:
 
 
 @asynccontextmanager
-async def on_a_screen(*arguments: str) -> AsyncGenerator[Screen, None]:
+async def on_a_screen(*arguments: str, stdin: Path | None = None) -> AsyncGenerator[Screen, None]:
     ours, theirs = pty.openpty()
-    with trio.fail_after(PATIENCE):
+    with trio.fail_after(PATIENCE), (stdin or Path(os.devnull)).open("rb") as file:
         words = [sys.executable, "-m", "t2bus", *arguments]
-        process = await trio.lowlevel.open_process(words, stdout=subprocess.PIPE, stderr=theirs)
+        process = await trio.lowlevel.open_process(words, stdin=file, stdout=subprocess.PIPE, stderr=theirs)
         os.close(theirs)
         assert process.stdout is not None
         try:
@@ -293,6 +293,15 @@ class TestProgress:
         arguments = ["pub", "a", "1", "--count", "4", "--interval", "1000", "--addr", *bus.addresses]
         async with on_a_screen(*arguments) as screen:
             await screen.until("published [#######-----------------------]  25 %, ")
+            screen.process.terminate()
+            assert await screen.process.wait() == 128 + signal.SIGTERM
+
+    async def test_of_a_file(self, folder: Path, bus: t2bus.Bus) -> None:
+        """Publishing the lines of a file shows how many they were, for nobody knows how many they will be."""
+        (folder / "lines").write_text("1\n2\n")
+        arguments = ["pub", "a", "--interval", "1000", "--addr", *bus.addresses]
+        async with on_a_screen(*arguments, stdin=folder / "lines") as screen:
+            await screen.until(ERASE + "published 1, ")
             screen.process.terminate()
             assert await screen.process.wait() == 128 + signal.SIGTERM
 

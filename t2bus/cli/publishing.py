@@ -17,6 +17,7 @@ The law of this module: what stands before a message that cannot be sent is publ
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -32,7 +33,7 @@ from .payloads import Payloads
 from .progress import Progress
 from .settings import BadSetting
 from .signals import run_until_signal
-from .stdin import LineReader, is_terminal
+from .stdin import LineReader, is_regular_file, is_terminal
 
 if TYPE_CHECKING:
     import argparse
@@ -116,11 +117,12 @@ async def _publish_lines(client: Client, arguments: argparse.Namespace) -> None:
     fault: BadValue | None = None
     async with client.open_bytes_publisher(arguments.topic) as publisher:
         feed = Feed(publisher, arguments, headers, Progress("published"))
-        while fault is None:
-            batch, fault = await _next_batch(reader, payloads)
-            if not batch:
-                break
-            await feed.send(batch)
+        async with feed.progress.shown() if is_regular_file() else nullcontext():
+            while fault is None:
+                batch, fault = await _next_batch(reader, payloads)
+                if not batch:
+                    break
+                await feed.send(batch)
         if fault is not None:
             raise fault
     payloads.tell_rest()

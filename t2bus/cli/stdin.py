@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import stat
 import sys
 from collections import deque
 from typing import TYPE_CHECKING, Final
@@ -33,6 +34,12 @@ _PIECE: Final = 65_536
 def is_terminal() -> bool:
     """Whether standard input is a keyboard, whose user has to be told that it is being read."""
     return sys.stdin is not None and sys.stdin.isatty()
+
+
+def is_regular_file() -> bool:
+    """Whether standard input is a file on a disk, which comes to its end without anybody's doing."""
+    file = None if sys.stdin is None else file_number(sys.stdin)
+    return file is not None and stat.S_ISREG(os.fstat(file).st_mode)
 
 
 class LineReader:
