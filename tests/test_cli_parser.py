@@ -62,7 +62,7 @@ class TestUsage:
             (["sub", "a", "-n", "0"], "argument -n: '0' is not a whole number above 0"),
             (["sub", "a", "-n", "x"], "argument -n: 'x' is not a whole number above 0"),
             (["sub", "a", "--addr"], "argument --addr: expected one argument"),
-            (["sub", "a", "b"], "unrecognized arguments: b"),
+            (["request", "a", "1", "b"], "unrecognized arguments: b"),
             (["sub", "a", "--head"], "unrecognized arguments: --head"),
             (["sub", "a", "--\x1b[31m"], r"unrecognized arguments: --\x1b[31m"),
             (["pub", "a", "1", "--header", "k"], "argument --header: 'k' has no '=': write KEY=VALUE"),
@@ -112,6 +112,13 @@ class TestOptions:
         arguments = make_parser().parse_args(["serve", "unix:a", "-vv", "unix:b", "-v"])
         assert (arguments.addresses, arguments.verbose) == (["unix:a", "unix:b"], 3)
 
+    def test_a_nought_that_is_an_option(self) -> None:
+        """``-0`` is an option where a verb has it, and other numbers are values there; elsewhere it is one too."""
+        parse = make_parser().parse_args
+        assert (parse(["pub", "a", "-5", "-0"]).value, parse(["pub", "-0", "a", "-5"]).null) == ("-5", True)
+        assert parse(["pub", "a", "--", "-0"]).value == "-0"
+        assert parse(["request", "a", "-0"]).value == "-0"
+
     @pytest.mark.parametrize("value", ["-5", "-0.5", "-.5", "-", ""])
     def test_values_with_a_dash(self, value: str) -> None:
         """A negative number, a dash and an empty text are values, not options."""
@@ -129,4 +136,4 @@ class TestOptions:
     def test_topics_are_as_long_as_the_bus_takes(self) -> None:
         """The length of a topic is for the bus to judge, whose limits may be other ones."""
         topic = "/".join(["a" * 30] * 30)
-        assert make_parser().parse_args(["sub", topic]).topic == topic
+        assert make_parser().parse_args(["sub", topic]).topics == [topic]

@@ -146,4 +146,4 @@ class TestVerbs:
     def test_is_not_read_where_it_is_not_needed(self, environment: None) -> None:
         """A variable of an option that is given, or that the verb does not have, is not looked at."""
         assert make_parser().parse_args([*REQUEST, "--timeout", "1"]).timeout == 1
-        assert make_parser().parse_args(["sub", "a"]).topic == "a"
+        assert make_parser().parse_args(["sub", "a"]).topics == ["a"]

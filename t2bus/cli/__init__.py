@@ -1,4 +1,4 @@
-"""The command line: ``t2bus serve``, ``sub``, ``pub``, ``request``, ``reply``, and verbs that need no bus.
+"""The command line: a bus (``t2bus serve``), clients of one (``sub``, ``pub``, ``request``), and what needs none.
 
 =================  =======================================================
 module             has
@@ -6,8 +6,10 @@ module             has
 ``parser``         the grammar, made of the parts in ``arguments``
 ``run``            from a command line to an exit code of ``exits``
 ``serving``        ``serve``, told by ``settings``
-``publishing``     ``sub`` and ``pub``
+``subscribing``    ``sub``, which prints ``records``
+``publishing``     ``pub``
 ``requesting``     ``request`` and ``reply``
+``bench``          the grammar of ``bench``, whose ``loads`` make a ``measurement``
 ``access_check``   ``access check`` and ``access explain``
 ``certificates``   ``certs init`` and ``certs issue``
 ``naming``         ``register``, ``unregister`` and ``context``
@@ -17,6 +19,7 @@ module             has
 ``notation``       values, as they are written and shown
 ``payloads``       what is made of a value, by the options of a command
 ``console``        standard output and error; ``stdin`` has the input
+``progress``       the bar of what takes long
 ``signals``        SIGINT, SIGTERM and SIGHUP
 =================  =======================================================
 

@@ -32,7 +32,7 @@ from ..topic import is_concrete, validate
 from .exits import Exit
 
 _OPTION: Final = re.compile(r"-[^0-9.]")
-"""How an option begins; ``-5`` and ``-.5`` are values, and so is ``-`` alone."""
+"""How an option begins; ``-5`` and ``-.5`` are values, and so is ``-`` alone. ``-0`` is one where a verb has it."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -76,9 +76,8 @@ class VerbParser(Parser):
         for arg in rest:
             if arg == "--":
                 others.extend(rest)
-            elif _OPTION.match(arg):
+            elif (action := self._option_string_actions.get(arg)) is not None or _OPTION.match(arg):
                 options.append(arg)
-                action = self._option_string_actions.get(arg)
                 if action is not None and action.nargs is None:  # it has a value of its own
                     options.extend(islice(rest, 1))
             else:

@@ -7,7 +7,8 @@ served, and signals obeyed. So a thread writes each of them, which is left behin
 Python's buffers: a thread left in a buffered stream would hold the stream's lock when Python ends, and abort it.
 
 The law of this module: no character that is not printable reaches either stream. :func:`say` escapes them; what is
-written to :class:`Output` is printable already, as all is that :mod:`.notation` makes.
+written to :class:`Output` is printable already, as all is that :mod:`.notation` makes. The escape sequences that colour
+and move are the command line's own.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ _PATIENCE: Final = 1.0
 """Seconds that the last lines have to be written, when the command ends."""
 
 
+_ERASE: Final = "\r\x1b[K"
+"""To the beginning of the line, which is then empty."""
+
+
 def counted(number: int, one: str, many: str) -> str:
     """Return ``1 message`` or ``2 messages``."""
     return f"{number} {one if number == 1 else many}"
@@ -48,6 +53,8 @@ class _Lines:
         """Characters that wait or are being written, and those of the latter."""
         self._missed = 0
         """Lines that did not fit behind the texts."""
+        self.is_drawn = False
+        """Whether the last line is one of :func:`draw`."""
         self._has_ended = False
         self._news = threading.Condition()
 
@@ -115,7 +122,19 @@ def write_line(line: str) -> None:
     if (lines := _lines.get()) is None:
         _write_error(f"{line}\n")
     else:
-        lines.put(f"{line}\n")
+        lines.put(f"{_ERASE if lines.is_drawn else ''}{line}\n")
+        lines.is_drawn = False
+
+
+def draw(text: str) -> None:
+    """Show a text in the last line of the terminal that standard error is, in the place of the text before.
+
+    An empty one erases that, and so does the next :func:`write_line`. It works inside of :func:`written_beside`.
+    """
+    lines = _lines.get()
+    if lines is not None and (text or lines.is_drawn):
+        lines.put(f"{_ERASE}{printable(text)}")
+        lines.is_drawn = bool(text)
 
 
 def say(text: str) -> None:
@@ -144,6 +163,14 @@ def _write_error(text: str) -> None:
             _write(sys.stderr, text)
 
 
+def may_colour(choice: str) -> bool:
+    """Whether standard output is coloured, for ``--color``: ``auto`` looks at the terminal and at ``NO_COLOR``."""
+    if choice == "auto":
+        is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+        return sys.stdout is not None and sys.stdout.isatty() and not is_plain
+    return choice == "always"
+
+
 class Output:
     """Standard output, line by line.
 
@@ -158,8 +185,8 @@ class Output:
         self.ascii: bool = (sys.stdout.encoding or "utf-8").lower().replace("-", "") != "utf8"
         """Whether only ASCII may be written: the encoding of the terminal is not UTF-8."""
 
-    async def write(self, line: str) -> None:
-        """Write one line; return when it has left this process. Cancelled, it may still be written.
+    async def write(self, line: str, *, end: str = "\n") -> None:
+        """Write one line and its end; return when it has left this process. Cancelled, it may still be written.
 
         Raises:
           BrokenPipeError: whoever read it has gone, as ``| head`` does.
@@ -169,7 +196,7 @@ class Output:
         import trio
 
         try:
-            await trio.to_thread.run_sync(_write, sys.stdout, f"{line}\n", abandon_on_cancel=True)
+            await trio.to_thread.run_sync(_write, sys.stdout, f"{line}{end}", abandon_on_cancel=True)
         except BrokenPipeError:
             raise
         except OSError as error:

@@ -25,13 +25,13 @@ class Exit(IntEnum):
     NOBODY = 4
     """Nobody serves the topic of a request."""
     TIMEOUT = 5
-    """A request was not answered in time."""
+    """A request was not answered in time, or no message came for as long as ``--wait`` allows."""
     REMOTE = 6
     """The service of a request failed, and said why."""
     DENIED = 7
     """The access rules of the bus forbid it."""
     TOO_FEW = 8
-    """Fewer connections than were required took a publication."""
+    """A message was accepted for fewer connections than ``--require`` asks for."""
 
 
 SIGNALLED: Final = 128

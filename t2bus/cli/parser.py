@@ -23,6 +23,7 @@ from ..program.options import add_certificates, add_peer, plain
 from . import arguments
 from .access_check import add_access
 from .arguments import Parser, VerbParser, add_client, add_verb
+from .bench import add_bench
 from .certificates import add_certs
 from .completion import add_completion
 from .matching import add_match
@@ -44,8 +45,8 @@ Every option can be given in the environment too, --addr as T2BUS_ADDR and --ca 
 flag is 1, yes or true there, or 0, no or false; what may be given several times is separated by spaces.
 
 exit codes: 0 done, 1 error, 2 wrong usage (also an invalid topic, address or VALUE), 3 no bus can be reached or it is
-lost, 4 nobody serves the topic, 5 no answer in time, 6 the service failed, 7 the access rules deny it, 8 too few took
-the message; 128 + n when signal n stopped it before it was done.
+lost, 4 nobody serves the topic, 5 no answer or message in time, 6 the service failed, 7 the access rules deny it, 8
+accepted for too few; 128 + n when signal n stopped it before it was done.
 """
 
 _ADDRESS: Final = "unix:PATH, tcp:HOST:PORT or tls:HOST:PORT"
@@ -69,6 +70,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_pub(verbs)
     _add_request(verbs)
     _add_reply(verbs)
+    add_bench(verbs)
     add_match(verbs)
     add_names(verbs)
     add_access(verbs)
@@ -100,11 +102,28 @@ def _add_serve(verbs: Verbs) -> None:
 
 
 def _add_sub(verbs: Verbs) -> None:
-    """Add ``sub``; :mod:`.publishing` runs it, and ``pub``."""
-    more = "Each message is one line: its topic, a tab, its payload. Ends with SIGINT or SIGTERM (exit code 0)."
-    verb = add_verb(verbs, "sub", "print what is published to a topic", more, "'hello/**'")
-    verb.add_argument("topic", type=arguments.topic, metavar="TOPIC", help="what to subscribe to; may have wildcards")
-    _add_printing(verb, "messages")
+    """Add ``sub``; :mod:`.subscribing` runs it. Its patience is infinite by default, as its count is."""
+    more = (
+        "Each message is one line: its topic, a tab, its payload; one that several TOPICs match is printed for each. "
+        "Ends with SIGINT or SIGTERM (exit code 0)."
+    )
+    verb = add_verb(verbs, "sub", "print what is published to topics", more, "'hello/**'")
+    topics = "what to subscribe to; may have wildcards"
+    verb.add_argument("topics", nargs="+", type=arguments.topic, metavar="TOPIC", help=topics)
+    _add_printing(verb, "messages; with --rate, after so many seconds")
+    as_json = "print an object a line: topic, value, and headers if there are any; cbor too where JSON cannot say all"
+    verb.add_argument("--json", action="store_true", help=as_json)
+    time = "print the local time of each in front, with --json as RFC 3339 has it"
+    verb.add_argument("--time", action="store_true", help=time)
+    patience = "end with exit code 5 when no message came for so long"
+    verb.add_argument("--wait", type=arguments.seconds, default=math.inf, metavar="SECONDS", help=patience)
+    ignored = "print nothing of a topic that this one includes; may be given several times"
+    verb.add_argument("--ignore", action="append", type=arguments.topic, default=[], metavar="TOPIC", help=ignored)
+    rate = "print once a second how many messages and bytes of payloads came, not the messages"
+    verb.add_argument("--rate", action="store_true", help=rate)
+    colour = "colour topics; auto, which is the default, does so on a terminal unless NO_COLOR is set"
+    verb.add_argument("--color", choices=["auto", "always", "never"], default="auto", help=colour)
+    _add_null(verb, "end each record with NUL, not with the end of a line")
     add_client(verb)
 
 
@@ -115,6 +134,12 @@ def _add_pub(verbs: Verbs) -> None:
     verb = add_verb(verbs, "pub", "publish a message to a topic", more, example)
     verb.add_argument("topic", type=arguments.topic, metavar="TOPIC", help="what to publish to; may have wildcards")
     _add_value(verb, "the message; '-' or none for the lines of standard input")
+    verb.add_argument("--count", type=arguments.count, metavar="N", help="publish VALUE so many times")
+    interval = "publish a message only when the one before is so old"
+    verb.add_argument("--interval", type=arguments.seconds, metavar="SECONDS", help=interval)
+    require = "end with exit code 8 at the first message that is accepted for fewer connections"
+    verb.add_argument("--require", type=arguments.count, metavar="N", help=require)
+    _add_null(verb, "each message of standard input ends with NUL, not with the end of a line")
     _add_headers(verb)
     add_client(verb)
 
@@ -158,6 +183,11 @@ def _add_printing(verb: VerbParser, what: str) -> None:
         "-n", type=arguments.count, default=math.inf, dest="count", metavar="COUNT", help=f"end after COUNT {what}"
     )
     verb.add_argument("--headers", action="store_true", help="print headers too, after another tab")
+
+
+def _add_null(verb: VerbParser, text: str) -> None:
+    """Add ``-0``, as ``xargs`` and ``find -print0`` have it."""
+    verb.add_argument("-0", action="store_true", dest="null", help=text)
 
 
 def _add_headers(verb: VerbParser) -> None:

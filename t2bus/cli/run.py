@@ -14,7 +14,8 @@ where ``--verbose`` asks for one.
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 from .exits import SIGNALLED, Exit
 from .parser import make_parser
@@ -68,6 +69,24 @@ def _run(arguments: argparse.Namespace) -> int:
         return _exit(error)
 
 
+_MODULES: Final = {
+    "access": "access_check",
+    "bench": "loads",
+    "certs": "certificates",
+    "completion": "completion",
+    "context": "naming",
+    "match": "matching",
+    "pub": "publishing",
+    "register": "naming",
+    "reply": "requesting",
+    "request": "requesting",
+    "serve": "serving",
+    "sub": "subscribing",
+    "unregister": "naming",
+}
+"""The module of each verb, which has a function of its name."""
+
+
 def _exit(error: Exception) -> Exit:
     """Return the exit code that an error of a verb stands for."""
     from .. import errors
@@ -97,14 +116,6 @@ def _exit(error: Exception) -> Exit:
 
 def _verb(name: str) -> Callable[[argparse.Namespace], Awaitable[int]]:
     """Return the function of a verb. Only here is its module imported, and with it Trio and all else it needs."""
-    from .access_check import access
-    from .certificates import certs
-    from .completion import completion
-    from .matching import match
-    from .naming import context, register, unregister
-    from .publishing import pub, sub
-    from .requesting import reply, request
-    from .serving import serve
-
-    messages, names = (sub, pub, request, reply), (register, unregister, context)
-    return {verb.__name__: verb for verb in (serve, *messages, match, *names, access, certs, completion)}[name]
+    function: Callable[[argparse.Namespace], Awaitable[int]]
+    function = getattr(import_module(f".{_MODULES[name]}", __package__), name)
+    return function
