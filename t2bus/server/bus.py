@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, NoReturn
 
@@ -25,6 +24,7 @@ from ..wire.messages import Welcome
 from .admission import Admission
 from .due import mind_the_time
 from .files import require_files
+from .hosting import Host
 from .limiters import RateLimiter
 from .listening import listen
 from .router_task import RouterTask
@@ -46,15 +46,13 @@ if TYPE_CHECKING:
 _PRIVATE, _PUBLIC = 0o600, 0o666
 """Modes of a unix socket: for this user alone, and for whoever the bus then finds among its peers."""
 
-Judge = Callable[["Address", "Sequence[Address]"], None]
-"""Called with an address that was asked for and all that it is bound to."""
-
 
 @define(eq=False, slots=False)
 class Bus(Resource):
     """A bus of this process; made by :func:`open_bus`."""
 
     limits: Limits
+    _host: Host
     addresses: tuple[str, ...] = field(default=(), init=False)
     """What the bus is really bound to, in the order it was asked for, with port 0 resolved."""
     _context: ssl.SSLContext | None = None
@@ -173,13 +171,25 @@ class Bus(Resource):
 
     # --- connections
 
-    async def listen(self, address: Address, judge: Judge) -> list[Listener]:
-        """Listen at an address until the bus is closed, unless ``judge`` raises something."""
+    async def listen(self, addresses: Sequence[Address]) -> list[Listener]:
+        """Listen at the addresses, and where the host did before, until the bus is closed; return all listeners."""
+        listeners = list(self._host.inherited)
+        for listener in listeners:
+            self._listeners.push_async_callback(listener.listener.aclose)
+        for listener in listeners:
+            self._judge(listener.address, [listener])
         mode = _PUBLIC if self._peers else _PRIVATE
-        opened = await self._listeners.enter_async_context(open_listeners(address, mode))
-        judge(address, [listener.address for listener in opened])
-        self.addresses += tuple(str(listener.address) for listener in opened)
-        return opened
+        for address in addresses:
+            opened = await self._listeners.enter_async_context(open_listeners(address, mode))
+            self._judge(address, opened)
+            listeners += opened
+        return listeners
+
+    def _judge(self, address: Address, opened: Sequence[Listener]) -> None:
+        """Have the host look at what an address is bound to, and take note of it."""
+        bound = [listener.address for listener in opened]
+        self._host.judge(address, bound)
+        self.addresses += tuple(map(str, bound))
 
     def stop_accepting(self) -> None:
         """Let nobody in any more."""
@@ -198,7 +208,7 @@ class Bus(Resource):
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._router_task.run)
                     nursery.start_soon(self._admission.keep_moving)
-                    nursery.start_soon(mind_the_time, self._router_task, self._admission)
+                    nursery.start_soon(mind_the_time, self._router_task, self._admission, self._host.looked)
                     task_status.started(nursery)
         finally:
             self._ended.set()
@@ -281,31 +291,28 @@ def open_bus(
     def judge(asked: Address, bound: Sequence[Address]) -> None:  # noqa: ARG001 -- names tell nothing
         warn_of_exposure(bound)
 
-    return open_judged_bus(judge, *addresses, tls=tls, access=access, peers=peers, limits=limits)
+    return open_hosted_bus(Host(judge), *addresses, tls=tls, access=access, peers=peers, limits=limits)
 
 
 @asynccontextmanager
-async def open_judged_bus(
-    judge: Judge,
+async def open_hosted_bus(
+    host: Host,
     *addresses: str,
     tls: ssl.SSLContext | None = None,
     access: str | os.PathLike[str] | None = None,
     peers: Collection[str] = (),
     limits: Limits | None = None,
 ) -> AsyncGenerator[Bus, None]:
-    """Do as :func:`open_bus`, if ``judge`` raises nothing: what it raises closes the bus and leaves as it is.
-
-    It is called with each address that was asked for and all that this is bound to, before anybody is let in.
-    """
+    """Do as :func:`open_bus`, for a host; what its ``judge`` raises closes the bus and leaves as it is."""
     require_trio()
     parsed = [parse(address) for address in addresses]
     limits = limits or Limits()
-    check_addresses(parsed, tls, limits)
-    bus = Bus(limits, tls, access, check_peers(peers))
+    check_addresses([*parsed, *(listener.address for listener in host.inherited)], tls, limits)
+    bus = Bus(limits, host, tls, access, check_peers(peers))
     async with open_background_nursery() as nursery:
         connections: trio.Nursery = await nursery.start(bus.run)
         async with closing(bus.aclose):
-            listeners = [listener for address in parsed for listener in await bus.listen(address, judge)]
+            listeners = await bus.listen(parsed)
             warn_of_expiry(tls)
             if listeners:
                 connections.start_soon(bus.accept, listeners, connections)
