@@ -158,6 +158,13 @@ def count(argument: str) -> int:
     raise argparse.ArgumentTypeError(f"{quote(argument)} is not a whole number above 0")
 
 
+def descriptor(argument: str) -> int:
+    """Return the argument as the number of an open file; whether there is one is not looked at."""
+    if argument.isascii() and argument.isdigit():
+        return int(argument)
+    raise argparse.ArgumentTypeError(f"{quote(argument)} is no number of an open file: write it as in 3>ready")
+
+
 def peer(argument: str) -> str:
     """Return the argument if it is a peer of a unix socket, ``uid:N`` or ``gid:N``."""
     if _PEER.fullmatch(argument):

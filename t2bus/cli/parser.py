@@ -23,6 +23,7 @@ from . import arguments
 from .access_check import add_access
 from .arguments import Parser, VerbParser, add_verb
 from .certificates import add_certs
+from .supervision import add_supervision
 
 if TYPE_CHECKING:
     from .arguments import Verbs
@@ -86,6 +87,7 @@ def _add_serve(verbs: Verbs) -> None:
     verb.add_argument("--insecure-no-auth", action="store_true", help=insist)
     log = "log connections that end; -vv also those that begin, subscriptions, claims and what is dropped"
     verb.add_argument("-v", "--verbose", action="count", default=0, help=log)
+    add_supervision(verb)
 
 
 def _add_sub(verbs: Verbs) -> None:
