@@ -16,7 +16,7 @@ from attrs import define, field
 import t2bus
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Mapping
+    from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -71,7 +71,9 @@ class Command:
 
 
 @asynccontextmanager
-async def python(*arguments: str, env: Mapping[str, str] | None = None) -> AsyncGenerator[Command, None]:
+async def python(
+    *arguments: str, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+) -> AsyncGenerator[Command, None]:
     """Start Python with these arguments; it is killed at the end, and fails the test if that takes forever."""
     with trio.fail_after(PATIENCE):
         process = await trio.lowlevel.open_process(
@@ -80,6 +82,7 @@ async def python(*arguments: str, env: Mapping[str, str] | None = None) -> Async
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, **(env or {})},
+            pass_fds=pass_fds,
         )
         assert process.stdin is not None
         assert process.stdout is not None
@@ -95,9 +98,11 @@ async def python(*arguments: str, env: Mapping[str, str] | None = None) -> Async
                     await stream.aclose()
 
 
-def command(*arguments: str, env: Mapping[str, str] | None = None) -> AbstractAsyncContextManager[Command]:
+def command(
+    *arguments: str, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+) -> AbstractAsyncContextManager[Command]:
     """Start a command, as :func:`python` does."""
-    return python("-m", "t2bus", *arguments, env=env)
+    return python("-m", "t2bus", *arguments, env=env, pass_fds=pass_fds)
 
 
 async def run(*arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> tuple[int, str, str]:

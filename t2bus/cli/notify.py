@@ -58,9 +58,13 @@ def take_notifier() -> Notifier:
         notifier.watchdog = int(microseconds) / _MICROSECONDS
         if notifier.watchdog < 2 * TICK:
             say(f"warning: a watchdog of {notifier.watchdog:g} s is too short, the bus looks at itself once a second")
-        if sys.stderr is not None and (number := file_number(sys.stderr)) is not None:
-            faulthandler.enable(number)  # the watchdog ends a process by SIGABRT
     return notifier
+
+
+def show_stacks_when_aborted() -> None:
+    """Have each thread's place written to standard error at SIGABRT, by which a watchdog ends what hangs."""
+    if sys.stderr is not None and (number := file_number(sys.stderr)) is not None:
+        faulthandler.enable(number)
 
 
 @define(eq=False)

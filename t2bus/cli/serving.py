@@ -30,7 +30,7 @@ from .exits import Exit
 from .inherited import take_listeners
 from .introduction import introduce
 from .log_lines import log_to_stderr
-from .notify import take_notifier
+from .notify import show_stacks_when_aborted, take_notifier
 from .opening import plan_of
 from .ready_file import announce, check_ready_file
 from .serve_check import check
@@ -65,6 +65,8 @@ async def serve(arguments: argparse.Namespace) -> int:
 
 async def _serve(arguments: argparse.Namespace) -> int:
     notifier = take_notifier()
+    if notifier.watchdog is not None:
+        show_stacks_when_aborted()
     settings = read_settings(arguments)
     if arguments.ready_fd is not None:
         check_ready_file(arguments.ready_fd)
