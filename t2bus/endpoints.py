@@ -216,7 +216,7 @@ def adopt(sock: socket.socket, *, is_secure: bool) -> Listener:
     """
     if sock.type != socket.SOCK_STREAM or sock.family not in {socket.AF_UNIX, socket.AF_INET, socket.AF_INET6}:
         raise ValueError("is no stream socket of a unix path or of TCP")
-    if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+    if not _is_listening(sock):
         raise ValueError("is a socket that does not listen")
     name = sock.getsockname()
     if sock.family != socket.AF_UNIX:
@@ -227,6 +227,14 @@ def adopt(sock: socket.socket, *, is_secure: bool) -> Listener:
     else:
         raise ValueError("is a unix socket without a path, which no client could name")
     return Listener(keep_from_children(trio.SocketListener(trio.socket.from_stdlib_socket(sock))), address)
+
+
+def _is_listening(sock: socket.socket) -> bool:
+    """Tell whether a socket listens; where the system does not say, it is taken for one that does."""
+    try:
+        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) != 0
+    except OSError:
+        return True
 
 
 def _bound(address: TcpAddress | TlsAddress, listener: trio.SocketListener) -> Address:

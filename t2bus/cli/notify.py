@@ -36,6 +36,7 @@ from ..text import printable
 from .console import counted, file_number, say
 
 if TYPE_CHECKING:
+    from ..broker.statistics import BusStatistics
     from ..server.bus import Bus
 
 _REFRESH: Final = 5.0
@@ -90,8 +91,9 @@ class Notifier:
     def ready(self, bus: Bus) -> None:
         """Say that the bus serves: all its listeners are open."""
         self._bus = bus
-        self._count, self._counted_at = _carried(bus), trio.current_time()
-        self._status = self._describe(bus)
+        statistics = bus.statistics()
+        self._count, self._counted_at = _carried(statistics), trio.current_time()
+        self._status = self._describe(bus, statistics)
         self._send("READY=1", f"STATUS={self._status}")
         self._feed(trio.current_time())
 
@@ -128,18 +130,19 @@ class Notifier:
         """Send the status if it is another one than before."""
         if self._bus is None or self._place is None:
             return
+        statistics = self._bus.statistics()
         if (seconds := now - self._counted_at) >= TICK:
-            count = _carried(self._bus)
+            count = _carried(statistics)
             self._rate = (count - self._count) / seconds
             self._count, self._counted_at = count, now
-        status = self._describe(self._bus)
+        status = self._describe(self._bus, statistics)
         if status != self._status:
             self._status = status
             self._send(f"STATUS={status}")
 
-    def _describe(self, bus: Bus) -> str:
+    def _describe(self, bus: Bus, statistics: BusStatistics) -> str:
         """Return the line of status, with the rate in two figures: a third would change it at every look."""
-        connections = counted(bus.statistics().connections, "connection", "connections")
+        connections = counted(statistics.connections, "connection", "connections")
         text = f"{' '.join(bus.addresses)}: {connections}, {float(f'{self._rate:.2g}'):,.10g} messages/s"
         return printable(text + (f"; not reloaded: {self._trouble}" if self._trouble else ""), _LONGEST)
 
@@ -152,7 +155,6 @@ class Notifier:
             sock.sendto("\n".join(lines).encode(), self._place)
 
 
-def _carried(bus: Bus) -> int:
+def _carried(statistics: BusStatistics) -> int:
     """Return how many messages the bus has been given, for subscribers and for services."""
-    statistics = bus.statistics()
     return statistics.published + statistics.requests
