@@ -41,8 +41,8 @@ from .protocol import RequestProtocol as RequestProtocol
 from .protocol import Struct as Struct
 from .protocol import register_scalar as register_scalar
 from .server.bus import Bus as Bus
-from .server.bus import open_bus as open_bus
-from .server.bus import serve as serve
+from .server.open import open_bus as open_bus
+from .server.open import serve as serve
 from .session.counters import ClientStatistics as ClientStatistics
 from .session.receipt import Receipt as Receipt
 from .transport.default_place import default_address as default_address

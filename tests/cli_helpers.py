@@ -16,7 +16,7 @@ from attrs import define, field
 import t2bus
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Mapping
+    from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -70,13 +70,17 @@ class Command:
         return await self.process.wait()
 
 
-def python(*arguments: str, env: Mapping[str, str] | None = None) -> AbstractAsyncContextManager[Command]:
+def python(
+    *arguments: str, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+) -> AbstractAsyncContextManager[Command]:
     """Start Python with these arguments, as :func:`process` does."""
-    return process(sys.executable, *arguments, env=env)
+    return process(sys.executable, *arguments, env=env, pass_fds=pass_fds)
 
 
 @asynccontextmanager
-async def process(*words: str, env: Mapping[str, str] | None = None) -> AsyncGenerator[Command, None]:
+async def process(
+    *words: str, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+) -> AsyncGenerator[Command, None]:
     """Start a program; it is killed at the end, and fails the test if that takes forever."""
     with trio.fail_after(PATIENCE):
         started = await trio.lowlevel.open_process(
@@ -85,6 +89,7 @@ async def process(*words: str, env: Mapping[str, str] | None = None) -> AsyncGen
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, **(env or {})},
+            pass_fds=pass_fds,
         )
         assert started.stdin is not None
         assert started.stdout is not None
@@ -100,9 +105,11 @@ async def process(*words: str, env: Mapping[str, str] | None = None) -> AsyncGen
                     await stream.aclose()
 
 
-def command(*arguments: str, env: Mapping[str, str] | None = None) -> AbstractAsyncContextManager[Command]:
+def command(
+    *arguments: str, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+) -> AbstractAsyncContextManager[Command]:
     """Start a command, as :func:`python` does."""
-    return python("-m", "t2bus", *arguments, env=env)
+    return python("-m", "t2bus", *arguments, env=env, pass_fds=pass_fds)
 
 
 async def run(*arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> tuple[int, str, str]:

@@ -6,6 +6,11 @@ module             has
 ``parser``         the grammar, made of the parts in ``arguments``
 ``run``            from a command line to an exit code of ``exits``
 ``serving``        ``serve``, told by ``settings``
+``opening``        what it listens at, with what is ``inherited``
+``serve_check``    ``serve --check``
+``notify``         what a supervisor is told; ``ready_file`` too
+``supervision``    its options for who supervises it
+``log_lines``      its log; ``introduction`` is what it says first
 ``subscribing``    ``sub``, which prints ``records``
 ``publishing``     ``pub``
 ``requesting``     ``request`` and ``reply``

@@ -190,6 +190,13 @@ def count(argument: str) -> int:
     raise argparse.ArgumentTypeError(f"{quote(argument)} is not a whole number above 0")
 
 
+def descriptor(argument: str) -> int:
+    """Return the argument as the number of an open file; whether there is one is not looked at."""
+    if argument.isascii() and argument.isdigit():
+        return int(argument)
+    raise argparse.ArgumentTypeError(f"{quote(argument)} is no number of an open file: write it as in 3>ready")
+
+
 def seconds(argument: str) -> float:
     """Return the argument as seconds above 0, which may be a fraction or ``inf``."""
     with contextlib.suppress(ValueError):

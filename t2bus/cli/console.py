@@ -6,6 +6,9 @@ Whoever reads a stream may stop for as long as it likes, as ``| less`` does. Mea
 served, and signals obeyed. So a thread writes each of them, which is left behind when the command ends. It writes past
 Python's buffers: a thread left in a buffered stream would hold the stream's lock when Python ends, and abort it.
 
+A program may want to read the lines of standard error, so a command may be told to write each in another form, as
+``t2bus serve --log-format json`` does.
+
 The law of this module: no character that is not printable reaches either stream. :func:`say` escapes them; what is
 written to :class:`Output` is printable already, as all is that :mod:`.notation` makes. The escape sequences that colour
 and move are the command line's own.
@@ -14,6 +17,7 @@ and move are the command line's own.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import threading
@@ -25,8 +29,10 @@ from typing import TYPE_CHECKING, Final
 from ..text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from typing import TextIO
+
+    Form = Callable[[str, int], str]
 
 _ROOM: Final = 1 << 20
 """Characters that may wait for standard error; lines that do not fit are counted."""
@@ -44,10 +50,16 @@ def counted(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
+def plain_form(text: str, level: int) -> str:  # noqa: ARG001 -- a person sees how bad it is
+    """Return what is said as a line for people; ``level`` is one of :mod:`logging`."""
+    return f"t2bus: {printable(text)}"
+
+
 class _Lines:
     """What waits to be written to standard error, by a thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, form: Form) -> None:
+        self.form = form
         self._texts: list[str] = []
         self._size = self._size_taken = 0
         """Characters that wait or are being written, and those of the latter."""
@@ -91,7 +103,8 @@ class _Lines:
             self._news.notify_all()
             self._news.wait_for(lambda: self._texts or self._missed or self._has_ended)
             if self._missed:
-                self._texts.append(f"t2bus: {counted(self._missed, 'line was', 'lines were')} not written here\n")
+                missed = f"{counted(self._missed, 'line was', 'lines were')} not written here"
+                self._texts.append(f"{self.form(missed, logging.WARNING)}\n")
             text = "".join(self._texts)
             self._size_taken = self._size
             self._missed = 0
@@ -103,9 +116,12 @@ _lines: ContextVar[_Lines | None] = ContextVar("_lines", default=None)
 
 
 @contextmanager
-def written_beside() -> Generator[None, None, None]:
-    """Leave what the body writes to standard error to a thread, so that nothing waits for whoever reads it."""
-    lines = _Lines()
+def written_beside(form: Form = plain_form) -> Generator[None, None, None]:
+    """Leave what the body writes to standard error to a thread, so that nothing waits for whoever reads it.
+
+    ``form`` makes lines of what is said, of a text and of a level of :mod:`logging`.
+    """
+    lines = _Lines(form)
     thread = threading.Thread(target=lines.write, name="t2bus-stderr", daemon=True)
     thread.start()
     token = _lines.set(lines)
@@ -137,9 +153,10 @@ def draw(text: str) -> None:
         lines.is_drawn = bool(text)
 
 
-def say(text: str) -> None:
+def say(text: str, level: int = logging.INFO) -> None:
     """Tell the user something, in one line on standard error."""
-    write_line(f"t2bus: {printable(text)}")
+    lines = _lines.get()
+    write_line((plain_form if lines is None else lines.form)(text, level))
 
 
 def say_traceback(error: BaseException) -> None:
@@ -201,6 +218,13 @@ class Output:
             raise
         except OSError as error:
             raise OSError(f"standard output cannot be written: {error.strerror}") from error
+
+
+async def print_line(line: str) -> None:
+    """Print a line that quotes names and topics, which may hold anything, in the encoding of the terminal."""
+    output = Output()
+    line = printable(line)
+    await output.write(line.encode("ascii", "backslashreplace").decode() if output.ascii else line)
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -28,6 +28,7 @@ from .certificates import add_certs
 from .completion import add_completion
 from .matching import add_match
 from .naming import add_names
+from .supervision import add_supervision
 
 if TYPE_CHECKING:
     from .arguments import Verbs
@@ -97,8 +98,9 @@ def _add_serve(verbs: Verbs) -> None:
     verb.add_argument("--limit", action="append", default=[], metavar="NAME=VALUE", help=limit)
     insist = "let anybody who can reach a tcp: address of another interface than loopback use the bus"
     verb.add_argument("--insecure-no-auth", action="store_true", help=insist)
-    log = "log connections that end; -vv also those that begin, subscriptions, claims and what is dropped"
+    log = "log who comes, leaves, claims, releases and lags; -vv also subscriptions"
     verb.add_argument("-v", "--verbose", action="count", default=0, help=log)
+    add_supervision(verb)
 
 
 def _add_sub(verbs: Verbs) -> None:

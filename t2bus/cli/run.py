@@ -50,22 +50,26 @@ def _run(arguments: argparse.Namespace) -> int:
     ``t2bus sub a --addr nowhere`` is 2, as is all that another command line mends. Where no bus lets this client in, it
     is 3 for every reason: a failure of TLS is a kind of ``ConnectFailed``.
     """
+    import logging
+
     import trio
 
     from ..errors import BusError
-    from .console import say, say_traceback, written_beside
+    from .console import say_traceback, write_line, written_beside
+    from .log_lines import form_of
     from .notation import BadValue
     from .settings import BadSetting
 
+    form = form_of(arguments)
     try:
-        with written_beside():
+        with written_beside(form):
             return trio.run(_verb(arguments.verb), arguments)
     except BrokenPipeError:  # the reader of the output has had enough, as `| head` does
         return Exit.OK
     except (BusError, BadSetting, BadValue, OSError) as error:
         if getattr(arguments, "traceback", False):
             say_traceback(error)
-        say(str(error))
+        write_line(form(str(error), logging.ERROR))
         return _exit(error)
 
 
