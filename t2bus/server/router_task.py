@@ -26,7 +26,7 @@ from attrs import define, field
 
 from ..errors import ProtocolViolation
 from ..log_limiter import LogLimiter
-from ..wire.messages import ClientMessage, Error, PublishRun, ServerMessage
+from ..wire.messages import ClientMessage, Error, Ping, PublishRun, ServerMessage
 from .log import log_event
 
 if TYPE_CHECKING:
@@ -241,10 +241,7 @@ class RouterTask:
                 self._take_in(*take())
         except trio.WouldBlock:
             pass
-        if len(turns) != 1 or len(turns[0].batches) > 1:
-            return False
-        (messages,) = turns[0].batches
-        return len(messages) == 1 and type(messages[0]) is not PublishRun
+        return len(turns) == 1 and len(turns[0].batches) == 1 and _is_lone(turns[0].batches[0])
 
     def _give_turn(self, connection: PeerConnection) -> bool:
         """Carry out what a peer has said, batch by batch; tell whether that used all the steps of a turn."""
@@ -325,3 +322,13 @@ class RouterTask:
             self.router.disconnect(connection.peer, connection.reason)
             connection.ended.set()
             self.flush()
+
+
+def _is_lone(messages: Sequence[ClientMessage]) -> bool:
+    """Tell whether what one read brought is one message, and no run.
+
+    It is with a PING behind it too, by which a wire has a request acknowledged.
+    """
+    if not messages or type(messages[0]) is PublishRun:
+        return False
+    return len(messages) == 1 or (len(messages) == 2 and type(messages[1]) is Ping)  # noqa: PLR2004
