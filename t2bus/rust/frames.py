@@ -30,6 +30,7 @@ from attrs import frozen
 from ..errors import ProtocolViolation
 from ..wire.cbor import KeptReader, encode_head, encode_text, violation
 from ..wire.framing import frame as _frame
+from ..wire.messages import carrier
 from .byte_arrays import bytes_of
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Status(enum.Enum):
     TIMEOUT = "Timeout"
 
 
-@frozen
+@carrier
 class Control:
     """A client's frame with a topic and nothing else, or without a topic: ``Stop`` and ``KeepAlive``.
 
@@ -82,7 +83,7 @@ class Control:
     topic: str = ""
 
 
-@frozen
+@carrier
 class Body:
     """A payload as it travels: as it is, or as one gzip member. Whether that is sound shows when it is inflated."""
 
@@ -90,7 +91,7 @@ class Body:
     is_compressed: bool = False
 
 
-@frozen
+@carrier
 class Carrier:
     """``Pub`` or ``Req``, in either direction."""
 
@@ -100,7 +101,7 @@ class Carrier:
     body: Body
 
 
-@frozen
+@carrier
 class Answer:
     """``Rsp``, in either direction; ``request`` is the id that its reader gave the ``Req``."""
 
@@ -150,8 +151,7 @@ _BEFORE_ITEMS: Final = re.compile(
     rb"\x67payload\xa2\x64data" + _number(0x80),
     re.DOTALL,
 )
-_PLAIN: Final = b"\x6dis_compressed\xf4"
-_COMPRESSED: Final = b"\x6dis_compressed\xf5"
+_PLAIN, _COMPRESSED = b"\x6dis_compressed\xf4", b"\x6dis_compressed\xf5"
 _LAST: Final = len(_PLAIN)
 
 
