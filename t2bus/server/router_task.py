@@ -44,8 +44,11 @@ _END: Final = ()
 _WAKE: Final[list[ClientMessage]] = []
 """In the place of a batch: there is a turn to give."""
 
+_REPEATED: Final = frozenset({"denied", "lagging", "claimed", "released"})
+"""Events that a peer may cause as often as it likes."""
+
 _LOG_INTERVAL: Final = 1.0
-"""Seconds between two lines in the log about what one identity is denied, or of one subscription that lags."""
+"""Seconds between two lines in the log about what one identity is denied, or one client does with one topic."""
 
 
 @define(eq=False, repr=False, slots=False)
@@ -304,8 +307,8 @@ class RouterTask:
 
     def _log_all(self, events: Sequence[Event]) -> None:
         for event in events:
-            about = {"denied": event.identity, "lagging": (event.client, event.topic)}.get(event.kind)
-            if about is None or self._log.allows(about, trio.current_time()):
+            about = event.identity if event.kind == "denied" else (event.kind, event.client, event.topic)
+            if event.kind not in _REPEATED or self._log.allows(about, trio.current_time()):
                 log_event(event)
 
     def expire(self, now: float) -> None:
