@@ -11,6 +11,7 @@ import trio
 
 import t2bus
 from bus_helpers import Add, Note, Sum, add, open_peer, wait_until
+from cli_helpers import command
 from t2bus import status
 from t2bus.protocol import encode
 from t2bus.wire import messages as m
@@ -395,3 +396,13 @@ async def test_requests_of_a_typed_service_stay_apart(bus: t2bus.Bus, client: t2
         await nursery.start(server.serve_with, Add, "x", add)
         assert await client.request("x", Add(1, 2)) == Sum(3)
         nursery.cancel_scope.cancel()
+
+
+async def test_commands_are_shown_with_their_verb(folder: Path) -> None:
+    """A verb of the command line is called after itself and its process."""
+    address = f"unix:{folder}/bus"
+    async with t2bus.open_bus(address) as bus, bus.open_client() as client:
+        async with command("sub", "a", "--addr", address) as sub:
+            await sub.stderr.until("subscribed")
+            _, shown = await status.clients(client)
+        assert shown.name == f"t2bus sub[{sub.process.pid}]"

@@ -11,6 +11,7 @@ The law of this module: certificates that cannot be used are wrong usage, for no
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
 from ..errors import TlsFailed
@@ -47,7 +48,7 @@ def open_client_of(arguments: argparse.Namespace) -> AbstractAsyncContextManager
     if getattr(arguments, "headers", False) and opening.bus_of(arguments).wire == "t2":
         say(f"--headers finds none: {_NO_PLACE}")
     try:
-        return opening.client_of(arguments)
+        return opening.client_of(arguments, name=f"t2bus {arguments.verb}[{os.getpid()}]")
     except TlsFailed as error:
         raise BadSetting(str(error)) from error
 

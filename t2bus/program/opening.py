@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..client.client import Client
 
 
-def client_of(arguments: argparse.Namespace) -> AbstractAsyncContextManager[Client]:
+def client_of(arguments: argparse.Namespace, *, name: str | None = None) -> AbstractAsyncContextManager[Client]:
     """Open the client that the options of :func:`t2bus.add_arguments` describe, to be used as ``async with``.
 
     Contexts and certificates are read by this call. The connection is made on entering, as by
@@ -41,6 +41,7 @@ def client_of(arguments: argparse.Namespace) -> AbstractAsyncContextManager[Clie
 
     Args:
       arguments: what a parser with these options has returned.
+      name: what the program calls itself, as for :func:`t2bus.open_client`.
 
     Raises:
       InvalidAddress: there is no such context; certificates are named in part only or for an address without TLS, or
@@ -50,7 +51,7 @@ def client_of(arguments: argparse.Namespace) -> AbstractAsyncContextManager[Clie
     """
     bus = bus_of(arguments)
     context = context_of([bus.address], bus.files, client_context)
-    return open_client(bus.address, tls=context, peers=arguments.peer, wire=bus.wire)
+    return open_client(bus.address, tls=context, peers=arguments.peer, wire=bus.wire, name=name)
 
 
 def bus_of(arguments: argparse.Namespace) -> BusContext:
