@@ -278,8 +278,8 @@ class ClientTranslator:
                 self._forget_subscription(operation.topic, message.id)
             case r.Kind.SRV:
                 self._desk.unclaim(operation.topic, message.id)
-            case r.Kind.REQ:
-                del self._requests[operation.number]
+            case _:
+                self._requests.pop(operation.number, None)
                 if operation.is_accepted:
                     return _timed_out(operation.number)
         return r.encode_ack(operation.number, failure_of(message, operation.kind, operation.topic))
