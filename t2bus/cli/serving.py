@@ -30,6 +30,7 @@ from .exits import Exit
 from .inherited import take_listeners
 from .introduction import introduce
 from .log_lines import log_to_stderr
+from .monitoring import monitor_of
 from .notify import show_stacks_when_aborted, take_notifier
 from .opening import plan_of
 from .ready_file import announce, check_ready_file
@@ -71,11 +72,12 @@ async def _serve(arguments: argparse.Namespace) -> int:
     if arguments.ready_fd is not None:
         check_ready_file(arguments.ready_fd)
     plan = plan_of(settings, take_listeners())
+    monitor = monitor_of(settings.monitor)
     asked = trio.Event()
     hangups, to_reload = trio.open_memory_channel[None](1)
 
     async def run() -> int:
-        async with plan.open(notifier.looked) as bus, open_background_nursery() as nursery:
+        async with plan.open(notifier.looked) as bus, monitor(bus), open_background_nursery() as nursery:
             nursery.start_soon(_reload, bus, to_reload, notifier)
             introduce(bus.addresses, settings.files, is_default=plan.is_default)
             notifier.ready(bus)

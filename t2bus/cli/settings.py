@@ -5,6 +5,7 @@ The file is TOML. Its keys are the long names of the options, in the plural wher
     addresses = ["unix:/run/t2bus/bus", "tls:0.0.0.0:4242"]
     access = "access.toml"
     peers = ["gid:100"]
+    monitor = "127.0.0.1:4280"
 
     [tls]
     ca = "ca.pem"
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 # Read from the class itself, so that a new limit can be set at once.
 _LIMITS: Final = {each.name: each.type for each in attrs.fields(attrs.resolve_types(Limits))}
-_WORDS: Final = ("addresses", "access", "peers", "insecure_no_auth", "tls", "limits")
+_WORDS: Final = ("addresses", "access", "peers", "insecure_no_auth", "monitor", "tls", "limits")
 
 
 class BadSetting(Exception):
@@ -66,6 +67,8 @@ class Settings:
     limits: Limits = field(factory=Limits)
     insecure_no_auth: bool = False
     """Whether a ``tcp:`` address may be reached from other machines."""
+    monitor: str | None = None
+    """Where the monitor listens; None for no monitor."""
 
 
 def read_settings(arguments: argparse.Namespace) -> Settings:
@@ -102,6 +105,7 @@ def examine_settings(arguments: argparse.Namespace) -> tuple[Settings, list[str]
         peers=tuple(arguments.peer) or settings.peers,
         limits=_with_limits(settings.limits, changes, mistakes),
         insecure_no_auth=arguments.insecure_no_auth or settings.insecure_no_auth,
+        monitor=arguments.monitor or settings.monitor,
     )
     return settings, texts + [mistake.text for mistake in mistakes.found]
 
@@ -138,6 +142,8 @@ def _settings(document: dict[str, Any], folder: Path, mistakes: Mistakes) -> Set
         values["peers"] = _peers(document)
     with mistakes.at("insecure_no_auth"):
         values["insecure_no_auth"] = _of_type(document, "insecure_no_auth", bool, False)  # noqa: FBT003 -- the default
+    with mistakes.at("monitor"):
+        values["monitor"] = _of_type(document, "monitor", str, None)
     with mistakes.at("tls"):
         files = values["files"] = {}
         for name in (tls := _of_type(document, "tls", dict, {})):

@@ -1,0 +1,61 @@
+"""``t2bus serve --monitor``: the monitor of the bus that is served.
+
+::
+
+    $ t2bus serve unix:my_bus --monitor 127.0.0.1:4280
+    t2bus: serving at unix:my_bus
+    t2bus: monitor at http://127.0.0.1:4280/
+
+What it is, is in :mod:`t2bus.monitor`; that package is imported when the option is given, for it needs more than t2bus
+itself does.
+
+The law of this module: what cannot be is said before the bus opens.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING, Final
+
+from .console import say
+from .settings import BadSetting
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from ..server.bus import Bus
+
+_EXTRA: Final = ("hypercorn", "prometheus_client", "starlette")
+
+
+def monitor_of(address: str | None) -> Callable[[Bus], AbstractAsyncContextManager[None]]:
+    """Return what runs the monitor of a bus at an address, or nothing for None, as long as a body runs.
+
+    Raises:
+      BadSetting: the packages that it needs are not installed.
+      InvalidAddress: it is no address, or one that other machines can reach.
+
+    """
+    if address is None:
+        return lambda _bus: nullcontext()
+    try:
+        from ..monitor import serve
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _EXTRA:
+            raise
+        raise BadSetting(
+            f"--monitor needs {error.name}, which is not installed: python -m pip install 't2bus[monitor]'"
+        ) from error
+    serve.place_of(address)
+
+    @asynccontextmanager
+    async def monitor(bus: Bus) -> AsyncGenerator[None, None]:
+        async with serve.open_monitor(bus, address) as places:
+            for place in places:
+                say(f"monitor at {place}")
+            if not address.startswith("unix:"):
+                say("warning: every user of this machine can look at the monitor; unix:PATH is for this user alone")
+            yield
+
+    return monitor

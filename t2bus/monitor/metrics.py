@@ -1,0 +1,116 @@
+"""One moment of a bus as metrics, in the text of OpenMetrics that Prometheus reads.
+
+::
+
+    # TYPE t2bus_published counter
+    t2bus_published_total 4711.0
+    # TYPE t2bus_client_received_messages counter
+    t2bus_client_received_messages_total{client="oven",id="7",identity="uid:1000"} 12.0
+    t2bus_client_received_messages_total{client="other",id="",identity=""} 99.0
+
+The clients that have moved most have series of their own; the rest is summed under ``client="other"`` with an empty id,
+which no client has. So a bus of any size has a bounded number of series at any time.
+
+The law of this module: a function of one value; names are those of Prometheus's conventions, and are never changed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from .listing import CLIENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .snapshot import Overview
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+
+_LABELS: Final = ("client", "identity", "id")
+_OTHER: Final = ("other", "", "")
+
+_GAUGES: Final = {
+    "connections": ("t2bus_connections", "Clients that are connected."),
+    "newcomers": ("t2bus_newcomers", "Peers that have connected and not said who they are yet."),
+    "subscriptions": ("t2bus_subscriptions", "Subscriptions of all clients."),
+    "services": ("t2bus_services", "Topics that are served."),
+    "requests_pending": ("t2bus_requests_pending", "Requests that a service has and has not answered."),
+    "deliveries_held": ("t2bus_deliveries_held", "Paced deliveries that wait for a subscriber."),
+    "buffered_bytes": ("t2bus_buffered_bytes", "What waits to be written, or is held, over all clients."),
+    "incoming_bytes": ("t2bus_incoming_bytes", "What has come of large frames that are not complete."),
+}
+_COUNTERS: Final = {
+    "published": ("t2bus_published", "Publications accepted."),
+    "delivered": ("t2bus_delivered", "Deliveries made, one for each subscription."),
+    "dropped": ("t2bus_dropped", "Deliveries dropped because a subscription did not keep up."),
+    "requests": ("t2bus_requests", "Requests handed to a service."),
+    "requests_busy": ("t2bus_requests_busy", "Requests refused because their service had enough."),
+    "late_responses": ("t2bus_late_responses", "Responses that nobody waited for any more."),
+    "violations": ("t2bus_violations", "Connections closed because of what their peer sent."),
+    "refused": ("t2bus_refused", "Peers that were not let in."),
+    "denied": ("t2bus_denied", "Operations that the access rules refused."),
+    "withheld": ("t2bus_withheld", "Messages that Rust clients were not sent because they could not bear them."),
+}
+_CLIENT_COUNTERS: Final = {
+    "received": ("t2bus_client_received_messages", "Publications, requests and answers that came from a client."),
+    "received_bytes": ("t2bus_client_received_bytes", "The same in bytes."),
+    "sent": ("t2bus_client_sent_messages", "Deliveries, requests and answers put on their way to a client."),
+    "sent_bytes": ("t2bus_client_sent_bytes", "The same in bytes."),
+}
+_CLIENT_GAUGES: Final = {
+    "waiting_bytes": ("t2bus_client_waiting_bytes", "What waits to be written to a client."),
+    "held": ("t2bus_client_deliveries_held", "Paced deliveries that wait until a client takes what it has."),
+    "dropped": ("t2bus_client_deliveries_missed", "Deliveries that the present subscriptions of a client have missed."),
+}
+
+
+def exposition(over: Overview) -> bytes:
+    """Return the text, with its end mark."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Moment(over))
+    text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]
+    return text
+
+
+class _Moment(Collector):
+    """What the registry of prometheus-client asks for metrics."""
+
+    def __init__(self, over: Overview) -> None:
+        self._over = over
+
+    def describe(self) -> list[Metric]:
+        """Return nothing: a registry of one collector has no names to compare."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the metrics of the moment."""
+        return families(self._over)
+
+
+def families(over: Overview) -> Iterator[Metric]:
+    """Give each metric with its samples, in the order of the documentation."""
+    status = over.status
+    yield InfoMetricFamily("t2bus_build", "The version of t2bus.", value={"version": status.version})
+    yield GaugeMetricFamily("t2bus_uptime_seconds", "Seconds since the bus opened.", value=status.age)
+    for field, (name, text) in _GAUGES.items():
+        yield GaugeMetricFamily(name, text, value=getattr(status, field))
+    for field, (name, text) in _COUNTERS.items():
+        yield CounterMetricFamily(name, text, value=getattr(status, field))
+    rows = over.clients.rows
+    for field, (name, text) in _CLIENT_COUNTERS.items():
+        counter = CounterMetricFamily(name, text, labels=_LABELS)
+        for row in rows:
+            counter.add_metric((row["name"], row["identity"], str(row["id"])), row[field])
+        counter.add_metric(_OTHER, over.clients.others[CLIENTS.counted.index(field)])
+        yield counter
+    for field, (name, text) in _CLIENT_GAUGES.items():
+        gauge = GaugeMetricFamily(name, text, labels=_LABELS)
+        for row in rows:
+            gauge.add_metric((row["name"], row["identity"], str(row["id"])), row[field])
+        yield gauge
