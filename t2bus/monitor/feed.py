@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
 from attrs import define, field, frozen
@@ -29,9 +29,11 @@ from .looking import FRESH
 from .snapshot import document
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
 
     from .looking import Looking
+
+Piece = TypeVar("Piece")
 
 WATCHERS: Final = 16
 """Browsers that may watch at once."""
@@ -53,13 +55,18 @@ class News:
 
 
 async def moment(looking: Looking) -> str:
-    """Return the document of this moment; others have a turn between its pieces. Raises as ``client.request``."""
+    """Return the document of this moment, made in turns. Raises as ``client.request``."""
     over = await looking.overview()
-    pieces = []
-    for piece in document(over, await looking.details(over)):
-        pieces.append(piece)
+    return "".join(await in_turns(document(over, await looking.details(over))))
+
+
+async def in_turns(pieces: Iterable[Piece]) -> list[Piece]:
+    """Return the pieces; others have a turn while each is made."""
+    made = []
+    for piece in pieces:
+        made.append(piece)
         await trio.lowlevel.checkpoint()
-    return "".join(pieces)
+    return made
 
 
 @define(eq=False)

@@ -17,8 +17,9 @@ The law of this module: no Trio, no clock; what is done at once is bounded by a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from heapq import nlargest
+from operator import add, attrgetter, sub
 from typing import Any, Final
 
 import attrs
@@ -95,14 +96,14 @@ class Listing:
     def add(self, entries: Iterable[Any]) -> None:
         """Take the entries of a page."""
         kind = self._kind
+        key_of, counts_of, movement_of, lag_of = map(_reader, (kind.key, kind.counted, kind.movement, kind.lag))
         fresh = []
         for entry in entries:
-            key = tuple([getattr(entry, name) for name in kind.key])
-            counts = tuple([getattr(entry, name) for name in kind.counted])
+            key, counts = key_of(entry), counts_of(entry)
             self._seen[key] = counts
             self._moved = _sum(self._moved, self._since(key, counts) or counts)
-            fresh.append((_total(entry, kind.movement), key, entry))
-            if behind := _total(entry, kind.lag):
+            fresh.append((sum(movement_of(entry)), key, entry))
+            if behind := sum(lag_of(entry)):
                 self._lagging.append((behind, key))
         self._rows = nlargest(SHOWN, self._rows + fresh, key=lambda row: row[0])
         self._lagging = nlargest(SHOWN, self._lagging)
@@ -114,7 +115,7 @@ class Listing:
         for _, key, entry in self._rows:
             counts = self._seen[key]
             since = self._since(key, counts)
-            others = tuple([other - own for other, own in zip(others, since or counts, strict=True)])
+            others = tuple(map(sub, others, since or counts))
             rows.append(_shown(entry) | self._rates(since))
         lagging = [key for _, key in self._lagging]
         return Listed(self._at, len(self._seen), rows, others, self._seen, lagging)
@@ -122,9 +123,10 @@ class Listing:
     def _since(self, key: tuple[Any, ...], counts: Counts) -> Counts | None:
         """Return what an entry has moved since the moment before, if it was there, and is the same that it was."""
         known = None if self._before is None else self._before.seen.get(key)
-        if known is None or any([new < old for new, old in zip(counts, known, strict=True)]):
+        if known is None:
             return None
-        return tuple([new - old for new, old in zip(counts, known, strict=True)])
+        since = tuple(map(sub, counts, known))
+        return None if min(since) < 0 else since
 
     def _rates(self, since: Counts | None) -> dict[str, float | None]:
         seconds = 0.0 if self._before is None else self._at - self._before.at
@@ -135,12 +137,15 @@ class Listing:
         }
 
 
-def _total(entry: Any, names: tuple[str, ...]) -> int:
-    return sum([getattr(entry, name) for name in names])
+def _reader(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what takes these fields out of an entry. Of one name or none ``attrgetter`` makes no tuple."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda entry: tuple([getattr(entry, name) for name in names])
 
 
 def _sum(one: Counts, other: Counts) -> Counts:
-    return tuple([a + b for a, b in zip(one, other, strict=True)])
+    return tuple(map(add, one, other))
 
 
 def _shown(entry: Any) -> dict[str, Any]:

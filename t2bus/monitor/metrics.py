@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry
+from attrs import frozen
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from .snapshot import Overview
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+
+_END: Final = b"# EOF\n"
 
 _LABELS: Final = ("client", "identity", "id")
 _OTHER: Final = ("other", "", "")
@@ -70,27 +72,23 @@ _CLIENT_GAUGES: Final = {
 }
 
 
-def exposition(over: Overview) -> bytes:
-    """Return the text, with its end mark."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Moment(over))
-    text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]
-    return text
+def exposition(over: Overview) -> Iterator[bytes]:
+    """Give the text in pieces, each a metric that took 2 ms at most, and its end mark."""
+    for metric in families(over):
+        text: bytes = generate_latest(_Only(metric))  # type: ignore[no-untyped-call]
+        yield text.removesuffix(_END)
+    yield _END
 
 
-class _Moment(Collector):
-    """What the registry of prometheus-client asks for metrics."""
+@frozen
+class _Only(Collector):
+    """A registry of one metric, as prometheus-client asks for it."""
 
-    def __init__(self, over: Overview) -> None:
-        self._over = over
+    _metric: Metric
 
-    def describe(self) -> list[Metric]:
-        """Return nothing: a registry of one collector has no names to compare."""
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        """Give the metrics of the moment."""
-        return families(self._over)
+    def collect(self) -> list[Metric]:
+        """Return it."""
+        return [self._metric]
 
 
 def families(over: Overview) -> Iterator[Metric]:

@@ -30,7 +30,7 @@ from starlette.types import ASGIApp
 from ..errors import BusError
 from ..status import StatusRequest
 from . import metrics
-from .feed import PATIENCE, WATCHERS, Feed, moment, remedy
+from .feed import PATIENCE, WATCHERS, Feed, in_turns, moment, remedy
 from .looking import Looking
 
 if TYPE_CHECKING:
@@ -123,7 +123,8 @@ class _Answers:
         """Answer a scrape."""
 
         async def make() -> Response:
-            return Response(metrics.exposition(await self._looking.overview()), headers=_METRICS)
+            text = b"".join(await in_turns(metrics.exposition(await self._looking.overview())))
+            return Response(text, headers=_METRICS)
 
         return await _within(PATIENCE, make)
 
