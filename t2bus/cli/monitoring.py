@@ -42,10 +42,11 @@ def monitor_of(address: str | None) -> Callable[[Bus], AbstractAsyncContextManag
     try:
         from ..monitor import serve
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in _EXTRA:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _EXTRA:
             raise
         raise BadSetting(
-            f"--monitor needs {error.name}, which is not installed: python -m pip install 't2bus[monitor]'"
+            f"--monitor needs {missing}, which is not installed: python -m pip install 't2bus[monitor]'"
         ) from error
     serve.place_of(address)
 
