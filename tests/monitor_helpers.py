@@ -51,22 +51,22 @@ class Monitored:
 async def ask(stream: trio.abc.Stream, path: str, host: str, method: str = "GET", body: bytes = b"") -> Answer:
     connection = h11.Connection(h11.CLIENT)
     headers = [("Host", host), ("Connection", "close"), *([("Content-Length", str(len(body)))] if body else [])]
-    for event in (h11.Request(method=method, target=path, headers=headers), h11.Data(body), h11.EndOfMessage()):
-        await stream.send_all(connection.send(event) or b"")
+    for sent in (h11.Request(method=method, target=path, headers=headers), h11.Data(body), h11.EndOfMessage()):
+        await stream.send_all(connection.send(sent) or b"")
     answer: h11.Response | None = None
     content = b""
     while True:
-        match event := connection.next_event():
-            case h11.Response():
+        match connection.next_event():
+            case h11.Response() as event:
                 answer = event
-            case h11.Data():
-                content += event.data
+            case h11.Data(data=data):
+                content += bytes(data)
             case h11.EndOfMessage():
                 assert answer is not None
                 headers_back = {name.decode(): value.decode() for name, value in answer.headers}
                 return Answer(answer.status_code, headers_back, content)
             case _:
-                connection.receive_data(await stream.receive_some())
+                connection.receive_data(bytes(await stream.receive_some()))
 
 
 @asynccontextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import pytest
 
@@ -14,7 +16,7 @@ IDLE = ClientStatus(
 )  # fmt: skip
 
 
-def client(number: int, received: int = 0, **other: object) -> ClientStatus:
+def client(number: int, received: int = 0, **other: Any) -> ClientStatus:
     return attrs.evolve(IDLE, id=number, received=received, received_bytes=10 * received, **other)
 
 

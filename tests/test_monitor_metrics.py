@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "monitor.md"
+DASHBOARD = DOCUMENT.with_name("monitor-grafana.json")
+
+_METRIC = re.compile(r"t2bus_\w+")
 
 
 def moment(*clients: ClientStatus, before: Listed | None = None) -> Overview:
@@ -29,7 +33,7 @@ def moment(*clients: ClientStatus, before: Listed | None = None) -> Overview:
 
 def parsed(over: Overview) -> dict[str, Metric]:
     text = b"".join(exposition(over)).decode()
-    return {metric.name: metric for metric in text_string_to_metric_families(text)}
+    return {metric.name: metric for metric in text_string_to_metric_families(text)}  # type: ignore[no-untyped-call]
 
 
 def test_every_count_of_the_bus_is_a_metric() -> None:
@@ -77,12 +81,23 @@ def test_a_client_that_calls_itself_other_is_not_the_others() -> None:
 
 def test_the_documentation_lists_every_metric() -> None:
     """The table in the documentation is what the code says: names, types and meanings."""
+    ends = {"counter": "_total", "info": "_info", "gauge": ""}
     rows = [
-        f"| `{metric.name}{'_total' * (metric.type == 'counter')}{'_info' * (metric.type == 'info')}` | {metric.type} | "
-        f"{metric.documentation} |"
+        f"| `{metric.name}{ends[metric.type]}` | {metric.type} | {metric.documentation} |"
         for metric in families(moment())
     ]
     assert re.findall(r"^\| `t2bus_.*$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE) == rows
+
+
+def test_the_dashboard_asks_for_what_there_is() -> None:
+    """Every metric in the dashboard for Grafana is one that the monitor gives."""
+    dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    asked = {
+        name for panel in dashboard["panels"] for each in panel["targets"] for name in _METRIC.findall(each["expr"])
+    }
+    given = {sample.name for metric in families(moment(client(1))) for sample in metric.samples}
+    assert asked
+    assert asked <= given
 
 
 def test_an_overview_has_the_rates_of_the_bus() -> None:

@@ -86,6 +86,7 @@ async def talk(client: t2bus.Client) -> None:
 
 
 async def echo(body: bytes) -> bytes:
+    await trio.lowlevel.checkpoint()
     return body
 
 
@@ -136,7 +137,7 @@ def keep(browser: Any, name: str) -> None:
 
 
 async def test_tables_are_sorted_by_click() -> None:
-    """A click on the head of a column sorts by it, and another one the other way round, and the next moment keeps it."""
+    """A click on the head of a column sorts by it, and another one the other way round, and that stays so."""
 
     def look(browser: Any) -> None:
         button = browser.find_element(By.CSS_SELECTOR, "#clients th:nth-child(1) button")

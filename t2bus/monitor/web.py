@@ -74,7 +74,7 @@ def make_app(looking: Looking, feed: Feed, hosts: Sequence[str]) -> ASGIApp:
             Route("/healthz", answers.healthz),
             Route("/status.json", answers.status),
             Route("/events", _Events(feed), methods=["GET"]),
-            *[Route(path, _asset(*asset)) for path, asset in _ASSETS.items()],
+            *[Route(path, _asset(*asset), methods=["GET"]) for path, asset in _ASSETS.items()],
         ],
         middleware=[
             Middleware(_Guard),
@@ -83,14 +83,9 @@ def make_app(looking: Looking, feed: Feed, hosts: Sequence[str]) -> ASGIApp:
     )
 
 
-def _asset(name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
+def _asset(name: str, kind: str) -> Response:
     """Return what answers with a file of this package, read once."""
-    content = files("t2bus.monitor").joinpath("assets", name).read_bytes()
-
-    async def answer(_request: Request) -> Response:
-        return Response(content, media_type=kind)
-
-    return answer
+    return Response(files("t2bus.monitor").joinpath("assets", name).read_bytes(), media_type=kind)
 
 
 @frozen

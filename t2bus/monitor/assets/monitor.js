@@ -7,6 +7,7 @@ const FIGURES = [
   ["requests_pending", "requests pending"], ["deliveries_held", "deliveries held"], ["buffered_bytes", "bytes waiting"],
   ["dropped", "dropped in all"], ["denied", "denied in all"],
 ];
+const DASHES = [[], [7, 4], [2, 3], [12, 3, 3, 3]]; // so that nobody has to tell lines apart by colour
 const POINTS = 120;
 const RETRY = 2000; // milliseconds, where the browser itself gives up
 
@@ -170,6 +171,7 @@ function draw() {
   pen.lineWidth = 1.8;
   RATES.forEach((name, place) => {
     pen.strokeStyle = colours.getPropertyValue(`--rate-${place}`);
+    pen.setLineDash(DASHES[place]);
     pen.beginPath();
     history.forEach((point, index) => {
       const x = width - (history.length - 1 - index) * width / (POINTS - 1);
