@@ -34,7 +34,7 @@ FRESH: Final = 1.0
 """Seconds for which what was seen is not looked at again."""
 
 _LAG_PAGES: Final = 10
-"""Pages of subscriptions that one look takes, of those clients that have missed something."""
+"""Pages of subscriptions that one look takes, of the clients that are furthest behind."""
 
 
 @define(eq=False)
@@ -98,13 +98,21 @@ class Looking:
         return listing.end()
 
     async def _lag(self, clients: list[int]) -> list[s.SubscriptionStatus]:
-        """Return the subscriptions of these clients that lag, as many as are shown; what a page has is used once."""
+        """Return the subscriptions of these clients that lag, as many as are shown.
+
+        A page begins with one client and has others behind it, of which the last one may go on in the next page.
+        """
         found: list[s.SubscriptionStatus] = []
-        seen = 0
-        for _ in range(_LAG_PAGES):
-            if not (ahead := [client for client in sorted(clients) if client > seen]):
-                break
-            page: s.Subscriptions = await self.ask(s.SubscriptionsRequest((ahead[0], 0)))
-            seen = max(clients) if page.next is None else max(ahead[0], page.next[0] - 1)
-            found += [each for each in page.subscriptions if each.client <= seen and (each.dropped or each.held)]
+        seen: set[int] = set()
+        pages = 0
+        for client in clients:
+            if client in seen or pages == _LAG_PAGES:
+                continue
+            pages += 1
+            page: s.Subscriptions = await self.ask(s.SubscriptionsRequest((client, 0)))
+            last = None if page.next is None else page.next[0]
+            whole = {each.client for each in page.subscriptions if each.client != last} | {client}
+            fresh = whole - seen
+            found += [each for each in page.subscriptions if each.client in fresh and (each.dropped or each.held)]
+            seen |= whole
         return nlargest(SHOWN, found, key=lambda each: each.dropped + each.held)
