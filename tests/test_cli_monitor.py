@@ -55,6 +55,15 @@ async def test_an_address_in_use(folder: Path) -> None:
     assert not (folder / "bus").exists()
 
 
+async def test_a_check_looks_at_it_too(folder: Path) -> None:
+    """``serve --check`` tells what is wrong with the address of the monitor."""
+    code, _, said = await run("serve", f"unix:{folder}/bus", "--monitor", "0.0.0.0:0", "--check")
+    assert code == 2
+    assert "can be reached from other machines" in said
+    code, out, _ = await run("serve", f"unix:{folder}/bus", "--monitor", "127.0.0.1:0", "--check")
+    assert (code, out) == (0, f"a bus could serve at unix:{folder}/bus\n")
+
+
 @pytest.mark.parametrize("missing", ["hypercorn", "prometheus_client", "starlette"])
 async def test_a_missing_extra(missing: str, folder: Path) -> None:
     """Where a package of the extra is not installed, the command to install it is said."""

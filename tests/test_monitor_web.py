@@ -11,17 +11,22 @@ import trio
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 import t2bus
-from bus_helpers import Note
+from bus_helpers import Note, RawPeer, open_fake_bus, welcome
 from monitor_helpers import Monitored, ask, monitored_bus
 from t2bus.broker.status import PAGE
 from t2bus.monitor.feed import PATIENCE, WATCHERS, Feed, in_turns
 from t2bus.monitor.looking import Looking
 from t2bus.monitor.metrics import exposition
 from t2bus.monitor.serve import CONNECTIONS, PAUSE, open_monitor
+from t2bus.monitor.web import make_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
+
+    from starlette.types import ASGIApp, Message
+
+    from t2bus.wire import messages as m
 
 
 @pytest.fixture
@@ -65,6 +70,31 @@ async def status_of(site: Monitored, path: str) -> int:
     async with await site.connect() as stream:
         await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         return int((await stream.receive_some()).split()[1])
+
+
+async def call(app: ASGIApp, path: str) -> tuple[int, str]:
+    """Ask an application without a connection between."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        await trio.lowlevel.checkpoint()
+        sent.append(message)
+
+    headers = [(b"host", b"localhost")]
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "GET",
+        "path": path,
+        "query_string": b"",
+        "headers": headers,
+    }
+    await app(scope, receive, send)
+    return sent[0]["status"], b"".join(message["body"] for message in sent[1:]).decode()
 
 
 class TestAnswers:
@@ -281,6 +311,19 @@ class TestBounds:
             begun = trio.current_time()
         assert trio.current_time() - begun < PATIENCE / 4
         await stream.aclose()
+
+    @pytest.mark.parametrize(("path", "seconds"), [("/healthz", 1), ("/metrics", 10), ("/status.json", 10)])
+    async def test_a_bus_that_does_not_answer(self, path: str, seconds: int, clock: trio.testing.MockClock) -> None:
+        """A bus that hangs is 503 within a second for who asks for its health, and within ten for others."""
+
+        async def hang(peer: RawPeer[m.ClientMessage]) -> None:
+            await welcome(peer)
+            await trio.sleep_forever()
+
+        async with open_fake_bus(hang) as address, t2bus.open_client(address) as client:
+            looking = Looking(client)
+            answer = await call(make_app(looking, Feed(looking), ["*"]), path)
+        assert answer == (503, f"the bus did not answer within {seconds} s\n")
 
     async def test_a_browser_that_goes_away(self, site: Monitored) -> None:
         """As many browsers may watch as are allowed, and one that goes away makes room for another one."""

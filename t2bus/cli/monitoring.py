@@ -14,6 +14,7 @@ The law of this module: what cannot be is said before the bus opens.
 
 from __future__ import annotations
 
+import logging
 from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,7 @@ from .settings import BadSetting
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from contextlib import AbstractAsyncContextManager
+    from types import ModuleType
 
     from ..server.bus import Bus
 
@@ -39,6 +41,30 @@ def monitor_of(address: str | None) -> Callable[[Bus], AbstractAsyncContextManag
     """
     if address is None:
         return lambda _bus: nullcontext()
+    serve = _serving(address)
+
+    @asynccontextmanager
+    async def monitor(bus: Bus) -> AsyncGenerator[None, None]:
+        async with serve.open_monitor(bus, address) as places:
+            for place in places:
+                say(f"monitor at {place}")
+            if not address.startswith("unix:"):
+                warning = "every user of this machine can look at the monitor; unix:PATH is for this user alone"
+                say(f"warning: {warning}", logging.WARNING)
+            yield
+
+    return monitor
+
+
+async def check_monitor(address: str | None) -> None:
+    """Raise what would be raised if a monitor was opened there."""
+    if address is not None:
+        async with _serving(address).listening(address):
+            pass
+
+
+def _serving(address: str) -> ModuleType:
+    """Return what serves a monitor; raises as :func:`monitor_of`."""
     try:
         from ..monitor import serve
     except ModuleNotFoundError as error:
@@ -49,14 +75,4 @@ def monitor_of(address: str | None) -> Callable[[Bus], AbstractAsyncContextManag
             f"--monitor needs {missing}, which is not installed: python -m pip install 't2bus[monitor]'"
         ) from error
     serve.place_of(address)
-
-    @asynccontextmanager
-    async def monitor(bus: Bus) -> AsyncGenerator[None, None]:
-        async with serve.open_monitor(bus, address) as places:
-            for place in places:
-                say(f"monitor at {place}")
-            if not address.startswith("unix:"):
-                say("warning: every user of this machine can look at the monitor; unix:PATH is for this user alone")
-            yield
-
-    return monitor
+    return serve

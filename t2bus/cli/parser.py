@@ -99,7 +99,7 @@ def _add_serve(verbs: Verbs) -> None:
     insist = "let anybody who can reach a tcp: address of another interface than loopback use the bus"
     verb.add_argument("--insecure-no-auth", action="store_true", help=insist)
     look = "metrics, health and a page about the bus, at HOST:PORT of loopback or unix:PATH; needs t2bus[monitor]"
-    verb.add_argument("--monitor", type=arguments.plain, metavar="ADDR", help=look)
+    verb.add_argument("--monitor", type=plain, metavar="ADDR", help=look)
     log = "log who comes, leaves, claims, releases and lags; -vv also subscriptions"
     verb.add_argument("-v", "--verbose", action="count", default=0, help=log)
     add_supervision(verb)

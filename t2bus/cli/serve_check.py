@@ -41,6 +41,7 @@ from .connecting import context_of
 from .console import print_line, say
 from .exits import Exit
 from .inherited import take_listeners
+from .monitoring import check_monitor
 from .opening import judge, plan_of
 from .ready_file import check_ready_file
 from .settings import BadSetting, examine_settings
@@ -86,6 +87,8 @@ async def check(arguments: argparse.Namespace) -> int:
         places = plan.all_addresses
         _check_certificates(plan, findings)
         await _check_addresses(plan, findings)
+    with findings.at():
+        await check_monitor(settings.monitor)
     for text in findings.texts:
         say(text, logging.ERROR)
     if findings.texts:

@@ -75,14 +75,19 @@ async def open_monitor(bus: Bus, address: str) -> AsyncGenerator[tuple[str, ...]
       BindFailed: it is in use, or cannot be listened at.
 
     """
-    place = place_of(address)
-    async with open_listeners(place, _PRIVATE) as listeners:
+    async with listening(address) as listeners, open_background_nursery() as nursery:
+        nursery.start_soon(_keep_up, bus, listeners)
+        yield tuple(_shown(listener.address) for listener in listeners)
+
+
+@asynccontextmanager
+async def listening(address: str) -> AsyncGenerator[Sequence[Listener], None]:
+    """Listen where a monitor is to be, until the body ends; raises as :func:`open_monitor`."""
+    async with open_listeners(place_of(address), _PRIVATE) as listeners:
         for listener in listeners:
             if is_exposed(listener.address):
                 raise InvalidAddress(_exposed(address))
-        async with open_background_nursery() as nursery:
-            nursery.start_soon(_keep_up, bus, listeners)
-            yield tuple(_shown(listener.address) for listener in listeners)
+        yield listeners
 
 
 def place_of(address: str) -> Address:
