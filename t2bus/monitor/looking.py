@@ -91,11 +91,12 @@ class Looking:
     ) -> Listed:
         listing = Listing(kind, trio.current_time(), before)
         page = await self.ask(request())
-        listing.add(entries(page))
-        while page.next is not None:
-            page = await self.ask(request(page.next))
+        while True:
+            await trio.lowlevel.checkpoint()  # a page took 3 ms to decode, and 2 ms to add
             listing.add(entries(page))
-        return listing.end()
+            if page.next is None:
+                return listing.end()
+            page = await self.ask(request(page.next))
 
     async def _lag(self, clients: list[int]) -> list[s.SubscriptionStatus]:
         """Return the subscriptions of these clients that lag, as many as are shown.
