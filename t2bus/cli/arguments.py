@@ -77,6 +77,8 @@ class VerbParser(Parser):
                     options.extend(islice(rest, 1))
             else:
                 others.append(arg)
+        if not self._get_positional_actions():  # argparse would take the dashes for a word too many
+            return [*options, *others]
         return [*options, "--", *others]
 
 

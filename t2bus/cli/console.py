@@ -7,13 +7,15 @@ served, and signals obeyed. So a thread writes each of them, which is left behin
 Python's buffers: a thread left in a buffered stream would hold the stream's lock when Python ends, and abort it.
 
 The law of this module: no character that is not printable reaches either stream. :func:`say` escapes them; what is
-written to :class:`Output` is printable already, as all is that :mod:`.notation` makes.
+written to :class:`Output` is printable already, as all is that :mod:`.notation` and :mod:`.table` make. Only
+:mod:`.refreshing` writes control sequences, which are its own.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 import threading
 from contextlib import contextmanager
@@ -150,6 +152,13 @@ class Output:
             raise OSError("standard output is closed")
         self.ascii: bool = (sys.stdout.encoding or "utf-8").lower().replace("-", "") != "utf8"
         """Whether only ASCII may be written: the encoding of the terminal is not UTF-8."""
+        self.is_terminal: bool = sys.stdout.isatty()
+        """Whether it is for people."""
+
+    @property
+    def width(self) -> int | None:
+        """How many cells a line has on the terminal; None for a file or a pipe, which has no width."""
+        return shutil.get_terminal_size().columns if self.is_terminal else None
 
     async def write(self, line: str) -> None:
         """Write one line; return when it has left this process. Cancelled, it may still be written.

@@ -26,6 +26,8 @@ class Exit(IntEnum):
     """Nobody serves the topic of a request."""
     TIMEOUT = 5
     """A request was not answered in time."""
+    DENIED = 7
+    """The access rules of the bus do not allow it."""
 
 
 SIGNALLED: Final = 128

@@ -23,6 +23,7 @@ from . import arguments
 from .access_check import add_access
 from .arguments import Parser, VerbParser, add_verb
 from .certificates import add_certs
+from .looking import add_looking
 
 if TYPE_CHECKING:
     from .arguments import Verbs
@@ -37,7 +38,7 @@ notation, which is JSON wherever JSON can say it; `malformed` stands before byte
 
 _EPILOG: Final = """\
 exit codes: 0 done, 1 error, 2 wrong usage (also an invalid topic, address or VALUE), 3 no bus can be reached, 4 nobody
-serves the topic, 5 no answer in time; 128 + n when signal n stopped it before it was done.
+serves the topic, 5 no answer in time, 7 denied by access rules; 128 + n when signal n stopped it before it was done.
 """
 
 _ADDRESS: Final = "unix:PATH, tcp:HOST:PORT or tls:HOST:PORT"
@@ -61,6 +62,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_pub(verbs)
     _add_request(verbs)
     _add_reply(verbs)
+    for verb in add_looking(verbs):
+        _add_addr(verb)
     add_access(verbs)
     add_certs(verbs)
     return parser

@@ -71,6 +71,8 @@ def _run(arguments: argparse.Namespace) -> int:
                 return Exit.NOBODY
             case errors.RequestTimeout():
                 return Exit.TIMEOUT
+            case errors.PermissionDenied():
+                return Exit.DENIED
             case _:
                 return Exit.ERROR
 
@@ -79,8 +81,13 @@ def _verb(name: str) -> Callable[[argparse.Namespace], Awaitable[int]]:
     """Return the function of a verb. Only here is its module imported, and with it Trio and all else it needs."""
     from .access_check import access
     from .certificates import certs
+    from .event_lines import events
+    from .listing import clients, ls, services, status, subs
+    from .pinging import ping
     from .publishing import pub, sub
     from .requesting import reply, request
     from .serving import serve
+    from .top import top
 
-    return {verb.__name__: verb for verb in (serve, sub, pub, request, reply, access, certs)}[name]
+    looking = (status, clients, services, subs, ls, events, ping, top)
+    return {verb.__name__: verb for verb in (serve, sub, pub, request, reply, *looking, access, certs)}[name]
