@@ -142,7 +142,7 @@ class TestSub:
             assert await sub.end() == 0
 
     async def test_bus_ends(self, folder: Path) -> None:
-        """The end of the bus ends it with exit code 1, and a line that says so."""
+        """The end of the bus ends it with exit code 3, and a line that says so."""
         address, enough = f"unix:{folder}/bus", trio.Event()
 
         async def serve(task_status: trio.TaskStatus[None]) -> None:
@@ -155,7 +155,7 @@ class TestSub:
             async with command("sub", "a", "--addr", address) as sub:
                 await sub.stderr.until("subscribed")
                 enough.set()
-                assert await sub.end() == 1
+                assert await sub.end() == 3
                 assert await sub.stderr.rest() == ["t2bus: the bus said goodbye: the bus is shutting down"]
 
 

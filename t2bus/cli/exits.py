@@ -21,7 +21,7 @@ class Exit(IntEnum):
     USAGE = 2
     """The command line itself is at fault: an option, a topic, an address or a value."""
     UNREACHABLE = 3
-    """No bus could be reached, TLS failed, or the bus did not let this client in."""
+    """No bus could be reached, TLS failed, the bus did not let this client in, or the connection to it was lost."""
     NOBODY = 4
     """Nobody serves the topic of a request."""
     TIMEOUT = 5

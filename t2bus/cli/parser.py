@@ -37,8 +37,9 @@ notation, which is JSON wherever JSON can say it; `malformed` stands before byte
 """
 
 _EPILOG: Final = """\
-exit codes: 0 done, 1 error, 2 wrong usage (also an invalid topic, address or VALUE), 3 no bus can be reached, 4 nobody
-serves the topic, 5 no answer in time, 7 denied by access rules; 128 + n when signal n stopped it before it was done.
+exit codes: 0 done, 1 error, 2 wrong usage (also an invalid topic, address or VALUE), 3 no bus can be reached or it was
+lost, 4 nobody serves the topic, 5 no answer in time, 7 denied by access rules; 128 + n when signal n stopped it before
+it was done.
 """
 
 _ADDRESS: Final = "unix:PATH, tcp:HOST:PORT or tls:HOST:PORT"

@@ -45,12 +45,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     """Run the verb, and turn what it raises into a line and an exit code.
 
-    ``t2bus sub a --addr nowhere`` is 2, as is all that another command line mends. Where no bus lets this client in, it
-    is 3 for every reason: a failure of TLS is a kind of ``ConnectFailed``.
+    ``t2bus sub a --addr nowhere`` is 2, as is all that another command line mends. Where no bus lets this client in, or
+    the bus is lost, it is 3 for every reason: a failure of TLS is a kind of ``ConnectFailed``.
     """
     import trio
 
     from .. import errors
+    from ..disconnected import Disconnected
     from .console import say, written_beside
     from .notation import BadValue
     from .settings import BadSetting
@@ -65,7 +66,7 @@ def _run(arguments: argparse.Namespace) -> int:
         match error:
             case errors.InvalidTopic() | errors.InvalidAddress() | BadSetting() | BadValue():
                 return Exit.USAGE
-            case errors.ConnectFailed():
+            case errors.ConnectFailed() | Disconnected():
                 return Exit.UNREACHABLE
             case errors.ServiceNotFound():
                 return Exit.NOBODY
