@@ -115,7 +115,8 @@ def test_figures_for_programs_are_whole(value: int) -> None:
         (0.0, Unit.COUNT, "0"),
         (999, Unit.COUNT, "999"),
         (999.7, Unit.COUNT, "1.00k"),
-        (1000, Unit.COUNT, "1.00k"),
+        (9999, Unit.COUNT, "9999"),
+        (10_000, Unit.COUNT, "10.0k"),
         (99_960, Unit.COUNT, "100k"),
         (2**62, Unit.COUNT, "4.61E"),
         (1023, Unit.BYTES, "1023 B"),
@@ -131,5 +132,5 @@ def test_figures_for_programs_are_whole(value: int) -> None:
     ],
 )
 def test_figures_for_people(value: float | str | list[str] | None, unit: Unit, shown: str) -> None:
-    """Figures have three digits and the unit that makes them so, and a dash says that there is none."""
+    """Large figures have three digits and the unit that makes them so, and a dash says that there is none."""
     assert show(value, unit, human=True) == shown

@@ -167,7 +167,7 @@ async def test_rules_between_machines(here: Path) -> None:
         *_, pub = commands("Between machines", address)
         assert (await run(*pub))[0] == 0
         code, _, said = await run(*(word.replace("hello/alice", "hello/bob") for word in pub))
-        assert (code, said) == (1, "t2bus: 'alice' may not publish to 'hello/bob'\n")
+        assert (code, said) == (7, "t2bus: 'alice' may not publish to 'hello/bob'\n")
 
 
 async def test_the_rules_are_explained(here: Path) -> None:

@@ -15,7 +15,7 @@ class Exit(IntEnum):
     """How a command ended."""
 
     OK = 0
-    """Done; also for ``sub``, ``reply`` and ``serve`` that a signal has ended."""
+    """Done; also for ``sub``, ``reply``, ``serve`` and what watches a bus that a signal has ended."""
     ERROR = 1
     """Everything that no other code is for."""
     USAGE = 2

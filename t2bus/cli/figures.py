@@ -9,7 +9,7 @@
     >>> show(None, Unit.COUNT, human=True)
     '-'
 
-On a terminal a figure has three digits and a unit, so that columns are narrow and orders of magnitude are seen. In a
+On a terminal a large figure has three digits and a unit, so that columns are narrow and orders of magnitude are seen. In a
 pipe it is the whole number, for programs that add and compare.
 
 The law of this module: pure, and every figure is short and ASCII, whatever its value.
@@ -22,6 +22,9 @@ from typing import Final
 
 NONE: Final = "-"
 """Stands where there is nothing to show, so that a row has as many words as there are columns."""
+
+_WHOLE: Final = 10_000
+"""Counts below are short enough as they are."""
 
 _TIMES: Final = (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1))
 """Each unit of time with the smaller one that is shown behind it."""
@@ -52,6 +55,8 @@ def show(value: float | str | list[str] | None, unit: Unit, *, human: bool) -> s
             return _time(value)
         case Unit.BYTES:
             return _scaled(value, 1024, (" B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB"))
+        case _ if isinstance(value, int) and value < _WHOLE:
+            return str(value)
         case _:
             return _scaled(value, 1000, ("", "k", "M", "G", "T", "P", "E"))
 

@@ -188,8 +188,9 @@ class Picture:
             return "t2bus"
         bus = self._status.entry
         counts = ", ".join(
-            f"{show(getattr(bus, name), Unit.COUNT, human=True)} {name}"
+            f"{show(number, Unit.COUNT, human=True)} {name[:-1] if number == 1 else name}"
             for name in ("connections", "subscriptions", "services")
+            for number in [getattr(bus, name)]
         )
         up = show(bus.age, Unit.SECONDS, human=True)
         return f"t2bus {bus.version}, process {bus.process}, up {up}; {counts}; {' '.join(bus.addresses)}"
