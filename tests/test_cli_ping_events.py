@@ -146,4 +146,4 @@ class TestEvents:
         """A kind that there is not is wrong usage, and the line has those that there are."""
         code, out, err = await run("events", "lost")
         assert (code, out) == (2, "")
-        assert err.startswith("t2bus: argument KIND: invalid choice: 'lost' (choose from ")
+        assert err.startswith("t2bus: argument KIND: 'lost' is no kind of event: there are connected, left, ")

@@ -13,15 +13,15 @@ The law of this module: that of :mod:`.arguments`, so that ``--help`` is instant
 
 from __future__ import annotations
 
+import argparse
 import math
 from typing import TYPE_CHECKING, Final
 
+from ..text import quote
 from . import arguments as types
 from .arguments import add_verb
 
 if TYPE_CHECKING:
-    import argparse
-
     from .arguments import VerbParser, Verbs
 
 KINDS: Final = ("connected", "left", "subscribed", "unsubscribed", "claimed", "released", "lagging", "denied")
@@ -73,10 +73,18 @@ def _add_ls(verbs: Verbs) -> VerbParser:
 def _add_events(verbs: Verbs) -> VerbParser:
     more = f"KIND is one of {', '.join(KINDS)}. Ends with SIGINT or SIGTERM (exit code 0)."
     verb = add_verb(verbs, "events", "print what happens on the bus", more, "lagging denied")
-    verb.add_argument("kinds", nargs="*", choices=KINDS, metavar="KIND", help="only these; by default all")
+    verb.add_argument("kinds", nargs="*", type=kind, metavar="KIND", help="only these; by default all")
     _add_count(verb, "end after COUNT events")
     _add_format(verb)
     return verb
+
+
+def kind(argument: str) -> str:
+    """Return the argument if it is a kind of event."""
+    # Not by `choices`: those of Python 3.11 refuse that there is none.
+    if types.plain(argument) in KINDS:
+        return types.plain(argument)
+    raise argparse.ArgumentTypeError(f"{quote(argument)} is no kind of event: there are {', '.join(KINDS)}")
 
 
 def _add_ping(verbs: Verbs) -> VerbParser:

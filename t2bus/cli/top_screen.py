@@ -19,6 +19,7 @@ import urwid
 
 from ..background import open_background_nursery
 from .exits import Exit
+from .table import width_of
 
 if TYPE_CHECKING:
     from .top_watch import Watch
@@ -53,11 +54,12 @@ class PictureWidget(urwid.Widget):
     def render(self, size: tuple[int, int], focus: bool = False) -> urwid.Canvas:  # type: ignore[override]  # noqa: ARG002, FBT001, FBT002 -- it is always a box
         """Return what stands on the screen."""
         columns, height = size
-        markup: list[tuple[str, str]] = []
-        for style, text in self._watch.picture.lines(columns, height):
-            # A line that is filled up is marked over its whole width.
-            markup.append((style, f"{text}\n"))
-        return urwid.Filler(urwid.Text(markup, wrap="clip"), "top").render(size)
+        # Filled up, so that a line that stands out does so over its whole width.
+        lines = [
+            urwid.Text((style, text + " " * (columns - width_of(text))), wrap="clip")
+            for style, text in self._watch.picture.lines(columns, height)
+        ]
+        return urwid.Filler(urwid.Pile(lines), "top").render(size)
 
     def keypress(self, size: tuple[int, int], key: str) -> str | None:  # type: ignore[override]  # noqa: ARG002 -- as urwid calls it
         """Give a key to the picture."""
