@@ -17,7 +17,7 @@ from cli_helpers import command, run
 from t2bus.broker.statistics import BusCounts
 from t2bus.cli.table import width_of
 from t2bus.cli.top_picture import SHOWN, Picture, plot
-from t2bus.cli.views import VIEWS, Row, TrafficStatus
+from t2bus.cli.views import VIEWS, Seen, TrafficStatus
 from t2bus.status import ClientStatus, ServiceStatus, Status, SubscriptionStatus
 from terminal_helpers import at_a_terminal
 
@@ -37,14 +37,14 @@ STATUS = Status(**COUNTS, version="1.2.3", process=4711, age=60.0, addresses=["u
 KEYS = ["left", "right", "s", "r", "up", "down", "page up", "page down", "home", "end", "h", "/", "esc", "enter"]
 
 
-def client(name: str, received: float) -> Row:
+def client(name: str, received: float) -> Seen:
     rates = dict.fromkeys(VIEWS["clients"].counts, 0.0)
-    return Row(evolve(CLIENT, name=name), rates | {"received": received})
+    return Seen(evolve(CLIENT, name=name), rates | {"received": received})
 
 
-def picture_of(*rows: Row) -> Picture:
+def picture_of(*rows: Seen) -> Picture:
     picture = Picture(ascii_only=False)
-    picture.take_status(Row(STATUS, dict.fromkeys(VIEWS["status"].counts, 1000.0)))
+    picture.take_status(Seen(STATUS, dict.fromkeys(VIEWS["status"].counts, 1000.0)))
     picture.take_rows(rows)
     return picture
 
@@ -69,14 +69,14 @@ class TestPicture:
     ) -> None:
         """Whatever there is and is pressed, it has as many lines as it may, none is wider, and all are printable."""
         picture, (columns, height) = Picture(ascii_only), size
-        picture.take_status(Row(STATUS, dict.fromkeys(VIEWS["status"].counts, 1.0)))
+        picture.take_status(Seen(STATUS, dict.fromkeys(VIEWS["status"].counts, 1.0)))
         picture.take_rows([client(name, 1.0) for name in called])
         picture.problem = problem
         for key in keys:
             view = picture.view
             picture.press(key)
             if picture.view != view:
-                picture.take_rows([Row(ENTRIES[picture.view], None)])
+                picture.take_rows([Seen(ENTRIES[picture.view], None)])
             lines = picture.lines(columns, height)
             assert len(lines) == height
             assert all(text.isprintable() and width_of(text) <= columns for _, text in lines)
@@ -118,7 +118,7 @@ class TestPicture:
         picture = picture_of()
         picture.press(str(SHOWN.index(view) + 1))
         entry = ENTRIES[view]
-        picture.take_rows([Row(entry, None), Row(entry, dict.fromkeys(VIEWS[view].counts, 1.0))])
+        picture.take_rows([Seen(entry, None), Seen(entry, dict.fromkeys(VIEWS[view].counts, 1.0))])
         for _ in VIEWS[view].columns:
             picture.press("s")
             assert len(names(picture)) == 2

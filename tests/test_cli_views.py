@@ -13,7 +13,7 @@ from t2bus import status
 from t2bus.broker.status import EventKind
 from t2bus.cli.looking import KINDS
 from t2bus.cli.looks import Looks, asked
-from t2bus.cli.views import VIEWS, Row, TrafficStatus, rows
+from t2bus.cli.views import VIEWS, Seen, TrafficStatus, rows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -29,7 +29,7 @@ async def talker() -> AsyncGenerator[t2bus.Client, None]:
         yield client
 
 
-async def two_looks(talker: t2bus.Client, view: str) -> tuple[Row, Row, float]:
+async def two_looks(talker: t2bus.Client, view: str) -> tuple[Seen, Seen, float]:
     """Look, publish 30 messages of 3 bytes, and look again; give both rows, and the seconds between them."""
     looks = Looks(talker, VIEWS[view])
     (first,) = await looks.next()

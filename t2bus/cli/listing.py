@@ -31,7 +31,7 @@ from .notation import diagnostic
 from .refreshing import InPlace
 from .signals import run_until_signal
 from .table import Column, table
-from .views import VIEWS, Row, View
+from .views import VIEWS, Seen, View
 
 if TYPE_CHECKING:
     import argparse
@@ -102,7 +102,7 @@ async def _watch(arguments: argparse.Namespace) -> int:
             await trio.sleep(INTERVAL)
 
 
-def _asked_for(arguments: argparse.Namespace, found: list[Row]) -> list[Row]:
+def _asked_for(arguments: argparse.Namespace, found: list[Seen]) -> list[Seen]:
     """Return the rows whose topics the TOPIC meets, where there is one."""
     pattern = getattr(arguments, "topic", None)
     if pattern is None:
@@ -112,7 +112,7 @@ def _asked_for(arguments: argparse.Namespace, found: list[Row]) -> list[Row]:
     return [row for row in found if meets(row.entry.topic)]
 
 
-def _lines(arguments: argparse.Namespace, output: Output, view: View, found: Sequence[Row]) -> list[str]:
+def _lines(arguments: argparse.Namespace, output: Output, view: View, found: Sequence[Seen]) -> list[str]:
     """Return what is printed of these rows."""
     if arguments.json:
         return [diagnostic(row.document(), ascii_only=output.ascii) for row in found]
@@ -122,13 +122,13 @@ def _lines(arguments: argparse.Namespace, output: Output, view: View, found: Seq
     return lines_of(columns, found, output)
 
 
-def lines_of(columns: Sequence[Column], found: Sequence[Row], output: Output) -> list[str]:
+def lines_of(columns: Sequence[Column], found: Sequence[Seen], output: Output) -> list[str]:
     """Return a table of rows: for people and as wide as the screen, or for programs and whole."""
     cells = [row.cells(columns, human=output.is_terminal) for row in found]
     return table(columns, cells, width=output.width, ascii_only=output.ascii)
 
 
-def _one_below_the_other(view: View, row: Row, output: Output) -> list[str]:
+def _one_below_the_other(view: View, row: Seen, output: Output) -> list[str]:
     """Return a line for each attribute of one entry, with its rate behind it."""
     rates = {column.field: column for column in view.columns if column.per_second and row.rates is not None}
     words = []

@@ -18,7 +18,7 @@ import trio
 from attrs import define, field
 
 from ..errors import RequestTimeout, ServiceNotFound
-from .views import Row, View, rows
+from .views import Seen, View, rows
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -64,7 +64,7 @@ class Looks:
     _before: Sequence[Any] | None = field(default=None, init=False)
     _at: float = field(default=0.0, init=False)
 
-    async def next(self) -> list[Row]:
+    async def next(self) -> list[Seen]:
         """Look, and return what there is, with what it did in each second since the last look. Raises: as asked()."""
         found = await asked(self.client, self.view.ask)
         now = trio.current_time()

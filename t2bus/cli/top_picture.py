@@ -21,7 +21,7 @@ from attrs import define, evolve, field
 from ..text import printable
 from .figures import Unit, show
 from .table import Column, cut, table
-from .views import VIEWS, Row, View
+from .views import VIEWS, Seen, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -81,8 +81,8 @@ class Picture:
     view: str = field(default=SHOWN[0], init=False)
     problem: str = field(default="", init=False)
     """Why nothing new is seen, or nothing."""
-    _status: Row | None = field(default=None, init=False)
-    rows: Sequence[Row] | None = field(default=None, init=False)
+    _status: Seen | None = field(default=None, init=False)
+    rows: Sequence[Seen] | None = field(default=None, init=False)
     """The entries of the view; None until they were looked at."""
     _history: deque[float] = field(factory=lambda: deque(maxlen=_HISTORY), init=False)
     """Publications in each second."""
@@ -97,13 +97,13 @@ class Picture:
 
     # --- what is seen
 
-    def take_status(self, row: Row) -> None:
+    def take_status(self, row: Seen) -> None:
         """Show this status of the bus, with its rates."""
         self._status, self.problem = row, ""
         if row.rates is not None:
             self._history.append(row.rates["published"])
 
-    def take_rows(self, rows: Sequence[Row]) -> None:
+    def take_rows(self, rows: Sequence[Seen]) -> None:
         """Show these entries of the view."""
         self.rows, self.problem = rows, ""
 
@@ -247,7 +247,7 @@ class Picture:
         falling, rising = "v^" if self.ascii_only else "▼▲"
         return f"{column.title}{falling if self._is_falling else rising}"
 
-    def _passes(self, row: Row) -> bool:
+    def _passes(self, row: Seen) -> bool:
         """Whether the filter is in a name, an identity or a topic."""
         texts = (getattr(row.entry, name, None) for name in ("name", "identity", "topic"))
         return any(self._filter.casefold() in text.casefold() for text in texts if text is not None)

@@ -69,7 +69,7 @@ class View:
 
 
 @frozen
-class Row:
+class Seen:
     """An entry of a view, and what it does in a second."""
 
     entry: Any
@@ -94,14 +94,14 @@ class Row:
         return asdict(self.entry) | rates
 
 
-def rows(view: View, after: Sequence[Any], before: Sequence[Any] | None, seconds: float) -> list[Row]:
+def rows(view: View, after: Sequence[Any], before: Sequence[Any] | None, seconds: float) -> list[Seen]:
     """Return the entries of the second look in the order of the view, with rates if there was a first one.
 
     What was not there at the first look has begun since, with nothing.
     """
     in_order = sorted(_keyed(view, after), key=lambda pair: _order(view, pair[1]))
     if before is None:
-        return [Row(entry, None) for _, entry in in_order]
+        return [Seen(entry, None) for _, entry in in_order]
     earlier = dict(_keyed(view, before))
     return [_rated(view, entry, earlier.get(key), seconds) for key, entry in in_order]
 
@@ -120,7 +120,7 @@ def _keyed(view: View, entries: Iterable[Any]) -> Iterator[tuple[Hashable, Any]]
         yield (key, seen[key]), entry
 
 
-def _rated(view: View, entry: Any, earlier: Any, seconds: float) -> Row:
+def _rated(view: View, entry: Any, earlier: Any, seconds: float) -> Seen:
     rates, is_changed = {}, earlier is None
     for name in view.counts:
         now, then = getattr(entry, name), getattr(earlier, name, 0)
@@ -130,7 +130,7 @@ def _rated(view: View, entry: Any, earlier: Any, seconds: float) -> Row:
         grown = now - then if now >= then else now
         is_changed |= grown > 0
         rates[name] = grown / seconds
-    return Row(entry, rates, is_changed)
+    return Seen(entry, rates, is_changed)
 
 
 async def _status(client: Client) -> list[status.Status]:
