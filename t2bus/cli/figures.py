@@ -9,8 +9,8 @@
     >>> show(None, Unit.COUNT, human=True)
     '-'
 
-On a terminal a large figure has three digits and a unit, so that columns are narrow and orders of magnitude are seen. In
-a pipe it is the whole number, for programs that add and compare.
+On a terminal a large figure has three digits and a unit, so that columns are narrow and orders of magnitude are seen.
+In a pipe it is the whole number, for programs that add and compare.
 
 The law of this module: pure, and every figure is short and ASCII, whatever its value.
 """
