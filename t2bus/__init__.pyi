@@ -34,13 +34,15 @@ from .errors import TlsFailed as TlsFailed
 from .errors import TopicClaimed as TopicClaimed
 from .errors import TopicTooBroad as TopicTooBroad
 from .limits import Limits as Limits
+from .program.opening import client_of as client_of
+from .program.options import add_arguments as add_arguments
 from .protocol import PublishProtocol as PublishProtocol
 from .protocol import RequestProtocol as RequestProtocol
 from .protocol import Struct as Struct
 from .protocol import register_scalar as register_scalar
 from .server.bus import Bus as Bus
-from .server.bus import open_bus as open_bus
-from .server.bus import serve as serve
+from .server.open import open_bus as open_bus
+from .server.open import serve as serve
 from .session.counters import ClientStatistics as ClientStatistics
 from .session.receipt import Receipt as Receipt
 from .transport.default_place import default_address as default_address
@@ -84,6 +86,8 @@ __all__ = [
     "TopicClaimed",
     "TopicTooBroad",
     "__version__",
+    "add_arguments",
+    "client_of",
     "default_address",
     "open_bus",
     "open_client",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, assert_never
@@ -22,6 +23,7 @@ from .rust.crate_transport import RustBusTransport, RustClientTransport
 from .transport import handshake, tcp, unix
 from .transport.address import Address, TcpAddress, TlsAddress, UnixAddress, is_loopback
 from .transport.default_place import other_place
+from .transport.forks import keep_from_children
 from .transport.framed import FramedTransport
 from .transport.socket_stream import SocketStream
 from .transport.tls_stream import TlsStream
@@ -203,6 +205,36 @@ async def open_listeners(address: Address, mode: int) -> AsyncGenerator[list[Lis
                 yield [Listener(listener, _bound(address, listener)) for listener in listeners]
         case _:
             assert_never(address)
+
+
+def adopt(sock: socket.socket, *, is_secure: bool) -> Listener:
+    """Return the listener of a socket that somebody else has opened; a TCP one speaks TLS if it ``is_secure``.
+
+    Raises:
+      ValueError: no bus can listen there; the text says what it is.
+
+    """
+    if sock.type != socket.SOCK_STREAM or sock.family not in {socket.AF_UNIX, socket.AF_INET, socket.AF_INET6}:
+        raise ValueError("is no stream socket of a unix path or of TCP")
+    if not _is_listening(sock):
+        raise ValueError("is a socket that does not listen")
+    name = sock.getsockname()
+    if sock.family != socket.AF_UNIX:
+        kind = TlsAddress if is_secure else TcpAddress
+        address: Address = kind(*name[:2])
+    elif isinstance(name, str) and name:
+        address = UnixAddress(name)
+    else:
+        raise ValueError("is a unix socket without a path, which no client could name")
+    return Listener(keep_from_children(trio.SocketListener(trio.socket.from_stdlib_socket(sock))), address)
+
+
+def _is_listening(sock: socket.socket) -> bool:
+    """Tell whether a socket listens; where the system does not say, it is taken for one that does."""
+    try:
+        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) != 0
+    except OSError:
+        return True
 
 
 def _bound(address: TcpAddress | TlsAddress, listener: trio.SocketListener) -> Address:

@@ -21,12 +21,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from .limits import Limits
-from .server.bus import Bus, open_bus
+from .server.open import open_bus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from hypothesis.strategies import DrawFn, SearchStrategy
+
+    from .server.bus import Bus
 
 __all__ = ["bus", "concrete_topics", "matching_pairs", "memory_bus", "topics"]
 

@@ -39,7 +39,7 @@ from reprlib import Repr
 from typing import Final, Generic, TypeVar
 
 __all__ = ["BusError", "InvalidTopic", "TopicTooBroad"]
-__all__ += ["DEPTH", "LENGTH", "TopicTree", "includes", "intersects", "is_concrete", "main", "validate"]
+__all__ += ["DEPTH", "LENGTH", "TopicTree", "explain", "includes", "intersects", "is_concrete", "main", "validate"]
 
 # Characters and fragments of a topic unless told otherwise; NATS recommends the same two bounds for its subjects.
 LENGTH: Final = 256
@@ -317,7 +317,7 @@ def _example(a: str, b: str) -> str | None:
     return None if path is None else "/".join(path) or "x"  # where the empty sequence is in both, everything is
 
 
-def _explain(sub: str, pub: str) -> str:
+def explain(sub: str, pub: str) -> str:
     """Say in one line why two valid topics meet, or from which fragment on they cannot."""
     if example := _example(sub, pub):
         relations = ("neither includes the other", "PUB includes SUB", "SUB includes PUB", "each includes the other")
@@ -342,7 +342,7 @@ def main(argv: list[str] | None = None) -> int:
     except InvalidTopic as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
-    print(_explain(sub, pub))
+    print(explain(sub, pub))
     return 0 if intersects(sub, pub) else 1
 
 

@@ -16,7 +16,7 @@ from attrs import define, field
 import t2bus
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Mapping
+    from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -58,7 +58,7 @@ class Lines:
 
 @define(eq=False)
 class Command:
-    """A running ``python``, of ``-m t2bus`` or of a program of a test."""
+    """A running program: ``python -m t2bus``, one of a test, or a shell."""
 
     process: trio.Process
     stdin: trio.abc.SendStream
@@ -70,34 +70,46 @@ class Command:
         return await self.process.wait()
 
 
+def python(
+    *arguments: str, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+) -> AbstractAsyncContextManager[Command]:
+    """Start Python with these arguments, as :func:`process` does."""
+    return process(sys.executable, *arguments, env=env, pass_fds=pass_fds)
+
+
 @asynccontextmanager
-async def python(*arguments: str, env: Mapping[str, str] | None = None) -> AsyncGenerator[Command, None]:
-    """Start Python with these arguments; it is killed at the end, and fails the test if that takes forever."""
+async def process(
+    *words: str, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+) -> AsyncGenerator[Command, None]:
+    """Start a program; it is killed at the end, and fails the test if that takes forever."""
     with trio.fail_after(PATIENCE):
-        process = await trio.lowlevel.open_process(
-            [sys.executable, *arguments],
+        started = await trio.lowlevel.open_process(
+            words,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, **(env or {})},
+            pass_fds=pass_fds,
         )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
+        assert started.stdin is not None
+        assert started.stdout is not None
+        assert started.stderr is not None
         try:
-            yield Command(process, process.stdin, Lines(process.stdout), Lines(process.stderr))
+            yield Command(started, started.stdin, Lines(started.stdout), Lines(started.stderr))
         finally:
             with trio.CancelScope(shield=True):
                 with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-                for stream in (process.stdin, process.stdout, process.stderr):
+                    started.kill()
+                await started.wait()
+                for stream in (started.stdin, started.stdout, started.stderr):
                     await stream.aclose()
 
 
-def command(*arguments: str, env: Mapping[str, str] | None = None) -> AbstractAsyncContextManager[Command]:
+def command(
+    *arguments: str, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+) -> AbstractAsyncContextManager[Command]:
     """Start a command, as :func:`python` does."""
-    return python("-m", "t2bus", *arguments, env=env)
+    return python("-m", "t2bus", *arguments, env=env, pass_fds=pass_fds)
 
 
 async def run(*arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> tuple[int, str, str]:

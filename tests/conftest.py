@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 from pathlib import Path
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # So it is for what a shell starts in the background, and the programs that the tests interrupt would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What whoever runs the tests has set up for their own buses is not what is tested, in programs that they start neither.
+for _name in {name for name in os.environ if name.startswith("T2BUS_")} - {"T2BUS_FUZZ", "T2BUS_INTEROP_CACHE"}:
+    del os.environ[_name]
+os.environ["T2BUS_CONTEXTS"] = "/nowhere/contexts.toml"
 
 # The same examples in every run, however busy the machine is: one that is slow there is no fault of the code.
 settings.register_profile("t2bus", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager, redirect_stderr
 from typing import TYPE_CHECKING
 
-from t2bus.cli.console import say, written_beside
+from t2bus.cli.console import draw, say, written_beside
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -49,3 +49,17 @@ def test_lines_that_do_not_fit_are_counted() -> None:
         assert 1000 < written < LINES
         say("and on it goes")
         assert reader.readline() == b"t2bus: and on it goes\n"
+
+
+def test_a_drawn_line_gives_way() -> None:
+    """What is drawn takes the place of what was drawn before, and a line that is said takes the place of both."""
+    with standard_error() as reader:
+        with written_beside():
+            draw("one")
+            draw("t\x1bwo")
+            say("hello")
+            draw("")
+            say("bye")
+        erase = b"\r\x1b[K"
+        assert reader.readline() == erase + b"one" + erase + b"t\\x1bwo" + erase + b"t2bus: hello\n"
+        assert reader.readline() == b"t2bus: bye\n"

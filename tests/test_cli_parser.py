@@ -12,7 +12,7 @@ from t2bus.cli import main
 from t2bus.cli.parser import make_parser
 
 LOOKING = ["status", "clients", "services", "subs", "ls", "events", "ping", "top"]
-VERBS = ["serve", "sub", "pub", "request", "reply", *LOOKING]
+VERBS = ["serve", "sub", "pub", "request", "reply", "match", "register", *LOOKING]
 
 
 class TestHelp:
@@ -24,6 +24,11 @@ class TestHelp:
         said = capsys.readouterr().out
         assert [verb for verb in VERBS if f"\n    {verb} " not in said] == []
         assert "exit codes: 0 done" in said
+
+    def test_tells_of_the_environment(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """The help of the program says that options can be given in the environment."""
+        assert main(["--help"]) == 0
+        assert "--addr as T2BUS_ADDR" in capsys.readouterr().out
 
     @pytest.mark.parametrize("verb", VERBS)
     def test_of_a_verb(self, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,7 +63,7 @@ class TestUsage:
             (["sub", "a", "-n", "0"], "argument -n: '0' is not a whole number above 0"),
             (["sub", "a", "-n", "x"], "argument -n: 'x' is not a whole number above 0"),
             (["sub", "a", "--addr"], "argument --addr: expected one argument"),
-            (["sub", "a", "b"], "unrecognized arguments: b"),
+            (["request", "a", "1", "b"], "unrecognized arguments: b"),
             (["sub", "a", "--head"], "unrecognized arguments: --head"),
             (["sub", "a", "--\x1b[31m"], r"unrecognized arguments: --\x1b[31m"),
             (["pub", "a", "1", "--header", "k"], "argument --header: 'k' has no '=': write KEY=VALUE"),
@@ -108,6 +113,13 @@ class TestOptions:
         arguments = make_parser().parse_args(["serve", "unix:a", "-vv", "unix:b", "-v"])
         assert (arguments.addresses, arguments.verbose) == (["unix:a", "unix:b"], 3)
 
+    def test_a_nought_that_is_an_option(self) -> None:
+        """``-0`` is an option where a verb has it, and other numbers are values there; elsewhere it is one too."""
+        parse = make_parser().parse_args
+        assert (parse(["pub", "a", "-5", "-0"]).value, parse(["pub", "-0", "a", "-5"]).null) == ("-5", True)
+        assert parse(["pub", "a", "--", "-0"]).value == "-0"
+        assert parse(["request", "a", "-0"]).value == "-0"
+
     @pytest.mark.parametrize("value", ["-5", "-0.5", "-.5", "-", ""])
     def test_values_with_a_dash(self, value: str) -> None:
         """A negative number, a dash and an empty text are values, not options."""
@@ -125,4 +137,4 @@ class TestOptions:
     def test_topics_are_as_long_as_the_bus_takes(self) -> None:
         """The length of a topic is for the bus to judge, whose limits may be other ones."""
         topic = "/".join(["a" * 30] * 30)
-        assert make_parser().parse_args(["sub", topic]).topic == topic
+        assert make_parser().parse_args(["sub", topic]).topics == [topic]

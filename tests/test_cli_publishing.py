@@ -1,4 +1,4 @@
-"""``t2bus sub`` and ``t2bus pub``."""
+"""``t2bus pub``."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ import trio
 from attrs import frozen
 
 import t2bus
-from bus_helpers import RawPeer, open_fake_bus, settle, welcome
+from bus_helpers import settle
 from cli_helpers import command, run
 from t2bus.cli import main, stdin
-from t2bus.wire import messages as m
-from t2bus.wire.values import Deflated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -43,120 +41,6 @@ def feed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Callable[[b
             file.seek(0)
 
         yield feed
-
-
-class TestSub:
-    """Listening."""
-
-    async def test_prints_messages(self, bus: t2bus.Bus) -> None:
-        """Each message is one line of topic and payload, written at once, and so many are enough."""
-        async with command("sub", "hello/*", "-n", "2", "--addr", *bus.addresses) as sub, bus.open_client() as client:
-            assert await sub.stderr.next() == f"t2bus: subscribed to hello/* at {bus.addresses[0]}"
-            await client.publish("alice", Hello("Hello Alice"))
-            assert await sub.stdout.next() == 'hello/alice\t{"text": "Hello Alice"}'
-            await client.publish_bytes("other/topic", ONE)
-            await client.publish_bytes("hello/**", b"\xff", headers={"k": "v"})
-            assert await sub.stdout.next() == "hello/**\tmalformed h'ff'"
-            assert await sub.end() == 0
-            assert await sub.stderr.rest() == []
-
-    async def test_prints_headers(self, bus: t2bus.Bus) -> None:
-        """If asked to, it prints the headers behind the payload."""
-        arguments = ["sub", "a", "-n", "2", "--headers", "--addr", bus.addresses[0]]
-        async with command(*arguments) as sub, bus.open_client() as client:
-            await sub.stderr.until("subscribed")
-            await client.publish_bytes("a", ONE, headers={"k": "\x1b[31m"})
-            await client.publish_bytes("a", ONE)
-            assert await sub.stdout.rest() == ['a\t1\t{"k": "\\u001b[31m"}', "a\t1\t{}"]
-
-    async def test_ascii(self, bus: t2bus.Bus) -> None:
-        """Where standard output takes ASCII only, the rest is escaped."""
-        env = {"PYTHONIOENCODING": "ascii"}
-        async with (
-            command("sub", "a", "-n", "1", "--addr", *bus.addresses, env=env) as sub,
-            bus.open_client() as client,
-        ):
-            await sub.stderr.until("subscribed")
-            await client.publish_bytes("a", cbor2.dumps("café"))
-            assert await sub.stdout.next() == r'a	"caf\u00e9"'
-
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    async def test_signal(self, number: signal.Signals, bus: t2bus.Bus) -> None:
-        """A signal ends it quietly, with exit code 0."""
-        async with command("sub", "a", "--addr", *bus.addresses) as sub:
-            await sub.stderr.until("subscribed")
-            sub.process.send_signal(number)
-            assert await sub.end() == 0
-            assert await sub.stderr.rest() == []
-
-    async def test_prints_many(self, bus: t2bus.Bus) -> None:
-        """What comes at once is printed in its order, and no more of it than was asked for."""
-        async with command("sub", "a", "-n", "1500", "--addr", *bus.addresses) as sub, bus.open_client() as client:
-            await sub.stderr.next()
-            async with client.open_bytes_publisher("a") as publisher:
-                for start in range(0, 2000, 1000):
-                    await publisher.send_batch([cbor2.dumps(start + number) for number in range(1000)])
-            assert await sub.stdout.rest() == [f"a\t{number}" for number in range(1500)]
-            assert await sub.end() == 0
-
-    async def test_reader_leaves(self, bus: t2bus.Bus) -> None:
-        """When the program that reads its output has ended, so does it, quietly and with exit code 0."""
-        async with command("sub", "a", "--addr", *bus.addresses) as sub, bus.open_client() as client:
-            await sub.stderr.until("subscribed")
-            assert sub.process.stdout is not None
-            await sub.process.stdout.aclose()
-            await client.publish_bytes("a", ONE)
-            assert await sub.end() == 0
-            assert await sub.stderr.rest() == []
-
-    async def test_reader_stops(self, bus: t2bus.Bus) -> None:
-        """While the program that reads its output takes nothing, a signal ends it all the same."""
-        async with command("sub", "a", "--addr", *bus.addresses) as sub, bus.open_client() as client:
-            await sub.stderr.until("subscribed")
-            for _ in range(100):  # 1 MB, more than a pipe holds
-                await client.publish_bytes("a", cbor2.dumps("x" * 10_000))
-            sub.process.terminate()
-            assert await sub.end() == 0
-            assert await sub.stderr.rest() == []
-
-    async def test_loss_is_told(self) -> None:
-        """Messages that are missing or cannot be read are told on standard error, and it goes on."""
-
-        async def bus(peer: RawPeer[m.ClientMessage]) -> None:
-            await welcome(peer)
-            subscription = (await peer.expect(m.Subscribe)).id
-            await peer.send(m.Accepted(subscription, (0,)))
-            await peer.send(m.Gap(subscription, 3))
-            await peer.send(m.Deliver((subscription,), m.Publication("a", Deflated(b"no zlib"))))
-            await peer.send(m.Gap(subscription, 1))
-            await peer.send(m.Deliver((subscription,), m.Publication("a", ONE)))
-            await peer.send(m.Accepted((await peer.expect(m.Unsubscribe)).id, (0,)))
-            await peer.read_to_end()
-
-        async with open_fake_bus(bus) as address, command("sub", "a", "-n", "1", "--addr", address) as sub:
-            assert await sub.stdout.next() == "a\t1"
-            said = await sub.stderr.rest()
-            assert said[1] == "t2bus: 3 messages were dropped here: the output is taken too slowly"
-            assert said[2].startswith("t2bus: a message cannot be read: ")
-            assert said[3] == "t2bus: 1 message was dropped here: the output is taken too slowly"
-            assert await sub.end() == 0
-
-    async def test_bus_ends(self, folder: Path) -> None:
-        """The end of the bus ends it with exit code 3, and a line that says so."""
-        address, enough = f"unix:{folder}/bus", trio.Event()
-
-        async def serve(task_status: trio.TaskStatus[None]) -> None:
-            async with t2bus.open_bus(address):
-                task_status.started()
-                await enough.wait()
-
-        async with trio.open_nursery() as nursery:
-            await nursery.start(serve)
-            async with command("sub", "a", "--addr", address) as sub:
-                await sub.stderr.until("subscribed")
-                enough.set()
-                assert await sub.end() == 3
-                assert await sub.stderr.rest() == ["t2bus: the bus said goodbye: the bus is shutting down"]
 
 
 class TestPub:
@@ -310,3 +194,100 @@ class TestPubLines:
             "t2bus: each line is published as one message; Ctrl-D ends\n"
             "t2bus: 1 message published, 0 deliveries accepted\n"
         )
+
+
+class TestRepeated:
+    """Publishing one value several times, or with time in between."""
+
+    async def test_count(self, bus: t2bus.Bus) -> None:
+        """The value is published so many times, and it is said how many deliveries that made."""
+        async with bus.open_client() as client, client.subscribe_bytes("a") as messages:
+            done = await run("pub", "a", "1", "--count", "600", "--header", "k=v", "--addr", *bus.addresses)
+            assert done == (0, "", "t2bus: 600 messages published, 600 deliveries accepted\n")
+            received = await messages.receive_batch()
+            assert received == [t2bus.Received("a", ONE, {"k": "v"})] * 600
+
+    async def test_interval(self, bus: t2bus.Bus) -> None:
+        """With an interval the last of three messages goes two of it after the first."""
+        async with bus.open_client() as client, client.subscribe_bytes("a") as messages:
+            arguments = ["pub", "a", "1", "--count", "3", "--interval", "0.2", "--addr", *bus.addresses]
+            async with command(*arguments) as pub:
+                await messages.receive()
+                begun = trio.current_time()
+                await messages.receive()
+                await messages.receive()
+                assert trio.current_time() - begun > 0.3
+                assert await pub.end() == 0
+
+    async def test_interval_of_lines(self, bus: t2bus.Bus) -> None:
+        """Lines are published with an interval too, in order, and a signal in between ends it."""
+        async with (
+            bus.open_client() as client,
+            client.subscribe_bytes("a") as messages,
+            command("pub", "a", "--interval", "1000", "--addr", *bus.addresses) as pub,
+        ):
+            await pub.stdin.send_all(b"1\n2\n")
+            assert (await messages.receive()).body == ONE
+            pub.process.terminate()
+            assert await pub.end() == 128 + signal.SIGTERM
+            with pytest.raises(trio.WouldBlock):
+                messages.receive_nowait()
+
+    def test_count_of_lines(self, address: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """Standard input is published once, so a count without a value is wrong usage."""
+        assert main(["pub", "a", "--count", "2", "--addr", address]) == 2
+        said = "t2bus: --count repeats a VALUE, and there is none: standard input is published once\n"
+        assert capsys.readouterr() == ("", said)
+
+
+class TestRequire:
+    """Insisting on so many subscribers."""
+
+    async def test_enough(self, bus: t2bus.Bus) -> None:
+        """A message that so many connections take is published as any other."""
+        async with bus.open_client() as client, client.subscribe_bytes("a"):
+            done = await run("pub", "a", "1", "--require", "1", "--addr", *bus.addresses)
+            assert done == (0, "", "t2bus: accepted for 1 connection\n")
+
+    def test_nobody(self, address: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """One that fewer take costs exit code 8, and one sentence that says why."""
+        assert main(["pub", "a", "1", "--require", "2", "--addr", address]) == 8
+        said = "t2bus: accepted for 0 connections, fewer than the 2 of --require: nobody subscribes to a\n"
+        assert capsys.readouterr() == ("", said)
+
+    @pytest.mark.parametrize(("value", "stdin"), [(["1", "--count", "5"], b""), ([], b"1\n2\n3\n")])
+    async def test_stops_at_the_first(self, value: list[str], stdin: bytes, bus: t2bus.Bus) -> None:
+        """Of several messages the first that too few take is the last one that is published."""
+        async with bus.open_client() as client, client.subscribe_bytes("a") as messages:
+            code, out, said = await run("pub", "a", *value, "--require", "2", "--addr", *bus.addresses, stdin=stdin)
+            assert (code, out) == (8, "")
+            assert said == (
+                "t2bus: message 1 was accepted for 1 connection, fewer than the 2 of --require: nothing behind it was "
+                "published\n"
+            )
+            await settle()
+            assert len(await messages.receive_batch()) == 1
+
+    async def test_of_each(self, bus: t2bus.Bus) -> None:
+        """A subscriber for each message is enough for all of them, at its pace."""
+        async with bus.open_client() as client, client.subscribe_bytes("a") as messages:
+            done = await run("pub", "a", "--require", "1", "--addr", *bus.addresses, stdin=b"1\n2\n3\n")
+            assert done == (0, "", "t2bus: 3 messages published, 3 deliveries accepted\n")
+            assert [cbor2.loads(body) for _, body in await messages.receive_batch()] == [1, 2, 3]
+
+
+class TestNull:
+    """Standard input whose texts have ends of lines in them."""
+
+    async def test_separates(self, bus: t2bus.Bus) -> None:
+        """With ``-0`` each text ends with NUL, as the last one may."""
+        async with bus.open_client() as client, client.subscribe_bytes("a") as messages:
+            done = await run("pub", "a", "-0", "--addr", *bus.addresses, stdin=b"two\nlines\x00[1,\n2]\x00\x00x")
+            assert done == (0, "", "t2bus: 4 messages published, 4 deliveries accepted\n")
+            assert [cbor2.loads(body) for _, body in await messages.receive_batch()] == ["two\nlines", [1, 2], "", "x"]
+
+    def test_bad_text(self, address: str, feed: Callable[[bytes], None], capsys: pytest.CaptureFixture[str]) -> None:
+        """A text that cannot be sent is named by its number."""
+        feed(b"1\x00\xff\n\x00")
+        assert main(["pub", "-0", "a", "--addr", address]) == 2
+        assert capsys.readouterr().err == "t2bus: text 2 of standard input is not UTF-8\n"

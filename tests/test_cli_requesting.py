@@ -68,7 +68,7 @@ class TestRequest:
         [
             (["nobody"], 4, "nobody serves 'nobody': start its service, or check the topic"),
             (["silent", "--timeout", "0.01"], 5, "no answer within 0.01 s: try a longer --timeout"),
-            (["failing"], 1, r"no\n\x1b[31mway"),
+            (["failing"], 6, r"no\n\x1b[31mway"),
         ],
     )
     def test_errors(
@@ -77,6 +77,17 @@ class TestRequest:
         """Each way to have no response has its exit code and one printable line, whatever the service said."""
         assert main(["request", *arguments, "--addr", address]) == code
         assert capfd.readouterr() == ("", f"t2bus: {says}\n")
+
+    @pytest.mark.parametrize("option", ["-v", "--verbose"])
+    def test_where_an_error_comes_from(self, option: str, address: str, capfd: pytest.CaptureFixture[str]) -> None:
+        """Asked for, a traceback stands before the one line, printable as that is."""
+        assert main(["request", "failing", option, "--addr", address]) == 6
+        out, said = capfd.readouterr()
+        first, *middle, last = said.splitlines()
+        assert (out, first) == ("", "Traceback (most recent call last):")
+        assert any("request_bytes" in line for line in middle)
+        assert last == r"t2bus: no\n\x1b[31mway"
+        assert all(line.isprintable() for line in said.splitlines())
 
     async def test_lifetime(self, folder: Path) -> None:
         """When the bus gives the request up, that is exit code 5 too."""

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 import t2bus
 from cli_helpers import command, run
 from t2bus.cli import main
-from t2bus.cli.arguments import plain
 from t2bus.cli.notation import encode_value, fault_of_json
 from t2bus.cli.parser import make_parser
 from t2bus.cli.settings import read_settings
+from t2bus.program.options import plain
 
 if TYPE_CHECKING:
     from pathlib import Path

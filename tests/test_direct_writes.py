@@ -19,6 +19,7 @@ from bus_helpers import open_joined, open_site
 from stream_helpers import publication, stream_pair
 from t2bus.wire import messages as m
 from t2bus.wire import native
+from t2bus.wire.compression import deflate
 from tap_helpers import (
     CALLER,
     HELLO,
@@ -35,6 +36,8 @@ from tap_helpers import (
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
+
+    from t2bus.wire.values import Payload
 
 SMALL = 4096
 """Bytes of a socket's buffer that is full soon."""
@@ -222,17 +225,18 @@ async def test_a_message_against_the_rules_stops_nobody(bus: t2bus.Bus) -> None:
 
 
 @no_time
-async def test_what_has_to_be_inflated_is_written_later(bus: t2bus.Bus) -> None:
-    """To a peer that reads nothing compressed nothing is written at once, since that may take long."""
+@pytest.mark.parametrize(("payload", "place"), [(b"plain", AT_ONCE), (deflate(b"x" * 10_000), LATER)])
+async def test_what_has_to_be_inflated_is_written_later(bus: t2bus.Bus, payload: Payload, place: int) -> None:
+    """To a peer that reads nothing compressed such a payload is not written at once, since that may take long."""
     hello = m.Hello(1, "a test", ())
     async with (
         open_tapped_peer(bus, m.Subscribe(1, "x", 10, WIDE), hello=hello) as tap,
         open_tapped_peer(bus) as publisher,
     ):
         await start(tap)
-        publisher.say(publication(1))
+        publisher.say(m.Publish(1, False, m.Publication("x", payload)))
         await tap.expect(m.Deliver)
-        assert tap.places == [LATER]
+        assert tap.places == [place]
 
 
 # --- a client

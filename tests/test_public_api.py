@@ -23,8 +23,8 @@ PUBLIC = """
 BindFailed Bus BusError BusStatistics Client ClientStatistics ConnectFailed Disconnected InvalidAccess InvalidAddress
 InvalidTopic Lagged LimitExceeded Limits MalformedMessage MessageTooLarge PermissionDenied ProtocolViolation
 PublishProtocol Publisher Receipt Received RemoteError Request RequestProtocol RequestTimeout Requests ServiceBusy
-ServiceGone ServiceNotFound Struct Subscription TlsFailed TopicClaimed TopicTooBroad __version__ default_address
-open_bus open_client register_scalar serve status testing tls topic
+ServiceGone ServiceNotFound Struct Subscription TlsFailed TopicClaimed TopicTooBroad __version__ add_arguments
+client_of default_address open_bus open_client register_scalar serve status testing tls topic
 """
 
 

@@ -21,6 +21,7 @@ from t2bus.broker.identity import Identity
 from t2bus.cli import main
 from t2bus.cli.parser import make_parser
 from t2bus.cli.settings import read_settings
+from t2bus.contexts.document import read_contexts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,7 +102,13 @@ def test_every_verb_is_explained() -> None:
 def test_every_file_is_of_a_kind() -> None:
     """Each piece of TOML on a page says which file it is, so that it is checked as such."""
     shown = [found["name"] for page in PAGES for found in _FILE.finditer(page.read_text(encoding="utf-8"))]
-    assert set(shown) == {"access.toml", "bus.toml"}
+    assert set(shown) == {"access.toml", "bus.toml", "contexts.toml"}
+
+
+@pytest.mark.parametrize(("page", "text"), files("contexts.toml"), ids=lambda value: getattr(value, "stem", ""))
+def test_contexts_are_valid(page: Path, text: str) -> None:
+    """Contexts that a page shows can be read."""
+    assert read_contexts(text, page.parent).default == "lab"
 
 
 @pytest.mark.parametrize(("page", "text"), files("access.toml"), ids=lambda value: getattr(value, "stem", ""))

@@ -13,7 +13,8 @@ import trio.testing
 import t2bus
 from bus_helpers import names, wait_until
 from t2bus.certs import issue_server, make_ca
-from t2bus.server.bus import open_judged_bus
+from t2bus.server.hosting import Host
+from t2bus.server.open import open_hosted_bus
 from t2bus.server.warnings import warn_of_expiry, warn_of_exposure
 from t2bus.tls import expiry
 from t2bus.transport.address import TcpAddress, TlsAddress, UnixAddress, is_loopback
@@ -139,7 +140,7 @@ async def test_who_comes_before_the_addresses_are_judged_is_not_let_in(folder: P
         raise KeyError
 
     with pytest.raises(KeyError):
-        async with open_judged_bus(judge, f"unix:{folder}/bus", "tcp:localhost:0"):
+        async with open_hosted_bus(Host(judge), f"unix:{folder}/bus", "tcp:localhost:0"):
             pass
     assert early
     for peer in early:

@@ -10,10 +10,13 @@ import pytest
 import trio
 
 import t2bus
+from broker_helpers import bus as bus_of
 from bus_helpers import Add, Note, Sum, add, open_peer, wait_until
+from cli_helpers import command
 from t2bus import status
 from t2bus.protocol import encode
 from t2bus.wire import messages as m
+from t2bus.wire.values import ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -246,6 +249,30 @@ async def test_a_page_fits_in_a_frame() -> None:
         assert len(await status.topics(client)) == 200
 
 
+async def test_an_entry_that_fits_in_no_frame() -> None:
+    """Where not even one entry fits in a frame, the request is refused so, and the bus goes on."""
+    async with t2bus.open_bus(limits=t2bus.Limits(frame=270)) as bus, bus.open_client() as client:
+        await client.publish_bytes("x" * 200, b"")
+        with pytest.raises(t2bus.MessageTooLarge, match="bus/topics"):
+            await status.topics(client)
+        assert len(await client.request_bytes("bus/subscriptions", encode(status.SubscriptionsRequest()))) < 270
+
+
+def test_answers_that_are_not_read_are_bounded() -> None:
+    """Who asks and does not read is refused when its outbox is full."""
+    one_bus = bus_of(outbox_bytes=1_100_000)
+    peer = one_bus.connect()
+    peer.read()
+    for _ in range(10_000):
+        peer.request("bus/status", encode(status.StatusRequest()))
+        if peer.peer.outbox.control_size:
+            break
+    *answers, refusal = peer.read()
+    assert {type(answer) for answer in answers} == {m.Response}
+    assert isinstance(refusal, m.Refused)
+    assert refusal.code is ErrorCode.LIMIT_EXCEEDED
+
+
 # --- what is the bus's own
 
 
@@ -395,3 +422,13 @@ async def test_requests_of_a_typed_service_stay_apart(bus: t2bus.Bus, client: t2
         await nursery.start(server.serve_with, Add, "x", add)
         assert await client.request("x", Add(1, 2)) == Sum(3)
         nursery.cancel_scope.cancel()
+
+
+async def test_commands_are_shown_with_their_verb(folder: Path) -> None:
+    """A verb of the command line is called after itself and its process."""
+    address = f"unix:{folder}/bus"
+    async with t2bus.open_bus(address) as bus, bus.open_client() as client:
+        async with command("sub", "a", "--addr", address) as sub:
+            await sub.stderr.until("subscribed")
+            _, shown = await status.clients(client)
+        assert shown.name == f"t2bus sub[{sub.process.pid}]"

@@ -16,6 +16,7 @@ from pure_helpers import steady
 from stream_helpers import LIMITS, SMALL, TransportPair, Wire, connect, open_transport_pair, publication, stream_on
 from t2bus.endpoints import open_transport, recognise
 from t2bus.wire import messages as m
+from t2bus.wire import values as v
 from t2bus.wire.framing import frame
 from tls_peer_helpers import open_tls_pair
 
@@ -220,14 +221,25 @@ async def test_not_where_payloads_may_have_to_be_inflated(pair: TransportPair) -
     await pair.transport.aclose()
 
 
+async def test_what_has_nothing_to_inflate_can_be_sent_all_the_same(pair: TransportPair) -> None:
+    """To a peer without zlib, only what holds a compressed payload is left to its writer."""
+    plain, compressed = m.Respond(1, b"x"), m.Respond(2, v.Deflated(b"y"))
+    for can_inflate in (True, False):
+        pair.transport.set_frame_limit(LIMITS.frame, can_inflate=can_inflate)
+        takes: list[bool] = [pair.transport.takes_nowait(each) for each in ([plain], [plain, compressed])]
+        assert takes == [True, can_inflate]
+    await pair.transport.aclose()
+
+
 @plain
 async def test_not_for_a_client_of_the_rust_crate(pair: TransportPair) -> None:
-    """What is said to a client of another wire is translated, and left to its writer."""
+    """What is said to a client of another wire is translated, and left to its writer if it is not known what it is."""
     far = stream_on(pair.wire.far.dup())
     await pair.stream.send_all(frame(KEEP_ALIVE))
     bus = await recognise(far, LIMITS)
     await bus.receive()
     assert not bus.can_send_nowait
+    assert bus.takes_nowait([m.Pong(0)])
     await far.aclose()
 
 

@@ -29,6 +29,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import InvalidAccess, InvalidTopic
+from ..mistakes import Mistake, Mistakes
 from ..text import QUOTED, shorten
 from ..topic import validate
 from .access import Access, Rules, Verb
@@ -68,81 +69,110 @@ def parse(text: str) -> Access:
       InvalidAccess: the text is no such file; the error is the first in it.
 
     """
+    access, found = _read(text)
+    if found:
+        raise found[0].error
+    return access
+
+
+def mistakes_in(text: str) -> list[Mistake]:
+    """Return all that is wrong in a file."""
+    return _read(text)[1]
+
+
+def _read(text: str) -> tuple[Access, list[Mistake]]:
+    """Return the rules of a file as far as they are valid, and what is not."""
+    mistakes = Mistakes(InvalidAccess)
+    access = Access(Rules(), {})
+    with mistakes.at():
+        access = _access(_document(text), mistakes)
+    return access, mistakes.found
+
+
+def _document(text: str) -> dict[str, Any]:
     # Counted in bytes as in a file: who reads one byte more than these never takes a part of the rules for the whole.
     if len(text.encode(errors="surrogatepass")) > LARGEST:
         raise InvalidAccess(f"it has more than {LARGEST} bytes: use wildcards and groups")
     try:
-        document = tomllib.loads(text)
+        return tomllib.loads(text)
     except RecursionError:  # without a cause, whose traceback would be a thousand lines
         raise InvalidAccess("invalid TOML: it is nested too deeply") from None
     except ValueError as error:  # usually a TOMLDecodeError, which says where; a number of 5,000 digits is another
         raise InvalidAccess(f"invalid TOML: {error}") from error
-    return _access(document)
 
 
-def _access(document: dict[str, Any]) -> Access:
+def _access(document: dict[str, Any], mistakes: Mistakes) -> Access:
     """Read the tables of the file; each function below reads one level deeper, and is told the place for its errors."""
     everyone = Rules()
     identities: dict[str, Rules] = {}
     for key, value in document.items():
-        if key == "everyone":
-            everyone = _rules("everyone", value)
-        elif key == "identity":
-            identities = _identities(value)
-        elif key in _VERBS or key == "deny":
-            raise InvalidAccess(f'"{key}" stands outside of a table: put it below [everyone] or [identity."NAME"]')
-        else:
-            raise InvalidAccess(_unknown(key, value, ["everyone", "identity"]))
+        with mistakes.at(key):
+            if key == "everyone":
+                everyone = _rules("everyone", value, mistakes)
+            elif key == "identity":
+                identities = _identities(value, mistakes)
+            elif key in _VERBS or key == "deny":
+                raise InvalidAccess(f'"{key}" stands outside of a table: put it below [everyone] or [identity."NAME"]')
+            else:
+                raise InvalidAccess(_unknown(key, value, ["everyone", "identity"]))
     return Access(everyone, identities)
 
 
-def _identities(value: object) -> dict[str, Rules]:
+def _identities(value: object, mistakes: Mistakes) -> dict[str, Rules]:
+    identities: dict[str, Rules] = {}
     tables = _table("identity", value)
     if "" in tables:
         raise InvalidAccess('identity "": the name is empty: for all identities use [everyone]')
-    return {name: _rules(f"identity {_quoted(name)}", rules) for name, rules in tables.items()}
+    for name, rules in tables.items():
+        with mistakes.at(name):
+            identities[name] = _rules(f"identity {_quoted(name)}", rules, mistakes)
+    return identities
 
 
-def _rules(place: str, value: object) -> Rules:
-    table = _table(place, value)
+def _rules(place: str, value: object, mistakes: Mistakes) -> Rules:
     allow: dict[Verb, tuple[str, ...]] = {}
     deny: dict[Verb, tuple[str, ...]] = {}
-    for key, content in table.items():
-        if key in _VERBS:
-            allow[_VERBS[key]] = _topics(f"{place}: {key}", content)
-        elif key == "deny":
-            deny = _deny(place, content)
-        elif isinstance(content, dict) and place != "everyone":
-            hint = 'a name with dots needs quotes, as in [identity."bus.example"]'
-            raise InvalidAccess(f"{place}: {_unknown(key, content, ['deny'], hint)}")
-        else:
-            raise InvalidAccess(f"{place}: {_unknown(key, content, [*_VERBS, 'deny'])}")
+    for key, content in _table(place, value).items():
+        with mistakes.at(key):
+            if key in _VERBS:
+                allow[_VERBS[key]] = _topics(f"{place}: {key}", content, mistakes)
+            elif key == "deny":
+                deny = _deny(place, content, mistakes)
+            elif isinstance(content, dict) and place != "everyone":
+                hint = 'a name with dots needs quotes, as in [identity."bus.example"]'
+                raise InvalidAccess(f"{place}: {_unknown(key, content, ['deny'], hint)}")
+            else:
+                raise InvalidAccess(f"{place}: {_unknown(key, content, [*_VERBS, 'deny'])}")
     rules = Rules(allow, deny)
     if len(rules) > RULES:
         raise InvalidAccess(f"{place}: there are {len(rules)} rules where {RULES} are allowed: use wildcards")
     return rules
 
 
-def _deny(place: str, value: object) -> dict[Verb, tuple[str, ...]]:
+def _deny(place: str, value: object, mistakes: Mistakes) -> dict[Verb, tuple[str, ...]]:
     deny: dict[Verb, tuple[str, ...]] = {}
     for key, content in _table(f"{place}: deny", value).items():
-        if key not in _VERBS:
-            raise InvalidAccess(f"{place}: deny: {_unknown(key, content, _VERBS)}")
-        deny[_VERBS[key]] = _topics(f"{place}: deny.{key}", content)
+        with mistakes.at(key):
+            if key not in _VERBS:
+                raise InvalidAccess(f"{place}: deny: {_unknown(key, content, _VERBS)}")
+            deny[_VERBS[key]] = _topics(f"{place}: deny.{key}", content, mistakes)
     return deny
 
 
-def _topics(place: str, value: object) -> tuple[str, ...]:
+def _topics(place: str, value: object, mistakes: Mistakes) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise InvalidAccess(f'{place}: it must be an array of topics, such as ["a/**"], not {_type(value)}')
+    topics: list[str] = []
     for number, topic in enumerate(value, 1):
-        if not isinstance(topic, str):
-            raise InvalidAccess(f"{place}: item {number} must be a topic in quotes, not {_type(topic)}")
-        try:
-            validate(topic)
-        except InvalidTopic as error:
-            raise InvalidAccess(f"{place}: {shorten(topic, QUOTED)!r} is no topic: {error}") from error
-    return tuple(value)
+        with mistakes.at():
+            if not isinstance(topic, str):
+                raise InvalidAccess(f"{place}: item {number} must be a topic in quotes, not {_type(topic)}")
+            try:
+                validate(topic)
+            except InvalidTopic as error:
+                raise InvalidAccess(f"{place}: {shorten(topic, QUOTED)!r} is no topic: {error}") from error
+            topics.append(topic)
+    return tuple(topics)
 
 
 def _table(place: str, value: object) -> dict[str, Any]:

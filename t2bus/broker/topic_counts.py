@@ -45,10 +45,6 @@ class TopicCounts:
     most: int
     _counts: dict[str, TopicCount] = field(factory=dict, init=False)
 
-    def __len__(self) -> int:
-        """Return the number of topics."""
-        return len(self._counts)
-
     def of(self, topic: str) -> tuple[TopicCount, str | None]:
         """Return the count of a topic, and the topic that went for it, if one did."""
         count = self._counts.get(topic)

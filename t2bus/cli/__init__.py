@@ -1,4 +1,4 @@
-"""The command line: ``t2bus serve``, ``sub``, ``pub``, ``request``, ``reply``, ``access`` and ``certs``.
+"""The command line: a bus (``t2bus serve``), clients of one (``sub``, ``pub``, ``request``), and what needs none.
 
 =================  =======================================================
 module             has
@@ -6,14 +6,25 @@ module             has
 ``parser``         the grammar, made of the parts in ``arguments``
 ``run``            from a command line to an exit code of ``exits``
 ``serving``        ``serve``, told by ``settings``
-``publishing``     ``sub`` and ``pub``
+``opening``        what it listens at, with what is ``inherited``
+``serve_check``    ``serve --check``
+``notify``         what a supervisor is told; ``ready_file`` too
+``supervision``    its options for who supervises it
+``log_lines``      its log; ``introduction`` is what it says first
+``subscribing``    ``sub``, which prints ``records``
+``publishing``     ``pub``
 ``requesting``     ``request`` and ``reply``
+``bench``          the grammar of ``bench``, whose ``loads`` make a ``measurement``
 ``access_check``   ``access check`` and ``access explain``
 ``certificates``   ``certs init`` and ``certs issue``
-``connecting``     what the four verbs that are clients have in common
+``naming``         ``register``, ``unregister`` and ``context``
+``matching``       ``match``
+``completion``     ``completion``
+``connecting``     what the verbs that are clients have in common
 ``notation``       values, as they are written and shown
 ``payloads``       what is made of a value, by the options of a command
 ``console``        standard output and error; ``stdin`` has the input
+``progress``       the bar of what takes long
 ``signals``        SIGINT, SIGTERM and SIGHUP
 =================  =======================================================
 

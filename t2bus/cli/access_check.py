@@ -18,10 +18,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Final
 
-from ..text import printable
 from . import arguments as types
 from .arguments import add_group, add_verb
-from .console import Output, counted
+from .console import counted, print_line
 from .exits import Exit
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ async def _check(arguments: argparse.Namespace) -> int:
     rules = await _load(arguments.file)
     number = len(rules.everyone) + sum(map(len, rules.identities.values()))
     identities = counted(len(rules.identities), "identity", "identities")
-    await _print(f"{arguments.file}: {identities}, {counted(number, 'rule', 'rules')}")
+    await print_line(f"{arguments.file}: {identities}, {counted(number, 'rule', 'rules')}")
     return Exit.OK
 
 
@@ -88,7 +87,7 @@ async def _explain(arguments: argparse.Namespace) -> int:
     length, depth = max(LENGTH, len(arguments.topic)), max(DEPTH, arguments.topic.count("/") + 1)
     permissions = rules.permissions(Identity(arguments.identity, tuple(arguments.group)), length=length, depth=depth)
     explanation = permissions.explain(Verb(arguments.right), arguments.topic)
-    await _print(f"{'allowed' if explanation.allowed else 'denied'}: {explanation.text}")
+    await print_line(f"{'allowed' if explanation.allowed else 'denied'}: {explanation.text}")
     return Exit.OK if explanation.allowed else Exit.ERROR
 
 
@@ -103,10 +102,3 @@ async def _load(file: str) -> Access:
     from ..server.rules import read_access
 
     return await trio.to_thread.run_sync(read_access, file, abandon_on_cancel=True)
-
-
-async def _print(line: str) -> None:
-    """Print a line that quotes names and topics, which may hold anything, in the encoding of the terminal."""
-    output = Output()
-    line = printable(line)
-    await output.write(line.encode("ascii", "backslashreplace").decode() if output.ascii else line)

@@ -18,21 +18,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import re
 import sys
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ..errors import InvalidTopic
+from ..program.environment import from_environment
+from ..program.options import add_client_options, plain
 from ..text import printable, quote
 from ..topic import is_concrete, validate
 from .exits import Exit
 
-_PEER: Final = re.compile(r"[ug]id:[0-9]{1,10}")
-"""As in ``transport/credentials.py``, which imports attrs."""
-
 _OPTION: Final = re.compile(r"-[^0-9.]")
-"""How an option begins; ``-5`` and ``-.5`` are values, and so is ``-`` alone."""
+"""How an option begins; ``-5`` and ``-.5`` are values, and so is ``-`` alone. ``-0`` is one where a verb has it."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,7 +47,10 @@ class Parser(argparse.ArgumentParser):
 
 
 class VerbParser(Parser):
-    """Takes options before, between and behind the other arguments: ``pub --text a 1`` is ``pub a 1 --text``."""
+    """Takes options before, between and behind the other arguments: ``pub --text a 1`` is ``pub a 1 --text``.
+
+    An option that is not given is looked up in the environment, as ``T2BUS_TEXT``.
+    """
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse with the options in front.
@@ -55,34 +58,66 @@ class VerbParser(Parser):
         Of ``pub a --text 1`` argparse alone would not know what the 1 is: it takes an optional argument such as VALUE
         for absent where an option stands before it.
         """
-        parsed, unknown = super().parse_known_args(self._options_first(args), namespace)
+        if self._subparsers is not None:  # a group: its verbs take their own options
+            return super().parse_known_args(args, namespace)
+        options, others = self._sorted(args)
+        # Where no word may stand, argparse would take the dashes for one too many.
+        words = [*options, "--", *others] if others and self._get_positional_actions() else [*options, *others]
+        parsed, unknown = super().parse_known_args(words, namespace)
+        self._add_environment(parsed, self._given(options))
         if getattr(parsed, "echo", False) and parsed.value is not None:
             self.error("argument VALUE: not allowed with --echo")
         return parsed, unknown
 
-    def _options_first(self, args: list[str]) -> list[str]:
-        """Return the words with each option and its value in front, then ``--``, then the others in their order."""
-        if self._subparsers is not None:  # a group: its verbs take their own options
-            return args
+    def _sorted(self, args: list[str]) -> tuple[list[str], list[str]]:
+        """Return the options, each with its value behind it, and the other words, both in their order."""
         options: list[str] = []
         others: list[str] = []
         rest = iter(args)
         for arg in rest:
             if arg == "--":
                 others.extend(rest)
-            elif _OPTION.match(arg):
+            elif (action := self._option_string_actions.get(arg)) is not None or _OPTION.match(arg):
                 options.append(arg)
-                action = self._option_string_actions.get(arg)
                 if action is not None and action.nargs is None:  # it has a value of its own
                     options.extend(islice(rest, 1))
             else:
                 others.append(arg)
-        if not self._get_positional_actions():  # argparse would take the dashes for a word too many
-            return [*options, *others]
-        return [*options, "--", *others]
+        return options, others
+
+    def _given(self, options: list[str]) -> set[argparse.Action]:
+        """Return the options that are among these words; ``--text`` stands for ``--json`` too, which it excludes."""
+        given = {action for option in options for action in self._named(option)}
+        groups = [set(group._group_actions) for group in self._mutually_exclusive_groups]  # noqa: SLF001 -- no other way
+        return given.union(*(group for group in groups if group & given))
+
+    def _named(self, word: str) -> Iterator[argparse.Action]:
+        """Yield what options a word gives: ``--count=5`` is one, ``-vn5`` are two, and a value is none."""
+        if word.startswith("--"):
+            words = [word.partition("=")[0]]
+        else:
+            words = [f"-{letter}" for letter in word[1:]] if word.startswith("-") else []
+        for name in words:
+            if (action := self._option_string_actions.get(name)) is None:
+                return
+            yield action
+            if action.nargs is None:  # what follows is its value
+                return
+
+    def _add_environment(self, parsed: argparse.Namespace, given: set[argparse.Action]) -> None:
+        """Set what the environment says of the options that are not given."""
+        try:
+            for action in self._actions:
+                if action not in given:
+                    for value in from_environment(action, os.environ):
+                        setattr(parsed, action.dest, value)
+        except argparse.ArgumentTypeError as error:
+            self.error(str(error))
 
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     Verbs = argparse._SubParsersAction[VerbParser]  # noqa: SLF001 -- argparse gives this class no public name
 
 
@@ -94,7 +129,8 @@ def add_verb(verbs: Verbs, name: str, summary: str, more: str, example: str) -> 
     """
     description = f"{summary[0].upper()}{summary[1:]}. {more}"
     program = verbs._prog_prefix  # noqa: SLF001 -- argparse gives it no other way
-    return verbs.add_parser(name, help=summary, description=description, epilog=f"example: {program} {name} {example}")
+    epilog = f"example: {program} {name} {example}".rstrip()
+    return verbs.add_parser(name, help=summary, description=description, epilog=epilog)
 
 
 def add_group(verbs: Verbs, name: str, summary: str, more: str) -> Verbs:
@@ -103,19 +139,14 @@ def add_group(verbs: Verbs, name: str, summary: str, more: str) -> Verbs:
     return group.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=VerbParser)
 
 
+def add_client(verb: VerbParser) -> None:
+    """Add what all verbs that are clients take: where the bus is, whom to trust there, and how to report errors."""
+    add_client_options(verb)
+    text = "show where an error comes from"
+    verb.add_argument("-v", "--verbose", action="store_true", dest="traceback", help=text)
+
+
 # --- types: what argparse shows of an ArgumentTypeError is its text
-
-
-def plain(argument: str) -> str:
-    r"""Return the argument without what Windows adds to text: a byte order mark, and a CR at the end of a line.
-
-    A shell takes the line's end from ``$(cat value.json)`` and leaves the CR::
-
-        >>> plain("\ufeffa\r\nb\r")
-        'a\nb'
-
-    """
-    return argument.removeprefix("\ufeff").replace("\r\n", "\n").removesuffix("\r")
 
 
 def text(argument: str) -> str:
@@ -160,11 +191,11 @@ def count(argument: str) -> int:
     raise argparse.ArgumentTypeError(f"{quote(argument)} is not a whole number above 0")
 
 
-def peer(argument: str) -> str:
-    """Return the argument if it is a peer of a unix socket, ``uid:N`` or ``gid:N``."""
-    if _PEER.fullmatch(argument):
-        return argument
-    raise argparse.ArgumentTypeError(f"{quote(argument)} is no peer of a unix socket: write uid:N or gid:N")
+def descriptor(argument: str) -> int:
+    """Return the argument as the number of an open file; whether there is one is not looked at."""
+    if argument.isascii() and argument.isdigit():
+        return int(argument)
+    raise argparse.ArgumentTypeError(f"{quote(argument)} is no number of an open file: write it as in 3>ready")
 
 
 def seconds(argument: str) -> float:

@@ -4,21 +4,20 @@
 
     async with open_client_of(arguments) as client, client.subscribe_bytes(arguments.topic) as messages: ...
 
-The options are ``--addr``, ``--wire``, ``--peer``, and for TLS ``--ca``, ``--certificate`` and ``--key``.
+The options are those of :func:`t2bus.add_arguments`, which any program can have.
 
-The law of this module: whoever names certificates gets TLS, or an error; never a connection without it.
+The law of this module: certificates that cannot be used are wrong usage, for no bus was asked yet.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
-from ..client.connect import open_client
 from ..errors import TlsFailed
-from ..tls import check, client_context
-from ..transport.default_place import default_address
+from ..program import opening
 from .console import say
-from .settings import BadSetting, files_of
+from .settings import BadSetting
 
 if TYPE_CHECKING:
     import argparse
@@ -33,28 +32,30 @@ _NO_PLACE: Final = "the wire of the Rust crate t2_bus has no place for headers"
 
 
 def address_of(arguments: argparse.Namespace) -> str:
-    """Return where the bus is: what ``--addr`` says, else where ``t2bus serve`` without an address listens."""
-    return arguments.addr or default_address()
+    """Return where the bus is, whether by its address, by a context, or by what is usual."""
+    return opening.bus_of(arguments).address
 
 
 def open_client_of(arguments: argparse.Namespace) -> AbstractAsyncContextManager[Client]:
     """Open the client that the options describe, to be used as ``async with``; say what ``--wire t2`` cannot print.
 
     Raises:
-      BadSetting: certificates are named in part only or cannot be used, or the address needs some and there are none.
-      InvalidAddress, ConnectFailed: as ``t2bus.open_client``, on entering.
+      BadSetting: certificates cannot be used.
+      InvalidAddress: as ``t2bus.client_of``, and as ``t2bus.open_client`` on entering.
+      ConnectFailed: as ``t2bus.open_client``, on entering.
 
     """
-    if arguments.wire == "t2" and getattr(arguments, "headers", False):
+    if getattr(arguments, "headers", False) and opening.bus_of(arguments).wire == "t2":
         say(f"--headers finds none: {_NO_PLACE}")
-    address = address_of(arguments)
-    context = context_of([address], files_of(arguments), client_context)
-    return open_client(address, tls=context, peers=arguments.peer, wire=arguments.wire)
+    try:
+        return opening.client_of(arguments, name=f"t2bus {arguments.verb}[{os.getpid()}]")
+    except TlsFailed as error:
+        raise BadSetting(str(error)) from error
 
 
 def headers_of(arguments: argparse.Namespace) -> dict[str, str]:
-    """Return the headers to be sent; on ``--wire t2``, which drops them, say so and return none."""
-    if arguments.wire == "t2" and arguments.header:
+    """Return the headers to be sent; on the wire ``t2``, which drops them, say so and return none."""
+    if arguments.header and opening.bus_of(arguments).wire == "t2":
         say(f"--header is dropped: {_NO_PLACE}")
         return {}
     return dict(arguments.header)
@@ -63,26 +64,14 @@ def headers_of(arguments: argparse.Namespace) -> dict[str, str]:
 def context_of(
     addresses: Sequence[str], files: Mapping[str, str], make: Callable[..., ssl.SSLContext]
 ) -> ssl.SSLContext | None:
-    """Return what ``make`` makes of certificates, named under ``ca``, ``certificate`` and ``key``; None if none are.
+    """Return the context of certificates, as :func:`t2bus.program.opening.context_of`.
 
     Raises:
-      BadSetting: they are not complete, cannot be used, or would be refused by the other end; or no address is for
-        them, or an address needs some and there are none.
+      BadSetting: they cannot be used, or would be refused by the other end.
+      InvalidAddress: they are not complete; or no address is for them, or an address needs some and there are none.
 
     """
-    secure = [address for address in addresses if address.startswith("tls:")]
-    if not files:
-        if secure:
-            raise BadSetting(f"{secure[0]} needs certificates: name them with --ca, --certificate and --key")
-        return None
-    if not secure:
-        raise BadSetting(f"certificates are for tls: addresses, and {addresses[0]} is none: nothing would be encrypted")
-    if not {"ca", "certificate"} <= files.keys():
-        need = "--ca and --certificate, and --key unless the key is in the certificate's file"
-        raise BadSetting(f"certificates need {need}")
     try:
-        context = make(**files)
-        check(context)
+        return opening.context_of(addresses, files, make)
     except TlsFailed as error:
         raise BadSetting(str(error)) from error
-    return context

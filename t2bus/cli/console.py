@@ -6,18 +6,23 @@ Whoever reads a stream may stop for as long as it likes, as ``| less`` does. Mea
 served, and signals obeyed. So a thread writes each of them, which is left behind when the command ends. It writes past
 Python's buffers: a thread left in a buffered stream would hold the stream's lock when Python ends, and abort it.
 
+A program may want to read the lines of standard error, so a command may be told to write each in another form, as
+``t2bus serve --log-format json`` does.
+
 The law of this module: no character that is not printable reaches either stream. :func:`say` escapes them; what is
-written to :class:`Output` is printable already, as all is that :mod:`.notation` and :mod:`.table` make. Only
-:mod:`.refreshing` writes control sequences, which are its own.
+written to :class:`Output` is printable already, as all is that :mod:`.notation` and :mod:`.table` make. The escape
+sequences that colour and move are the command line's own.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import sys
 import threading
+import traceback
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
@@ -25,8 +30,10 @@ from typing import TYPE_CHECKING, Final
 from ..text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from typing import TextIO
+
+    Form = Callable[[str, int], str]
 
 _ROOM: Final = 1 << 20
 """Characters that may wait for standard error; lines that do not fit are counted."""
@@ -35,20 +42,32 @@ _PATIENCE: Final = 1.0
 """Seconds that the last lines have to be written, when the command ends."""
 
 
+_ERASE: Final = "\r\x1b[K"
+"""To the beginning of the line, which is then empty."""
+
+
 def counted(number: int, one: str, many: str) -> str:
     """Return ``1 message`` or ``2 messages``."""
     return f"{number} {one if number == 1 else many}"
 
 
+def plain_form(text: str, level: int) -> str:  # noqa: ARG001 -- a person sees how bad it is
+    """Return what is said as a line for people; ``level`` is one of :mod:`logging`."""
+    return f"t2bus: {printable(text)}"
+
+
 class _Lines:
     """What waits to be written to standard error, by a thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, form: Form) -> None:
+        self.form = form
         self._texts: list[str] = []
         self._size = self._size_taken = 0
         """Characters that wait or are being written, and those of the latter."""
         self._missed = 0
         """Lines that did not fit behind the texts."""
+        self.is_drawn = False
+        """Whether the last line is one of :func:`draw`."""
         self._has_ended = False
         self._news = threading.Condition()
 
@@ -85,7 +104,8 @@ class _Lines:
             self._news.notify_all()
             self._news.wait_for(lambda: self._texts or self._missed or self._has_ended)
             if self._missed:
-                self._texts.append(f"t2bus: {counted(self._missed, 'line was', 'lines were')} not written here\n")
+                missed = f"{counted(self._missed, 'line was', 'lines were')} not written here"
+                self._texts.append(f"{self.form(missed, logging.WARNING)}\n")
             text = "".join(self._texts)
             self._size_taken = self._size
             self._missed = 0
@@ -97,9 +117,12 @@ _lines: ContextVar[_Lines | None] = ContextVar("_lines", default=None)
 
 
 @contextmanager
-def written_beside() -> Generator[None, None, None]:
-    """Leave what the body writes to standard error to a thread, so that nothing waits for whoever reads it."""
-    lines = _Lines()
+def written_beside(form: Form = plain_form) -> Generator[None, None, None]:
+    """Leave what the body writes to standard error to a thread, so that nothing waits for whoever reads it.
+
+    ``form`` makes lines of what is said, of a text and of a level of :mod:`logging`.
+    """
+    lines = _Lines(form)
     thread = threading.Thread(target=lines.write, name="t2bus-stderr", daemon=True)
     thread.start()
     token = _lines.set(lines)
@@ -116,12 +139,31 @@ def write_line(line: str) -> None:
     if (lines := _lines.get()) is None:
         _write_error(f"{line}\n")
     else:
-        lines.put(f"{line}\n")
+        lines.put(f"{_ERASE if lines.is_drawn else ''}{line}\n")
+        lines.is_drawn = False
 
 
-def say(text: str) -> None:
+def draw(text: str) -> None:
+    """Show a text in the last line of the terminal that standard error is, in the place of the text before.
+
+    An empty one erases that, and so does the next :func:`write_line`. It works inside of :func:`written_beside`.
+    """
+    lines = _lines.get()
+    if lines is not None and (text or lines.is_drawn):
+        lines.put(f"{_ERASE}{printable(text)}")
+        lines.is_drawn = bool(text)
+
+
+def say(text: str, level: int = logging.INFO) -> None:
     """Tell the user something, in one line on standard error."""
-    write_line(f"t2bus: {printable(text)}")
+    lines = _lines.get()
+    write_line((plain_form if lines is None else lines.form)(text, level))
+
+
+def say_traceback(error: BaseException) -> None:
+    """Show where an error comes from, line by line on standard error."""
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        write_line(printable(line))
 
 
 async def say_here(text: str) -> None:
@@ -137,6 +179,14 @@ def _write_error(text: str) -> None:
     with contextlib.suppress(OSError):
         if sys.stderr is not None:
             _write(sys.stderr, text)
+
+
+def may_colour(choice: str) -> bool:
+    """Whether standard output is coloured, for ``--color``: ``auto`` looks at the terminal and at ``NO_COLOR``."""
+    if choice == "auto":
+        is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+        return sys.stdout is not None and sys.stdout.isatty() and not is_plain
+    return choice == "always"
 
 
 class Output:
@@ -160,8 +210,8 @@ class Output:
         """How many cells a line has on the terminal; None for a file or a pipe, which has no width."""
         return shutil.get_terminal_size().columns if self.is_terminal else None
 
-    async def write(self, line: str) -> None:
-        """Write one line; return when it has left this process. Cancelled, it may still be written.
+    async def write(self, line: str, *, end: str = "\n") -> None:
+        """Write one line and its end; return when it has left this process. Cancelled, it may still be written.
 
         Raises:
           BrokenPipeError: whoever read it has gone, as ``| head`` does.
@@ -171,11 +221,18 @@ class Output:
         import trio
 
         try:
-            await trio.to_thread.run_sync(_write, sys.stdout, f"{line}\n", abandon_on_cancel=True)
+            await trio.to_thread.run_sync(_write, sys.stdout, f"{line}{end}", abandon_on_cancel=True)
         except BrokenPipeError:
             raise
         except OSError as error:
             raise OSError(f"standard output cannot be written: {error.strerror}") from error
+
+
+async def print_line(line: str) -> None:
+    """Print a line that quotes names and topics, which may hold anything, in the encoding of the terminal."""
+    output = Output()
+    line = printable(line)
+    await output.write(line.encode("ascii", "backslashreplace").decode() if output.ascii else line)
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -15,19 +15,23 @@ class Exit(IntEnum):
     """How a command ended."""
 
     OK = 0
-    """Done; also for ``sub``, ``reply``, ``serve`` and what watches a bus that a signal has ended."""
+    """Done; also for ``sub``, ``reply`` and ``serve`` that a signal has ended."""
     ERROR = 1
     """Everything that no other code is for."""
     USAGE = 2
     """The command line itself is at fault: an option, a topic, an address or a value."""
     UNREACHABLE = 3
-    """No bus could be reached, TLS failed, the bus did not let this client in, or the connection to it was lost."""
+    """No bus could be reached, TLS failed, the bus did not let this client in, or the connection was lost."""
     NOBODY = 4
     """Nobody serves the topic of a request."""
     TIMEOUT = 5
-    """A request was not answered in time."""
+    """A request was not answered in time, or no message came for as long as ``--wait`` allows."""
+    REMOTE = 6
+    """The service of a request failed, and said why."""
     DENIED = 7
-    """The access rules of the bus do not allow it."""
+    """The access rules of the bus forbid it."""
+    TOO_FEW = 8
+    """A message was accepted for fewer connections than ``--require`` asks for."""
 
 
 SIGNALLED: Final = 128

@@ -3,8 +3,7 @@
 
 ::
 
-    for verb in add_looking(verbs):
-        add_addr(verb)
+    add_looking(verbs)
 
 What they show is what the bus says of itself (:mod:`t2bus.status`).
 
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..text import quote
 from . import arguments as types
-from .arguments import add_verb
+from .arguments import add_client, add_verb
 
 if TYPE_CHECKING:
     from .arguments import VerbParser, Verbs
@@ -31,15 +30,14 @@ _TIMEOUT: Final = 5.0
 """Seconds until a ping is lost."""
 
 
-def add_looking(verbs: Verbs) -> list[VerbParser]:
-    """Add the verbs to the grammar; return them, for they take what all clients take too."""
-    return [
-        *(_add_list(verbs, name, *words) for name, words in _LISTS.items()),
-        _add_ls(verbs),
-        _add_events(verbs),
-        _add_ping(verbs),
-        _add_top(verbs),
-    ]
+def add_looking(verbs: Verbs) -> None:
+    """Add the verbs to the grammar."""
+    for name, (summary, more) in _LISTS.items():
+        _add_list(verbs, name, summary, more)
+    _add_ls(verbs)
+    _add_events(verbs)
+    _add_ping(verbs)
+    _add_top(verbs)
 
 
 _LISTS: Final = {
@@ -50,14 +48,14 @@ _LISTS: Final = {
 }
 
 
-def _add_list(verbs: Verbs, name: str, summary: str, more: str) -> VerbParser:
+def _add_list(verbs: Verbs, name: str, summary: str, more: str) -> None:
     verb = add_verb(verbs, name, summary, more, "--json")
     _add_format(verb)
     _add_once(verb)
-    return verb
+    add_client(verb)
 
 
-def _add_ls(verbs: Verbs) -> VerbParser:
+def _add_ls(verbs: Verbs) -> None:
     more = "Those that were published to lately, and those that are served."
     verb = add_verb(verbs, "ls", "list the topics that there are", more, "'oven/**' --watch")
     text = "only those that this one meets; may have wildcards"
@@ -67,27 +65,27 @@ def _add_ls(verbs: Verbs) -> VerbParser:
     text = "go on each second: in place on a terminal, else with a line for each that has changed"
     how.add_argument("--watch", action="store_true", help=text)
     _add_once(how)
-    return verb
+    add_client(verb)
 
 
-def _add_events(verbs: Verbs) -> VerbParser:
+def _add_events(verbs: Verbs) -> None:
     more = f"KIND is one of {', '.join(KINDS)}. Ends with SIGINT or SIGTERM (exit code 0)."
     verb = add_verb(verbs, "events", "print what happens on the bus", more, "lagging denied")
     verb.add_argument("kinds", nargs="*", type=kind, metavar="KIND", help="only these; by default all")
     _add_count(verb, "end after COUNT events")
     _add_format(verb)
-    return verb
+    add_client(verb)
 
 
 def kind(argument: str) -> str:
     """Return the argument if it is a kind of event."""
     # Not by `choices`: those of Python 3.11 refuse that there is none.
-    if types.plain(argument) in KINDS:
-        return types.plain(argument)
+    if (argument := types.text(argument)) in KINDS:
+        return argument
     raise argparse.ArgumentTypeError(f"{quote(argument)} is no kind of event: there are {', '.join(KINDS)}")
 
 
-def _add_ping(verbs: Verbs) -> VerbParser:
+def _add_ping(verbs: Verbs) -> None:
     more = "Asks for bus/status, and goes on when the bus comes back. Ends with SIGINT or SIGTERM too."
     verb = add_verb(verbs, "ping", "measure how long the bus takes to answer", more, "-n 5")
     _add_count(verb, "end after COUNT questions")
@@ -96,17 +94,17 @@ def _add_ping(verbs: Verbs) -> VerbParser:
     text = f"seconds until a question is lost; by default {_TIMEOUT:g}"
     verb.add_argument("--timeout", type=types.seconds, default=_TIMEOUT, metavar="SECONDS", help=text)
     _add_format(verb)
-    return verb
+    add_client(verb)
 
 
-def _add_top(verbs: Verbs) -> VerbParser:
+def _add_top(verbs: Verbs) -> None:
     more = (
         "Tables of clients, services, subscriptions and topics; `h` shows the keys, and `q` ends it. Needs the extra "
         "t2bus[cli]; without a terminal it needs nothing and prints the table of clients each second."
     )
     verb = add_verb(verbs, "top", "watch the bus live", more, "--addr unix:my_bus")
     _add_count(verb, "end after COUNT looks")
-    return verb
+    add_client(verb)
 
 
 def _add_count(verb: VerbParser, text: str) -> None:

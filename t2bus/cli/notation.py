@@ -18,9 +18,12 @@ The law of this module: what is shown is one line of printable characters, whate
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
+from zlib import crc32
 
 import cbor2
 
@@ -41,6 +44,9 @@ _MEANS_JSON: Final = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 """How JSON begins, numbers as people write them, and constants in the letters of other languages."""
+
+_COLOURS: Final = (32, 33, 34, 35, 36, 92, 93, 94, 95, 96)
+"""Those of a terminal but for black, white and grey, one of which is its background, and red, which means errors."""
 
 _TOO_DEEP: Final = f"the value cannot be sent: it nests deeper than {DEPTH}"
 
@@ -153,12 +159,67 @@ def show_payload(payload: bytes, *, ascii_only: bool) -> str:
         return f"malformed {diagnostic(payload, ascii_only=ascii_only)}"
 
 
-def show_message(message: Received[bytes] | Request[bytes, bytes], *, headers: bool, ascii_only: bool) -> str:
+def show_as_json(payload: bytes, *, ascii_only: bool) -> str:
+    r"""Return the members of a JSON object that say what a payload holds.
+
+    ``value`` is what it holds. What JSON cannot say stands there as a text in diagnostic notation, and ``cbor`` has all
+    of it in that notation then, so that nothing is ambiguous. Of what is not CBOR there is ``malformed`` alone::
+
+        >>> print(show_as_json(b"\xa1dtexteHello", ascii_only=False))
+        "value": {"text": "Hello"}
+        >>> print(show_as_json(b"\x82\x41\xff\x01", ascii_only=False))
+        "value": ["h'ff'", 1], "cbor": "[h'ff', 1]"
+        >>> print(show_as_json(b"\xff", ascii_only=False))
+        "malformed": "h'ff'"
+
+    """
+    show = partial(diagnostic, ascii_only=ascii_only)
+    try:
+        value = decode_any(payload)
+    except MalformedMessage:
+        return f'"malformed": {show(show(payload))}'
+    shown = show(value)
+    try:
+        json.loads(shown, parse_constant=_refuse_constant)
+    except ValueError:
+        return f'"value": {show(_nearest_json(value))}, "cbor": {show(shown)}'
+    return f'"value": {shown}'
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _nearest_json(value: object) -> object:
+    """Return a value with diagnostic notation, as text, in the place of each part that JSON cannot say."""
+    match value:
+        case Mapping():
+            return {
+                key if isinstance(key, str) else diagnostic(key, ascii_only=False): _nearest_json(each)
+                for key, each in value.items()
+            }
+        case list() | tuple():
+            return [_nearest_json(each) for each in value]
+        case bytes():
+            return diagnostic(value, ascii_only=False)
+        case float() if not math.isfinite(value):
+            return diagnostic(value, ascii_only=False)
+        case _:
+            return value
+
+
+def show_message(
+    message: Received[bytes] | Request[bytes, bytes], *, headers: bool, ascii_only: bool, coloured: bool = False
+) -> str:
     """Return a message as one printable line: its topic, a tab, its payload, and with ``headers`` a tab and those.
 
-    A tab in any of them is escaped, so a program may split the line at its tabs.
+    A tab in any of them is escaped, so a program may split the line at its tabs. A coloured topic has always the same
+    colour, so that topics are told apart.
     """
-    parts = [printable(message.topic), show_payload(message.body, ascii_only=ascii_only)]
+    topic = printable(message.topic)
+    if coloured:
+        topic = f"\x1b[{_COLOURS[crc32(topic.encode()) % len(_COLOURS)]}m{topic}\x1b[0m"
+    parts = [topic, show_payload(message.body, ascii_only=ascii_only)]
     if headers:
         parts.append(diagnostic(message.headers, ascii_only=ascii_only))
     return "\t".join(parts)

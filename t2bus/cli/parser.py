@@ -7,7 +7,7 @@
     ('pub', 'hello/alice', 'hi', [('k', 'v')])
 
 Each verb has a function here, which says its help and its arguments. What several verbs take is in functions of its
-own, such as ``_add_addr``.
+own, such as ``_add_value``.
 
 The law of this module: that of :mod:`.arguments`, so that ``--help`` is instant.
 """
@@ -19,11 +19,17 @@ import math
 import sys
 from typing import TYPE_CHECKING, Final
 
+from ..program.options import add_certificates, add_peer, plain
 from . import arguments
 from .access_check import add_access
-from .arguments import Parser, VerbParser, add_verb
+from .arguments import Parser, VerbParser, add_client, add_verb
+from .bench import add_bench
 from .certificates import add_certs
+from .completion import add_completion
 from .looking import add_looking
+from .matching import add_match
+from .naming import add_names
+from .supervision import add_supervision
 
 if TYPE_CHECKING:
     from .arguments import Verbs
@@ -37,9 +43,12 @@ notation, which is JSON wherever JSON can say it; `malformed` stands before byte
 """
 
 _EPILOG: Final = """\
-exit codes: 0 done, 1 error, 2 wrong usage (also an invalid topic, address or VALUE), 3 no bus can be reached or it was
-lost, 4 nobody serves the topic, 5 no answer in time, 7 denied by access rules; 128 + n when signal n stopped it before
-it was done.
+Every option can be given in the environment too, --addr as T2BUS_ADDR and --ca as T2BUS_CA; the command line wins. A
+flag is 1, yes or true there, or 0, no or false; what may be given several times is separated by spaces.
+
+exit codes: 0 done, 1 error, 2 wrong usage (also an invalid topic, address or VALUE), 3 no bus can be reached or it is
+lost, 4 nobody serves the topic, 5 no answer or message in time, 6 the service failed, 7 the access rules deny it, 8
+accepted for too few; 128 + n when signal n stopped it before it was done.
 """
 
 _ADDRESS: Final = "unix:PATH, tcp:HOST:PORT or tls:HOST:PORT"
@@ -63,10 +72,13 @@ def make_parser() -> argparse.ArgumentParser:
     _add_pub(verbs)
     _add_request(verbs)
     _add_reply(verbs)
-    for verb in add_looking(verbs):
-        _add_addr(verb)
+    add_looking(verbs)
+    add_bench(verbs)
+    add_match(verbs)
+    add_names(verbs)
     add_access(verbs)
     add_certs(verbs)
+    add_completion(verbs, parser)
     return parser
 
 
@@ -78,27 +90,45 @@ def _add_serve(verbs: Verbs) -> None:
     )
     verb = add_verb(verbs, "serve", "run a bus until SIGINT or SIGTERM", more, "unix:my_bus tcp:127.0.0.1:4242")
     where = f"where to listen, {_ADDRESS}; by default a unix socket that only this user can reach"
-    verb.add_argument("addresses", nargs="*", type=arguments.plain, metavar="ADDR", help=where)
+    verb.add_argument("addresses", nargs="*", type=plain, metavar="ADDR", help=where)
     verb.add_argument("--config", metavar="FILE", help="a configuration file (TOML), which options overrule")
-    _add_certificates(verb, "bus")
+    add_certificates(verb, "bus")
     rules = "the access rules (TOML); nobody may do anything that they do not allow"
     verb.add_argument("--access", metavar="FILE", help=rules)
-    _add_peer(verb, "who may connect to unix sockets beside this user, uid:N or gid:N; may be given several times")
+    add_peer(verb, "who may connect to unix sockets beside this user, uid:N or gid:N; may be given several times")
     limit = "a bound of t2bus.Limits, such as connections=4096; may be given several times"
     verb.add_argument("--limit", action="append", default=[], metavar="NAME=VALUE", help=limit)
     insist = "let anybody who can reach a tcp: address of another interface than loopback use the bus"
     verb.add_argument("--insecure-no-auth", action="store_true", help=insist)
-    log = "log connections that end; -vv also those that begin, subscriptions, claims and what is dropped"
+    log = "log who comes, leaves, claims, releases and lags; -vv also subscriptions"
     verb.add_argument("-v", "--verbose", action="count", default=0, help=log)
+    add_supervision(verb)
 
 
 def _add_sub(verbs: Verbs) -> None:
-    """Add ``sub``; :mod:`.publishing` runs it, and ``pub``."""
-    more = "Each message is one line: its topic, a tab, its payload. Ends with SIGINT or SIGTERM (exit code 0)."
-    verb = add_verb(verbs, "sub", "print what is published to a topic", more, "'hello/**'")
-    verb.add_argument("topic", type=arguments.topic, metavar="TOPIC", help="what to subscribe to; may have wildcards")
-    _add_printing(verb, "messages")
-    _add_addr(verb)
+    """Add ``sub``; :mod:`.subscribing` runs it. Its patience is infinite by default, as its count is."""
+    more = (
+        "Each message is one line: its topic, a tab, its payload; one that several TOPICs match is printed for each. "
+        "Ends with SIGINT or SIGTERM (exit code 0)."
+    )
+    verb = add_verb(verbs, "sub", "print what is published to topics", more, "'hello/**'")
+    topics = "what to subscribe to; may have wildcards"
+    verb.add_argument("topics", nargs="+", type=arguments.topic, metavar="TOPIC", help=topics)
+    _add_printing(verb, "messages; with --rate, after so many seconds")
+    as_json = "print an object a line: topic, value, and headers if there are any; cbor too where JSON cannot say all"
+    verb.add_argument("--json", action="store_true", help=as_json)
+    time = "print the local time of each in front, with --json as RFC 3339 has it"
+    verb.add_argument("--time", action="store_true", help=time)
+    patience = "end with exit code 5 when no message came for so long"
+    verb.add_argument("--wait", type=arguments.seconds, default=math.inf, metavar="SECONDS", help=patience)
+    ignored = "print nothing of a topic that this one includes; may be given several times"
+    verb.add_argument("--ignore", action="append", type=arguments.topic, default=[], metavar="TOPIC", help=ignored)
+    rate = "print once a second how many messages and bytes of payloads came, not the messages"
+    verb.add_argument("--rate", action="store_true", help=rate)
+    colour = "colour topics; auto, which is the default, does so on a terminal unless NO_COLOR is set"
+    verb.add_argument("--color", choices=["auto", "always", "never"], default="auto", help=colour)
+    _add_null(verb, "end each record with NUL, not with the end of a line")
+    add_client(verb)
 
 
 def _add_pub(verbs: Verbs) -> None:
@@ -108,8 +138,14 @@ def _add_pub(verbs: Verbs) -> None:
     verb = add_verb(verbs, "pub", "publish a message to a topic", more, example)
     verb.add_argument("topic", type=arguments.topic, metavar="TOPIC", help="what to publish to; may have wildcards")
     _add_value(verb, "the message; '-' or none for the lines of standard input")
+    verb.add_argument("--count", type=arguments.count, metavar="N", help="publish VALUE so many times")
+    interval = "publish a message only when the one before is so old"
+    verb.add_argument("--interval", type=arguments.seconds, metavar="SECONDS", help=interval)
+    require = "end with exit code 8 at the first message that is accepted for fewer connections"
+    verb.add_argument("--require", type=arguments.count, metavar="N", help=require)
+    _add_null(verb, "each message of standard input ends with NUL, not with the end of a line")
     _add_headers(verb)
-    _add_addr(verb)
+    add_client(verb)
 
 
 def _add_request(verbs: Verbs) -> None:
@@ -122,7 +158,7 @@ def _add_request(verbs: Verbs) -> None:
     patience = "how long the command may take; by default as long as the service and the bus let it wait"
     verb.add_argument("--timeout", type=arguments.seconds, default=math.inf, metavar="SECONDS", help=patience)
     _add_headers(verb)
-    _add_addr(verb)
+    add_client(verb)
 
 
 def _add_reply(verbs: Verbs) -> None:
@@ -134,7 +170,7 @@ def _add_reply(verbs: Verbs) -> None:
     _add_value(verb, "the response; '-' for all of standard input; by default null")
     verb.add_argument("--echo", action="store_true", help="answer each request with its own payload")
     _add_printing(verb, "requests")
-    _add_addr(verb)
+    add_client(verb)
 
 
 def _add_value(verb: VerbParser, text: str) -> None:
@@ -153,29 +189,12 @@ def _add_printing(verb: VerbParser, what: str) -> None:
     verb.add_argument("--headers", action="store_true", help="print headers too, after another tab")
 
 
+def _add_null(verb: VerbParser, text: str) -> None:
+    """Add ``-0``, as ``xargs`` and ``find -print0`` have it."""
+    verb.add_argument("-0", action="store_true", dest="null", help=text)
+
+
 def _add_headers(verb: VerbParser) -> None:
     """Add ``--header``, which gathers pairs of text."""
     text = "a header to send with it; may be given several times"
     verb.add_argument("--header", action="append", type=arguments.header, default=[], metavar="K=V", help=text)
-
-
-def _add_addr(verb: VerbParser) -> None:
-    """Add what all verbs that are clients take: where the bus is, its wire, and whom to trust there."""
-    text = f"where the bus is, {_ADDRESS}; by default where `t2bus serve` is"
-    verb.add_argument("--addr", type=arguments.plain, metavar="ADDR", help=text)
-    wire = "t2 for a bus of the Rust crate t2_bus, which has no headers; by default t2bus"
-    verb.add_argument("--wire", choices=["t2bus", "t2"], default="t2bus", help=wire)
-    _add_certificates(verb, "client")
-    _add_peer(verb, "whose bus it may be at a unix socket beside this user's and root's, uid:N or gid:N")
-
-
-def _add_certificates(verb: VerbParser, whose: str) -> None:
-    """Add the three files of mutual TLS; which of them are needed depends on the address."""
-    verb.add_argument("--ca", metavar="FILE", help="for tls: the certificate of the authority that both ends trust")
-    verb.add_argument("--certificate", metavar="FILE", help=f"for tls: the {whose}'s own certificate")
-    verb.add_argument("--key", metavar="FILE", help="for tls: its private key, unless that is in --certificate")
-
-
-def _add_peer(verb: VerbParser, text: str) -> None:
-    """Add ``--peer``: on either side of a unix socket, who beside this user may be at the other end."""
-    verb.add_argument("--peer", action="append", type=arguments.peer, default=[], metavar="ID", help=text)

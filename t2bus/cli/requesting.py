@@ -15,7 +15,7 @@ The law of this module: standard output has payloads and requests only, so that 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -30,6 +30,9 @@ from .stdin import read_all
 
 if TYPE_CHECKING:
     import argparse
+
+_BATCH: Final = 256
+"""Requests that are answered, and printed, at once."""
 
 
 async def request(arguments: argparse.Namespace) -> int:
@@ -61,17 +64,18 @@ async def reply(arguments: argparse.Namespace) -> int:
 
 
 async def _reply(arguments: argparse.Namespace) -> int:
-    """Answer one request after the other: each is answered before it is printed, for a requester waits."""
+    """Answer what has come at once, and print it then: a requester waits."""
     output = Output()
     response = await _payload(arguments, absent="null")
     async with open_client_of(arguments) as client, client.serve_bytes(arguments.topic) as requests:
         say(f"answering {arguments.topic} at {address_of(arguments)}")
         left = arguments.count
         while left > 0:
-            received = await requests.receive()
-            await received.respond(received.body if arguments.echo else response)
-            await output.write(show_message(received, headers=arguments.headers, ascii_only=output.ascii))
-            left -= 1
+            batch = await requests.receive_batch(min(left, _BATCH))
+            await requests.respond_batch([(each, each.body if arguments.echo else response) for each in batch])
+            show = partial(show_message, headers=arguments.headers, ascii_only=output.ascii)
+            await output.write("\n".join(map(show, batch)))
+            left -= len(batch)
     return Exit.OK
 
 

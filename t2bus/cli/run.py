@@ -7,13 +7,15 @@
 
 A verb is an async function of the parsed arguments that returns its exit code. What it raises is turned into one here.
 
-The law of this module: every error that is not a bug is one line on standard error, without a traceback.
+The law of this module: every error that is not a bug is one line on standard error; a traceback stands before it only
+where ``--verbose`` asks for one.
 """
 
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 from .exits import SIGNALLED, Exit
 from .parser import make_parser
@@ -45,50 +47,87 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     """Run the verb, and turn what it raises into a line and an exit code.
 
-    ``t2bus sub a --addr nowhere`` is 2, as is all that another command line mends. Where no bus lets this client in, or
-    the bus is lost, it is 3 for every reason: a failure of TLS is a kind of ``ConnectFailed``.
+    ``t2bus sub a --addr nowhere`` is 2, as is all that another command line mends. Where no bus lets this client in, it
+    is 3 for every reason: a failure of TLS is a kind of ``ConnectFailed``.
     """
+    import logging
+
     import trio
 
-    from .. import errors
-    from ..disconnected import Disconnected
-    from .console import say, written_beside
+    from ..errors import BusError
+    from .console import say_traceback, write_line, written_beside
+    from .log_lines import form_of
     from .notation import BadValue
     from .settings import BadSetting
 
+    form = form_of(arguments)
     try:
-        with written_beside():
+        with written_beside(form):
             return trio.run(_verb(arguments.verb), arguments)
     except BrokenPipeError:  # the reader of the output has had enough, as `| head` does
         return Exit.OK
-    except (errors.BusError, BadSetting, BadValue, OSError) as error:
-        say(str(error))
-        match error:
-            case errors.InvalidTopic() | errors.InvalidAddress() | BadSetting() | BadValue():
-                return Exit.USAGE
-            case errors.ConnectFailed() | Disconnected():
-                return Exit.UNREACHABLE
-            case errors.ServiceNotFound():
-                return Exit.NOBODY
-            case errors.RequestTimeout():
-                return Exit.TIMEOUT
-            case errors.PermissionDenied():
-                return Exit.DENIED
-            case _:
-                return Exit.ERROR
+    except (BusError, BadSetting, BadValue, OSError) as error:
+        if getattr(arguments, "traceback", False):
+            say_traceback(error)
+        write_line(form(str(error), logging.ERROR))
+        return _exit(error)
+
+
+_MODULES: Final = {
+    "access": "access_check",
+    "bench": "loads",
+    "certs": "certificates",
+    "clients": "listing",
+    "completion": "completion",
+    "context": "naming",
+    "events": "event_lines",
+    "ls": "listing",
+    "match": "matching",
+    "ping": "pinging",
+    "pub": "publishing",
+    "register": "naming",
+    "reply": "requesting",
+    "request": "requesting",
+    "serve": "serving",
+    "services": "listing",
+    "status": "listing",
+    "sub": "subscribing",
+    "subs": "listing",
+    "top": "top",
+    "unregister": "naming",
+}
+"""The module of each verb, which has a function of its name."""
+
+
+def _exit(error: Exception) -> Exit:
+    """Return the exit code that an error of a verb stands for."""
+    from .. import errors
+    from ..contexts.file import NoContexts
+    from ..disconnected import Disconnected
+    from .notation import BadValue
+    from .settings import BadSetting
+
+    match error:
+        case NoContexts():  # what is lacking is a package
+            return Exit.ERROR
+        case errors.InvalidTopic() | errors.InvalidAddress() | BadSetting() | BadValue():
+            return Exit.USAGE
+        case errors.ConnectFailed() | Disconnected():
+            return Exit.UNREACHABLE
+        case errors.ServiceNotFound():
+            return Exit.NOBODY
+        case errors.RequestTimeout():
+            return Exit.TIMEOUT
+        case errors.RemoteError():
+            return Exit.REMOTE
+        case errors.PermissionDenied():
+            return Exit.DENIED
+        case _:
+            return Exit.ERROR
 
 
 def _verb(name: str) -> Callable[[argparse.Namespace], Awaitable[int]]:
     """Return the function of a verb. Only here is its module imported, and with it Trio and all else it needs."""
-    from .access_check import access
-    from .certificates import certs
-    from .event_lines import events
-    from .listing import clients, ls, services, status, subs
-    from .pinging import ping
-    from .publishing import pub, sub
-    from .requesting import reply, request
-    from .serving import serve
-    from .top import top
-
-    looking = (status, clients, services, subs, ls, events, ping, top)
-    return {verb.__name__: verb for verb in (serve, sub, pub, request, reply, *looking, access, certs)}[name]
+    function: Callable[[argparse.Namespace], Awaitable[int]]
+    function = getattr(import_module(f".{_MODULES[name]}", __package__), name)
+    return function

@@ -32,7 +32,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import attrs
 from attrs import field, frozen
 
+from ..contexts.document import FILES
 from ..limits import Limits
+from ..mistakes import Mistakes
+from ..program.opening import files_of
 from ..transport.credentials import check_peers
 
 if TYPE_CHECKING:
@@ -41,7 +44,6 @@ if TYPE_CHECKING:
 
 # Read from the class itself, so that a new limit can be set at once.
 _LIMITS: Final = {each.name: each.type for each in attrs.fields(attrs.resolve_types(Limits))}
-_FILES: Final = ("ca", "certificate", "key")
 _WORDS: Final = ("addresses", "access", "peers", "insecure_no_auth", "tls", "limits")
 
 
@@ -73,60 +75,87 @@ def read_settings(arguments: argparse.Namespace) -> Settings:
     three files of TLS are each a setting of its own. The configuration file is read; files that it names are not.
 
     Raises:
-      BadSetting: what they say cannot be.
+      BadSetting: what they say cannot be; it is the first mistake.
 
     """
-    settings = Settings() if arguments.config is None else _read_file(Path(arguments.config))
-    return attrs.evolve(
+    settings, mistakes = examine_settings(arguments)
+    if mistakes:
+        raise BadSetting(mistakes[0])
+    return settings
+
+
+def examine_settings(arguments: argparse.Namespace) -> tuple[Settings, list[str]]:
+    """Return the settings as far as they can be, and all that cannot be, each in a line."""
+    settings, texts = Settings(), list[str]()
+    if arguments.config is not None:
+        settings, texts = _read_file(Path(arguments.config))
+    mistakes = Mistakes(BadSetting)
+    changes: list[tuple[str, object]] = []
+    for each in arguments.limit:
+        with mistakes.at():
+            changes.append(_option(each))
+    settings = attrs.evolve(
         settings,
         addresses=tuple(arguments.addresses) or settings.addresses,
         files=settings.files | files_of(arguments),
         access=arguments.access or settings.access,
         peers=tuple(arguments.peer) or settings.peers,
-        limits=_with_limits(settings.limits, [_option(each) for each in arguments.limit]),
+        limits=_with_limits(settings.limits, changes, mistakes),
         insecure_no_auth=arguments.insecure_no_auth or settings.insecure_no_auth,
     )
-
-
-def files_of(arguments: argparse.Namespace) -> dict[str, str]:
-    """Return the files of TLS that the options name, under ``ca``, ``certificate`` and ``key``."""
-    return {name: path for name in _FILES if (path := getattr(arguments, name)) is not None}
+    return settings, texts + [mistake.text for mistake in mistakes.found]
 
 
 # --- the file
 
 
-def _read_file(path: Path) -> Settings:
-    """Read the configuration file; every error begins with its path."""
+def _read_file(path: Path) -> tuple[Settings, list[str]]:
+    """Read the configuration file; every mistake begins with its path, and the line where that is known."""
     try:
-        return _settings(tomllib.loads(path.read_text(encoding="utf-8-sig")), path.parent)
+        text = path.read_text(encoding="utf-8-sig")
+        document = tomllib.loads(text)
     except OSError as error:
-        raise BadSetting(f"{path}: {error.strerror or error}") from error
+        return Settings(), [f"{path}: {error.strerror or error}"]
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSetting(f"{path} is not TOML: {error}") from error
-    except BadSetting as error:
-        raise BadSetting(f"{path}: {error}") from error
+        return Settings(), [f"{path} is not TOML: {error}"]
+    mistakes = Mistakes(BadSetting)
+    settings = _settings(document, path.parent, mistakes)
+    return settings, [mistake.show(str(path), text) for mistake in mistakes.found]
 
 
-def _settings(document: dict[str, Any], folder: Path) -> Settings:
+def _settings(document: dict[str, Any], folder: Path, mistakes: Mistakes) -> Settings:
     """Check a document of TOML and return what it says; files that it names count from the folder."""
-    _require_known(document, _WORDS, "key")
-    tls = _of_type(document, "tls", dict, {})
-    _require_known(tls, _FILES, "key of [tls]")
-    access = _of_type(document, "access", str, None)
+    values: dict[str, Any] = {}
+    for word in document:
+        with mistakes.at(word):
+            _require_known([word], _WORDS, "key")
+    with mistakes.at("addresses"):
+        values["addresses"] = _texts(document, "addresses")
+    with mistakes.at("access"):
+        access = _of_type(document, "access", str, None)
+        values["access"] = None if access is None else str(folder / access)
+    with mistakes.at("peers"):
+        values["peers"] = _peers(document)
+    with mistakes.at("insecure_no_auth"):
+        values["insecure_no_auth"] = _of_type(document, "insecure_no_auth", bool, False)  # noqa: FBT003 -- the default
+    with mistakes.at("tls"):
+        files = values["files"] = {}
+        for name in (tls := _of_type(document, "tls", dict, {})):
+            with mistakes.at(name):
+                _require_known([name], FILES, "key of [tls]")
+                files[name] = str(folder / _of_type(tls, name, str, ""))
+    with mistakes.at("limits"):
+        values["limits"] = _with_limits(Limits(), _of_type(document, "limits", dict, {}).items(), mistakes)
+    return Settings(**values)
+
+
+def _peers(document: dict[str, Any]) -> tuple[str, ...]:
     peers = _texts(document, "peers")
     try:
         check_peers(peers)
     except ValueError as error:
         raise BadSetting(f"peers: {error}") from error
-    return Settings(
-        addresses=_texts(document, "addresses"),
-        files={name: str(folder / _of_type(tls, name, str, "")) for name in tls},
-        access=None if access is None else str(folder / access),
-        peers=peers,
-        limits=_with_limits(Limits(), _of_type(document, "limits", dict, {}).items()),
-        insecure_no_auth=_of_type(document, "insecure_no_auth", bool, False),  # noqa: FBT003 -- the default
-    )
+    return peers
 
 
 def _of_type(table: dict[str, Any], name: str, kind: type, default: Any) -> Any:
@@ -171,18 +200,21 @@ def _option(text: str) -> tuple[str, object]:
     raise BadSetting(f"--limit {name}: {value!r} is no number")
 
 
-def _with_limits(limits: Limits, changes: Iterable[tuple[str, object]]) -> Limits:
-    """Return the limits with these changes, each checked by itself first so that the error names it."""
+def _with_limits(limits: Limits, changes: Iterable[tuple[str, object]], mistakes: Mistakes) -> Limits:
+    """Return the limits with these changes, each checked by itself first so that the mistake names it."""
     changed: dict[str, int] = {}
     for name, value in changes:
-        _require_known([name], _LIMITS, "limit")
-        kinds = (int,) if _LIMITS[name] is int else (int, float)
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            raise BadSetting(f"limit {name}: {value!r} is no {'whole number' if kinds == (int,) else 'number'}")
-        if value <= 0:
-            raise BadSetting(f"limit {name}: {value!r} is too small")
-        changed[name] = cast("int", value)
-    try:
-        return attrs.evolve(limits, **changed)
-    except ValueError as error:
-        raise BadSetting(f"limits: {error}") from error
+        with mistakes.at(name):
+            _require_known([name], _LIMITS, "limit")
+            kinds = (int,) if _LIMITS[name] is int else (int, float)
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                raise BadSetting(f"limit {name}: {value!r} is no {'whole number' if kinds == (int,) else 'number'}")
+            if value <= 0:
+                raise BadSetting(f"limit {name}: {value!r} is too small")
+            changed[name] = cast("int", value)
+    with mistakes.at():
+        try:
+            limits = attrs.evolve(limits, **changed)
+        except ValueError as error:
+            raise BadSetting(f"limits: {error}") from error
+    return limits

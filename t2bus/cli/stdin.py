@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import codecs
 import os
+import stat
 import sys
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import trio
 
-from .arguments import plain
+from ..program.options import plain
 from .console import file_number
 from .notation import BadValue
 
@@ -35,18 +36,29 @@ def is_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-class LineReader:
-    """The lines of standard input, for one task; they are numbered for the texts of errors."""
+def is_regular_file() -> bool:
+    """Whether standard input is a file on a disk, which comes to its end without anybody's doing."""
+    file = None if sys.stdin is None else file_number(sys.stdin)
+    return file is not None and stat.S_ISREG(os.fstat(file).st_mode)
 
-    def __init__(self) -> None:
+
+class LineReader:
+    r"""The lines of standard input, for one task; they are numbered for the texts of errors.
+
+    What ends each is ``b"\n"`` or, where texts may have that in them, ``b"\0"``.
+    """
+
+    def __init__(self, end: bytes = b"\n") -> None:
+        self._end = end
         self._lines: deque[bytes] = deque()
         self._rest = b""
         self._number = 0
+        self._what = "line" if end == b"\n" else "text"
 
     @property
     def place(self) -> str:
         """Which line was read last, for texts about it."""
-        return f"line {self._number} of standard input"
+        return f"{self._what} {self._number} of standard input"
 
     @property
     def has_line(self) -> bool:
@@ -67,10 +79,10 @@ class LineReader:
             chunk = await _read()
             if not (chunk or self._rest):
                 return None
-            *lines, self._rest = (self._rest + (chunk or b"\n")).split(b"\n")  # the last one may lack its end
+            *lines, self._rest = (self._rest + (chunk or self._end)).split(self._end)  # the last one may lack its end
             self._lines.extend(lines)
             if len(self._rest) > LONGEST:
-                raise BadValue(f"a line of standard input has more than {LONGEST} bytes")
+                raise BadValue(f"a {self._what} of standard input has more than {LONGEST} bytes")
         self._number += 1
         return _decoded(self._lines.popleft(), self.place)
 

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Final, Literal
 import trio
 
 from ..background import closing, open_background_nursery
+from ..contexts.document import PREFIX
+from ..contexts.file import find
 from ..endpoints import connect, open_transport
 from ..errors import ConnectFailed, ProtocolViolation
 from ..limits import Limits
 from ..session.outbox import ClientOutbox
 from ..session.session import Session
-from ..tls import prepare
+from ..tls import client_context, prepare
 from ..transport.address import UnixAddress, parse
 from ..transport.credentials import check_peers
 from ..transport.handshake import failure
@@ -53,7 +55,7 @@ async def open_client(
     *,
     tls: ssl.SSLContext | None = None,
     peers: Collection[str] = (),
-    wire: Literal["t2bus", "t2"] = "t2bus",
+    wire: Literal["t2bus", "t2"] | None = None,
     limits: Limits | None = None,
     name: str | None = None,
 ) -> AsyncGenerator[Client, None]:
@@ -64,19 +66,20 @@ async def open_client(
     ``Disconnected``.
 
     Args:
-      address: ``unix:PATH``, ``tcp:HOST:PORT`` or ``tls:HOST:PORT``; or any Trio stream that leads to a bus
-        (``bus.serve_stream``), which is closed at the end.
+      address: ``unix:PATH``, ``tcp:HOST:PORT`` or ``tls:HOST:PORT``; ``name:NAME`` for what ``t2bus register NAME``
+        has written down; or any Trio stream that leads to a bus (``bus.serve_stream``), which is closed at the end.
       tls: what this client shows and asks for at an address of TLS: ``t2bus.tls.client_context(...)``, or a context
-        of your own that verifies the bus.
+        of your own that verifies the bus. By default it is made of the certificates of ``name:NAME``, if it has some.
       peers: whose bus it may be at a unix socket, beside this user's and root's, as ``uid:N`` or ``gid:N``.
-      wire: ``"t2"`` for a bus of the Rust crate ``t2_bus``, whose wire is another one, without headers.
+      wire: ``"t2"`` for a bus of the Rust crate ``t2_bus``, whose wire is another one, without headers. By default it
+        is ``"t2bus"``, or what is written down for ``name:NAME``.
       limits: the client's own windows and times.
       name: what the program calls itself, in the bus's logs and in what it says of itself (:mod:`t2bus.status`); at
         most 64 printable characters. By default the program and the id of its process, as ``recorder.py[4711]``. It
         gives no rights, and is never taken for an identity.
 
     Raises:
-      InvalidAddress: the address is of no kind that the bus speaks, or needs ``tls``.
+      InvalidAddress: the address is of no kind that the bus speaks, needs ``tls``, or is a name that is not known.
       ConnectFailed: no bus answers there, or it did not let this client in; the text says why.
       TlsFailed: it is a ConnectFailed for which certificates, keys or host names are the likely cause.
       ValueError: ``tls`` does not verify the bus or is for one, a peer or a name is none, or there is no such wire.
@@ -84,9 +87,14 @@ async def open_client(
 
     """
     require_trio()
-    if wire not in ("t2bus", "t2"):
+    if wire not in ("t2bus", "t2", None):
         raise ValueError(f"there is no wire {wire!r}: it is 't2bus', or 't2' for a bus of the Rust crate t2_bus")
     own, known, greeting = limits or Limits(), check_peers(peers), hello(name)
+    if isinstance(address, str) and address.startswith(PREFIX):
+        bus = find(address)
+        address, wire = bus.address, wire or bus.wire
+        tls = client_context(**bus.files) if tls is None and bus.files else tls
+    wire = wire or "t2bus"
     if tls is not None:
         prepare(tls, is_server=False)
     if isinstance(address, trio.abc.Stream):

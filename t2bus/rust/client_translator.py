@@ -40,6 +40,7 @@ from ..wire.framing import HEADER_SIZE
 from ..wire.native import VERSION
 from . import frames as r
 from .calls import Desk
+from .fast_frames import encode_publications, encode_receipt
 from .gzip import gunzip, gzip, zlib_to_gzip
 from .inbound import Inbound
 from .replies import REPLIES, Reply, failure_of, farewell, too_long
@@ -93,6 +94,8 @@ class ClientTranslator:
     _last_operation: int = field(default=0, init=False)
     _operations: dict[int, _Operation] = field(factory=dict, init=False)
     """Operations that are not answered, and requests that have no response."""
+    _published: dict[int, int] = field(factory=dict, init=False)
+    """Publications are apart, with the id of the frame alone."""
     _requests: dict[int, int] = field(factory=dict, init=False)
     """The requests among them, by the client's id."""
     _subscriptions: dict[str, dict[int, None]] = field(factory=dict, init=False)
@@ -115,12 +118,12 @@ class ClientTranslator:
             messages.append(m.Hello(VERSION, "t2_bus", ()))
         for frame in r.decode_client_frames(frames):
             match frame:
-                case r.Carrier(topic=topic) | r.Control(topic=topic) if len(topic) > self.topic_length:
+                case r.Answer():
+                    messages += self._answered(frame)
+                case _ if len(frame.topic) > self.topic_length:
                     messages.append(Reply.TOO_LONG.ping(frame.id))
                 case r.Carrier():
                     messages += self._carried(frame)
-                case r.Answer():
-                    messages += self._answered(frame)
                 case r.Control():
                     messages.append(self._controlled(frame))
                 case _:
@@ -170,7 +173,9 @@ class ClientTranslator:
         except MalformedMessage:
             return [Reply.MALFORMED.ping(frame.id)]
         if frame.kind is r.Kind.PUB:
-            return [m.Publish(self._begin(frame), False, m.Publication(frame.topic, payload))]  # noqa: FBT003
+            self._last_operation = number = self._last_operation + 1
+            self._published[number] = frame.id
+            return [m.Publish(number, False, m.Publication(frame.topic, payload))]  # noqa: FBT003
         said: list[m.ClientMessage] = []
         if (older := self._requests.get(frame.id)) is not None:
             # The client has forgotten it: it waits for one response under one id.
@@ -217,7 +222,7 @@ class ClientTranslator:
                 return self._deliver(publication)
             case m.DeliverRun():
                 self.inbound.note_written(message.subscriptions, len(message.run.payloads), message.run.size)
-                return b"".join(map(self._deliver, message.run.publications))
+                return self._deliver_run(message.run)
             case m.Accepted():
                 return b"".join(map(self._accept, count(message.first), message.counts))
             case m.Refused():
@@ -251,6 +256,8 @@ class ClientTranslator:
 
     def _accept(self, number: int, receivers: int) -> bytes:
         """Return the acknowledgement of an operation, once. A request is remembered on, for its response."""
+        if (published := self._published.pop(number, None)) is not None:
+            return encode_receipt(published, receivers)
         operation = self._operations.get(number)
         if operation is None or operation.is_accepted:
             return b""
@@ -258,28 +265,28 @@ class ClientTranslator:
             operation.is_accepted = True
         else:
             del self._operations[number]
-        return r.encode_ack(operation.number, None, receivers if operation.kind is r.Kind.PUB else None)
+        return r.encode_ack(operation.number)
 
     def _refuse(self, message: m.Refused) -> bytes:
         """Return the error of an operation. A request that has been acknowledged can only end in a response."""
-        operation = self._operations.pop(message.id, None)
-        if operation is None:
+        if (published := self._published.pop(message.id, None)) is not None:
+            return r.encode_ack(published, failure_of(message, r.Kind.PUB, ""))
+        if (operation := self._operations.pop(message.id, None)) is None:
             return b""
         match operation.kind:
             case r.Kind.SUB:
                 self._forget_subscription(operation.topic, message.id)
             case r.Kind.SRV:
                 self._desk.unclaim(operation.topic, message.id)
-            case r.Kind.REQ:
-                del self._requests[operation.number]
+            case _:
+                self._requests.pop(operation.number, None)
                 if operation.is_accepted:
                     return _timed_out(operation.number)
         return r.encode_ack(operation.number, failure_of(message, operation.kind, operation.topic))
 
     def _respond(self, message: m.Response) -> bytes:
         """Return the response to a request that still waits: one that nobody waits for would end the client."""
-        operation = self._operations.pop(message.request, None)
-        if operation is None or operation.kind is not r.Kind.REQ:
+        if (operation := self._operations.pop(message.request, None)) is None or operation.kind is not r.Kind.REQ:
             return b""
         number = operation.number
         del self._requests[number]
@@ -293,11 +300,17 @@ class ClientTranslator:
     def _deliver(self, publication: m.Publication) -> bytes:
         """Return the frame of a delivery. It is the same for all clients of the crate, so it is made once."""
         if publication.t2_frame is None:
-            topic = publication.topic
-            encode = partial(r.encode_carrier, 0, r.Kind.PUB, topic)
-            publication.t2_frame = self._fit(topic, publication.payload, encode)
+            encode = partial(r.encode_carrier, 0, r.Kind.PUB, publication.topic)
+            publication.t2_frame = self._fit(publication.topic, publication.payload, encode)
         self.withheld += not publication.t2_frame
         return publication.t2_frame
+
+    def _deliver_run(self, run: m.Run) -> bytes:
+        """Return the frames of all of a run; none is too long where the run is not."""
+        if run.size <= m.RUN_SIZE:
+            run.t2_frames = run.t2_frames or encode_publications(run.topic, run.payloads)
+            return run.t2_frames
+        return b"".join(map(self._deliver, run.publications))
 
     def _call(self, message: m.Call) -> bytes:
         """Return the request under a number of this connection. One that does not fit fails at once."""

@@ -9,9 +9,9 @@
 
 Decoding trusts nothing: its CBOR reader is the native wire's, with maps. As in the crate, unknown keys are ignored,
 whatever they hold; what is missing or of another kind or type is a ``ProtocolViolation``. The crate writes a payload as
-an array of integers, and every frame in one way. A frame is first tried as exactly that, with one regular expression:
-for a payload of 100 bytes it takes 7 us where the CBOR reader, which makes an object of every byte, takes 13. What does
-not match goes to the CBOR reader, and means the same. Payloads are written as byte strings, at half the size.
+an array of integers, and every frame in one way. A frame is first tried as exactly that (:mod:`.byte_arrays`): for a
+payload of 1,000 bytes it takes 12 us where the CBOR reader takes 45. What does not match goes to the CBOR reader, and
+means the same. Payloads are written as byte strings, at half the size.
 
 The law of this module: bytes in, frames out; frames in, bytes out.
 """
@@ -30,6 +30,8 @@ from attrs import frozen
 from ..errors import ProtocolViolation
 from ..wire.cbor import KeptReader, encode_head, encode_text, violation
 from ..wire.framing import frame as _frame
+from ..wire.messages import carrier
+from .byte_arrays import bytes_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,7 +71,7 @@ class Status(enum.Enum):
     TIMEOUT = "Timeout"
 
 
-@frozen
+@carrier
 class Control:
     """A client's frame with a topic and nothing else, or without a topic: ``Stop`` and ``KeepAlive``.
 
@@ -81,7 +83,7 @@ class Control:
     topic: str = ""
 
 
-@frozen
+@carrier
 class Body:
     """A payload as it travels: as it is, or as one gzip member. Whether that is sound shows when it is inflated."""
 
@@ -89,7 +91,7 @@ class Body:
     is_compressed: bool = False
 
 
-@frozen
+@carrier
 class Carrier:
     """``Pub`` or ``Req``, in either direction."""
 
@@ -99,7 +101,7 @@ class Carrier:
     body: Body
 
 
-@frozen
+@carrier
 class Answer:
     """``Rsp``, in either direction; ``request`` is the id that its reader gave the ``Req``."""
 
@@ -142,14 +144,15 @@ def _number(base: int) -> bytes:
     return b"([\\x%02x-\\x%02x]|\\x%02x.|\\x%02x..|\\x%02x....)" % (base, *(base + n for n in (23, 24, 25, 26)))
 
 
-_WITH_PAYLOAD: Final = re.compile(
+_BEFORE_ITEMS: Final = re.compile(
     rb"\xa2\x62id" + _number(0x00) + rb"\x67content\xa1\x63(?:"
     rb"(Pub|Req)\xa2\x65topic" + _number(0x60) + rb"([a-z0-9_*/]*)"
     rb"|Rsp\xa3\x66req_id" + _number(0x00) + rb"\x66status(\x62Ok|\x67Timeout))"
-    rb"\x67payload\xa2\x64data" + _number(0x80) + rb"((?:[\x00-\x17]++|(?:\x18[\x18-\xff])++)*+)"
-    rb"\x6dis_compressed([\xf4\xf5])",
+    rb"\x67payload\xa2\x64data" + _number(0x80),
     re.DOTALL,
 )
+_PLAIN, _COMPRESSED = b"\x6dis_compressed\xf4", b"\x6dis_compressed\xf5"
+_LAST: Final = len(_PLAIN)
 
 
 def _value(head: bytes) -> int:
@@ -157,15 +160,16 @@ def _value(head: bytes) -> int:
     return int.from_bytes(head[1:], "big") if len(head) > 1 else head[0] & 0x1F
 
 
-def _read_quickly(match: re.Match[bytes]) -> Carrier | Answer | None:
-    """Return the frame that the pattern found, or None if its lengths are not those of its parts."""
-    number, kind, topic_head, topic, request, status, data_head, items, flag = match.groups()
-    # A byte from 24 on has 0x18 before it. Pairs of two 0x18 are the byte 24, and no other two stand together wrongly:
-    # searching from the left, the first is the prefix of an item.
-    data = b"\x18".join([part.replace(b"\x18", b"") for part in items.split(b"\x18\x18")])
-    if len(data) != _value(data_head) or (kind is not None and len(topic) != _value(topic_head)):
+def _read_quickly(frame: bytes) -> Carrier | Answer | None:
+    """Return the message of a frame that has a payload, written as the crate does it; None for any other."""
+    match, end = _BEFORE_ITEMS.match(frame), frame[-_LAST:]
+    if match is None or end not in (_PLAIN, _COMPRESSED):
         return None
-    body = Body(data, flag == b"\xf5")
+    number, kind, topic_head, topic, request, status, data_head = match.groups()
+    data = bytes_of(frame[match.end() : -_LAST])
+    if data is None or len(data) != _value(data_head) or (kind is not None and len(topic) != _value(topic_head)):
+        return None
+    body = Body(data, end == _COMPRESSED)
     if kind is None:
         return Answer(_value(number), _value(request), Status.OK if status == b"\x62Ok" else Status.TIMEOUT, body)
     return Carrier(_value(number), Kind.PUB if kind == b"Pub" else Kind.REQ, topic.decode(), body)
@@ -271,9 +275,8 @@ def _message(item: Any, kinds: Mapping[str, Kind]) -> Any:
 
 
 def _decode_one(frame: bytes, kinds: Mapping[str, Kind]) -> Any:
-    """Return the message of one frame. The pattern knows only kinds that both ends take."""
-    match = _WITH_PAYLOAD.fullmatch(frame)
-    if match is not None and (quick := _read_quickly(match)) is not None:
+    """Return the message of one frame. What is read quickly is of kinds that both ends take."""
+    if (quick := _read_quickly(frame)) is not None:
         return quick
     try:
         return _message(_read(frame), kinds)

@@ -4,51 +4,45 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, NoReturn
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 import trio
 from attrs import define, field
 
 from .. import tls as contexts
-from ..background import Resource, closing, open_background_nursery
+from ..background import Resource
 from ..broker.identity import Identity
 from ..broker.router import Router
 from ..client.connect import run_client
 from ..client.naming import hello
-from ..endpoints import open_listeners, require_context
+from ..endpoints import open_listeners
 from ..errors import ConnectFailed, LimitExceeded
-from ..limits import Limits
-from ..transport.address import TlsAddress, parse
-from ..transport.credentials import check_peers
 from ..under_trio import require_trio
 from ..wire.messages import Welcome
 from .admission import Admission
 from .due import mind_the_time
-from .files import require_files
 from .limiters import RateLimiter
 from .listening import listen
 from .router_task import RouterTask
 from .rules import read_access
-from .warnings import warn_of_expiry, warn_of_exposure
+from .warnings import warn_of_expiry
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncGenerator, Collection, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from ..broker.access import Access
     from ..broker.statistics import BusStatistics
     from ..client.client import Client
     from ..endpoints import Listener
+    from ..limits import Limits
     from ..transport.address import Address
+    from .hosting import Host
 
 
 _PRIVATE, _PUBLIC = 0o600, 0o666
 """Modes of a unix socket: for this user alone, and for whoever the bus then finds among its peers."""
-
-Judge = Callable[["Address", "Sequence[Address]"], None]
-"""Called with an address that was asked for and all that it is bound to."""
 
 
 @define(eq=False, slots=False)
@@ -56,6 +50,7 @@ class Bus(Resource):
     """A bus of this process; made by :func:`open_bus`."""
 
     limits: Limits
+    _host: Host
     addresses: tuple[str, ...] = field(default=(), init=False)
     """What the bus is really bound to, in the order it was asked for, with port 0 resolved."""
     _context: ssl.SSLContext | None = None
@@ -181,14 +176,26 @@ class Bus(Resource):
 
     # --- connections
 
-    async def listen(self, address: Address, judge: Judge) -> list[Listener]:
-        """Listen at an address until the bus is closed, unless ``judge`` raises something."""
+    async def listen(self, addresses: Sequence[Address]) -> list[Listener]:
+        """Listen at the addresses, and where the host did before, until the bus is closed; return all listeners."""
+        listeners = list(self._host.inherited)
+        for listener in listeners:
+            self._listeners.push_async_callback(listener.listener.aclose)
+        for listener in listeners:
+            self._judge(listener.address, [listener])
         mode = _PUBLIC if self._peers else _PRIVATE
-        opened = await self._listeners.enter_async_context(open_listeners(address, mode))
-        judge(address, [listener.address for listener in opened])
-        self.addresses += tuple(str(listener.address) for listener in opened)
+        for address in addresses:
+            opened = await self._listeners.enter_async_context(open_listeners(address, mode))
+            self._judge(address, opened)
+            listeners += opened
+        return listeners
+
+    def _judge(self, address: Address, opened: Sequence[Listener]) -> None:
+        """Have the host look at what an address is bound to, and take note of it."""
+        bound = [listener.address for listener in opened]
+        self._host.judge(address, bound)
+        self.addresses += tuple(map(str, bound))
         self._router_task.router.about.addresses = self.addresses
-        return opened
 
     def stop_accepting(self) -> None:
         """Let nobody in any more."""
@@ -207,7 +214,7 @@ class Bus(Resource):
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._router_task.run)
                     nursery.start_soon(self._admission.keep_moving)
-                    nursery.start_soon(mind_the_time, self._router_task, self._admission)
+                    nursery.start_soon(mind_the_time, self._router_task, self._admission, self._host.looked)
                     task_status.started(nursery)
         finally:
             self._ended.set()
@@ -255,95 +262,3 @@ class Bus(Resource):
         with trio.move_on_after(self.limits.drain):
             for connection in connections:
                 await connection.ended.wait()
-
-
-def open_bus(
-    *addresses: str,
-    tls: ssl.SSLContext | None = None,
-    access: str | os.PathLike[str] | None = None,
-    peers: Collection[str] = (),
-    limits: Limits | None = None,
-) -> AbstractAsyncContextManager[Bus]:
-    """Open a bus in this process, with any number of listeners beside the in-process transport.
-
-    When the body ends, however it ends, the bus stops accepting, says goodbye, writes what it had accepted for at most
-    ``Limits.drain``, and closes; cancelled, it closes at once. All its tasks have ended when this returns.
-
-    Args:
-      addresses: where to listen, ``unix:PATH``, ``tcp:HOST:PORT`` or ``tls:HOST:PORT``.
-      tls: what the bus shows and asks for at its addresses of TLS: ``t2bus.tls.server_context(...)``, or a context
-        of your own that verifies the client.
-      access: the file of access rules. With it nobody may do anything that it does not allow, this process included.
-      peers: who may use unix sockets beside this user, as ``uid:N`` or ``gid:N``.
-      limits: the bounds of the bus.
-
-    Raises:
-      InvalidAddress: an address is of no kind that the bus speaks, or needs ``tls``.
-      InvalidAccess: the file of access rules cannot be used.
-      LimitExceeded: this process may not open as many files as ``Limits.connections`` needs.
-      BindFailed: an address is in use, or cannot be listened at.
-      ValueError: ``tls`` does not verify the client or is for one, or a peer is none.
-      RuntimeError: it is not Trio that runs this.
-
-    """
-
-    def judge(asked: Address, bound: Sequence[Address]) -> None:  # noqa: ARG001 -- names tell nothing
-        warn_of_exposure(bound)
-
-    return open_judged_bus(judge, *addresses, tls=tls, access=access, peers=peers, limits=limits)
-
-
-@asynccontextmanager
-async def open_judged_bus(
-    judge: Judge,
-    *addresses: str,
-    tls: ssl.SSLContext | None = None,
-    access: str | os.PathLike[str] | None = None,
-    peers: Collection[str] = (),
-    limits: Limits | None = None,
-) -> AsyncGenerator[Bus, None]:
-    """Do as :func:`open_bus`, if ``judge`` raises nothing: what it raises closes the bus and leaves as it is.
-
-    It is called with each address that was asked for and all that this is bound to, before anybody is let in.
-    """
-    require_trio()
-    parsed = [parse(address) for address in addresses]
-    limits = limits or Limits()
-    check_addresses(parsed, tls, limits)
-    bus = Bus(limits, tls, access, check_peers(peers))
-    async with open_background_nursery() as nursery:
-        connections: trio.Nursery = await nursery.start(bus.run)
-        async with closing(bus.aclose):
-            listeners = [listener for address in parsed for listener in await bus.listen(address, judge)]
-            warn_of_expiry(tls)
-            if listeners:
-                connections.start_soon(bus.accept, listeners, connections)
-            yield bus
-
-
-def check_addresses(addresses: Sequence[Address], context: ssl.SSLContext | None, limits: Limits) -> None:
-    """Raise what :func:`open_bus` raises for what it is given before anything is opened."""
-    if context is not None:
-        contexts.prepare(context, is_server=True)
-    for address in addresses:
-        if isinstance(address, TlsAddress):
-            require_context(address, context, "server")
-    if addresses:
-        require_files(limits)
-
-
-async def serve(
-    *addresses: str,
-    tls: ssl.SSLContext | None = None,
-    access: str | os.PathLike[str] | None = None,
-    peers: Collection[str] = (),
-    limits: Limits | None = None,
-    task_status: trio.TaskStatus[Bus] = trio.TASK_STATUS_IGNORED,
-) -> NoReturn:
-    """Do as :func:`open_bus`, as a task: ``bus = await nursery.start(t2bus.serve, "unix:my_bus")``.
-
-    Serves until it is cancelled.
-    """
-    async with open_bus(*addresses, tls=tls, access=access, peers=peers, limits=limits) as bus:
-        task_status.started(bus)
-        await trio.sleep_forever()

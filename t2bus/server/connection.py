@@ -132,10 +132,8 @@ class StreamConnection(PeerConnection):
         try:
             async for messages in self.outgoing:
                 await transport.send(messages)
-                self.router_task.router.counters.withheld += transport.take_withheld()
+                self._hear_transport()
                 self.note_sent()
-                if inbound := transport.take_inbound():
-                    await self.hand_over(inbound)
         except trio.BrokenResourceError:
             # What the peer said before it closed may still be unread: the reader comes to the end of it.
             self.note_reason("the peer closed it")
@@ -146,9 +144,21 @@ class StreamConnection(PeerConnection):
     def send_now(self, messages: Sequence[m.ServerMessage]) -> Sequence[m.ServerMessage] | None:
         """Write a small batch; what the stream does not take at once is kept by the transport, for the writer."""
         transport = self.transport
-        if self.peer.outbox.taken > _AT_ONCE or not transport.can_send_nowait:
+        if self.peer.outbox.taken > _AT_ONCE or not transport.takes_nowait(messages):
             return messages
-        return None if transport.send_nowait(messages) else ()
+        if not transport.send_nowait(messages):
+            return ()
+        self._hear_transport()
+        return None
+
+    def _hear_transport(self) -> None:
+        """Do what the transport has to say in the peer's name, now that something is written."""
+        transport, router = self.transport, self.router_task.router
+        if withheld := transport.take_withheld():
+            router.counters.withheld += withheld
+        inbound = transport.take_inbound()
+        while inbound:
+            inbound = router.feed(self.peer, inbound, trio.current_time())
 
     def end(self, ending: Ending) -> None:
         """End the connection at once, or when what waits is written."""

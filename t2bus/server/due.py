@@ -1,6 +1,10 @@
 """What a bus does because time passes: stalls and lifetimes end, peers are asked for a sign of life, certificates age.
 
-One task does it all, when it is due. The law of this module: what comes late blames nobody for that.
+One task does it all, when it is due, and tells the host of the bus when it has looked at all. So a host that hears
+nothing for long knows that the bus hangs: the router task only ever waits for its inbox, and a task that computes
+without end keeps this one from running too.
+
+The law of this module: what comes late blames nobody for that.
 """
 
 from __future__ import annotations
@@ -13,6 +17,8 @@ from ..liveness import LATE, TICK
 from .warnings import warn_of_expiry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .admission import Admission
     from .router_task import RouterTask
 
@@ -23,8 +29,8 @@ _DAY: Final = 86_400.0
 """Seconds between two looks at how long the certificate is still valid."""
 
 
-async def mind_the_time(routing: RouterTask, admission: Admission) -> NoReturn:
-    """Do what is due, when it is due, until cancelled."""
+async def mind_the_time(routing: RouterTask, admission: Admission, looked: Callable[[], None]) -> NoReturn:
+    """Do what is due, when it is due, until cancelled; call ``looked`` after each look at all connections."""
     now = trio.current_time()
     next_look, next_day = now + TICK, now + _DAY
     while True:
@@ -41,6 +47,7 @@ async def mind_the_time(routing: RouterTask, admission: Admission) -> NoReturn:
         if now >= next_look:
             next_look = now + TICK
             await _look_at_all(routing, now)
+            looked()
         routing.flush()
         if now >= next_day:
             next_day = now + _DAY

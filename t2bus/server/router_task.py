@@ -26,7 +26,7 @@ from attrs import define, field
 
 from ..errors import ProtocolViolation
 from ..log_limiter import LogLimiter
-from ..wire.messages import ClientMessage, Error, PublishRun, ServerMessage
+from ..wire.messages import ClientMessage, Error, Ping, PublishRun, ServerMessage
 from .log import log_event
 
 if TYPE_CHECKING:
@@ -44,8 +44,11 @@ _END: Final = ()
 _WAKE: Final[list[ClientMessage]] = []
 """In the place of a batch: there is a turn to give."""
 
+_REPEATED: Final = frozenset({"denied", "lagging", "claimed", "released"})
+"""Events that a peer may cause as often as it likes."""
+
 _LOG_INTERVAL: Final = 1.0
-"""Seconds between two lines in the log about what one identity is denied, or of one subscription that lags."""
+"""Seconds between two lines in the log about what one identity is denied, or one client does with one topic."""
 
 
 @define(eq=False, repr=False, slots=False)
@@ -241,10 +244,7 @@ class RouterTask:
                 self._take_in(*take())
         except trio.WouldBlock:
             pass
-        if len(turns) != 1 or len(turns[0].batches) > 1:
-            return False
-        (messages,) = turns[0].batches
-        return len(messages) == 1 and type(messages[0]) is not PublishRun
+        return len(turns) == 1 and len(turns[0].batches) == 1 and _is_lone(turns[0].batches[0])
 
     def _give_turn(self, connection: PeerConnection) -> bool:
         """Carry out what a peer has said, batch by batch; tell whether that used all the steps of a turn."""
@@ -307,8 +307,8 @@ class RouterTask:
 
     def _log_all(self, events: Sequence[Event]) -> None:
         for event in events:
-            about = {"denied": event.identity, "lagging": (event.client, event.topic)}.get(event.kind)
-            if about is None or self._log.allows(about, trio.current_time()):
+            about = event.identity if event.kind == "denied" else (event.kind, event.client, event.topic)
+            if event.kind not in _REPEATED or self._log.allows(about, trio.current_time()):
                 log_event(event)
 
     def expire(self, now: float) -> None:
@@ -325,3 +325,13 @@ class RouterTask:
             self.router.disconnect(connection.peer, connection.reason)
             connection.ended.set()
             self.flush()
+
+
+def _is_lone(messages: Sequence[ClientMessage]) -> bool:
+    """Tell whether what one read brought is one message, and no run.
+
+    It is with a PING behind it too, by which a wire has a request acknowledged.
+    """
+    if not messages or type(messages[0]) is PublishRun:
+        return False
+    return len(messages) == 1 or (len(messages) == 2 and type(messages[1]) is Ping)  # noqa: PLR2004

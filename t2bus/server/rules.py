@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..broker.access_file import LARGEST, parse
+from ..broker.access_file import LARGEST, mistakes_in, parse
 from ..errors import InvalidAccess
 
 if TYPE_CHECKING:
@@ -21,8 +21,26 @@ def read_access(path: str | os.PathLike[str]) -> Access:
 
     """
     name = os.fspath(path)
+    text = _text_of(name)
     try:
-        return parse(_read(Path(name)).decode("utf-8-sig"))
+        return parse(text)
+    except InvalidAccess as error:
+        raise InvalidAccess(f"{name}: {error}") from error
+
+
+def mistakes_of(path: str | os.PathLike[str]) -> list[str]:
+    """Return all that is wrong with a file of rules, each with the file and the line as far as that is known."""
+    name = os.fspath(path)
+    try:
+        text = _text_of(name)
+    except InvalidAccess as error:
+        return [str(error)]
+    return [mistake.show(name, text) for mistake in mistakes_in(text)]
+
+
+def _text_of(name: str) -> str:
+    try:
+        return _read(Path(name)).decode("utf-8-sig")
     except OSError as error:
         raise InvalidAccess(f"{name}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:

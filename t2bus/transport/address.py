@@ -103,6 +103,8 @@ def _parse(text: str) -> Address:
         return TcpAddress(*_parse_host(text, rest))
     if separator and kind == "tls":
         return TlsAddress(*_parse_host(text, rest))
+    if separator and kind == "name":
+        raise InvalidAddress(f"{quote(text)} is the name of a context, which only clients look up: {_EXAMPLES}")
     raise InvalidAddress(f"{quote(text)} is no address: {_EXAMPLES}")
 
 

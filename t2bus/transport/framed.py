@@ -14,6 +14,7 @@ import trio
 from attrs import define, field
 
 from ..liveness import Signs
+from ..wire.codec import is_deflated
 from ..wire.framing import FrameDecoder, LargeFrame
 from .any_stream import direct
 from .socket_stream import drop
@@ -70,8 +71,9 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     _unsent: Buffers = field(default=(), init=False)
     """What :meth:`send_nowait` could not send."""
     _sends_now: bool = field(init=False)
-    """Not for a peer whose messages may take long to encode; nor once a send was given up: half a frame may have gone,
-    and nothing may follow it."""
+    """Not once a send was given up: half a frame may have gone, and nothing may follow it."""
+    _may_inflate: bool = field(init=False)
+    """Whether messages for the peer may take long to encode."""
     _kept: int | None = field(default=None, init=False)
     """What the kernel kept of what was written at the last look."""
     _decoder: FrameDecoder = field(init=False)
@@ -87,7 +89,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
         self._decoder = FrameDecoder(self.limit)
         self._receive_size = self.limit
         self._direct = direct(self.stream)
-        self._sends_now = self._direct.sends_now and not self.codec.may_inflate
+        self._sends_now, self._may_inflate = self._direct.sends_now, self.codec.may_inflate
 
     # --- receiving
 
@@ -183,12 +185,18 @@ class FramedTransport(Transport[Incoming, Outgoing]):
 
     @property
     def can_send_nowait(self) -> bool:
-        """Unless something is being written, or never will be so."""
-        return self._sends_now and self.writing_since is None
+        """Unless something is being written, never will be so, or may have to be inflated first."""
+        return self._sends_now and self.writing_since is None and not self._may_inflate
+
+    def takes_nowait(self, messages: Sequence[Outgoing]) -> bool:
+        """Tell for these messages: those of which nothing has to be inflated take no time."""
+        if not self._sends_now or self.writing_since is not None:
+            return False
+        return not (self._may_inflate and any(map(is_deflated, messages)))
 
     def send_nowait(self, messages: Sequence[Outgoing]) -> bool:
         """Write what the stream takes."""
-        # Nothing is to be inflated here, see can_send_nowait.
+        # Nothing is to be inflated here, see takes_nowait.
         codec = self.codec
         buffers: Buffers = codec.encode_one(messages[0]) if len(messages) == 1 else codec.encode_parts(messages)
         try:
@@ -233,7 +241,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
         self._receive_size = _RECEIVE_SIZE
         if not can_inflate:
             self.codec.inflate_limit = frame
-            self._sends_now = False
+            self._may_inflate = True
 
     async def aclose(self) -> None:
         """Close the stream."""

@@ -90,6 +90,10 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
         """Whether :meth:`send_nowait` may be called: nothing is being sent, and this kind of transport can do it."""
         return False
 
+    def takes_nowait(self, messages: Sequence[Outgoing]) -> bool:  # noqa: ARG002 -- it depends on some wires
+        """Whether :meth:`send_nowait` may be called for these messages: it is, or none of them takes long to encode."""
+        return self.can_send_nowait
+
     def send_nowait(self, messages: Sequence[Outgoing]) -> bool:
         """Send these few messages as far as that goes without waiting.
 

@@ -74,7 +74,7 @@ class Codec(Generic[Incoming, Outgoing]):
             piece += parts
             count += len(message.run.payloads) if type(message) in _RUNS else 1  # type: ignore[union-attr]
             size += len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
-            if count >= most or size >= _PIECE or (may_inflate and _is_deflated(message)):
+            if count >= most or size >= _PIECE or (may_inflate and is_deflated(message)):
                 yield _for_one_write(piece, size)
                 piece = []
                 count = size = 0
@@ -113,7 +113,7 @@ def codec_for_bus() -> Codec[m.ServerMessage, m.ClientMessage]:
     return Codec(native.decode_server_messages, native.encode_parts)
 
 
-def _is_deflated(message: m.ClientMessage | m.ServerMessage) -> bool:
+def is_deflated(message: m.ClientMessage | m.ServerMessage) -> bool:
     """Whether a message has a compressed payload. A run has none."""
     carrier = message.publication if isinstance(message, m.Deliver | m.Publish) else message
     return isinstance(getattr(carrier, "payload", None), v.Deflated)

@@ -25,7 +25,7 @@ from .publications import MOST_IN_RUN, RUN_SIZE, Publication, Run
 from .values import NO_HEADERS, ErrorCode, Headers, Payload
 
 # The names of :mod:`.publications` that are given on from here. What is defined here needs no list.
-__all__ = ["MOST_IN_RUN", "RUN_SIZE", "Publication", "Run"]
+__all__ = ["MOST_IN_RUN", "RUN_SIZE", "Publication", "Run", "carrier"]
 
 if TYPE_CHECKING:
     from attrs import frozen as carrier

@@ -60,6 +60,8 @@ class Run:
     """One to :data:`MOST_IN_RUN`."""
     tail: tuple[bytes, ...] | None = field(default=None, init=False, eq=False, repr=False)
     """As in a :class:`Publication`, in parts."""
+    t2_frames: bytes | None = field(default=None, init=False, eq=False, repr=False)
+    """All the frames for Rust clients, once they were made."""
     _publications: list[Publication] | None = field(default=None, init=False, eq=False, repr=False)
 
     @property

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 import t2bus
-from cli_helpers import PATIENCE
+from cli_helpers import PATIENCE, run
 from interop.helpers import Peers, Running, Rust, open_rust_bus
 from interop.protocols import BODIES, ONE_AND_TWO, Add, Count, Hello, Number, Sum, Text, describe, kind_of
 from tls_helpers import HOST, bus_leaf, client_leaf, write
@@ -71,6 +71,17 @@ async def test_a_server_at_a_port(rust: Rust, free_port: int) -> None:
     ):
         assert await Peers(rust, address).run("pub", "hello", "x", '"over TCP"') == [{"recipients": 1}]
         assert await messages.receive() == t2bus.Received("hello/x", Hello("over TCP"))
+
+
+async def test_names_of_the_tool(there: Peers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the tool has registered is imported, and the Rust server is found by that name and as the default."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("T2BUS_CONTEXTS", str(tmp_path / "contexts.toml"))
+    assert await there.run_tool("register", "lab") == ""
+    assert await run("context", "import") == (0, "", f"t2bus: 1 context imported from {tmp_path}/.t2\n")
+    async with t2bus.open_client("name:lab") as client, client.subscribe(Hello, "x") as messages:
+        assert (await run("pub", "hello/x", "by its name"))[0] == 0
+        assert await messages.receive() == t2bus.Received("hello/x", Hello("by its name"))
 
 
 async def test_a_server_with_tls(rust: Rust, folder: Path, free_port: int) -> None:

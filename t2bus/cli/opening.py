@@ -1,0 +1,105 @@
+"""What ``t2bus serve`` opens: its addresses, the sockets that it inherits, and its certificates.
+
+::
+
+    plan = plan_of(settings, take_listeners())
+    async with plan.open(host_looked) as bus: ...
+
+The law of this module: an address that other machines can reach without TLS is refused, unless an option insists, and
+one that all users of this machine can reach is warned of. What counts is what is bound: names, and ``*``, tell nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from ..endpoints import Listener
+from ..server.files import raise_soft_limit
+from ..server.hosting import Host
+from ..server.open import open_hosted_bus
+from ..server.warnings import is_exposed, warn_of_exposure
+from ..tls import server_context
+from ..transport.address import TcpAddress
+from ..transport.default_place import default_address
+from .connecting import context_of
+from .console import say
+from .settings import BadSetting, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from ..server.bus import Bus
+    from ..transport.address import Address
+
+
+@frozen
+class Plan:
+    """What a bus is to listen at."""
+
+    settings: Settings
+    inherited: tuple[Listener, ...]
+    addresses: tuple[str, ...]
+    """Those that are still to be opened."""
+    is_default: bool
+    """Whether no address was named."""
+
+    @property
+    def all_addresses(self) -> tuple[str, ...]:
+        """Where the bus will be, in its order; port 0 is not resolved."""
+        return (*(str(listener.address) for listener in self.inherited), *self.addresses)
+
+    def open(self, looked: Callable[[], None]) -> AbstractAsyncContextManager[Bus]:
+        """Open the bus; certificates that its clients would refuse are wrong usage here.
+
+        Raises:
+          BadSetting: the certificates cannot be used; or, on entering, other machines can reach an address.
+
+        """
+        settings = self.settings
+        context = context_of(self.all_addresses, settings.files, server_context)
+        raise_soft_limit(settings.limits)
+        host = Host(partial(judge, insecure=settings.insecure_no_auth), self.inherited, looked)
+        return open_hosted_bus(
+            host,
+            *self.addresses,
+            tls=context,
+            access=settings.access,
+            peers=settings.peers,
+            limits=settings.limits,
+        )
+
+
+def plan_of(settings: Settings, inherited: tuple[Listener, ...]) -> Plan:
+    """Return what a bus with these settings and inherited sockets listens at; the default address if there are none."""
+    is_default = not (settings.addresses or inherited)
+    open_already = {str(listener.address) for listener in inherited}
+    addresses = (default_address(),) if is_default else settings.addresses
+    return Plan(settings, inherited, tuple(each for each in addresses if each not in open_already), is_default)
+
+
+def judge(asked: Address, bound: Sequence[Address], *, insecure: bool) -> None:
+    """Refuse an address that other machines can reach without TLS, and warn of one that this machine's users can.
+
+    With ``insecure`` nothing is refused.
+
+    Raises:
+      BadSetting: other machines can reach it.
+
+    """
+    if not isinstance(asked, TcpAddress):
+        return
+    if not any(map(is_exposed, bound)):
+        warning = f"warning: every user of this machine can use the bus at {asked}; unix:PATH is for this user alone"
+        say(warning, logging.WARNING)
+    elif insecure:
+        warn_of_exposure(bound)
+    else:
+        raise BadSetting(
+            f"{asked} can be reached from other machines, without encryption or identities: use tls: instead, "
+            "for which `t2bus certs init` makes certificates, or insist with --insecure-no-auth"
+        )

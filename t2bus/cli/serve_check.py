@@ -1,0 +1,176 @@
+"""``t2bus serve --check``: whether a bus could serve so, without serving.
+
+::
+
+    $ t2bus serve --config bus.toml --check
+    t2bus: bus.toml:7: 'conections' is no limit: did you mean connections?
+    t2bus: access.toml:3: identity "oven": unknown key "publsh": did you mean "publish"?
+    $ t2bus serve --config fine.toml --check
+    a bus could serve at unix:/run/t2bus/bus tls:0.0.0.0:4242
+
+Files are read and listeners opened by the code that serves; then they are closed again. So an address that is in use is
+a mistake too, also if this very bus uses it.
+
+The law of this module: all mistakes are told, each in one line with its file, and the line where that is known.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import ssl
+from contextlib import AsyncExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import trio
+from attrs import define, field
+
+from ..endpoints import open_listeners
+from ..errors import BindFailed, BusError, TlsFailed
+from ..mistakes import line_of
+from ..pem import PemFiles, load_authority, load_own
+from ..server.files import raise_soft_limit, require_files
+from ..server.rules import mistakes_of
+from ..server.warnings import warn_of_expiry
+from ..tls import server_context
+from ..transport.address import parse
+from .connecting import context_of
+from .console import print_line, say
+from .exits import Exit
+from .inherited import take_listeners
+from .opening import judge, plan_of
+from .ready_file import check_ready_file
+from .settings import BadSetting, examine_settings
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Generator, Mapping, Sequence
+
+    from .opening import Plan
+    from .settings import Settings
+
+_PRIVATE: Final = 0o600
+
+_OF_LISTENERS: Final = {
+    errno.EADDRINUSE: "stop what listens there, or choose another port",
+    errno.EADDRNOTAVAIL: "name an address of this machine",
+    errno.ENOENT: "make its folder first",
+    errno.EACCES: "choose a port from 1024 on, or a folder of this user",
+}
+_OF_FILES: Final = {
+    errno.ENOENT: "make it, or correct the path",
+    errno.EACCES: "let this user read it",
+    errno.EISDIR: "name a file in it",
+}
+"""What to do where the system's own reason is all that there is."""
+
+
+async def check(arguments: argparse.Namespace) -> int:
+    """Look for mistakes; return 0 if there are none, and that of wrong usage if there are."""
+    settings, texts = examine_settings(arguments)
+    findings = _Findings(arguments, texts)
+    if arguments.ready_fd is not None:
+        with findings.at():
+            check_ready_file(arguments.ready_fd)
+    await _check_access(settings, findings)
+    with findings.at():
+        raise_soft_limit(settings.limits)
+    with findings.at("limits", "connections"):
+        require_files(settings.limits)
+    places: tuple[str, ...] = ()
+    with findings.at():
+        plan = plan_of(settings, take_listeners())
+        places = plan.all_addresses
+        _check_certificates(plan, findings)
+        await _check_addresses(plan, findings)
+    for text in findings.texts:
+        say(text, logging.ERROR)
+    if findings.texts:
+        return Exit.USAGE
+    await print_line(f"a bus could serve at {' '.join(places)}")
+    return Exit.OK
+
+
+@define(eq=False)
+class _Findings:
+    """All that is wrong."""
+
+    _arguments: argparse.Namespace
+    texts: list[str] = field(factory=list)
+
+    @contextmanager
+    def at(self, *keys: str) -> Generator[None, None, None]:
+        """Keep what the body raises, with the line of the configuration file that has these keys.
+
+        There is none where an option has overruled the file.
+        """
+        try:
+            yield
+        except (BusError, BadSetting) as error:
+            text = f"{error}{_remedy(error)}"
+            self.texts.append(text if (place := self._place(keys)) is None else f"{place}: {text}")
+
+    def _place(self, keys: Sequence[str]) -> str | None:
+        arguments, path = self._arguments, self._arguments.config
+        if path is None or not keys or {"addresses": arguments.addresses, "limits": arguments.limit}[keys[0]]:
+            return None
+        try:
+            line = line_of(Path(path).read_text(encoding="utf-8-sig"), keys)
+        except (OSError, UnicodeDecodeError):
+            return None
+        return None if line is None else f"{path}:{line}"
+
+
+def _remedy(error: Exception) -> str:
+    """Return what to do about an error that only has the reason of the system."""
+    match error:
+        case BindFailed():
+            return _remedy_of(str(error), _OF_LISTENERS)
+        case TlsFailed():
+            return _remedy_of(str(error), _OF_FILES)
+        case _:
+            return ""
+
+
+def _remedy_of(text: str, remedies: Mapping[int, str]) -> str:
+    return next((f": {remedy}" for number, remedy in remedies.items() if text.endswith(os.strerror(number))), "")
+
+
+async def _check_access(settings: Settings, findings: _Findings) -> None:
+    """Read the access rules, in a thread that is left behind if the file is a pipe and a signal comes."""
+    if settings.access is None:
+        return
+    for text in await trio.to_thread.run_sync(mistakes_of, settings.access, abandon_on_cancel=True):
+        findings.texts.append(f"{text}{_remedy_of(text, _OF_FILES)}")
+
+
+def _check_certificates(plan: Plan, findings: _Findings) -> None:
+    """Load the authority and the bus's own certificate each for itself, and if they are well both as a bus does."""
+    files, before = plan.settings.files, len(findings.texts)
+    if {"ca", "certificate"} <= files.keys():
+        own = PemFiles(files["ca"], files["certificate"], files.get("key", files["certificate"]))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        for load in (partial(load_authority, context, own.ca), partial(load_own, context, own)):
+            with findings.at():
+                load()
+    if len(findings.texts) == before:
+        with findings.at():
+            warn_of_expiry(context_of(plan.all_addresses, files, server_context))
+
+
+async def _check_addresses(plan: Plan, findings: _Findings) -> None:
+    """Open all listeners at the same time, since an address may be named twice, and close them."""
+    is_refused = partial(judge, insecure=plan.settings.insecure_no_auth)
+    async with AsyncExitStack() as stack:
+        for listener in plan.inherited:
+            stack.push_async_callback(listener.listener.aclose)
+            with findings.at():
+                is_refused(listener.address, [listener.address])
+        for text in plan.addresses:
+            with findings.at("addresses"):
+                address = parse(text)
+                opened = await stack.enter_async_context(open_listeners(address, _PRIVATE))
+                is_refused(address, [listener.address for listener in opened])

@@ -1,0 +1,118 @@
+"""Opening a bus: as a context, as a task, or for a host that has something to say about it.
+
+The law of this module: what cannot be is refused before anything is opened, and what goes wrong later leaves nothing
+open.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+import trio
+
+from .. import tls as contexts
+from ..background import closing, open_background_nursery
+from ..endpoints import require_context
+from ..limits import Limits
+from ..transport.address import Address, TlsAddress, parse
+from ..transport.credentials import check_peers
+from ..under_trio import require_trio
+from .bus import Bus
+from .files import require_files
+from .hosting import Host
+from .warnings import warn_of_expiry, warn_of_exposure
+
+if TYPE_CHECKING:
+    import os
+    import ssl
+    from collections.abc import AsyncGenerator, Collection, Sequence
+
+
+def open_bus(
+    *addresses: str,
+    tls: ssl.SSLContext | None = None,
+    access: str | os.PathLike[str] | None = None,
+    peers: Collection[str] = (),
+    limits: Limits | None = None,
+) -> AbstractAsyncContextManager[Bus]:
+    """Open a bus in this process, with any number of listeners beside the in-process transport.
+
+    When the body ends, however it ends, the bus stops accepting, says goodbye, writes what it had accepted for at most
+    ``Limits.drain``, and closes; cancelled, it closes at once. All its tasks have ended when this returns.
+
+    Args:
+      addresses: where to listen, ``unix:PATH``, ``tcp:HOST:PORT`` or ``tls:HOST:PORT``.
+      tls: what the bus shows and asks for at its addresses of TLS: ``t2bus.tls.server_context(...)``, or a context
+        of your own that verifies the client.
+      access: the file of access rules. With it nobody may do anything that it does not allow, this process included.
+      peers: who may use unix sockets beside this user, as ``uid:N`` or ``gid:N``.
+      limits: the bounds of the bus.
+
+    Raises:
+      InvalidAddress: an address is of no kind that the bus speaks, or needs ``tls``.
+      InvalidAccess: the file of access rules cannot be used.
+      LimitExceeded: this process may not open as many files as ``Limits.connections`` needs.
+      BindFailed: an address is in use, or cannot be listened at.
+      ValueError: ``tls`` does not verify the client or is for one, or a peer is none.
+      RuntimeError: it is not Trio that runs this.
+
+    """
+
+    def judge(asked: Address, bound: Sequence[Address]) -> None:  # noqa: ARG001 -- names tell nothing
+        warn_of_exposure(bound)
+
+    return open_hosted_bus(Host(judge), *addresses, tls=tls, access=access, peers=peers, limits=limits)
+
+
+@asynccontextmanager
+async def open_hosted_bus(
+    host: Host,
+    *addresses: str,
+    tls: ssl.SSLContext | None = None,
+    access: str | os.PathLike[str] | None = None,
+    peers: Collection[str] = (),
+    limits: Limits | None = None,
+) -> AsyncGenerator[Bus, None]:
+    """Do as :func:`open_bus`, for a host; what its ``judge`` raises closes the bus and leaves as it is."""
+    require_trio()
+    parsed = [parse(address) for address in addresses]
+    limits = limits or Limits()
+    check_addresses([*parsed, *(listener.address for listener in host.inherited)], tls, limits)
+    bus = Bus(limits, host, tls, access, check_peers(peers))
+    async with open_background_nursery() as nursery:
+        connections: trio.Nursery = await nursery.start(bus.run)
+        async with closing(bus.aclose):
+            listeners = await bus.listen(parsed)
+            warn_of_expiry(tls)
+            if listeners:
+                connections.start_soon(bus.accept, listeners, connections)
+            yield bus
+
+
+def check_addresses(addresses: Sequence[Address], context: ssl.SSLContext | None, limits: Limits) -> None:
+    """Raise what :func:`open_bus` raises for what it is given before anything is opened."""
+    if context is not None:
+        contexts.prepare(context, is_server=True)
+    for address in addresses:
+        if isinstance(address, TlsAddress):
+            require_context(address, context, "server")
+    if addresses:
+        require_files(limits)
+
+
+async def serve(
+    *addresses: str,
+    tls: ssl.SSLContext | None = None,
+    access: str | os.PathLike[str] | None = None,
+    peers: Collection[str] = (),
+    limits: Limits | None = None,
+    task_status: trio.TaskStatus[Bus] = trio.TASK_STATUS_IGNORED,
+) -> NoReturn:
+    """Do as :func:`open_bus`, as a task: ``bus = await nursery.start(t2bus.serve, "unix:my_bus")``.
+
+    Serves until it is cancelled.
+    """
+    async with open_bus(*addresses, tls=tls, access=access, peers=peers, limits=limits) as bus:
+        task_status.started(bus)
+        await trio.sleep_forever()
