@@ -49,11 +49,12 @@ async def oven(bus: t2bus.Bus) -> AsyncGenerator[t2bus.Client, None]:
 async def test_clients(bus: t2bus.Bus, oven: t2bus.Client) -> None:
     """Who is connected stands in a line each, under titles, with rates that are of two looks."""
     code, out, err = await run("clients", "--addr", *bus.addresses)
-    title, *lines = [line.split() for line in out.splitlines()]
-    shown = {line[0].partition("[")[0]: dict(zip(title, line, strict=True)) for line in lines}
-    assert (code, err, set(shown)) == (0, "", {"oven", "t2bus"})
-    assert (shown["oven"]["IDENTITY"], shown["t2bus"]["IDENTITY"]) == ("local", f"uid:{os.geteuid()}")
-    assert (shown["oven"]["IN"], shown["oven"]["IN/S"], shown["oven"]["SUBS"]) == ("2", "0.0", "1")
+    title, first, second = out.splitlines()
+    shown = dict(zip(title.split(), first.split(), strict=True))
+    assert (code, err, shown["NAME"], shown["IDENTITY"]) == (0, "", "oven", "local")
+    assert (shown["IN"], shown["IN/S"], shown["SUBS"]) == ("2", "0.0", "1")
+    assert second.startswith("t2bus clients[")
+    assert f" uid:{os.geteuid()} " in second
 
 
 @pytest.mark.parametrize(
@@ -204,7 +205,7 @@ async def test_watching_more_than_the_terminal_has_room_for(bus: t2bus.Bus, oven
 async def test_a_table_is_as_wide_as_the_terminal(bus: t2bus.Bus, oven: t2bus.Client) -> None:
     """Figures have their units there, and columns that do not fit are left out."""
     program = ["-m", "t2bus", "clients", "--addr", *bus.addresses]
-    async with at_a_terminal(*program, columns=60) as terminal:
+    async with at_a_terminal(*program, columns=70) as terminal:
         assert await terminal.end() == 0
         title, *lines = terminal.shown.rstrip().splitlines()
     assert title.split() == ["NAME", "IDENTITY", "IN/S", "OUT/S", "BYTES-IN/S", "BYTES-OUT/S"]
