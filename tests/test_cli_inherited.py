@@ -193,6 +193,7 @@ async def test_systemd_itself(folder: Path) -> None:
                 process.terminate()
                 assert await process.wait() == 0
         finally:
-            process.kill()
-            await process.wait()
-            await process.stderr.aclose()
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + PATIENCE):
+                process.kill()
+                await process.wait()
+                await process.stderr.aclose()

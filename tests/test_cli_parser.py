@@ -11,7 +11,8 @@ import t2bus
 from t2bus.cli import main
 from t2bus.cli.parser import make_parser
 
-VERBS = ["serve", "sub", "pub", "request", "reply", "match", "register"]
+LOOKING = ["status", "clients", "services", "subs", "ls", "events", "ping", "top"]
+VERBS = ["serve", "sub", "pub", "request", "reply", "match", "register", *LOOKING]
 
 
 class TestHelp:

@@ -61,7 +61,8 @@ class VerbParser(Parser):
         if self._subparsers is not None:  # a group: its verbs take their own options
             return super().parse_known_args(args, namespace)
         options, others = self._sorted(args)
-        words = [*options, "--", *others] if others else options
+        # Where no word may stand, argparse would take the dashes for one too many.
+        words = [*options, "--", *others] if others and self._get_positional_actions() else [*options, *others]
         parsed, unknown = super().parse_known_args(words, namespace)
         self._add_environment(parsed, self._given(options))
         if getattr(parsed, "echo", False) and parsed.value is not None:

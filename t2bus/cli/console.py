@@ -10,8 +10,8 @@ A program may want to read the lines of standard error, so a command may be told
 ``t2bus serve --log-format json`` does.
 
 The law of this module: no character that is not printable reaches either stream. :func:`say` escapes them; what is
-written to :class:`Output` is printable already, as all is that :mod:`.notation` makes. The escape sequences that colour
-and move are the command line's own.
+written to :class:`Output` is printable already, as all is that :mod:`.notation` and :mod:`.table` make. The escape
+sequences that colour and move are the command line's own.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import sys
 import threading
 import traceback
@@ -201,6 +202,13 @@ class Output:
             raise OSError("standard output is closed")
         self.ascii: bool = (sys.stdout.encoding or "utf-8").lower().replace("-", "") != "utf8"
         """Whether only ASCII may be written: the encoding of the terminal is not UTF-8."""
+        self.is_terminal: bool = sys.stdout.isatty()
+        """Whether it is for people."""
+
+    @property
+    def width(self) -> int | None:
+        """How many cells a line has on the terminal; None for a file or a pipe, which has no width."""
+        return shutil.get_terminal_size().columns if self.is_terminal else None
 
     async def write(self, line: str, *, end: str = "\n") -> None:
         """Write one line and its end; return when it has left this process. Cancelled, it may still be written.

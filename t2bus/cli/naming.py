@@ -72,7 +72,7 @@ def _add_json(verb: VerbParser) -> None:
     verb.add_argument("--json", action="store_true", help="print JSON, one object a line")
 
 
-async def register(arguments: argparse.Namespace) -> int:
+async def register(arguments: argparse.Namespace) -> int:  # noqa: ASYNC124 -- a verb is async
     """Write a name down.
 
     Raises:
@@ -112,7 +112,7 @@ def _whole_paths(files: Mapping[str, str]) -> dict[str, str]:
     return {name: str(Path(path).absolute()) for name, path in files.items()}
 
 
-async def unregister(arguments: argparse.Namespace) -> int:
+async def unregister(arguments: argparse.Namespace) -> int:  # noqa: ASYNC124 -- as register
     """Forget a name; the errors are those of :func:`register`."""
     from ..contexts.file import change
 

@@ -26,6 +26,7 @@ from .arguments import Parser, VerbParser, add_client, add_verb
 from .bench import add_bench
 from .certificates import add_certs
 from .completion import add_completion
+from .looking import add_looking
 from .matching import add_match
 from .naming import add_names
 from .supervision import add_supervision
@@ -71,6 +72,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_pub(verbs)
     _add_request(verbs)
     _add_reply(verbs)
+    add_looking(verbs)
     add_bench(verbs)
     add_match(verbs)
     add_names(verbs)

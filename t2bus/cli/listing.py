@@ -1,0 +1,140 @@
+"""``t2bus status``, ``clients``, ``services``, ``subs`` and ``ls``: what a bus says of itself, as tables.
+
+::
+
+    $ t2bus clients
+    NAME               IDENTITY  IN/S  OUT/S  BYTES-IN/S  BYTES-OUT/S  WAITING  DROPPED  SUBS  SERVICES  AGE
+    oven.py[4711]      uid:1000  9.98      0       419 B          0 B      0 B        0     0         1  12s
+    recorder.py[4712]  uid:1000     0   9.98         0 B        419 B      0 B        0     1         0   8s
+
+    $ t2bus ls 'oven/**' --json | jq .topic
+    "oven/temperature"
+
+The law of this module: standard output has entries alone, in a pipe with whole figures, and nothing of it is cut there.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from ..topic import intersects
+from .connecting import open_client_of
+from .console import Output, say
+from .exits import Exit
+from .figures import Unit
+from .looks import INTERVAL, Looks
+from .notation import diagnostic
+from .refreshing import InPlace
+from .signals import run_until_signal
+from .table import Column, table
+from .views import VIEWS, Seen, View
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+
+async def status(arguments: argparse.Namespace) -> int:
+    """Print what the bus is and does."""
+    return await run_until_signal(partial(_print_once, arguments))
+
+
+async def clients(arguments: argparse.Namespace) -> int:
+    """Print who is connected."""
+    return await run_until_signal(partial(_print_once, arguments))
+
+
+async def services(arguments: argparse.Namespace) -> int:
+    """Print who serves what."""
+    return await run_until_signal(partial(_print_once, arguments))
+
+
+async def subs(arguments: argparse.Namespace) -> int:
+    """Print who subscribes to what."""
+    return await run_until_signal(partial(_print_once, arguments))
+
+
+async def ls(arguments: argparse.Namespace) -> int:
+    """Print which topics there are, once or until a signal, which is the usual end of ``--watch``."""
+    if not arguments.watch:
+        return await run_until_signal(partial(_print_once, arguments))
+    await run_until_signal(partial(_watch, arguments))
+    return Exit.OK
+
+
+async def _print_once(arguments: argparse.Namespace) -> int:
+    """Look twice, or once if that is enough, and print."""
+    output, view = Output(), VIEWS[arguments.verb]
+    async with open_client_of(arguments) as client:
+        looks = Looks(client, view)
+        found = await looks.next()
+        if not arguments.once:
+            await trio.sleep(INTERVAL)
+            found = await looks.next()
+    found = _asked_for(arguments, found)
+    if found:
+        await output.write("\n".join(_lines(arguments, output, view, found)))
+    else:
+        say(view.none)
+    return Exit.OK
+
+
+async def _watch(arguments: argparse.Namespace) -> int:
+    """Print what is there, and each second what has changed; on a terminal all of it in the place of the last."""
+    output, view = Output(), VIEWS[arguments.verb]
+    screen = InPlace(output) if output.is_terminal and not arguments.json else None
+    async with open_client_of(arguments) as client:
+        looks = Looks(client, view)
+        title: list[str] = []
+        while True:
+            found = _asked_for(arguments, await looks.next())
+            if screen is not None:
+                await screen.show(_lines(arguments, output, view, found) if found else [view.none])
+            elif changed := [row for row in found if row.is_changed]:
+                lines = _lines(arguments, output, view, changed)
+                # The title stands above the first lines only: what follows is a stream.
+                await output.write("\n".join(lines if arguments.json or not title else lines[1:]))
+                title = lines[:1]
+            await trio.sleep(INTERVAL)
+
+
+def _asked_for(arguments: argparse.Namespace, found: list[Seen]) -> list[Seen]:
+    """Return the rows whose topics the TOPIC meets, where there is one."""
+    pattern = getattr(arguments, "topic", None)
+    if pattern is None:
+        return found
+    # The bus has taken these topics, whatever its bounds are.
+    meets = partial(intersects, pattern, length=sys.maxsize, depth=sys.maxsize)
+    return [row for row in found if meets(row.entry.topic)]
+
+
+def _lines(arguments: argparse.Namespace, output: Output, view: View, found: Sequence[Seen]) -> list[str]:
+    """Return what is printed of these rows."""
+    if arguments.json:
+        return [diagnostic(row.document(), ascii_only=output.ascii) for row in found]
+    if arguments.verb == "status":
+        return _one_below_the_other(view, found[0], output)
+    columns = view.columns_with(rates=not arguments.once)
+    return lines_of(columns, found, output)
+
+
+def lines_of(columns: Sequence[Column], found: Sequence[Seen], output: Output) -> list[str]:
+    """Return a table of rows: for people and as wide as the screen, or for programs and whole."""
+    cells = [row.cells(columns, human=output.is_terminal) for row in found]
+    return table(columns, cells, width=output.width, ascii_only=output.ascii)
+
+
+def _one_below_the_other(view: View, row: Seen, output: Output) -> list[str]:
+    """Return a line for each attribute of one entry, with its rate behind it."""
+    rates = {column.field: column for column in view.columns if column.per_second and row.rates is not None}
+    words = []
+    for column in view.columns_with(rates=False):
+        rate = row.cells([rates[column.field]], human=output.is_terminal) if column.field in rates else []
+        words.append([column.title, *row.cells([column], human=output.is_terminal), *(f"{each}/s" for each in rate)])
+    width = max(len(title) for title, *_ in words)
+    texts = [[f"{title:<{width}}  {'  '.join(rest)}"] for title, *rest in words]
+    return table([Column("", "", Unit.TEXT)], texts, width=None, ascii_only=output.ascii)[1:]

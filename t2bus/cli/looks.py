@@ -1,0 +1,73 @@
+"""Looking at a bus again and again, so that it is seen what it does in a second.
+
+::
+
+    looks = Looks(client, VIEWS["clients"])
+    await looks.next()                        # no rates yet
+    await trio.sleep(INTERVAL)
+    rows = await looks.next()                 # with the rates since
+
+The law of this module: whoever asks a bus that does not answer is told so, in one sentence, and in bounded time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import trio
+from attrs import define, field
+
+from ..errors import RequestTimeout, ServiceNotFound
+from .views import Seen, View, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from ..client.client import Client
+
+Answer = TypeVar("Answer")
+
+INTERVAL: Final = 1.0
+"""Seconds between two looks."""
+
+PATIENCE: Final = 10.0
+"""Seconds in which a bus has to answer all pages of a list: it answers at once, however busy it is."""
+
+_OTHER_BUS: Final = (
+    "this bus does not answer about itself: it is older than t2bus.status, or one of the Rust crate t2_bus"
+)
+
+
+async def asked(client: Client, ask: Callable[[Client], Awaitable[Answer]], patience: float = PATIENCE) -> Answer:
+    """Return what a bus answers about itself.
+
+    Raises:
+      ServiceNotFound: it is one that does not; the text says so.
+      RequestTimeout: it has not answered in time.
+      BusError: as ``client.request``.
+
+    """
+    with trio.move_on_after(patience):
+        try:
+            return await ask(client)
+        except ServiceNotFound as error:
+            raise ServiceNotFound(_OTHER_BUS) from error
+    raise RequestTimeout(f"the bus has not answered within {patience:g} s: it hangs, or the network does")
+
+
+@define(eq=False)
+class Looks:
+    """Looks at one view through one client."""
+
+    client: Client
+    view: View
+    _before: Sequence[Any] | None = field(default=None, init=False)
+    _at: float = field(default=0.0, init=False)
+
+    async def next(self) -> list[Seen]:
+        """Look, and return what there is, with what it did in each second since the last look. Raises: as asked()."""
+        found = await asked(self.client, self.view.ask)
+        now = trio.current_time()
+        seen = rows(self.view, found, self._before, max(now - self._at, 0.001))
+        self._before, self._at = found, now
+        return seen
