@@ -89,7 +89,7 @@ CLIENT_FRAMES: dict[str, tuple[bytes, r.Control | r.Carrier | r.Answer]] = {
             "a26269640867636f6e74656e74a163527370a3667265715f69641566737461747573624f6b677061796c6f6164a264646174"
             "618418631842186f18626d69735f636f6d70726573736564f4"
         ),
-        r.Answer(8, 21, r.Status.OK, r.Body(BOB)),
+        r.Answer(8, 21, r.AnswerStatus.OK, r.Body(BOB)),
     ),
     "Req to nobody": (
         bytes.fromhex(
@@ -103,7 +103,7 @@ CLIENT_FRAMES: dict[str, tuple[bytes, r.Control | r.Carrier | r.Answer]] = {
             "a26269640a67636f6e74656e74a163527370a3667265715f6964184d66737461747573624f6b677061796c6f6164a2646461"
             "746182186118786d69735f636f6d70726573736564f4"
         ),
-        r.Answer(10, 77, r.Status.OK, r.Body(X)),
+        r.Answer(10, 77, r.AnswerStatus.OK, r.Body(X)),
     ),
     "Unsrv": (
         bytes.fromhex("a26269640b67636f6e74656e74a165556e737276a165746f7069636661736b2f6d65"),
@@ -166,14 +166,14 @@ SERVER_FRAMES: dict[str, tuple[bytes, r.Carrier | r.Answer | r.Ack]] = {
             "a26269641767636f6e74656e74a163527370a3667265715f69640766737461747573624f6b677061796c6f6164a264646174"
             "618418631842186f18626d69735f636f6d70726573736564f4"
         ),
-        r.Answer(23, 7, r.Status.OK, r.Body(BOB)),
+        r.Answer(23, 7, r.AnswerStatus.OK, r.Body(BOB)),
     ),
     "Rsp after 30 s": (
         bytes.fromhex(
             "a26269640a67636f6e74656e74a163527370a3667265715f69641a00011170667374617475736754696d656f757467706179"
             "6c6f6164a26464617461806d69735f636f6d70726573736564f4"
         ),
-        r.Answer(10, 70_000, r.Status.TIMEOUT, r.Body(b"")),
+        r.Answer(10, 70_000, r.AnswerStatus.TIMEOUT, r.Body(b"")),
     ),
     "Ack of a Req with a large id": (
         bytes.fromhex(
@@ -238,7 +238,7 @@ def carrier(number: int, kind: r.Kind, topic: str = "a", data: bytes = b"p", *, 
 
 
 def answer(number: int, request: int, data: bytes = b"p", *, packed: bool = False) -> r.Answer:
-    return r.Answer(number, request, r.Status.OK, r.Body(data, packed))
+    return r.Answer(number, request, r.AnswerStatus.OK, r.Body(data, packed))
 
 
 def ack(operation: int, name: str | None = None, *details: str, to: int | None = None) -> r.Ack:
@@ -298,7 +298,7 @@ topics = st.text("ab0_*/", max_size=30) | st.sampled_from(["a" * 23, "a" * 24, "
 bodies = st.builds(r.Body, st.binary(max_size=300) | st.text("\x17\x18\x19").map(str.encode), st.booleans())
 
 _carriers = st.builds(r.Carrier, ids, st.sampled_from([r.Kind.PUB, r.Kind.REQ]), topics, bodies)
-_answers = st.builds(r.Answer, ids, ids, st.sampled_from(r.Status), bodies)
+_answers = st.builds(r.Answer, ids, ids, st.sampled_from(r.AnswerStatus), bodies)
 any_carrier: st.SearchStrategy[r.Carrier | r.Answer] = _carriers | _answers
 _topical = st.builds(
     r.Control, ids, st.sampled_from([r.Kind.SUB, r.Kind.UNSUB, r.Kind.SRV, r.Kind.UNSRV]), topics | st.text()

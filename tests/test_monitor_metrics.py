@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import attrs
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from t2bus.monitor.listing import SHOWN, Listed
+from t2bus.monitor.entries import SHOWN, Listed
 from t2bus.monitor.metrics import exposition, families
 from t2bus.monitor.snapshot import COUNTERS, GAUGES, Overview, overview
 from t2bus.status import ClientStatus, Status
-from test_monitor_listing import client, listed
+from test_monitor_entries import client, listed
 
 if TYPE_CHECKING:
     from prometheus_client import Metric

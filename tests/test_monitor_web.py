@@ -15,7 +15,7 @@ from bus_helpers import Note, RawPeer, open_fake_bus, welcome
 from monitor_helpers import Monitored, ask, monitored_bus
 from t2bus.broker.status import PAGE
 from t2bus.monitor.feed import PATIENCE, WATCHERS, Feed, in_turns
-from t2bus.monitor.looking import Looking
+from t2bus.monitor.glances import Looking
 from t2bus.monitor.metrics import exposition
 from t2bus.monitor.serve import CONNECTIONS, PAUSE, open_monitor
 from t2bus.monitor.web import make_app

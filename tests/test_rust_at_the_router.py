@@ -261,7 +261,7 @@ def test_a_request_whose_responder_leaves_times_out() -> None:
     responder.claim("a")
     assert requester.do(carrier(9, REQ)) == [ack(9)]
     responder.disconnect()
-    assert requester.hear() == [r.Answer(0, 9, r.Status.TIMEOUT, r.Body(b""))]
+    assert requester.hear() == [r.Answer(0, 9, r.AnswerStatus.TIMEOUT, r.Body(b""))]
 
 
 def test_it_may_serve() -> None:

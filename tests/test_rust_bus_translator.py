@@ -325,7 +325,7 @@ def test_a_request_that_is_refused_has_no_answer(bus: RustBus) -> None:
 def test_a_request_may_time_out(bus: RustBus) -> None:
     """The status Timeout is the refusal of that name."""
     bus.do(m.Ask(5, None, "a", b"p"))
-    (heard,) = bus.hears(r.Answer(0, 1, r.Status.TIMEOUT, r.Body(b"")))
+    (heard,) = bus.hears(r.Answer(0, 1, r.AnswerStatus.TIMEOUT, r.Body(b"")))
     assert isinstance(heard, m.Refused)
     assert (heard.id, heard.code) == (5, v.ErrorCode.REQUEST_TIMEOUT)
 
@@ -365,7 +365,7 @@ def test_a_call_is_answered_under_the_id_of_its_req(bus: RustBus) -> None:
     ]
     assert bus.says(m.Respond(1, b"yes"), m.Fail(2, v.ErrorCode.REMOTE_ERROR, "no")) == [
         answer(2, 70, b"yes"),
-        r.Answer(3, 71, r.Status.TIMEOUT, r.Body(b"")),
+        r.Answer(3, 71, r.AnswerStatus.TIMEOUT, r.Body(b"")),
     ]
     assert bus.says(m.Respond(1, b"again")) == []
 
@@ -374,7 +374,7 @@ def test_a_response_that_does_not_fit_fails(bus: RustBus) -> None:
     """The requester hears of it, as of a Timeout."""
     bus.do(m.Claim(5, "a", 10, 1000))
     bus.hears(carrier(70, REQ))
-    assert bus.says(m.Respond(1, os.urandom(700_000))) == [r.Answer(2, 70, r.Status.TIMEOUT, r.Body(b""))]
+    assert bus.says(m.Respond(1, os.urandom(700_000))) == [r.Answer(2, 70, r.AnswerStatus.TIMEOUT, r.Body(b""))]
 
 
 @pytest.mark.parametrize(

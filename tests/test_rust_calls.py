@@ -61,7 +61,7 @@ def test_a_malformed_answer_fails_the_call(client: RustClient) -> None:
 def test_an_answer_with_the_status_timeout_fails_the_call(client: RustClient) -> None:
     """A responder may say that it has no answer."""
     client.hears(m.Call(70, client.serve(), None, "a", b"p"))
-    fail, ping = client.says(r.Answer(5, 1, r.Status.TIMEOUT, r.Body(b"")))
+    fail, ping = client.says(r.Answer(5, 1, r.AnswerStatus.TIMEOUT, r.Body(b"")))
     assert fail == m.Fail(70, v.ErrorCode.REMOTE_ERROR, "the responder answered with the status Timeout")
     assert heard_for(client, ping) == [ack(5)]
 

@@ -166,7 +166,7 @@ def test_a_request_that_fails_after_it_was_accepted_times_out(client: RustClient
     request, ping = client.ask()
     assert heard_for(client, ping) == [ack(9)]
     assert client.hears(m.Refused(request, v.ErrorCode.SERVICE_GONE, "it left")) == [
-        r.Answer(0, 9, r.Status.TIMEOUT, r.Body(b"")),
+        r.Answer(0, 9, r.AnswerStatus.TIMEOUT, r.Body(b"")),
     ]
     assert client.hears(m.Refused(request, v.ErrorCode.SERVICE_GONE, "it left")) == []
 
@@ -249,7 +249,7 @@ def test_a_response_that_cannot_be_sent_times_out(client: RustClient) -> None:
     request, ping = client.ask()
     heard_for(client, ping)
     heard = client.hears(m.Response(request, os.urandom(r.FRAME)))
-    assert heard == [r.Answer(0, 9, r.Status.TIMEOUT, r.Body(b""))]
+    assert heard == [r.Answer(0, 9, r.AnswerStatus.TIMEOUT, r.Body(b""))]
     assert client.translator.withheld == 1
 
 

@@ -15,7 +15,7 @@ import trio.testing
 import t2bus
 from bus_helpers import Add, Note, open_joined, open_peer, wait_until
 from cli_helpers import command, run
-from t2bus.client.naming import own_name
+from t2bus.client.greeting import own_name
 from t2bus.wire import messages as m
 
 if TYPE_CHECKING:

@@ -6,14 +6,18 @@ module             has
 ``parser``         the grammar, made of the parts in ``arguments``
 ``run``            from a command line to an exit code of ``exits``
 ``serving``        ``serve``, told by ``settings``
-``opening``        what it listens at, with what is ``inherited``
+``serve_open``     what it listens at, with what is ``inherited``
 ``serve_check``    ``serve --check``
 ``notify``         what a supervisor is told; ``ready_file`` too
 ``supervision``    its options for who supervises it
 ``log_lines``      its log; ``introduction`` is what it says first
-``subscribing``    ``sub``, which prints ``records``
+``subscribing``    ``sub``, which prints ``message_lines``
 ``publishing``     ``pub``
 ``requesting``     ``request`` and ``reply``
+``looking``        the grammar of the verbs that look at a bus
+``lists``          ``status``, ``clients``, ``ls`` …: ``views`` of it
+``event_lines``    ``events``; ``pinging`` is ``ping``
+``top``            ``top``, with a ``top_picture`` on a ``top_screen``
 ``bench``          the grammar of ``bench``, whose ``loads`` make a ``measurement``
 ``access_check``   ``access check`` and ``access explain``
 ``certificates``   ``certs init`` and ``certs issue``

@@ -98,7 +98,7 @@ async def _publish_often(client: Client, payload: bytes, arguments: argparse.Nam
     """Publish a payload as often as was asked for."""
     left, headers = arguments.count, headers_of(arguments)
     async with client.open_bytes_publisher(arguments.topic) as publisher:
-        feed = Feed(publisher, arguments, headers, Progress("published", total=left))
+        feed = PacedInput(publisher, arguments, headers, Progress("published", total=left))
         async with feed.progress.shown():
             while left:
                 batch = [payload] * min(left, _BATCH)
@@ -116,7 +116,7 @@ async def _publish_lines(client: Client, arguments: argparse.Namespace) -> None:
     headers = headers_of(arguments)
     fault: BadValue | None = None
     async with client.open_bytes_publisher(arguments.topic) as publisher:
-        feed = Feed(publisher, arguments, headers, Progress("published"))
+        feed = PacedInput(publisher, arguments, headers, Progress("published"))
         async with feed.progress.shown() if is_regular_file() else nullcontext():
             while fault is None:
                 batch, fault = await _next_batch(reader, payloads)
@@ -143,7 +143,7 @@ async def _next_batch(reader: LineReader, payloads: Payloads) -> tuple[list[byte
 
 
 @define(eq=False)
-class Feed:
+class PacedInput:
     """Sends the messages of one command to one topic, as ``--header``, ``--interval`` and ``--require`` say."""
 
     publisher: Publisher[bytes]

@@ -42,15 +42,15 @@ from .console import print_line, say
 from .exits import Exit
 from .inherited import take_listeners
 from .monitoring import check_monitor
-from .opening import judge, plan_of
 from .ready_file import check_ready_file
+from .serve_open import judge, plan_of
 from .settings import BadSetting, examine_settings
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Generator, Mapping, Sequence
 
-    from .opening import Plan
+    from .serve_open import Plan
     from .settings import Settings
 
 _PRIVATE: Final = 0o600

@@ -32,9 +32,9 @@ from .introduction import introduce
 from .log_lines import log_to_stderr
 from .monitoring import monitor_of
 from .notify import show_stacks_when_aborted, take_notifier
-from .opening import plan_of
 from .ready_file import announce, check_ready_file
 from .serve_check import check
+from .serve_open import plan_of
 from .settings import read_settings
 from .signals import run_until_signal
 

@@ -34,8 +34,8 @@ from ..topic import includes
 from .connecting import address_of, open_client_of
 from .console import Output, counted, may_colour, say, say_here
 from .exits import SIGNALLED, Exit
+from .message_lines import Records
 from .notation import diagnostic
-from .records import Records
 from .signals import run_until_signal
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from .console import Output, say
 from .exits import Exit
-from .listing import lines_of
+from .lists import lines_of
 from .signals import run_until_signal
 from .stdin import is_terminal
 from .top_picture import Picture

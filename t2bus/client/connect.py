@@ -34,7 +34,7 @@ from ..wire.messages import Error, Welcome
 from ..wire.native import VERSION
 from .client import Client
 from .connection import ClientConnection
-from .naming import hello
+from .greeting import hello
 
 if TYPE_CHECKING:
     import ssl

@@ -4,8 +4,8 @@
 
     async with t2bus.open_bus("unix:my_bus") as bus, open_monitor(bus, "127.0.0.1:4280") as addresses: ...
 
-It is a client of the bus in the same process, and asks at ``bus/…`` as any client may. From below: :mod:`.listing`
-and :mod:`.snapshot` make rates of two moments, :mod:`.metrics` makes text of one, :mod:`.looking` asks the bus,
+It is a client of the bus in the same process, and asks at ``bus/…`` as any client may. From below: :mod:`.entries`
+and :mod:`.snapshot` make rates of two moments, :mod:`.metrics` makes text of one, :mod:`.glances` asks the bus,
 :mod:`.feed` does so for the browsers that watch, :mod:`.web` answers over HTTP, :mod:`.serve` runs it beside the bus.
 
 The law of this package: whatever becomes of the monitor, or of who looks at it, the bus goes on.

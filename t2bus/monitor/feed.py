@@ -25,13 +25,13 @@ from attrs import define, field, frozen
 
 from ..disconnected import Disconnected
 from ..errors import BusError, PermissionDenied
-from .looking import FRESH
+from .glances import FRESH
 from .snapshot import document
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
-    from .looking import Looking
+    from .glances import Looking
 
 Piece = TypeVar("Piece")
 

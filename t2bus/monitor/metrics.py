@@ -23,7 +23,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from .listing import CLIENTS
+from .entries import CLIENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -34,7 +34,7 @@ from ..server.listening import listen
 from ..server.warnings import is_exposed
 from ..transport.address import TcpAddress, TlsAddress, UnixAddress, is_loopback, parse
 from .feed import PATIENCE, Feed
-from .looking import Looking
+from .glances import Looking
 from .web import make_app
 
 if TYPE_CHECKING:

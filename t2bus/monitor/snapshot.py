@@ -23,7 +23,7 @@ from attrs import frozen
 
 from ..broker.statistics import BusCounts, Counters
 from ..status import Status, SubscriptionStatus
-from .listing import Listed, shown
+from .entries import Listed, shown
 
 COUNTERS: Final = tuple(each.name for each in attrs.fields(Counters))
 """What the bus counts, and never less than before."""

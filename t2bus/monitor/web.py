@@ -31,7 +31,7 @@ from ..errors import BusError
 from ..status import StatusRequest
 from . import metrics
 from .feed import PATIENCE, WATCHERS, Feed, in_turns, moment, remedy
-from .looking import Looking
+from .glances import Looking
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

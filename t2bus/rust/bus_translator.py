@@ -119,9 +119,9 @@ class BusTranslator:
                 self._forget_request(message.request)
             case m.Respond():
                 self.dropped_headers += bool(message.headers)
-                return self._respond(message.call, r.Status.OK, message.payload)
+                return self._respond(message.call, r.AnswerStatus.OK, message.payload)
             case m.Fail():
-                return self._respond(message.call, r.Status.TIMEOUT, b"")
+                return self._respond(message.call, r.AnswerStatus.TIMEOUT, b"")
             case m.Credit():
                 self._windows.credit(message)
             case m.Ping():
@@ -228,7 +228,7 @@ class BusTranslator:
         """Forget a request that may have ended. A response that still comes is ignored then."""
         self._requests.pop(self._frames.pop(operation, -1), None)
 
-    def _respond(self, call: int, status: r.Status, payload: v.Payload) -> bytes:
+    def _respond(self, call: int, status: r.AnswerStatus, payload: v.Payload) -> bytes:
         """Return the end of a call, or nothing if its service has ended. What a handler says of a failure is lost."""
         service = self._calls.pop(call, None)
         if service is None:
@@ -236,7 +236,7 @@ class BusTranslator:
         request, number = service.calls.pop(call), self._number()
         encoded = fit(partial(r.encode_answer, request, status, number), payload, self.limits.frame)
         # One that does not fit fails: its requester waits.
-        return encoded or r.encode_answer(request, r.Status.TIMEOUT, number, r.Body(b""))
+        return encoded or r.encode_answer(request, r.AnswerStatus.TIMEOUT, number, r.Body(b""))
 
     # --- the bus speaks
 
@@ -295,7 +295,7 @@ class BusTranslator:
         if operation is None:
             return []
         del self._frames[operation]
-        if frame.status is r.Status.TIMEOUT:
+        if frame.status is r.AnswerStatus.TIMEOUT:
             text = "the responder did not answer within 30 s, or failed: a Rust bus does not say which"
             return [m.Refused(operation, v.ErrorCode.REQUEST_TIMEOUT, text)]
         payload = self._plain(frame.body)

@@ -193,7 +193,7 @@ class ClientTranslator:
         if call is None:
             return [Reply.UNKNOWN_REQUEST.ping(frame.id)]
         reply = Reply.UNKNOWN_REQUEST if call.is_withdrawn else Reply.OK
-        if frame.status is r.Status.TIMEOUT:
+        if frame.status is r.AnswerStatus.TIMEOUT:
             text = "the responder answered with the status Timeout"
             return [m.Fail(call.id, v.ErrorCode.REMOTE_ERROR, text), reply.ping(frame.id)]
         try:
@@ -290,7 +290,7 @@ class ClientTranslator:
             return b""
         number = operation.number
         del self._requests[number]
-        encoded = self._fit("", message.payload, partial(r.encode_answer, number, r.Status.OK, 0))
+        encoded = self._fit("", message.payload, partial(r.encode_answer, number, r.AnswerStatus.OK, 0))
         if not encoded:
             self.withheld += 1
             encoded = _timed_out(number)
@@ -347,4 +347,4 @@ class ClientTranslator:
 
 def _timed_out(number: int) -> bytes:
     """Return the one other end of a request that has been acknowledged: a response without a payload."""
-    return r.encode_answer(number, r.Status.TIMEOUT, 0, r.Body(b""))
+    return r.encode_answer(number, r.AnswerStatus.TIMEOUT, 0, r.Body(b""))

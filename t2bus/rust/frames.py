@@ -64,7 +64,7 @@ class Kind(enum.Enum):
     ACK = "Ack"
 
 
-class Status(enum.Enum):
+class AnswerStatus(enum.Enum):
     """How a request ended. A handler that failed has no status of its own: it is a ``Timeout`` too."""
 
     OK = "Ok"
@@ -107,7 +107,7 @@ class Answer:
 
     id: int
     request: int
-    status: Status
+    status: AnswerStatus
     body: Body
 
 
@@ -169,10 +169,10 @@ def _read_quickly(frame: bytes) -> Carrier | Answer | None:
     data = bytes_of(frame[match.end() : -_LAST])
     if data is None or len(data) != _value(data_head) or (kind is not None and len(topic) != _value(topic_head)):
         return None
-    body = Body(data, end == _COMPRESSED)
+    number, body = _value(number), Body(data, end == _COMPRESSED)
     if kind is None:
-        return Answer(_value(number), _value(request), Status.OK if status == b"\x62Ok" else Status.TIMEOUT, body)
-    return Carrier(_value(number), Kind.PUB if kind == b"Pub" else Kind.REQ, topic.decode(), body)
+        return Answer(number, _value(request), AnswerStatus.OK if status == b"\x62Ok" else AnswerStatus.TIMEOUT, body)
+    return Carrier(number, Kind.PUB if kind == b"Pub" else Kind.REQ, topic.decode(), body)
 
 
 # --- decoding: anything
@@ -262,7 +262,7 @@ def _message(item: Any, kinds: Mapping[str, Kind]) -> Any:
             return Carrier(number, kind, _field(fields, "topic", str), _body(fields))
         case Kind.RSP:
             try:
-                status = Status(_field(fields, "status", str))
+                status = AnswerStatus(_field(fields, "status", str))
             except ValueError as error:
                 raise ProtocolViolation("the status of a response is 'Ok' or 'Timeout'") from error
             return Answer(number, _u32(fields, "req_id"), status, _body(fields))
@@ -328,7 +328,7 @@ def encode_carrier(number: int, kind: Kind, topic: str, body: Body) -> bytes:
     return _frame(_start(number, _addressed(kind, topic)) + _end(body))
 
 
-def encode_answer(request: int, status: Status, number: int, body: Body) -> bytes:
+def encode_answer(request: int, status: AnswerStatus, number: int, body: Body) -> bytes:
     """Return ``Rsp``, for either direction."""
     fields = b"\xa1\x63Rsp\xa3\x66req_id" + encode_head(0, request) + b"\x66status" + encode_text(status.value)
     return _frame(_start(number, fields) + _end(body))

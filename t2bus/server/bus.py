@@ -15,7 +15,7 @@ from ..background import Resource
 from ..broker.identity import Identity
 from ..broker.router import Router
 from ..client.connect import run_client
-from ..client.naming import hello
+from ..client.greeting import hello
 from ..endpoints import open_listeners
 from ..errors import ConnectFailed, LimitExceeded
 from ..under_trio import require_trio

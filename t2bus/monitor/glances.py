@@ -21,14 +21,14 @@ from attrs import define, field
 
 from .. import status as s
 from ..disconnected import Disconnected
-from .listing import CLIENTS, SERVICES, SHOWN, TOPICS, Listing
+from .entries import CLIENTS, SERVICES, SHOWN, TOPICS, Listing
 from .snapshot import Details, Overview, overview
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..client.client import Client
-    from .listing import Kind, Listed
+    from .entries import Counted, Listed
 
 FRESH: Final = 1.0
 """Seconds for which what was seen is not looked at again."""
@@ -87,7 +87,7 @@ class Looking:
             return self._details
 
     async def _list(
-        self, kind: Kind, request: Callable[..., Any], entries: Callable[[Any], Any], before: Listed | None
+        self, kind: Counted, request: Callable[..., Any], entries: Callable[[Any], Any], before: Listed | None
     ) -> Listed:
         listing = Listing(kind, trio.current_time(), before)
         page = await self.ask(request())

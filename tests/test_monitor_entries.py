@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
-from t2bus.monitor.listing import CLIENTS, SHOWN, Listed, Listing
+from t2bus.monitor.entries import CLIENTS, SHOWN, Listed, Listing
 from t2bus.status import ClientStatus
 
 IDLE = ClientStatus(

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import t2bus
-from t2bus.client.naming import hello
+from t2bus.client.greeting import hello
 from t2bus.wire import messages as m
 from t2bus.wire.compression import ZLIB
 from t2bus.wire.native import VERSION

@@ -37,7 +37,7 @@ Counts = tuple[int, ...]
 
 
 @frozen
-class Kind:
+class Counted:
     """What is counted in a list."""
 
     key: tuple[str, ...]
@@ -50,11 +50,11 @@ class Kind:
     """The fields whose sum says how far an entry is behind."""
 
 
-CLIENTS: Final = Kind(
+CLIENTS: Final = Counted(
     ("id",), ("received", "received_bytes", "sent", "sent_bytes"), ("received", "sent"), ("dropped", "held")
 )
-SERVICES: Final = Kind(("client", "topic"), ("calls",), ("calls",))
-TOPICS: Final = Kind(("topic",), ("messages", "bytes"), ("messages",))
+SERVICES: Final = Counted(("client", "topic"), ("calls",), ("calls",))
+TOPICS: Final = Counted(("topic",), ("messages", "bytes"), ("messages",))
 
 
 @frozen(eq=False)
@@ -78,7 +78,7 @@ class Listed:
 class Listing:
     """A list that comes page by page."""
 
-    _kind: Kind
+    _kind: Counted
     _at: float
     _before: Listed | None
     _rows: list[tuple[int, tuple[Any, ...], Any]] = field(factory=list, init=False)
