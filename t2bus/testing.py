@@ -96,10 +96,11 @@ class UnsteadyBus:
         await trio.lowlevel.checkpoint()
         if self.bus is None:
             raise ConnectionRefusedError("no bus is there")
-        here, there = _import("trio.testing", "").memory_stream_pair()  # it imports pytest where that is installed
+        # Imported only here: it imports pytest, where that is installed.
+        here, there = import_module("trio.testing").memory_stream_pair()
         self._streams.append(there)
         self._nursery.start_soon(self._serve, self.bus, there)
-        return here
+        return cast("trio.abc.Stream", here)
 
     async def _serve(self, bus: Bus, stream: trio.abc.Stream) -> None:
         try:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from ..background import finish_and_close
 from ..errors import BusError
 
 if TYPE_CHECKING:
@@ -22,19 +23,17 @@ if TYPE_CHECKING:
 
 async def drain(connection: ClientConnection) -> None:
     """Finish what was begun, and close."""
-    with trio.move_on_after(connection.limits.drain):
-        if connection.state == "connected" and not connection.is_draining:
-            # The bus may be lost meanwhile, or the client closed.
-            with suppress(BusError, trio.ClosedResourceError):
-                await _finish(connection)
-        await connection.aclose()
-    if not connection.is_closed:
-        with trio.CancelScope() as scope:
-            scope.cancel()
-            await connection.aclose()
+    await finish_and_close(partial(_finish, connection), connection.aclose, connection.limits.drain)
 
 
 async def _finish(connection: ClientConnection) -> None:
+    if connection.state == "connected" and not connection.is_draining:
+        # The bus may be lost meanwhile, or the client closed.
+        with suppress(BusError, trio.ClosedResourceError):
+            await _finish_all(connection)
+
+
+async def _finish_all(connection: ClientConnection) -> None:
     session = connection.session
     connection.is_draining = connection.link.is_watched = True
     session.outbox.open(0)

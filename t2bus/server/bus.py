@@ -11,7 +11,7 @@ import trio
 from attrs import define, field
 
 from .. import tls as contexts
-from ..background import Resource
+from ..background import Resource, finish_and_close
 from ..broker.identity import Identity
 from ..broker.router import Router
 from ..client.connect import run_client
@@ -241,15 +241,12 @@ class Bus(Resource):
         requests that services work on are answered. Publications, requests, subscriptions and claims that come
         meanwhile are not looked at: their callers get ``Disconnected`` in the end.
         """
-        with trio.move_on_after(self.limits.drain):
-            if not self._closed:
-                self.stop_accepting()
-                await self._router_task.drain()
-            await self.aclose()
+        await finish_and_close(self._finish, self.aclose, self.limits.drain)
+
+    async def _finish(self) -> None:
         if not self._closed:
-            with trio.CancelScope() as scope:
-                scope.cancel()
-                await self.aclose()
+            self.stop_accepting()
+            await self._router_task.drain()
 
     async def aclose(self) -> None:
         """Say goodbye to everyone and write what waits, for at most ``Limits.drain``; at once if cancelled.
