@@ -29,7 +29,7 @@ async def expect(kind: type[Exception], call: Callable[[], Awaitable[object]]) -
 # --- a client
 
 
-async def test_what_has_arrived_is_taken_and_the_subscription_ends(autojump_clock: Clock) -> None:
+async def test_promise_12_a_draining_client_takes_what_has_arrived(autojump_clock: Clock) -> None:
     """The loop of a subscriber gets everything that was published before, and is over then."""
     taken: list[str] = []
     async with memory_bus() as bus, bus.open_client() as other, bus.open_client() as client:
@@ -83,7 +83,7 @@ async def test_a_subscriber_that_waits_is_woken(autojump_clock: Clock) -> None:
     assert trio.current_time() == 0
 
 
-async def test_requests_that_a_service_has_are_answered(autojump_clock: Clock) -> None:
+async def test_promise_12_a_draining_service_answers_what_it_has(autojump_clock: Clock) -> None:
     """New ones find nobody at once; its handler ends when it has answered."""
     begun = trio.Event()
 
@@ -250,7 +250,7 @@ async def test_handlers_of_messages_end(autojump_clock: Clock) -> None:
 # --- a bus
 
 
-async def test_a_bus_lets_requests_be_answered(autojump_clock: Clock) -> None:
+async def test_promise_12_a_draining_bus_lets_requests_be_answered(autojump_clock: Clock) -> None:
     """It ends when nobody waits for an answer any more."""
     answers: list[Sum] = []
     async with memory_bus() as bus, bus.open_client() as other, bus.open_client() as client:
@@ -268,7 +268,7 @@ async def test_a_bus_lets_requests_be_answered(autojump_clock: Clock) -> None:
         assert trio.current_time() == 2
 
 
-async def test_a_bus_delivers_what_is_held(autojump_clock: Clock) -> None:
+async def test_promise_12_a_draining_bus_delivers_what_is_held(autojump_clock: Clock) -> None:
     """Paced publications that wait for a slow subscriber come to it before the end."""
     texts = [str(number) for number in range(8)]
     taken: list[str] = []

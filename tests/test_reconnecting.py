@@ -58,7 +58,7 @@ async def scene(autojump_clock: Clock) -> AsyncGenerator[Scene, None]:
 # --- what goes on
 
 
-async def test_a_subscription_goes_on_with_a_gap_of_unknown_size_in_its_place(
+async def test_promise_11_a_subscription_goes_on_with_a_gap_in_its_place(
     autojump_clock: Clock, scene: Scene
 ) -> None:
     """What had arrived comes first, then ``Lagged`` without a number, then what the new bus sends."""
@@ -192,7 +192,7 @@ async def test_a_handler_of_a_lost_request_is_cancelled(autojump_clock: Clock, s
         nursery.cancel_scope.cancel()
 
 
-async def test_everything_is_registered_before_any_call_goes_on(autojump_clock: Clock, scene: Scene) -> None:
+async def test_promise_11_everything_is_registered_before_any_call_goes_on(autojump_clock: Clock, scene: Scene) -> None:
     """What the client published and asked meanwhile reaches its own subscriptions and its own service."""
     async with scene.client.subscribe(Note, "**") as notes, trio.open_nursery() as nursery:
         await nursery.start(scene.client.serve_with, Add, "", add)
@@ -261,7 +261,7 @@ async def expect(kind: type[Exception], call: Callable[[], Awaitable[object]]) -
         await call()
 
 
-async def test_a_pending_request_raises_and_is_not_sent_again(autojump_clock: Clock, scene: Scene) -> None:
+async def test_promise_11_a_pending_request_is_not_sent_again(autojump_clock: Clock, scene: Scene) -> None:
     """The requester gets ``Disconnected`` at the loss, and the new bus hears nothing of the request."""
     async with scene.client.serve_bytes("silent") as requests, trio.open_nursery() as nursery:
         nursery.start_soon(expect, t2bus.Disconnected, partial(scene.client.request_bytes, "silent", b"x"))
@@ -290,7 +290,7 @@ async def test_a_subscription_that_was_not_open_yet_is_not_registered(autojump_c
     assert scene.place.bus.statistics().subscriptions == 0
 
 
-async def test_a_publisher_says_once_how_many_are_not_known(autojump_clock: Clock, scene: Scene) -> None:
+async def test_promise_11_a_publisher_says_once_how_many_are_not_known(autojump_clock: Clock, scene: Scene) -> None:
     """``Unconfirmed`` counts what was on its way at the loss; after it the publisher goes on."""
     async with scene.client.open_publisher(Note, "") as publisher:
         for text in "abc":
@@ -444,7 +444,7 @@ async def test_what_waited_is_checked_against_the_new_bus(autojump_clock: Clock,
 # --- claims
 
 
-async def test_a_claim_that_another_has_taken_ends_that_service(autojump_clock: Clock, scene: Scene) -> None:
+async def test_promise_11_a_claim_that_another_has_taken_ends_that_service(autojump_clock: Clock, scene: Scene) -> None:
     """``ServiceRevoked`` says that the topic is another's now; everything else goes on."""
     async with scene.client.serve(Add, "") as requests, scene.client.subscribe(Note, "") as notes:
         await scene.place.lose()
