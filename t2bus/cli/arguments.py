@@ -86,7 +86,7 @@ class VerbParser(Parser):
         return options, others
 
     def _given(self, options: list[str]) -> set[argparse.Action]:
-        """Return the options that are among these words; ``--text`` stands for ``--json`` too, which it excludes."""
+        """Return the options that are among these words; ``--text`` stands for ``--strict`` too, which it excludes."""
         given = {action for option in options for action in self._named(option)}
         groups = [set(group._group_actions) for group in self._mutually_exclusive_groups]  # noqa: SLF001 -- no other way
         return given.union(*(group for group in groups if group & given))
