@@ -18,10 +18,9 @@ The law of this module: each command prints what it has written and the command 
 
 from __future__ import annotations
 
-import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ..called import command
 from ..text import printable
 from . import arguments as types
 from .arguments import add_group, add_verb
@@ -163,4 +162,4 @@ def _word(path: Path) -> str:
 
 def _command(*words: str) -> str:
     """Return a command as a shell reads it, indented below the line that it follows."""
-    return f"  {shlex.join(['t2bus', *words])}"
+    return f"  {command(*words)}"
