@@ -104,11 +104,15 @@ async def register(arguments: argparse.Namespace) -> int:  # noqa: ASYNC124 -- a
 
 def _whole(address: str) -> str:
     """Return an address whose path, if it has one, does not count from the working directory."""
+    from pathlib import Path
+
     path = address.removeprefix(_UNIX)
     return f"{_UNIX}{Path(path).absolute()}" if path and path != address else address
 
 
 def _whole_paths(files: Mapping[str, str]) -> dict[str, str]:
+    from pathlib import Path
+
     return {name: str(Path(path).absolute()) for name, path in files.items()}
 
 
@@ -186,6 +190,8 @@ def _use(arguments: argparse.Namespace) -> None:
 
 def _import(arguments: argparse.Namespace) -> None:
     """Take over what the Rust crate's tool knows, but for names that are known already."""
+    from pathlib import Path
+
     from ..contexts.document import read_crate_file
     from ..contexts.file import change, read_file
     from .settings import BadSetting
