@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from pathlib import Path
 from typing import Final
 
 _SCRIPT: Final = "t2bus"
@@ -22,5 +21,5 @@ _SCRIPT: Final = "t2bus"
 
 def command(*words: str) -> str:
     """Return a command of t2bus as a shell reads it."""
-    program = [_SCRIPT] if Path(sys.argv[0]).name == _SCRIPT else ["python", "-m", "t2bus"]
+    program = [_SCRIPT] if sys.argv[0].rpartition("/")[2] == _SCRIPT else ["python", "-m", "t2bus"]
     return shlex.join([*program, *words])
