@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import trio
 from attrs import define, field
 
-from ..errors import RequestTimeout, ServiceNotFound
+from ..errors import PermissionDenied, RequestTimeout, ServiceNotFound
 from .views import Seen, View, rows
 
 if TYPE_CHECKING:
@@ -44,12 +44,15 @@ _OTHER_BUS: Final = (
     "this bus does not answer about itself: it is older than t2bus.status, or one of the Rust crate t2_bus"
 )
 
+_RIGHT: Final = 'the access rules of the bus have to allow it, as request = ["bus/*"] does'
+
 
 async def asked(client: Client, ask: Callable[[Client], Awaitable[Answer]], patience: float = PATIENCE) -> Answer:
     """Return what a bus answers about itself.
 
     Raises:
       ServiceNotFound: it is one that does not; the text says so.
+      PermissionDenied: its access rules do not let this client ask; the text says which rule would.
       RequestTimeout: it has not answered in time.
       BusError: as ``client.request``.
 
@@ -59,6 +62,8 @@ async def asked(client: Client, ask: Callable[[Client], Awaitable[Answer]], pati
             return await ask(client)
         except ServiceNotFound as error:
             raise ServiceNotFound(_OTHER_BUS) from error
+        except PermissionDenied as error:
+            raise PermissionDenied(f"{error}: {_RIGHT}") from error
     raise RequestTimeout(f"the bus has not answered within {patience:g} s: it hangs, or the network does")
 
 
