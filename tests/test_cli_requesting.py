@@ -261,8 +261,9 @@ class TestStreams:
         assert main(["request", "nobody", "--addr", address]) == 4
         assert capsys.readouterr().out == ""
 
-    def test_interrupted_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("place", ["t2bus.cli.run.make_parser", "trio.run"])
+    def test_interrupted_start(self, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Ctrl-C before a verb has begun ends the command as it would end it later."""
         with monkeypatch.context() as patch:
-            patch.setattr("trio.run", lambda *_: signal.raise_signal(signal.SIGINT))
+            patch.setattr(place, lambda *_: signal.raise_signal(signal.SIGINT))
             assert main(["pub", "a", "1"]) == 130
