@@ -8,7 +8,6 @@ array, one of the Rust crate ``t2_bus`` is a map.
 from __future__ import annotations
 
 import os
-import shlex
 import socket
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ import attrs
 import trio
 from attrs import frozen
 
+from .called import command
 from .errors import ConnectFailed, InvalidAddress, ProtocolViolation
 from .rust.crate_transport import RustBusTransport, RustClientTransport
 from .transport import handshake, tcp, unix
@@ -105,7 +105,7 @@ def _remedy(address: Address, error: OSError) -> str:
         case TlsAddress():
             return "Is a bus there?"
         case UnixAddress() | TcpAddress():
-            start = shlex.join(["python", "-m", "t2bus", "serve", str(address)])
+            start = command("serve", str(address))
             other = other_place(address)
             return f"Is a bus there? `{start}` starts one" + ("" if other is None else f"; {other}")
         case _:

@@ -27,21 +27,22 @@ INIT = """\
 wrote {0}/ca.pem and {0}/ca.key, valid until DATE: the CA
 wrote {0}/bus.pem and {0}/bus.key, valid until DATE: the bus at {1}
 start the bus:
-  t2bus serve {2} --ca {0}/ca.pem --certificate {0}/bus.pem --key {0}/bus.key
+  python -m t2bus serve {2} --ca {0}/ca.pem --certificate {0}/bus.pem --key {0}/bus.key
 make the certificate of a client:
-  t2bus certs issue alice{3}
+  python -m t2bus certs issue alice{3}
 """
 
 ISSUE = """\
 wrote certs/alice.pem and certs/alice.key, valid until DATE: the client alice
 connect to the bus:
-  t2bus sub '**' --addr tls:localhost:4242 --ca certs/ca.pem --certificate certs/alice.pem --key certs/alice.key
+  python -m t2bus sub '**' --addr tls:localhost:4242 \
+--ca certs/ca.pem --certificate certs/alice.pem --key certs/alice.key
 """
 
 SERVER = """\
 wrote certs/b.pem and certs/b.key, valid until DATE: a bus at ::2
 start the bus:
-  t2bus serve 'tls:[::2]:4242' --ca certs/ca.pem --certificate certs/b.pem --key certs/b.key
+  python -m t2bus serve 'tls:[::2]:4242' --ca certs/ca.pem --certificate certs/b.pem --key certs/b.key
 """
 
 
@@ -88,15 +89,15 @@ class TestInit:
         """A folder with a space is one word of the commands that are printed."""
         assert run("init", "my certs") == 0
         serve = capfd.readouterr().out.splitlines()[3]
-        assert shlex.split(serve)[2:5] == ["tls:127.0.0.1:4242", "--ca", "my certs/ca.pem"]
+        assert shlex.split(serve)[4:7] == ["tls:127.0.0.1:4242", "--ca", "my certs/ca.pem"]
 
     @pytest.mark.parametrize("folder", ["my certs", "-certs", "it's $(mine)"])
     def test_what_is_next_works(self, folder: str, capfd: pytest.CaptureFixture[str]) -> None:
         """The command that is printed can be copied as it is, whatever the name of the folder."""
         assert run("init", "--", folder) == 0
         issue = capfd.readouterr().out.splitlines()[-1]
-        assert main(shlex.split(issue)[1:]) == 0
-        sub = make_parser().parse_args(shlex.split(capfd.readouterr().out.splitlines()[-1])[1:])
+        assert main(shlex.split(issue)[3:]) == 0
+        sub = make_parser().parse_args(shlex.split(capfd.readouterr().out.splitlines()[-1])[3:])
         context = t2bus.tls.client_context(ca=sub.ca, certificate=sub.certificate, key=sub.key)
         assert t2bus.tls.expiry(context) is not None
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from cli_helpers import run
 from t2bus.cli import main
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 COMPLETE = """
 source "$1"; shift
@@ -43,6 +41,42 @@ async def test_bash_completes(words: list[str], completed: list[str], tmp_path: 
     (tmp_path / "t2bus.sh").write_text(script)
     (tmp_path / "access.toml").touch()
     command = [bash, "-c", COMPLETE, "bash", "t2bus.sh", *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)  # noqa: ASYNC221 -- nothing else runs
+    assert done.stdout.split() == completed
+
+
+BEHIND_COLONS = """
+source "$1"; shift
+COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+_t2bus
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (["sub", "--addr", ""], ["name:lab", "name:oven"]),
+        (["sub", "a", "--addr", "n"], ["name:lab", "name:oven"]),
+        (["sub", "--addr", "name", ":"], ["lab", "oven"]),
+        (["sub", "--addr", "name", ":", "o"], ["oven"]),
+        (["sub", "--addr", "name", ":", "oven", "--cert"], ["--certificate"]),
+    ],
+)
+async def test_bash_completes_names(
+    words: list[str], completed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The buses that have names are offered as addresses, also behind the colon, at which bash splits a word."""
+    bash = shutil.which("bash")
+    assert bash is not None
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("T2BUS_CONTEXTS", str(tmp_path / "contexts.toml"))
+    monkeypatch.setenv("T2BUS_JSON", "1")
+    for name in ("lab", "oven"):
+        await run("register", name, "unix:/x")
+    _, script, _ = await run("completion", "bash")
+    (tmp_path / "t2bus.sh").write_text(script)
+    command = [bash, "-c", BEHIND_COLONS, "bash", "t2bus.sh", "t2bus", *words]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)  # noqa: ASYNC221 -- nothing else runs
     assert done.stdout.split() == completed
 

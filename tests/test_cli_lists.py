@@ -225,12 +225,13 @@ async def test_no_bus(verb: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("verb", [verb for verb in LOOKING if verb != "events"])
 async def test_no_right(verb: str, folder: Path) -> None:
-    """Who may not ask the bus is told so, with exit code 7."""
+    """Who may not ask the bus is told so, and which rule would allow it, with exit code 7."""
     (folder / "access.toml").write_text('[everyone]\nsubscribe = ["**"]\n')
     async with t2bus.open_bus(f"unix:{folder}/bus", access=folder / "access.toml") as bus:
         code, out, err = await run(verb, "--addr", *bus.addresses)
     assert (code, out, err.count("\n")) == (7, "", 1)
     assert "may not request 'bus/" in err
+    assert err.endswith(""": the access rules of the bus have to allow it, as request = ["bus/*"] does\n""")
 
 
 @pytest.mark.parametrize("verb", LOOKING)

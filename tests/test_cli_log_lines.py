@@ -49,7 +49,9 @@ def test_errors(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", f"unix:{folder}/no/bus", "--log-format", "json"]) == 1
     (error,) = written(capsys)
     assert error["level"] == "ERROR"
-    assert error["message"] == f"cannot listen at unix:{folder}/no/bus: No such file or directory"
+    assert (
+        error["message"] == f"cannot listen at unix:{folder}/no/bus: No such file or directory: make its folder first"
+    )
 
 
 def test_more(capsys: pytest.CaptureFixture[str]) -> None:

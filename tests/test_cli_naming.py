@@ -131,6 +131,8 @@ class TestRegister:
             (["lab", "unix:x", "--ca", "ca.pem"], "certificates are for tls: addresses, and unix:"),
             (["lab", "tls:x:1", "--ca", "ca.pem"], "certificates need ca and certificate"),
             (["lab", "tls:x:1", "--ca", "none.pem", "--certificate", "none.pem"], "cannot read /"),
+            (["lab", "tcp:127.0.0.1:1", "--peer", "uid:1"], "peers are for unix: addresses, and tcp:127.0.0.1:1 is"),
+            (["lab", "unix:x", "--peer", "alice"], "argument --peer: 'alice' is no peer of a unix socket: write uid:N"),
             (["lab", "unix:\x1b"], ""),
         ],
     )
@@ -141,6 +143,14 @@ class TestRegister:
         assert said.startswith(f"t2bus: {says}")
         assert said.removesuffix("\n").isprintable()
         assert path.exists() is not bool(says)
+
+    def test_peers(self, say: Say) -> None:
+        """Whose bus it may be is written down, shown, and forgotten with the next address of that name."""
+        assert say("register", "oven", "unix:/x", "--peer", "uid:1000", "--peer", "gid:100")[0] == 0
+        assert "peers\tuid:1000 gid:100" in say("context", "show", "oven")[1].splitlines()
+        assert json.loads(say("context", "ls", "--json")[1])["peers"] == ["uid:1000", "gid:100"]
+        assert say("register", "oven", "unix:/x")[0] == 0
+        assert "peers" not in say("context", "show", "oven")[1]
 
     def test_unwritable(self, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
         """A file that cannot be written is exit code 1, with the remedy."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import signal
+import sys
+from datetime import datetime
 from io import StringIO
 from pathlib import Path
 
 import pytest
+import trio
 from attrs import frozen
 
 import t2bus
 from bus_helpers import wait_until
-from cli_helpers import command, run
+from cli_helpers import command, process, run
 from t2bus.cli import main, stdin
 
 
@@ -43,6 +48,41 @@ class TestRequest:
         """The payload of the response is one line; without a VALUE the request is an empty map."""
         assert main(["request", "echo", *arguments, "--addr", address]) == 0
         assert capfd.readouterr() == (f"{shown}\n", "")
+
+    @pytest.mark.parametrize(
+        ("value", "shown"),
+        [
+            ('{"name": "Alice"}', '"value": {"name": "Alice"}'),
+            ("\x1b", r'"value": "\u001b"'),
+        ],
+    )
+    def test_json(self, value: str, shown: str, address: str, capfd: pytest.CaptureFixture[str]) -> None:
+        """With ``--json`` the response is one printable object, with the topic of the service."""
+        assert main(["request", "echo", value, "--json", "--addr", address]) == 0
+        assert capfd.readouterr() == (f'{{"topic": "echo", {shown}}}\n', "")
+
+    async def test_json_of_a_program(self, bus: t2bus.Bus) -> None:
+        """What JSON cannot say of a response is said beside it, and its headers too."""
+
+        async def answer(requests: t2bus.Requests[bytes, bytes]) -> None:
+            async for request in requests:
+                await request.respond(b"\x41\xff", headers={"unit": "V"})
+
+        async with (
+            bus.open_client() as client,
+            client.serve_bytes("camera") as requests,
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(answer, requests)
+            code, out, said = await run("request", "camera", "--json", "--addr", *bus.addresses)
+            nursery.cancel_scope.cancel()
+        assert (code, said) == (0, "")
+        assert json.loads(out) == {"topic": "camera", "value": "h'ff'", "cbor": "h'ff'", "headers": {"unit": "V"}}
+
+    def test_json_of_a_failure(self, address: str, capfd: pytest.CaptureFixture[str]) -> None:
+        """Where there is no response there is no object, and the error is a sentence as ever."""
+        assert main(["request", "nobody", "--json", "--addr", address]) == 4
+        assert capfd.readouterr() == ("", "t2bus: nobody serves 'nobody': start its service, or check the topic\n")
 
     def test_reads_standard_input(
         self, address: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -133,6 +173,30 @@ class TestReply:
             assert await replying.stdout.rest() == ['hello\t{"name": "Bob"}\t{}']
             assert await replying.stderr.rest() == []
 
+    async def test_json(self, bus: t2bus.Bus) -> None:
+        """With ``--json`` each request is an object, printed as ``sub`` prints messages."""
+        async with (
+            bus.open_client() as client,
+            command("reply", "hello", "-n", "1", "--json", "--time", "-0", "--addr", *bus.addresses) as replying,
+        ):
+            await replying.stderr.until("answering")
+            assert await client.request_bytes("hello", b"\x01", headers={"k": "v"}) == b"\xf6"
+            (line,) = await replying.stdout.rest()
+            printed = json.loads(line.removesuffix("\0"))
+            assert datetime.fromisoformat(printed.pop("time")).utcoffset() is not None
+            assert printed == {"topic": "hello", "value": 1, "headers": {"k": "v"}}
+
+    @pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+    async def test_into_jq(self, bus: t2bus.Bus) -> None:
+        """What the two ends of a service print can be read by jq."""
+        program = f"{sys.executable} -m t2bus"
+        line = f"{program} reply a 2 -n 1 --json --addr {bus.addresses[0]} | jq -c .value"
+        async with process("/bin/sh", "-c", line) as replying:
+            await replying.stderr.until("answering")
+            code, out, _ = await run("request", "a", "1", "--json", "--addr", *bus.addresses)
+            assert (code, json.loads(out)["value"]) == (0, 2)
+            assert await replying.stdout.rest() == ["1"]
+
     @pytest.mark.parametrize(
         ("arguments", "fed", "response"),
         [
@@ -197,8 +261,9 @@ class TestStreams:
         assert main(["request", "nobody", "--addr", address]) == 4
         assert capsys.readouterr().out == ""
 
-    def test_interrupted_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("place", ["t2bus.cli.run.make_parser", "trio.run"])
+    def test_interrupted_start(self, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Ctrl-C before a verb has begun ends the command as it would end it later."""
         with monkeypatch.context() as patch:
-            patch.setattr("trio.run", lambda *_: signal.raise_signal(signal.SIGINT))
+            patch.setattr(place, lambda *_: signal.raise_signal(signal.SIGINT))
             assert main(["pub", "a", "1"]) == 130

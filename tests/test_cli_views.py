@@ -99,6 +99,22 @@ def test_subscriptions_of_the_same_topic_are_two() -> None:
     assert [row.rates["delivered"] for row in found if row.rates is not None] == [1, 2]
 
 
+@pytest.mark.parametrize(("took", "pause"), [(0.0, 1.0), (0.2, 0.8), (0.5, 2.0), (2.0, 8.0)])
+async def test_asking_takes_a_fifth_of_the_time(
+    took: float, pause: float, talker: t2bus.Client, autojump_clock: trio.abc.Clock
+) -> None:
+    """The next look is a second after the last one has begun, or later where looking takes long."""
+
+    async def ask(_: t2bus.Client) -> list[object]:
+        await trio.sleep(took)
+        return listed()
+
+    looks = Looks(talker, evolve(VIEWS["ls"], ask=ask))
+    assert looks.due <= trio.current_time()
+    await looks.next()
+    assert looks.due - trio.current_time() == pytest.approx(pause)
+
+
 async def test_a_bus_that_hangs(autojump_clock: trio.abc.Clock) -> None:
     """Who asks a bus that does not answer is told so in bounded time."""
     async with t2bus.open_bus() as bus, bus.open_client() as client:

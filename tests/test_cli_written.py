@@ -145,35 +145,35 @@ async def test_lines_that_look_like_json(bus: t2bus.Bus) -> None:
     first, more, *_ = said.splitlines()
     assert first == (
         "t2bus: warning: line 2 of standard input looks like JSON and is none (Expecting property name enclosed in "
-        "double quotes: column 2), so it is sent as text; --text says that this is meant, --json refuses it"
+        "double quotes: column 2), so it is sent as text; --text says that this is meant, --strict refuses it"
     )
     assert more == "t2bus: warning: 2 more texts that looked like JSON and were none"
 
 
-# --- --json
+# --- --strict
 
 
 @pytest.mark.parametrize("verb", ["pub", "request", "reply"])
 @pytest.mark.parametrize("written", ["hello", "{text: Hello}", "", "21,5", "NaN", "[-Infinity]"])
 def test_json_is_insisted_on(verb: str, written: str, address: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """With ``--json`` every verb that sends a value refuses one that is not JSON, before anything is sent."""
-    assert main([verb, "a", written, "--json", "--addr", address]) == 2
+    """With ``--strict`` every verb that sends a value refuses one that is not JSON, before anything is sent."""
+    assert main([verb, "a", written, "--strict", "--addr", address]) == 2
     said = capsys.readouterr().err
     assert said.startswith("t2bus: the value is not JSON (")
     assert said.count("\n") == 1
 
 
 def test_json_is_taken(address: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """With ``--json`` JSON is sent as without, and the request that is there by default too."""
-    assert main(["request", "echo", '{"x": [1]}\r', "--json", "--addr", address]) == 0
-    assert main(["request", "echo", "--json", "--addr", address]) == 0
+    """With ``--strict`` JSON is sent as without, and the request that is there by default too."""
+    assert main(["request", "echo", '{"x": [1]}\r', "--strict", "--addr", address]) == 0
+    assert main(["request", "echo", "--strict", "--addr", address]) == 0
     assert capfd.readouterr() == ('{"x": [1]}\n{}\n', "")
 
 
 async def test_a_line_that_is_not_json(bus: t2bus.Bus) -> None:
-    """With ``--json`` the first line that is not JSON is named and ends the command; those before it were sent."""
+    """With ``--strict`` the first line that is not JSON is named and ends the command; those before it were sent."""
     async with bus.open_client() as client, client.subscribe_bytes("a") as messages:
-        code, _, said = await run("pub", "a", "--json", "--addr", *bus.addresses, stdin=b"1\r\n2\nhello\n3\n")
+        code, _, said = await run("pub", "a", "--strict", "--addr", *bus.addresses, stdin=b"1\r\n2\nhello\n3\n")
         assert (code, said) == (2, "t2bus: line 3 of standard input is not JSON (Expecting value: column 1)\n")
         await client.publish_bytes("a", b"\x05")
         assert [(await messages.receive()).body for _ in range(3)] == [b"\x01", b"\x02", b"\x05"]
@@ -181,5 +181,5 @@ async def test_a_line_that_is_not_json(bus: t2bus.Bus) -> None:
 
 def test_json_and_text(capsys: pytest.CaptureFixture[str]) -> None:
     """A value cannot be text in any case and JSON in any case."""
-    assert main(["pub", "a", "1", "--json", "--text"]) == 2
+    assert main(["pub", "a", "1", "--strict", "--text"]) == 2
     assert "not allowed with argument" in capsys.readouterr().err

@@ -27,6 +27,7 @@ certificate = "/home/alice.pem"
 address = "tcp:127.0.0.1:4242"
 wire = "t2"
 """
+OVEN = BusContext("unix:/run/oven", peers=("uid:1000", "gid:100"))
 LAB = BusContext("tls:bus.example:4242", {"ca": "/etc/t2bus/ca.pem", "certificate": "/home/alice.pem"})
 OLD = BusContext("tcp:127.0.0.1:4242", wire="t2")
 
@@ -36,6 +37,7 @@ FILES = st.fixed_dictionaries({"ca": PATHS, "certificate": PATHS}, optional={"ke
 BUSES = st.one_of(
     st.builds(BusContext, st.sampled_from(["unix:x", "tcp:[::1]:1"]), wire=st.sampled_from(["t2", "t2bus"])),
     st.builds(BusContext, st.just("tls:a:1"), FILES),
+    st.builds(BusContext, st.just("unix:x"), peers=st.just(OVEN.peers)),
 )
 
 
@@ -45,6 +47,11 @@ class TestReading:
     def test_all(self) -> None:
         """A file has contexts, of which one is the default; certificates count from its folder."""
         assert read_contexts(FILE, FOLDER) == Contexts({"lab": LAB, "old": OLD}, "lab")
+
+    def test_peers(self) -> None:
+        """Whose bus it may be stands with the address of a unix socket."""
+        text = "[contexts.oven]\naddress = 'unix:/run/oven'\npeers = ['uid:1000', 'gid:100']\n"
+        assert read_contexts(text, FOLDER) == Contexts({"oven": OVEN})
 
     def test_empty(self) -> None:
         """An empty file knows nothing."""
@@ -62,7 +69,7 @@ class TestReading:
             ("\n[contexts.a]\n", "line 2: [contexts.a] it has no address"),
             (
                 "[ contexts . 'a' ]\nadress = ''",
-                "line 1: [contexts.a] 'adress' is no key: there are address, wire, ca,",
+                "line 1: [contexts.a] 'adress' is no key: there are address, wire, peers, ca,",
             ),
             ("[contexts.a]\naddress = 5", "line 1: [contexts.a] address is no text in quotes"),
             ("[contexts.a]\naddress = 'x'", "line 1: [contexts.a] 'x' is no address: "),
@@ -70,6 +77,19 @@ class TestReading:
             (
                 "[contexts.a]\naddress = 'unix:x'\nwire = 't3'",
                 "line 1: [contexts.a] there is no wire 't3': it is t2bus or t2",
+            ),
+            (
+                "[contexts.a]\naddress = 'unix:x'\npeers = 'a'",
+                "line 1: [contexts.a] peers is no list of texts in quotes",
+            ),
+            (
+                "[contexts.a]\naddress = 'unix:x'\npeers = [1]",
+                "line 1: [contexts.a] peers is no list of texts in quotes",
+            ),
+            ("[contexts.a]\naddress = 'unix:x'\npeers = ['a']", "line 1: [contexts.a] 'a' is no peer of a unix socket"),
+            (
+                "[contexts.a]\naddress = 'tcp:x:1'\npeers = ['uid:1']",
+                "line 1: [contexts.a] peers are for unix: addresses",
             ),
             ("[contexts.a]\naddress = 'unix:x'\nca = 'b'", "line 1: [contexts.a] certificates are for tls: addresses"),
             (

@@ -111,7 +111,7 @@ class TestReading:
         with pytest.raises(t2bus.InvalidAddress) as caught:
             load(path)
         assert str(caught.value) == (
-            f"{path}: Is a directory: make it readable, or name another file in T2BUS_CONTEXTS"
+            f"{path}: Is a directory: make it a file that can be read, or name another one in T2BUS_CONTEXTS"
         )
 
     def test_pipe(self, path: Path) -> None:

@@ -118,9 +118,10 @@ class TestVerbs:
             ({"T2BUS_VERBOSE": "2"}, ["serve"], "verbose", 2),
             ({"T2BUS_VERBOSE": "2"}, ["serve", "-v"], "verbose", 1),
             ({"T2BUS_INSECURE_NO_AUTH": "yes"}, ["serve"], "insecure_no_auth", True),
-            ({"T2BUS_TEXT": "yes"}, [*REQUEST, "--json"], "text", False),
+            ({"T2BUS_TEXT": "yes"}, [*REQUEST, "--strict"], "text", False),
             ({"T2BUS_DEFAULT": "yes"}, ["register", "a", "unix:x"], "default", True),
             ({"T2BUS_JSON": "yes"}, ["context", "ls"], "json", True),
+            ({"T2BUS_JSON": "yes"}, REQUEST, "json", True),
         ],
         indirect=["environment"],
     )

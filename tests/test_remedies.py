@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import TYPE_CHECKING
+import sys
+from pathlib import Path
 
 import pytest
 
 import t2bus
 from bus_helpers import Note
-from cli_helpers import command
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from cli_helpers import command, process
 
 
 async def refusal(address: str) -> str:
@@ -39,6 +37,17 @@ async def test_the_command_that_starts_a_bus_starts_it(folder: Path, name: str) 
         await serve.stderr.until("serving at")
         async with t2bus.open_client(address) as client:
             assert await client.publish("x", Note("")) == 0
+
+
+async def test_commands_are_called_as_the_reader_calls_them(folder: Path) -> None:
+    """Who has called ``t2bus`` is told a command that begins so, for another Python may be found first."""
+    script = str(Path(sys.executable).with_name("t2bus"))
+    for program, begins in (
+        ([script], "`t2bus serve unix:"),
+        ([sys.executable, "-m", "t2bus"], "`python -m t2bus serve"),
+    ):
+        async with process(*program, "status", "--addr", f"unix:{folder}/bus") as asking:
+            assert begins in await asking.stderr.next()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

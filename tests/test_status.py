@@ -14,7 +14,7 @@ from broker_helpers import bus as bus_of
 from bus_helpers import Add, Note, Sum, add, open_peer, wait_until
 from cli_helpers import command
 from t2bus import status
-from t2bus.protocol import encode
+from t2bus.protocol import decode, encode
 from t2bus.wire import messages as m
 from t2bus.wire.values import ErrorCode
 
@@ -256,6 +256,24 @@ async def test_an_entry_that_fits_in_no_frame() -> None:
         with pytest.raises(t2bus.MessageTooLarge, match="bus/topics"):
             await status.topics(client)
         assert len(await client.request_bytes("bus/subscriptions", encode(status.SubscriptionsRequest()))) < 270
+
+
+def test_a_page_of_clients_that_serve_much_is_short() -> None:
+    """What clients serve is counted for a page as what they subscribe to is, so that it is made in bounded time."""
+    one_bus = bus_of(services=1000)
+    for number in range(4):
+        server = one_bus.connect()
+        for topic in range(1000):
+            server.claim(f"s/{number}/{topic}")
+        server.subscribe()
+    asker = one_bus.connect()
+    asker.request("bus/clients", encode(status.ClientsRequest()))
+    (answer,) = asker.read()
+    assert isinstance(answer, m.Response)
+    assert isinstance(answer.payload, bytes)
+    page = decode(answer.payload, status.Clients)
+    assert [(each.services, each.subscriptions) for each in page.clients] == [(1000, 1)] * 2
+    assert page.next == page.clients[-1].id
 
 
 def test_answers_that_are_not_read_are_bounded() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 import t2bus
 from bus_helpers import Note, names, wait_until
+from cli_helpers import run
 from program_helpers import open_program
 from t2bus.transport import credentials, unix
 
@@ -270,6 +271,22 @@ async def test_another_users_bus_can_be_named(place: Path, peer: str) -> None:
     """A client that names its user, or the group, connects to another user's bus."""
     async with another_users_bus(place, "uid:0") as address, t2bus.open_client(address, peers=(peer,)) as client:
         assert await client.publish("x", Note("")) == 0
+
+
+@needs_root
+async def test_another_users_bus_has_a_name(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose bus it is may be written down with its name, and peers that are given take the place of those."""
+    contexts = tmp_path / "contexts.toml"
+    monkeypatch.setenv("T2BUS_CONTEXTS", str(contexts))
+    async with another_users_bus(place, "uid:0") as address:
+        contexts.write_text(f"[contexts.oven]\naddress = '{address}'\npeers = ['uid:{OTHER_USER}']\n")
+        async with t2bus.open_client("name:oven") as client:
+            assert await client.publish("x", Note("")) == 0
+        for options, code in ([], 0), (["--peer", "uid:12345"], 3):
+            assert (await run("pub", "x", "1", "--addr", "name:oven", *options))[0] == code
+        with pytest.raises(t2bus.ConnectFailed, match="another user"):
+            async with t2bus.open_client("name:oven", peers=["uid:12345"]):
+                pass
 
 
 @needs_root

@@ -49,8 +49,10 @@ Entry = TypeVar("Entry")
 _ENTRY_STEPS: Final = 10
 """What an entry of a page counts for: it took 10 to 20 us in CPython 3.11, and a step 2."""
 
-_PAGE_SUBSCRIPTIONS: Final = 2000
-"""Subscriptions that are looked at for one page of clients; the client that is the last one may have more."""
+_PAGE_ROUTES: Final = 2000
+"""Subscriptions and services that are looked at for one page of clients; the client that is the last one may have
+more.
+"""
 
 
 @define(eq=False, repr=False)
@@ -92,7 +94,8 @@ class About:
 
     def statistics_of(self, peer: Peer) -> PeerStatistics:
         """Return what one connection looks like now."""
-        return PeerStatistics(self.subscriptions.load_of(peer), *self.services.load_of(peer))
+        topics = [service.topic for service in self.services.of(peer).values()]
+        return PeerStatistics(self.subscriptions.load_of(peer), topics, *self.services.load_of(peer))
 
     # --- answers
 
@@ -137,15 +140,14 @@ class About:
         found: list[s.ClientStatus] = []
         seen = 0
         for peer in self._peers_behind(request.after):
-            if len(found) == most or seen >= _PAGE_SUBSCRIPTIONS:
+            if len(found) == most or seen >= _PAGE_ROUTES:
                 return s.Clients(found, found[-1].id)
-            windows = self.subscriptions.of(peer)
-            seen += len(windows)
-            found.append(self._client(peer, windows, now))
+            found.append(self._client(peer, self.subscriptions.of(peer), now))
+            seen += found[-1].subscriptions + found[-1].services
         return s.Clients(found, None)
 
     def _client(self, peer: Peer, windows: Mapping[int, SendWindow], now: float) -> s.ClientStatus:
-        services, requests, calls, _ = self.services.load_of(peer)
+        requests, calls, _ = self.services.load_of(peer)
         return s.ClientStatus(
             id=peer.id,
             name=peer.name,
@@ -161,7 +163,7 @@ class About:
             held=sum(window.held for window in windows.values()),
             dropped=sum(window.dropped for window in windows.values()),
             subscriptions=len(windows),
-            services=len(services),
+            services=len(self.services.of(peer)),
             requests=requests,
             calls=calls,
         )

@@ -95,11 +95,12 @@ class ServiceTable:
         """Whether a requester waits for an answer."""
         return any(pending.requester is not None for pending in self._pending.values())
 
-    def load_of(self, peer: Peer) -> tuple[list[str], int, int, int]:
-        """Return what a connection serves, asks and is asked, as :class:`.PeerStatistics` counts it."""
-        services, party = self.of(peer).values(), self._parties.get(peer.id)
-        calls, size = sum(len(each.pending) for each in services), sum(each.size for each in services)
-        return [each.topic for each in services], 0 if party is None else len(party.requests), calls, size
+    def load_of(self, peer: Peer) -> tuple[int, int, int]:
+        """Return how many requests a connection has asked and is asked, and the bytes of the latter."""
+        if (party := self._parties.get(peer.id)) is None:
+            return 0, 0, 0
+        services = party.services.values()
+        return len(party.requests), sum(len(each.pending) for each in services), sum(each.size for each in services)
 
     # --- claims
 

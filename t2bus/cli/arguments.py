@@ -11,7 +11,8 @@
 A type returns what the verb works with, or raises ``ArgumentTypeError``; argparse shows its text after the name of the
 argument.
 
-The law of this module: it imports nothing that needs more than the standard library, so that ``--help`` is instant.
+The law of this module: it imports nothing that needs more than the standard library, so that ``--help`` is instant, and
+what ``--help`` does not need is imported inside of functions.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ import argparse
 import contextlib
 import os
 import re
+import shutil
 import sys
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from ..errors import InvalidTopic
 from ..program.environment import from_environment
 from ..program.options import add_client_options, plain
 from ..text import printable, quote
-from ..topic import is_concrete, validate
 from .exits import Exit
 
 _OPTION: Final = re.compile(r"-[^0-9.]")
@@ -39,7 +40,10 @@ class Parser(argparse.ArgumentParser):
     """Reports an error in one line. Options are not abbreviated: a new one could change what an abbreviation means."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, **options)
+        # Else argparse asks for the width again with each argument that is added.
+        width = shutil.get_terminal_size().columns - 2
+        formatter = partial(options.pop("formatter_class", argparse.HelpFormatter), width=width)
+        super().__init__(allow_abbrev=False, formatter_class=formatter, **options)
 
     def error(self, message: str) -> NoReturn:
         """Report wrong usage and exit."""
@@ -86,7 +90,7 @@ class VerbParser(Parser):
         return options, others
 
     def _given(self, options: list[str]) -> set[argparse.Action]:
-        """Return the options that are among these words; ``--text`` stands for ``--json`` too, which it excludes."""
+        """Return the options that are among these words; ``--text`` stands for ``--strict`` too, which it excludes."""
         given = {action for option in options for action in self._named(option)}
         groups = [set(group._group_actions) for group in self._mutually_exclusive_groups]  # noqa: SLF001 -- no other way
         return given.union(*(group for group in groups if group & given))
@@ -161,6 +165,8 @@ def text(argument: str) -> str:
 
 def topic(argument: str) -> str:
     """Return the argument if it is a topic; it may have wildcards."""
+    from ..topic import InvalidTopic, validate
+
     # How long and how deep a topic may be is for the bus to say, whose limits may have been raised.
     try:
         return validate(plain(argument), length=sys.maxsize, depth=sys.maxsize)
@@ -170,6 +176,8 @@ def topic(argument: str) -> str:
 
 def concrete_topic(argument: str) -> str:
     """Return the argument if it is a topic without wildcards."""
+    from ..topic import is_concrete
+
     if is_concrete(argument := topic(argument)):
         return argument
     raise argparse.ArgumentTypeError(f"{quote(argument)} has a wildcard: name the one topic of the service")

@@ -18,10 +18,9 @@ The law of this module: each command prints what it has written and the command 
 
 from __future__ import annotations
 
-import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ..called import command
 from ..text import printable
 from . import arguments as types
 from .arguments import add_group, add_verb
@@ -30,6 +29,7 @@ from .exits import Exit
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from ..certs import Files
     from .arguments import VerbParser, Verbs
@@ -46,7 +46,7 @@ def add_certs(verbs: Verbs) -> None:
     more = "The CA is valid for ten years; one that exists is never replaced."
     verb = add_verb(group, "init", "make a private CA and the bus's certificate", more, "certs --host bus.example")
     where = f"where to put ca.pem, ca.key, bus.pem and bus.key; by default {_FOLDER}"
-    verb.add_argument("folder", nargs="?", type=Path, default=_FOLDER, metavar="FOLDER", help=where)
+    verb.add_argument("folder", nargs="?", default=_FOLDER, metavar="FOLDER", help=where)
     host = "a DNS name or IP address at which the bus is reached, beside localhost; may be given several times"
     _add_host(verb, host)
     _add_days(verb, "the bus's certificate")
@@ -54,7 +54,7 @@ def add_certs(verbs: Verbs) -> None:
     verb = add_verb(group, "issue", "make the certificate of a client, or of a further bus", more, "alice")
     verb.add_argument("name", type=types.text, metavar="NAME", help="who the certificate is for")
     where = f"the folder of the CA; by default {_FOLDER}"
-    verb.add_argument("--folder", type=Path, default=_FOLDER, metavar="FOLDER", help=where)
+    verb.add_argument("--folder", default=_FOLDER, metavar="FOLDER", help=where)
     server = "make the certificate of a bus; NAME is that of its files alone"
     verb.add_argument("--server", action="store_true", help=server)
     host = "with --server, a DNS name or IP address at which it is reached; may be given several times"
@@ -108,10 +108,13 @@ async def certs(arguments: argparse.Namespace) -> int:
 
 def _init(arguments: argparse.Namespace) -> list[str]:
     """Make a CA and the certificate of the bus; return the lines to print."""
+    from pathlib import Path
+
     from ..certs import make_ca
 
-    ca, bus = make_ca(arguments.folder, arguments.hosts, days=arguments.days)
-    folder = [] if arguments.folder == Path(_FOLDER) else ["--folder", _word(arguments.folder)]
+    where = Path(arguments.folder)
+    ca, bus = make_ca(where, arguments.hosts, days=arguments.days)
+    folder = [] if where == Path(_FOLDER) else ["--folder", _word(where)]
     return [
         f"{_written(ca)}: the CA",
         f"{_written(bus)}: the bus at {', '.join(bus.names)}",
@@ -124,9 +127,11 @@ def _init(arguments: argparse.Namespace) -> list[str]:
 
 def _issue(arguments: argparse.Namespace) -> list[str]:
     """Issue a certificate of a client or, with ``--server``, of a bus; return the lines to print."""
+    from pathlib import Path
+
     from ..certs import InvalidCertificateRequest, issue_client, issue_server
 
-    folder, days, renew = arguments.folder, arguments.days, arguments.renew
+    folder, days, renew = Path(arguments.folder), arguments.days, arguments.renew
     ca = folder / "ca.pem"
     if arguments.server:
         bus = issue_server(folder, arguments.name, arguments.hosts, days=days, renew=renew)
@@ -163,4 +168,4 @@ def _word(path: Path) -> str:
 
 def _command(*words: str) -> str:
     """Return a command as a shell reads it, indented below the line that it follows."""
-    return f"  {shlex.join(['t2bus', *words])}"
+    return f"  {command(*words)}"

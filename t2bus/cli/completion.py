@@ -4,9 +4,10 @@
 
     $ t2bus completion bash > ~/.local/share/bash-completion/completions/t2bus
 
-It is made by shtab, of the grammar itself, so it has all that ``--help`` has.
+It is made by shtab, of the grammar itself, so it has all that ``--help`` has. What is known about a value, such as that
+it is a file or a bus that has a name, is told by its name in the help: ``FILE``, or ``--addr ADDR``.
 
-The law of this module: it knows no verb and no option by name.
+The law of this module: it knows no verb by name.
 """
 
 from __future__ import annotations
@@ -24,6 +25,35 @@ if TYPE_CHECKING:
     from .arguments import Verbs
 
 _SHELLS: Final = ("bash", "zsh", "tcsh")
+
+_NAMES: Final = "env T2BUS_JSON= t2bus context ls 2>/dev/null | cut -f 1 | sed s/^/name:/"
+"""What a shell runs to know the buses that have names; without the extra, or without names, it prints nothing."""
+
+_ADDRESS: Final = {"bash": "_t2bus_names", "zsh": f"($({_NAMES}))", "tcsh": f"`{_NAMES}`"}
+
+_BASH: Final = """
+_t2bus_names() {
+  compgen -W "$(NAMES)" -- "$1"
+}
+# Bash takes name:lab for three words; here it is one.
+_t2bus() {
+  local split=("${COMP_WORDS[@]:0:COMP_CWORD+1}") word
+  local COMP_WORDS=() COMP_CWORD=-1
+  for word in "${split[@]}"; do
+    if (( COMP_CWORD >= 0 )) && [[ $word == :* || ${COMP_WORDS[COMP_CWORD]} == *: ]]; then
+      COMP_WORDS[COMP_CWORD]+=$word
+    else
+      COMP_CWORD=$((COMP_CWORD + 1))
+      COMP_WORDS[COMP_CWORD]=$word
+    fi
+  done
+  _shtab_t2bus
+  word=${COMP_WORDS[COMP_CWORD]}
+  if [[ $COMP_WORDBREAKS == *:* ]]; then
+    COMPREPLY=("${COMPREPLY[@]#"${word%"${word##*:}"}"}")
+  fi
+}
+complete -o bashdefault -F _t2bus t2bus""".replace("NAMES", _NAMES)
 
 
 def add_completion(verbs: Verbs, grammar: argparse.ArgumentParser) -> None:
@@ -45,11 +75,13 @@ async def completion(arguments: argparse.Namespace) -> int:
             raise
         say("completion needs the package shtab: run `python -m pip install 't2bus[cli]'`")
         return Exit.ERROR
-    kinds: dict[object, Any] = {"FILE": shtab.FILE, "FOLDER": shtab.DIRECTORY}
+    kinds: dict[object, Any] = {"FILE": shtab.FILE, "FOLDER": shtab.DIRECTORY, "--addr": _ADDRESS}
     for action in _actions(arguments.grammar):
-        if action.metavar in kinds:
-            action.complete = kinds[action.metavar]  # type: ignore[attr-defined]  # shtab reads it there
-    await output.write(shtab.complete(arguments.grammar, arguments.shell))
+        for name in (action.metavar, *action.option_strings):
+            if name in kinds:
+                action.complete = kinds[name]  # type: ignore[attr-defined]  # shtab reads it there
+    script = shtab.complete(arguments.grammar, arguments.shell)
+    await output.write(script + _BASH if arguments.shell == "bash" else script)
     return Exit.OK
 
 

@@ -11,12 +11,12 @@ The law of this module: the commands work as they are, for this user in this fol
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from ..called import command
 from ..transport.address import TcpAddress, TlsAddress, parse
 from .console import say
 
@@ -42,18 +42,13 @@ def introduce(addresses: tuple[str, ...], files: Mapping[str, str], *, is_defaul
             ca = Path(files["ca"])
             alice, key = ca.with_name("alice.pem"), ca.with_name("alice.key")
             if not (alice.exists() and key.exists()):
-                issue = _command("certs", "issue", "alice", "--folder", str(ca.parent))
+                issue = command("certs", "issue", "alice", "--folder", str(ca.parent))
                 how = f": `{issue}` makes one" if ca.with_name("ca.key").exists() else ""
                 say(f"clients need a certificate of the authority in {ca}{how}")
                 return
             options += ["--ca", str(ca), "--certificate", str(alice), "--key", str(key)]
-    say(f"to listen: {_command('sub', 'hello/**', *options)}")
-    say(f"to talk:   {_command('pub', 'hello/alice', _HELLO, *options)}")
-
-
-def _command(*words: str) -> str:
-    """Return a command of t2bus as a shell reads it."""
-    return shlex.join(["python", "-m", "t2bus", *words])
+    say(f"to listen: {command('sub', 'hello/**', *options)}")
+    say(f"to talk:   {command('pub', 'hello/alice', _HELLO, *options)}")
 
 
 def _from_here(address: str) -> str:

@@ -25,7 +25,7 @@ from ..topic import intersects
 from .connecting import open_client_of
 from .console import Output, say
 from .exits import Exit
-from .figures import Unit
+from .figures import Unit, show
 from .looks import INTERVAL, Looks
 from .notation import diagnostic
 from .refreshing import InPlace
@@ -38,30 +38,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-async def status(arguments: argparse.Namespace) -> int:
-    """Print what the bus is and does."""
+async def show_view(arguments: argparse.Namespace) -> int:
+    """Print what the view of the verb has now."""
     return await run_until_signal(partial(_print_once, arguments))
 
 
-async def clients(arguments: argparse.Namespace) -> int:
-    """Print who is connected."""
-    return await run_until_signal(partial(_print_once, arguments))
-
-
-async def services(arguments: argparse.Namespace) -> int:
-    """Print who serves what."""
-    return await run_until_signal(partial(_print_once, arguments))
-
-
-async def subs(arguments: argparse.Namespace) -> int:
-    """Print who subscribes to what."""
-    return await run_until_signal(partial(_print_once, arguments))
+status = clients = services = subs = show_view
 
 
 async def ls(arguments: argparse.Namespace) -> int:
     """Print which topics there are, once or until a signal, which is the usual end of ``--watch``."""
     if not arguments.watch:
-        return await run_until_signal(partial(_print_once, arguments))
+        return await show_view(arguments)
     await run_until_signal(partial(_watch, arguments))
     return Exit.OK
 
@@ -99,7 +87,7 @@ async def _watch(arguments: argparse.Namespace) -> int:
                 # The title stands above the first lines only: what follows is a stream.
                 await output.write("\n".join(lines if arguments.json or not title else lines[1:]))
                 title = lines[:1]
-            await trio.sleep(INTERVAL)
+            await trio.sleep_until(looks.due)
 
 
 def _asked_for(arguments: argparse.Namespace, found: list[Seen]) -> list[Seen]:
@@ -130,11 +118,9 @@ def lines_of(columns: Sequence[Column], found: Sequence[Seen], output: Output) -
 
 def _one_below_the_other(view: View, row: Seen, output: Output) -> list[str]:
     """Return a line for each attribute of one entry, with its rate behind it."""
-    rates = {column.field: column for column in view.columns if column.per_second and row.rates is not None}
-    words = []
-    for column in view.columns_with(rates=False):
-        rate = row.cells([rates[column.field]], human=output.is_terminal) if column.field in rates else []
-        words.append([column.title, *row.cells([column], human=output.is_terminal), *(f"{each}/s" for each in rate)])
-    width = max(len(title) for title, *_ in words)
-    texts = [[f"{title:<{width}}  {'  '.join(rest)}"] for title, *rest in words]
+    human, rates, width = output.is_terminal, row.rates or {}, max(len(column.title) for column in view.columns)
+    texts = []
+    for column, cell in zip(view.columns, row.cells(view.columns, human=human), strict=True):
+        rate = f"  {show(rates[column.field], column.unit, human=human)}/s" if column.field in rates else ""
+        texts.append([f"{column.title:<{width}}  {cell}{rate}"])
     return table([Column("", "", Unit.TEXT)], texts, width=None, ascii_only=output.ascii)[1:]

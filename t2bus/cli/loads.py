@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shlex
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from ..background import leaves
+from ..called import command
 from ..errors import Lagged, MalformedMessage, ServiceNotFound
 from ..topic import includes
 from .bench import MESSAGES
@@ -179,7 +179,7 @@ async def _receive(arguments: argparse.Namespace, measurement: Measurement, prog
 
 def _command_of_publisher(arguments: argparse.Namespace, topic: str) -> str:
     """Return the command that publishes what this one waits for, as a shell reads it."""
-    words = ["t2bus", "bench", "pub", topic]
+    words = ["bench", "pub", topic]
     if arguments.count != MESSAGES:
         words += ["--count", str(arguments.count)]
     if not _is_own(topic):
@@ -190,7 +190,7 @@ def _command_of_publisher(arguments: argparse.Namespace, topic: str) -> str:
             words += [f"--{name}", value]
     for peer in arguments.peer:
         words += ["--peer", peer]
-    return shlex.join(words)
+    return command(*words)
 
 
 # --- request

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..topic import explain, intersects
 from . import arguments as types
 from .arguments import add_verb
 from .console import Output
@@ -43,6 +42,8 @@ async def match(arguments: argparse.Namespace) -> int:
       InvalidTopic: a topic is longer or deeper than a bus takes it by default.
 
     """
+    from ..topic import explain, intersects
+
     matches = intersects(arguments.sub, arguments.pub)
     await Output().write(explain(arguments.sub, arguments.pub))
     return Exit.OK if matches else Exit.ERROR

@@ -1,4 +1,4 @@
-r"""What ``t2bus sub`` prints: one record for each message, as a line for people or as JSON for programs.
+r"""What ``t2bus sub`` and ``reply`` print: one record for each message, as a line for people or as JSON for programs.
 
 ::
 
@@ -27,7 +27,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..client.received import Received
+    from ..client.request import Request
     from .console import Output
+
+    Message = Received[bytes] | Request[bytes, bytes]
+
+
+def show_object(message: Message, *, ascii_only: bool, time: str = "") -> str:
+    """Return a message as a JSON object; ``time`` is its first member, with a comma behind it, if it is to have one."""
+    topic = diagnostic(message.topic, ascii_only=ascii_only)
+    payload = show_as_json(message.body, ascii_only=ascii_only)
+    headers = f', "headers": {diagnostic(message.headers, ascii_only=ascii_only)}' if message.headers else ""
+    return f'{{{time}"topic": {topic}, {payload}{headers}}}'
 
 
 @define(eq=False)
@@ -44,24 +55,20 @@ class Records:
         end = "\0" if self.arguments.null else "\n"
         await self.output.write(end.join(records), end=end)
 
-    async def write_messages(self, messages: Sequence[Received[bytes]]) -> None:
+    async def write_messages(self, messages: Sequence[Message]) -> None:
         """Write messages, one at least, which were received just now. Raises as :meth:`.Output.write`."""
         now = datetime.now().astimezone()
         show = self._in_json if self.arguments.json else self._in_line
         await self.write([show(message, now) for message in messages])
 
-    def _in_line(self, message: Received[bytes], now: datetime) -> str:
+    def _in_line(self, message: Message, now: datetime) -> str:
         line = show_message(
             message, headers=self.arguments.headers, ascii_only=self.output.ascii, coloured=self.coloured
         )
         return f"{self.time_in_line(now)}{line}"
 
-    def _in_json(self, message: Received[bytes], now: datetime) -> str:
-        ascii_only = self.output.ascii
-        topic = diagnostic(message.topic, ascii_only=ascii_only)
-        payload = show_as_json(message.body, ascii_only=ascii_only)
-        headers = f', "headers": {diagnostic(message.headers, ascii_only=ascii_only)}' if message.headers else ""
-        return f'{{{self.time_in_json(now)}"topic": {topic}, {payload}{headers}}}'
+    def _in_json(self, message: Message, now: datetime) -> str:
+        return show_object(message, ascii_only=self.output.ascii, time=self.time_in_json(now))
 
     def time_in_line(self, now: datetime) -> str:
         """Return what stands in front of a line, ``2026-11-26 12:34:56.789`` and a tab; nothing unless asked for."""

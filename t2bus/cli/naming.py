@@ -15,10 +15,9 @@ The law of this module: what is written down means the same in every folder, so 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..program.options import add_certificates, add_wire, plain
+from ..program.options import add_bus_peer, add_certificates, add_wire, plain
 from ..text import printable
 from . import arguments as types
 from .arguments import add_group, add_verb
@@ -38,13 +37,14 @@ _NOT_ONE: Final = "there is no default context: name one, or make one the defaul
 
 def add_names(verbs: Verbs) -> None:
     """Add the three verbs to the grammar."""
-    more = "Certificates that are given belong to it. A name that exists is given its new address."
+    more = "Certificates and peers that are given belong to it. A name that exists is given its new address."
     example = "lab tls:bus.example:4242 --ca ca.pem --certificate alice.pem --key alice.key"
     verb = add_verb(verbs, "register", "give a bus a name, by which all clients find it", more, example)
     _add_name(verb)
     verb.add_argument("address", type=plain, metavar="ADDR", help="unix:PATH, tcp:HOST:PORT or tls:HOST:PORT")
     add_certificates(verb, "client")
     add_wire(verb)
+    add_bus_peer(verb)
     verb.add_argument("--default", action="store_true", help="use it where no address is given")
     more = "If it was the default, there is none any more."
     _add_name(add_verb(verbs, "unregister", "forget the name of a bus", more, "lab"))
@@ -76,7 +76,7 @@ async def register(arguments: argparse.Namespace) -> int:  # noqa: ASYNC124 -- a
     """Write a name down.
 
     Raises:
-      InvalidAddress: the name, the address or the combination with certificates is invalid, or the file.
+      InvalidAddress: the name, the address or the combination with certificates or peers is invalid, or the file.
       BadSetting: the certificates cannot be used.
       OSError: the file cannot be written.
 
@@ -88,7 +88,7 @@ async def register(arguments: argparse.Namespace) -> int:  # noqa: ASYNC124 -- a
     from .connecting import context_of
 
     name, address = arguments.name, _whole(arguments.address)
-    bus = BusContext(address, _whole_paths(files_of(arguments)), arguments.wire or "t2bus")
+    bus = BusContext(address, _whole_paths(files_of(arguments)), arguments.wire or "t2bus", tuple(arguments.peer))
     bus.check()
     if bus.files:
         context_of([address], bus.files, client_context)
@@ -104,11 +104,15 @@ async def register(arguments: argparse.Namespace) -> int:  # noqa: ASYNC124 -- a
 
 def _whole(address: str) -> str:
     """Return an address whose path, if it has one, does not count from the working directory."""
+    from pathlib import Path
+
     path = address.removeprefix(_UNIX)
     return f"{_UNIX}{Path(path).absolute()}" if path and path != address else address
 
 
 def _whole_paths(files: Mapping[str, str]) -> dict[str, str]:
+    from pathlib import Path
+
     return {name: str(Path(path).absolute()) for name, path in files.items()}
 
 
@@ -164,7 +168,8 @@ async def _show(arguments: argparse.Namespace) -> None:
         await output.write(_as_json(name, bus, is_default=is_default))
         return
     for word, value in {"name": name, **table_of(bus), "default": "yes" if is_default else "no"}.items():
-        await output.write(f"{word}\t{printable(value)}")
+        text = " ".join(value) if isinstance(value, list) else value
+        await output.write(f"{word}\t{printable(text)}")
 
 
 def _as_json(name: str, bus: BusContext, *, is_default: bool) -> str:
@@ -185,6 +190,8 @@ def _use(arguments: argparse.Namespace) -> None:
 
 def _import(arguments: argparse.Namespace) -> None:
     """Take over what the Rust crate's tool knows, but for names that are known already."""
+    from pathlib import Path
+
     from ..contexts.document import read_crate_file
     from ..contexts.file import change, read_file
     from .settings import BadSetting

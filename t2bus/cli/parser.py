@@ -38,8 +38,9 @@ _DESCRIPTION: Final = """\
 A message bus: publish/subscribe and request/response between programs.
 
 Topics are full ones, prefix included; `*` stands for one fragment and `**` for any number of them. A VALUE is sent as
-the JSON that it is, or else as text; --json refuses what is no JSON. What arrives is shown in CBOR's diagnostic
-notation, which is JSON wherever JSON can say it; `malformed` stands before bytes that are not CBOR.
+the JSON that it is, or else as text; --strict refuses what is no JSON. What arrives is shown in CBOR's diagnostic
+notation, which is JSON wherever JSON can say it; `malformed` stands before bytes that are not CBOR. With --json what is
+printed is one JSON object a line.
 """
 
 _EPILOG: Final = """\
@@ -117,19 +118,12 @@ def _add_sub(verbs: Verbs) -> None:
     topics = "what to subscribe to; may have wildcards"
     verb.add_argument("topics", nargs="+", type=arguments.topic, metavar="TOPIC", help=topics)
     _add_printing(verb, "messages; with --rate, after so many seconds")
-    as_json = "print an object a line: topic, value, and headers if there are any; cbor too where JSON cannot say all"
-    verb.add_argument("--json", action="store_true", help=as_json)
-    time = "print the local time of each in front, with --json as RFC 3339 has it"
-    verb.add_argument("--time", action="store_true", help=time)
     patience = "end with exit code 5 when no message came for so long"
     verb.add_argument("--wait", type=arguments.seconds, default=math.inf, metavar="SECONDS", help=patience)
     ignored = "print nothing of a topic that this one includes; may be given several times"
     verb.add_argument("--ignore", action="append", type=arguments.topic, default=[], metavar="TOPIC", help=ignored)
     rate = "print once a second how many messages and bytes of payloads came, not the messages"
     verb.add_argument("--rate", action="store_true", help=rate)
-    colour = "colour topics; auto, which is the default, does so on a terminal unless NO_COLOR is set"
-    verb.add_argument("--color", choices=["auto", "always", "never"], default="auto", help=colour)
-    _add_null(verb, "end each record with NUL, not with the end of a line")
     add_client(verb)
 
 
@@ -159,6 +153,7 @@ def _add_request(verbs: Verbs) -> None:
     _add_value(verb, "the request; '-' for all of standard input; by default {}")
     patience = "how long the command may take; by default as long as the service and the bus let it wait"
     verb.add_argument("--timeout", type=arguments.seconds, default=math.inf, metavar="SECONDS", help=patience)
+    _add_json(verb)
     _add_headers(verb)
     add_client(verb)
 
@@ -180,15 +175,29 @@ def _add_value(verb: VerbParser, text: str) -> None:
     verb.add_argument("value", nargs="?", type=arguments.text, metavar="VALUE", help=text)
     reading = verb.add_mutually_exclusive_group()
     reading.add_argument("--text", action="store_true", help="send VALUE as text, also if it is JSON")
-    reading.add_argument("--json", action="store_true", help="refuse a VALUE that is not JSON")
+    reading.add_argument("--strict", action="store_true", help="refuse a VALUE that is not JSON")
 
 
 def _add_printing(verb: VerbParser, what: str) -> None:
-    """Add how much is printed; the count is infinite by default, so that a loop needs no other case."""
+    """Add how many messages are printed, and how; the count is infinite by default, so that a loop needs no other
+    case.
+    """
     verb.add_argument(
         "-n", type=arguments.count, default=math.inf, dest="count", metavar="COUNT", help=f"end after COUNT {what}"
     )
     verb.add_argument("--headers", action="store_true", help="print headers too, after another tab")
+    _add_json(verb)
+    time = "print the local time of each in front, with --json as RFC 3339 has it"
+    verb.add_argument("--time", action="store_true", help=time)
+    colour = "colour topics; auto, which is the default, does so on a terminal unless NO_COLOR is set"
+    verb.add_argument("--color", choices=["auto", "always", "never"], default="auto", help=colour)
+    _add_null(verb, "end each record with NUL, not with the end of a line")
+
+
+def _add_json(verb: VerbParser) -> None:
+    """Add ``--json``, which means the same everywhere: of messages their parts, as :mod:`.message_lines` has them."""
+    text = "print an object a line: topic, value, and headers if there are any; cbor too where JSON cannot say all"
+    verb.add_argument("--json", action="store_true", help=text)
 
 
 def _add_null(verb: VerbParser, text: str) -> None:

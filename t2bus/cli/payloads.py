@@ -1,4 +1,4 @@
-"""From what a user writes to payloads, as the options ``--text`` and ``--json`` say.
+"""From what a user writes to payloads, as the options ``--text`` and ``--strict`` say.
 
 ::
 
@@ -40,10 +40,10 @@ class Payloads:
         """Return the payload of a value; warn of the first text that looks as if JSON was meant.
 
         Raises:
-          BadValue: it cannot be sent, or ``--json`` asks for JSON and it is none.
+          BadValue: it cannot be sent, or ``--strict`` asks for JSON and it is none.
 
         """
-        if self.arguments.json:
+        if self.arguments.strict:
             return encode_json(value, place)
         payload = encode_value(value, text=self.arguments.text)
         if not self.arguments.text and (fault := fault_of_json(value)) is not None:
@@ -51,7 +51,7 @@ class Payloads:
             if self._doubtful == 1:
                 say(
                     f"warning: {place} looks like JSON and is none ({fault}), so it is sent as text; --text says that "
-                    "this is meant, --json refuses it"
+                    "this is meant, --strict refuses it"
                 )
         return payload
 

@@ -9,6 +9,9 @@
     $ t2bus request hello '{"name": "Alice"}' --timeout 2
     {"text": "Hello"}
 
+    $ t2bus request hello '{"name": "Alice"}' --json
+    {"topic": "hello", "value": {"text": "Hello"}}
+
 The law of this module: standard output has payloads and requests only, so that a script can read it.
 """
 
@@ -21,9 +24,10 @@ import trio
 
 from ..errors import RequestTimeout
 from .connecting import address_of, headers_of, open_client_of
-from .console import Output, say
+from .console import Output, may_colour, say
 from .exits import Exit
-from .notation import encode_value, show_message, show_payload
+from .message_lines import Records, show_object
+from .notation import encode_value, show_payload
 from .payloads import Payloads
 from .signals import run_until_signal
 from .stdin import read_all
@@ -50,8 +54,11 @@ async def _request(arguments: argparse.Namespace) -> int:
     payload, headers = await _payload(arguments, absent="{}"), headers_of(arguments)
     with trio.move_on_after(arguments.timeout) as scope:
         async with open_client_of(arguments) as client:
-            answer = await client.request_bytes(arguments.topic, payload, headers=headers)
-        await output.write(show_payload(answer, ascii_only=output.ascii))
+            answer = await client.request_bytes_received(arguments.topic, payload, headers=headers)
+        if arguments.json:
+            await output.write(show_object(answer, ascii_only=output.ascii))
+        else:
+            await output.write(show_payload(answer.body, ascii_only=output.ascii))
     if scope.cancelled_caught:
         raise RequestTimeout(f"no answer within {arguments.timeout:g} s: try a longer --timeout")
     return Exit.OK
@@ -65,7 +72,7 @@ async def reply(arguments: argparse.Namespace) -> int:
 
 async def _reply(arguments: argparse.Namespace) -> int:
     """Answer what has come at once, and print it then: a requester waits."""
-    output = Output()
+    records = Records(arguments, Output(), may_colour(arguments.color))
     response = await _payload(arguments, absent="null")
     async with open_client_of(arguments) as client, client.serve_bytes(arguments.topic) as requests:
         say(f"answering {arguments.topic} at {address_of(arguments)}")
@@ -73,8 +80,7 @@ async def _reply(arguments: argparse.Namespace) -> int:
         while left > 0:
             batch = await requests.receive_batch(min(left, _BATCH))
             await requests.respond_batch([(each, each.body if arguments.echo else response) for each in batch])
-            show = partial(show_message, headers=arguments.headers, ascii_only=output.ascii)
-            await output.write("\n".join(map(show, batch)))
+            await records.write_messages(batch)
             left -= len(batch)
     return Exit.OK
 

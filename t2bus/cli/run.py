@@ -13,7 +13,6 @@ where ``--verbose`` asks for one.
 
 from __future__ import annotations
 
-import signal
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
@@ -35,12 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     """
     try:
-        arguments = make_parser().parse_args(argv)
+        return int(_run(make_parser().parse_args(argv)))
     except SystemExit as end:  # argparse has said what there is to say
         return end.code if isinstance(end.code, int) else Exit.OK
-    try:
-        return int(_run(arguments))
     except KeyboardInterrupt:  # it came before the verb listened for signals
+        import signal
+
         return SIGNALLED + signal.SIGINT
 
 

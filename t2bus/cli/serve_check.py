@@ -113,7 +113,7 @@ class _Findings:
         try:
             yield
         except (BusError, BadSetting) as error:
-            text = f"{error}{_remedy(error)}"
+            text = f"{error}{remedy(error)}"
             self.texts.append(text if (place := self._place(keys)) is None else f"{place}: {text}")
 
     def _place(self, keys: Sequence[str]) -> str | None:
@@ -127,7 +127,7 @@ class _Findings:
         return None if line is None else f"{path}:{line}"
 
 
-def _remedy(error: Exception) -> str:
+def remedy(error: Exception) -> str:
     """Return what to do about an error that only has the reason of the system."""
     match error:
         case BindFailed():

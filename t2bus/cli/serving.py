@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from ..background import open_background_nursery
-from ..errors import InvalidAccess, TlsFailed
+from ..errors import BindFailed, InvalidAccess, TlsFailed
 from .console import say
 from .exits import Exit
 from .inherited import take_listeners
@@ -33,7 +33,7 @@ from .log_lines import log_to_stderr
 from .monitoring import monitor_of
 from .notify import show_stacks_when_aborted, take_notifier
 from .ready_file import announce, check_ready_file
-from .serve_check import check
+from .serve_check import check, remedy
 from .serve_open import plan_of
 from .settings import read_settings
 from .signals import run_until_signal
@@ -61,7 +61,10 @@ async def serve(arguments: argparse.Namespace) -> int:
     with log_to_stderr(arguments.verbose, arguments.log_format):
         if arguments.check:
             return await check(arguments)
-        return await _serve(arguments)
+        try:
+            return await _serve(arguments)
+        except BindFailed as error:
+            raise BindFailed(f"{error}{remedy(error)}") from error
 
 
 async def _serve(arguments: argparse.Namespace) -> int:

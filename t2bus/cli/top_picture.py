@@ -223,7 +223,7 @@ class Picture:
         if self.rows is None:
             return []
         view, order = VIEWS[self.view], self._orders[self.view]
-        found = [row for row in self.rows if self._passes(row)]
+        found = [row for row in self.rows if self._passes(row)] if self._filter else [*self.rows]
         found.sort(key=lambda row: _rank(row.value(view.columns[order.column])), reverse=self._is_falling)
         self._page = max(height - 1, 1)
         self._top = min(self._top, max(0, len(found) - self._page))

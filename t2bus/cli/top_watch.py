@@ -1,4 +1,4 @@
-"""What ``t2bus top`` looks at, and when: the bus each second, and a view at once when it is switched to.
+"""What ``t2bus top`` looks at, and when: all of it once a second or less often, a view at once when it is switched to.
 
 ::
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class Watch:
-    """Looks at the bus each second, and puts what it sees into the picture."""
+    """Looks at the bus again and again, and puts what it sees into the picture."""
 
     arguments: argparse.Namespace
     picture: Picture
@@ -72,13 +72,13 @@ class Watch:
         while True:
             self._switched = trio.Event()
             if trio.current_time() >= due:
-                due = trio.current_time() + INTERVAL
                 (status,) = await about.next()
                 self.picture.take_status(status)
                 self._left -= status.rates is not None
             if looks.view is not VIEWS[self.picture.view]:
                 looks = Looks(client, VIEWS[self.picture.view])
             rows = await looks.next()
+            due = max(about.due, looks.due)
             if looks.view is VIEWS[self.picture.view]:  # it may have been switched meanwhile
                 self.picture.take_rows(rows)
                 self._is_seen = True

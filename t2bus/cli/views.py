@@ -89,9 +89,10 @@ class Seen:
         return [show(self.value(column), column.unit, human=human) for column in columns]
 
     def document(self) -> dict[str, Any]:
-        """Return what JSON shows: all attributes, and the rates as ``NAME_per_second``."""
-        rates = {f"{name}_per_second": round(rate, 3) for name, rate in (self.rates or {}).items()}
-        return asdict(self.entry) | rates
+        """Return what JSON shows: all attributes, and the rates as ``NAME_per_second``; times to the millisecond."""
+        rates = {f"{name}_per_second": rate for name, rate in (self.rates or {}).items()}
+        members = (asdict(self.entry) | rates).items()
+        return {name: round(each, 3) if isinstance(each, float) else each for name, each in members}
 
 
 def rows(view: View, after: Sequence[Any], before: Sequence[Any] | None, seconds: float) -> list[Seen]:
@@ -172,13 +173,9 @@ VIEWS: Final = {
             Column("services", "services", Unit.COUNT),
             Column("requests pending", "requests_pending", Unit.COUNT),
             Column("published", "published", Unit.COUNT),
-            Column("published", "published", Unit.COUNT, per_second=True),
             Column("delivered", "delivered", Unit.COUNT),
-            Column("delivered", "delivered", Unit.COUNT, per_second=True),
             Column("dropped", "dropped", Unit.COUNT),
-            Column("dropped", "dropped", Unit.COUNT, per_second=True),
             Column("requests", "requests", Unit.COUNT),
-            Column("requests", "requests", Unit.COUNT, per_second=True),
             Column("bytes waiting", "buffered_bytes", Unit.BYTES),
             Column("deliveries held", "deliveries_held", Unit.COUNT),
             Column("refused", "refused", Unit.COUNT),

@@ -59,7 +59,8 @@ async def open_client(
         an asynchronous function that opens one.
       tls: what this client shows and asks for at an address of TLS: ``t2bus.tls.client_context(...)``, or a context
         of your own that verifies the bus. By default it is made of the certificates of ``name:NAME``, if it has some.
-      peers: whose bus it may be at a unix socket, beside this user's and root's, as ``uid:N`` or ``gid:N``.
+      peers: whose bus it may be at a unix socket, beside this user's and root's, as ``uid:N`` or ``gid:N``. By default
+        those that are written down for ``name:NAME``.
       wire: ``"t2"`` for a bus of the Rust crate ``t2_bus``, whose wire is another one, without headers. By default it
         is ``"t2bus"``, or what is written down for ``name:NAME``.
       limits: the client's own windows and times.
@@ -85,7 +86,7 @@ async def open_client(
     own, known, greeting = limits or Limits(), check_peers(peers), hello(name)
     if isinstance(address, str) and address.startswith(PREFIX):
         bus = find(address)
-        address, wire = bus.address, wire or bus.wire
+        address, wire, known = bus.address, wire or bus.wire, known or frozenset(bus.peers)
         tls = client_context(**bus.files) if tls is None and bus.files else tls
     if tls is not None:
         prepare(tls, is_server=False)

@@ -14,6 +14,10 @@ The file is TOML::
     address = "tcp:127.0.0.1:4242"
     wire = "t2"
 
+    [contexts.oven]
+    address = "unix:/run/oven/bus"
+    peers = ["uid:1000"]
+
 Certificates count from the folder of the file. ``name:lab`` is an address then.
 
 The tool ``t2`` of the Rust crate keeps ``NAME ADDRESS`` in a line, the default first; such a text can be read too.
@@ -33,7 +37,8 @@ from attrs import field, frozen
 
 from ..errors import InvalidAddress
 from ..text import quote
-from ..transport.address import TlsAddress, parse
+from ..transport.address import TlsAddress, UnixAddress, parse
+from ..transport.peer_name import check_peer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,11 +59,22 @@ class BusContext:
     files: Mapping[str, str] = field(factory=dict)
     """The paths of certificates under ``ca``, ``certificate`` and ``key``; empty, or the first two at least."""
     wire: Wire = "t2bus"
+    peers: tuple[str, ...] = ()
+    """Whose bus it may be at a unix socket, beside this user's and root's."""
 
     def check(self) -> None:
-        """Raise ``InvalidAddress`` for an address that is none, and for certificates that are incomplete or useless."""
-        is_secure = isinstance(parse(self.address), TlsAddress)
-        if self.files and not is_secure:
+        """Raise ``InvalidAddress`` for an address that is none, and for certificates and peers that are incomplete,
+        useless or none.
+        """
+        place = parse(self.address)
+        if self.peers and not isinstance(place, UnixAddress):
+            raise InvalidAddress(f"peers are for unix: addresses, and {self.address} is none: nobody says who is there")
+        try:
+            for peer in self.peers:
+                check_peer(peer)
+        except ValueError as error:
+            raise InvalidAddress(str(error)) from error
+        if self.files and not isinstance(place, TlsAddress):
             raise InvalidAddress(f"certificates are for tls: addresses, and {self.address} is none")
         if self.files and not {"ca", "certificate"} <= self.files.keys():
             raise InvalidAddress(
@@ -150,7 +166,7 @@ def read_contexts(text: str, folder: Path) -> Contexts:
 
 def _context(table: dict[str, Any], folder: Path) -> BusContext:
     """Read the table of one context."""
-    _require_known(table, ("address", "wire", *FILES))
+    _require_known(table, ("address", "wire", "peers", *FILES))
     address = _typed(table, "address", str, None)
     if address is None:
         raise InvalidAddress("it has no address")
@@ -158,12 +174,15 @@ def _context(table: dict[str, Any], folder: Path) -> BusContext:
     if wire not in get_args(Wire):
         raise InvalidAddress(f"there is no wire {quote(wire)}: it is {' or '.join(get_args(Wire))}")
     files = {name: str(folder / _typed(table, name, str, "")) for name in FILES if name in table}
-    context = BusContext(address, files, wire)
+    peers = _typed(table, "peers", list, [])
+    if not all(isinstance(peer, str) for peer in peers):
+        raise InvalidAddress("peers is no list of texts in quotes")
+    context = BusContext(address, files, wire, tuple(peers))
     context.check()
     return context
 
 
-_KINDS: Final[dict[type, str]] = {dict: "table", str: "text in quotes"}
+_KINDS: Final[dict[type, str]] = {dict: "table", list: "list of texts in quotes", str: "text in quotes"}
 
 
 def _typed(table: dict[str, Any], name: str, kind: type, default: Any) -> Any:
@@ -199,10 +218,11 @@ def document_of(contexts: Contexts) -> dict[str, Any]:
     return document | {"contexts": {name: table_of(context) for name, context in contexts.known.items()}}
 
 
-def table_of(context: BusContext) -> dict[str, str]:
+def table_of(context: BusContext) -> dict[str, Any]:
     """Return what is known of one bus as a table, without what is as usual."""
     wire = {} if context.wire == "t2bus" else {"wire": context.wire}
-    return {"address": context.address, **wire, **context.files}
+    peers = {"peers": list(context.peers)} if context.peers else {}
+    return {"address": context.address, **wire, **peers, **context.files}
 
 
 # --- as the tool of the Rust crate keeps it

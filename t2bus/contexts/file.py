@@ -71,10 +71,13 @@ def load(path: Path) -> Contexts:
     """
     if path.is_fifo():  # whoever reads it may wait for ever
         raise InvalidAddress(f"{path} is a pipe: name a file in {_VARIABLE}")
-    return read_file(path, lambda text: read_contexts(text, path.parent)) or Contexts()
+    remedy = f"make it a file that can be read, or name another one in {_VARIABLE}"
+    return read_file(path, lambda text: read_contexts(text, path.parent), remedy) or Contexts()
 
 
-def read_file(path: Path, read: Callable[[str], Contexts]) -> Contexts | None:
+def read_file(
+    path: Path, read: Callable[[str], Contexts], remedy: str = "name a file that can be read"
+) -> Contexts | None:
     """Read a file in some form; None if it does not exist. Errors are those of :func:`load`."""
     try:
         with path.open("rb") as file:
@@ -85,7 +88,6 @@ def read_file(path: Path, read: Callable[[str], Contexts]) -> Contexts | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        remedy = f"make it readable, or name another file in {_VARIABLE}"
         raise InvalidAddress(f"{path}: {error.strerror or error}: {remedy}") from error
     except (UnicodeDecodeError, InvalidAddress) as error:
         where = ", " if str(error).startswith("line ") else ": "

@@ -8,7 +8,7 @@ Where no address is given, it is the one of the default context, or else where `
 listens.
 
 The law of this module: whoever names certificates gets TLS, or an error; never a connection without it. Certificates of
-a context are for its own address, and those that are given take the place of all of them.
+a context are for its own address, and those that are given take the place of all of them; so do peers.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def client_of(arguments: argparse.Namespace, *, name: str | None = None) -> Abst
     """
     bus = bus_of(arguments)
     context = context_of([bus.address], bus.files, client_context)
-    return open_client(bus.address, tls=context, peers=arguments.peer, wire=bus.wire, name=name)
+    return open_client(bus.address, tls=context, peers=bus.peers, wire=bus.wire, name=name)
 
 
 def bus_of(arguments: argparse.Namespace) -> BusContext:
@@ -68,6 +68,8 @@ def bus_of(arguments: argparse.Namespace) -> BusContext:
         bus = find(address) if address.startswith(PREFIX) else BusContext(address)
     if files := files_of(arguments):
         bus = attrs.evolve(bus, files=files)
+    if arguments.peer:
+        bus = attrs.evolve(bus, peers=tuple(arguments.peer))
     return bus if arguments.wire is None else attrs.evolve(bus, wire=arguments.wire)
 
 

@@ -19,19 +19,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 from typing import TYPE_CHECKING, Any, Final
 
-from ..text import quote
+from ..transport.peer_name import check_peer
 from .environment import from_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     Options = argparse.ArgumentParser | argparse._ArgumentGroup  # noqa: SLF001 -- argparse gives it no public name
-
-_PEER: Final = re.compile(r"[ug]id:[0-9]{1,10}")
-"""As in ``transport/credentials.py``, which imports attrs."""
 
 _ABOUT: Final = "Each can be given in the environment too, as T2BUS_ADDR for example; the command line wins."
 
@@ -56,8 +52,7 @@ def add_client_options(parser: Options) -> list[argparse.Action]:
     place = "unix:PATH, tcp:HOST:PORT, tls:HOST:PORT, or name:NAME of a context"
     text = f"where the bus is: {place}; by default the default context, else where `t2bus serve` is"
     addr = parser.add_argument("--addr", type=plain, metavar="ADDR", help=text)
-    peers = add_peer(parser, "whose bus it may be at a unix socket beside this user's and root's, uid:N or gid:N")
-    return [addr, add_wire(parser), *add_certificates(parser, "client"), peers]
+    return [addr, add_wire(parser), *add_certificates(parser, "client"), add_bus_peer(parser)]
 
 
 def add_wire(parser: Options) -> argparse.Action:
@@ -75,6 +70,11 @@ def add_certificates(parser: Options, whose: str) -> list[argparse.Action]:
         parser.add_argument("--certificate", metavar="FILE", help=f"for tls: the {whose}'s own certificate"),
         parser.add_argument("--key", metavar="FILE", help=key),
     ]
+
+
+def add_bus_peer(parser: Options) -> argparse.Action:
+    """Add ``--peer`` of a client."""
+    return add_peer(parser, "whose bus it may be at a unix socket beside this user's and root's, uid:N or gid:N")
 
 
 def add_peer(parser: Options, text: str) -> argparse.Action:
@@ -113,6 +113,8 @@ def plain(argument: str) -> str:
 
 def peer(argument: str) -> str:
     """Return the argument if it is a peer of a unix socket, ``uid:N`` or ``gid:N``."""
-    if _PEER.fullmatch(argument):
-        return argument
-    raise argparse.ArgumentTypeError(f"{quote(argument)} is no peer of a unix socket: write uid:N or gid:N")
+    try:
+        check_peer(argument)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return argument

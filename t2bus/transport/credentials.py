@@ -10,20 +10,18 @@ The law of this module: an identity comes from the kernel alone, never from what
 from __future__ import annotations
 
 import os
-import re
 import socket
 import struct
 import sys
 from typing import TYPE_CHECKING, Final
 
 from ..broker.identity import Identity
+from .peer_name import check_peer
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     import trio
-
-_PEER: Final = re.compile(r"[ug]id:[0-9]{1,10}")
 
 _LINUX: Final = struct.Struct("=iII")
 """``struct ucred``: process, effective user, effective group."""
@@ -75,8 +73,7 @@ def check_peers(peers: Collection[str]) -> frozenset[str]:
     if isinstance(peers, str):
         raise TypeError(f"peers are a collection of texts: write ({peers!r},)")
     for peer in peers:
-        if not _PEER.fullmatch(peer):
-            raise ValueError(f"{peer!r} is no peer of a unix socket: write uid:N or gid:N with N a number")
+        check_peer(peer)
     return frozenset(peers)
 
 

@@ -204,7 +204,10 @@ def _remove_dead(path: str) -> None:
         probe.settimeout(0)
         result = probe.connect_ex(path)
     if result not in {errno.ECONNREFUSED, errno.ENOENT}:
-        raise BindFailed(f"unix:{path} is in use: a bus that lives answers there, or its owner is another user")
+        raise BindFailed(
+            f"unix:{path} is in use: a bus that lives answers there, or its owner is another user; end that, or choose "
+            "another path"
+        )
     if _identity(path) == found:
         Path(path).unlink()
 
