@@ -10,6 +10,7 @@ The law of this module: whoever has something new is woken, the end included, an
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -175,6 +176,8 @@ class Link:
             self._lose("the connection to the bus broke")
 
     async def _keep(self) -> None:
+        # Without signs of life to look for there is nothing to do before credit is owed.
+        tick = TICK if self.transport.pings else math.inf
         while self.session.closed is None:
             if self.session.credit:
                 await trio.sleep(PROMPT)
@@ -184,7 +187,7 @@ class Link:
                     self.writer.flush()
             else:
                 self._debt = trio.Event()
-                with trio.move_on_after(TICK):
+                with trio.move_on_after(tick):
                     await self._debt.wait()
             if self.transport.pings:
                 self._check(trio.current_time())
