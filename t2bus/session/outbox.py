@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import define, field
 
 from ..wire.messages import MOST_IN_RUN, RUN_SIZE, ClientMessage, Credit, Publication, Publish, PublishRun, Run
+from ..wire.values import MOST_LISTED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -208,7 +209,8 @@ class ClientOutbox:
         messages, self._messages = self._messages, []
         self._topic, self._count = None, 0
         if self._grants:
-            messages.append(Credit(tuple((number, *grant) for number, grant in self._grants.items())))
+            grants = tuple((number, *grant) for number, grant in self._grants.items())
+            messages += [Credit(grants[n : n + MOST_LISTED]) for n in range(0, len(grants), MOST_LISTED)]
             self._grants.clear()
         if self._signs:
             messages = [*self.take_signs(), *messages]
