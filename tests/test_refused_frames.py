@@ -7,13 +7,14 @@ import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
-import trio.testing
 
 from bus_helpers import open_peer, wait_until
 from t2bus.wire.framing import frame as framed
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    import trio.testing
 
     from bus_helpers import Site
 
