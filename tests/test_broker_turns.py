@@ -121,7 +121,7 @@ def test_a_topic_that_is_too_broad_costs_its_steps(is_run: bool) -> None:
 def test_an_operation_takes_more_steps_than_a_sign_of_life() -> None:
     """What is opened, closed, asked or refused counts for the time that it takes: many times that of a PING."""
     peer = bus().connect()
-    said = [
+    said: list[m.ClientMessage] = [
         m.Subscribe(1, "a", 1, 1),
         m.Unsubscribe(2, 1),
         m.Claim(3, "s", 1, 1),

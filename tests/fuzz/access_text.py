@@ -41,14 +41,14 @@ TOPICS = ["oven/heat", "secret/**", "*/status", "**"]
 def run(data: bytes) -> None:
     """Read the file both ways, and ask what its rules allow."""
     text = data.decode(errors="surrogateescape")
-    mistakes, error = mistakes_in(text), None
+    mistakes = [str(each.error) for each in mistakes_in(text)]
     try:
         access = parse(text)
-    except InvalidAccess as invalid:
-        error = invalid
-    assert [str(each.error) for each in mistakes[:1]] == ([] if error is None else [str(error)])
-    if error is not None:
+    except InvalidAccess as error:
+        said = str(error)
+        assert mistakes[:1] == [said]
         return
+    assert not mistakes
     for identity in IDENTITIES:
         permissions = access.permissions(identity)
         for verb in Verb:
