@@ -38,6 +38,9 @@ _ENOUGH: Final = 256
 _ENOUGH_SIZE: Final = 262_144
 """Bytes for one write; likewise."""
 
+_MOST_SIGNS: Final = 1024
+"""Signs of life that wait. A bus that asks for more of them than it reads shall not fill the memory of its client."""
+
 _ANSWER: Final = 16
 """What an answer counts for among those that are gathered: somebody does wait for it."""
 
@@ -104,8 +107,8 @@ class ClientOutbox:
             self._call_writer(pressing=pressing)
 
     def put_sign(self, message: ClientMessage) -> None:
-        """Add a sign of life, which is not to wait for what there is already."""
-        if not self._closed:
+        """Add a sign of life, which is not to wait for what there is already; where a thousand wait it is dropped."""
+        if not self._closed and len(self._signs) < _MOST_SIGNS:
             self._signs.append(message)
             if not (self.presses and self._is_called):
                 self._call_writer(pressing=True)
