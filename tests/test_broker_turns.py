@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 TEN = [b"%d" % number for number in range(10)]
 
 
+SEARCH = 8
+OPERATION = 16
+"""Steps of a search that finds nobody, and of any operation but a publication."""
+
+
 def take_turn(peer: RawPeer, *messages: m.ClientMessage) -> list[m.ClientMessage]:
     """Give a connection one turn, and return what is left for the next one."""
     return list(peer.router.feed(peer.peer, messages, peer.now))
@@ -83,7 +88,7 @@ def test_each_receiver_takes_a_step() -> None:
     one_bus = bus()
     publisher, *subscribers = (one_bus.connect() for _ in range(6))
     message = m.Publication("a", b"")
-    assert steps_of(publisher, m.Publish(1, False, message)) < 4
+    assert steps_of(publisher, m.Publish(1, False, message)) == SEARCH
     for subscriber in subscribers:
         subscriber.subscribe("a")
     assert steps_of(publisher, m.Publish(2, False, message)) >= 5
@@ -113,11 +118,26 @@ def test_a_topic_that_is_too_broad_costs_its_steps(is_run: bool) -> None:
     assert set(refused(publisher.read()).values()) == {ErrorCode.TOPIC_TOO_BROAD}
 
 
-def test_other_refusals_are_cheap() -> None:
-    """A refusal that needed no matching is one step."""
+def test_an_operation_takes_more_steps_than_a_sign_of_life() -> None:
+    """What is opened, closed, asked or refused counts for the time that it takes: many times that of a PING."""
     peer = bus().connect()
-    assert steps_of(peer, m.Subscribe(1, "A", 1, 1)) == 1
-    assert steps_of(peer, m.Ask(2, None, "s", b"")) == 1
+    said: list[m.ClientMessage] = [
+        m.Subscribe(1, "a", 1, 1),
+        m.Unsubscribe(2, 1),
+        m.Claim(3, "s", 1, 1),
+        m.Ask(4, None, "s", b""),
+        m.Unclaim(5, 3),
+        m.Subscribe(6, "A", 1, 1),
+    ]
+    assert [steps_of(peer, message) for message in said] == [OPERATION] * len(said)
+    assert steps_of(peer, m.Ping(1)) == 1
+
+
+def test_a_publication_to_nobody_takes_steps() -> None:
+    """To find that nobody listens takes as long as to find somebody, and so ends a turn as well."""
+    publisher = bus(turn_steps=2 * SEARCH).connect()
+    said = [m.Publish(number, False, m.Publication(f"a/{number}", b"")) for number in range(1, 6)]
+    assert take_turn(publisher, *said) == said[2:]
 
 
 # --- runs in part

@@ -368,3 +368,13 @@ def test_a_publication_that_somebody_waits_for_is_said_alone() -> None:
         owner.publish(payload, pressing=True)
     run = m.PublishRun(2, False, m.Run("a", [b"2", b"3"]))
     assert owner.outbox.take() == [m.Publish(1, False, m.Publication("a", b"1")), run]
+
+
+def test_signs_of_life_that_nobody_reads_are_bounded() -> None:
+    """A bus that sends PINGs and reads nothing makes its client keep a thousand answers, and no more."""
+    outbox = ClientOutbox(1000)
+    for token in range(2000):
+        outbox.put_sign(m.Pong(token))
+    assert outbox.take_signs() == [m.Pong(token) for token in range(1024)]
+    outbox.put_sign(PING)
+    assert outbox.take_signs() == [PING]

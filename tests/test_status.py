@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from typing import TYPE_CHECKING
 
 import attrs
@@ -16,11 +17,13 @@ from cli_helpers import command
 from t2bus import status
 from t2bus.protocol import decode, encode
 from t2bus.wire import messages as m
-from t2bus.wire.values import ErrorCode
+from t2bus.wire.values import Deflated, ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
+
+    from t2bus.wire.values import Payload
 
 
 @pytest.fixture
@@ -289,6 +292,32 @@ def test_answers_that_are_not_read_are_bounded() -> None:
     assert {type(answer) for answer in answers} == {m.Response}
     assert isinstance(refusal, m.Refused)
     assert refusal.code is ErrorCode.LIMIT_EXCEEDED
+
+
+@pytest.mark.parametrize(
+    "payload", [b"\x80" * 2000, Deflated(zlib.compress(bytes(1 << 20)))], ids=["long", "compressed"]
+)
+def test_a_long_request_is_refused_unread(payload: Payload) -> None:
+    """What the bus itself is asked is short and not compressed: it is read in a turn of the router, for all to wait."""
+    peer = bus_of().connect()
+    peer.feed(m.Ask(1, None, "bus/status", payload))
+    (refusal,) = peer.read()
+    assert isinstance(refusal, m.Refused)
+    assert (refusal.code, refusal.text) == (
+        ErrorCode.MESSAGE_TOO_LARGE,
+        "a request to the bus itself has at most 512 bytes, which are not compressed",
+    )
+
+
+def test_what_the_bus_has_not_is_quoted_in_short() -> None:
+    """However long the topic is that the bus is asked for, and whatever is in it, the refusal is one short line."""
+    peer = bus_of().connect()
+    peer.feed(m.Ask(1, None, "bus/" + "\n" * 1_000_000, b""))
+    (refusal,) = peer.read()
+    assert isinstance(refusal, m.Refused)
+    assert refusal.code is ErrorCode.SERVICE_NOT_FOUND
+    assert len(refusal.text) < 300
+    assert refusal.text.isprintable()
 
 
 # --- what is the bus's own

@@ -21,6 +21,7 @@ from __future__ import annotations
 import enum
 import io
 import re
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +29,7 @@ import cbor2
 from attrs import frozen
 
 from ..errors import ProtocolViolation
-from ..wire.cbor import KeptReader, encode_head, encode_text, violation
+from ..wire.cbor import CROWDED, KeptReader, encode_head, encode_text, flaw_in, is_crowded, violation
 from ..wire.framing import frame as _frame
 from ..wire.messages import carrier
 from .byte_arrays import bytes_of
@@ -180,12 +181,14 @@ def _read_quickly(frame: bytes) -> Carrier | Answer | None:
 
 def _read(frame: bytes) -> Any:
     """Return the one CBOR item of a frame."""
+    if is_crowded(frame):
+        raise ProtocolViolation(CROWDED)
     reader = _kept.reader
     reader.fp = buffer = io.BytesIO(frame)
     try:
         item = reader.decode()
     except cbor2.CBORError as error:
-        raise ProtocolViolation(f"a frame is not the CBOR this wire allows: {error}") from error
+        raise ProtocolViolation(f"a frame is not the CBOR this wire allows: {flaw_in(error)}") from error
     if buffer.tell() != len(frame):
         raise ProtocolViolation("a frame holds more or less than one CBOR item")
     return item
@@ -224,10 +227,8 @@ def _body(fields: Any) -> Body:
     if type(data) is bytes:
         return Body(data, is_compressed)
     if type(data) is list and set(map(type, data)) <= {int}:
-        try:
+        with suppress(ValueError):
             return Body(bytes(data), is_compressed)
-        except ValueError:
-            pass
     raise ProtocolViolation("expected the data of a payload: bytes, or an array of integers from 0 to 255")
 
 
@@ -276,10 +277,8 @@ def _message(item: Any, kinds: Mapping[str, Kind]) -> Any:
 
 def _decode_one(frame: bytes, kinds: Mapping[str, Kind]) -> Any:
     """Return the message of one frame. What is read quickly is of kinds that both ends take."""
-    if (quick := _read_quickly(frame)) is not None:
-        return quick
     try:
-        return _message(_read(frame), kinds)
+        return _read_quickly(frame) or _message(_read(frame), kinds)
     except ProtocolViolation as error:
         raise violation(str(error), frame) from error
 

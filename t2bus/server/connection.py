@@ -57,7 +57,8 @@ class StreamConnection(PeerConnection):
     """This connection as one that may need such a place."""
     _begun_at: float = field(default=math.inf, init=False)
     """When it got the place that it has."""
-    _violation: ProtocolViolation | None = field(default=None, init=False)
+    _violation: str = field(default="", init=False)
+    """What the peer has sent that the wire forbids. Not the error, whose traceback would keep a frame and itself."""
     _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _liveness: Liveness = field(init=False)
 
@@ -100,9 +101,9 @@ class StreamConnection(PeerConnection):
                         await self._hold_place(size)
                     if messages:
                         await self.hand_over(messages)
-            self._violation = ProtocolViolation(f"a frame came too slowly while others waited ({_INCOMING})")
+            self._violation = f"a frame came too slowly while others waited ({_INCOMING})"
         except ProtocolViolation as error:
-            self._violation = error
+            self._violation = str(error)
         except (trio.BrokenResourceError, trio.EndOfChannel):
             self.note_reason("the peer closed it")
         await self.hand_over(())
@@ -169,11 +170,11 @@ class StreamConnection(PeerConnection):
 
     def end_input(self) -> None:
         """End the connection: the peer has closed its end, or has sent what the wire forbids."""
-        if self._violation is None:
-            self._scope.cancel()
-        else:
+        if self._violation:
             self.router_task.router.counters.violations += 1
-            self.reject(str(self._violation))
+            self.reject(self._violation)
+        else:
+            self._scope.cancel()
 
     def reject(self, reason: str) -> None:
         """Say why, as far as the peer listens."""

@@ -90,8 +90,16 @@ class Bounds:
 
 
 def _checked(headers: Mapping[str, str]) -> v.Headers:
-    """Return a copy of the headers; raise ``TypeError`` unless they are text to text."""
+    """Return a copy of the headers.
+
+    Raises:
+      TypeError: they are not text to text.
+      MessageTooLarge: they are more than a bus reads.
+
+    """
     sent = dict(headers)
+    if len(sent) > v.MOST_LISTED:
+        raise errors.MessageTooLarge(f"a message has {v.MOST_LISTED} headers at most, not {len(sent)}: send fewer")
     for key, value in cast("dict[object, object]", sent).items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise TypeError("headers map text to text")

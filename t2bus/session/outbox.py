@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import define, field
 
 from ..wire.messages import MOST_IN_RUN, RUN_SIZE, ClientMessage, Credit, Publication, Publish, PublishRun, Run
+from ..wire.values import MOST_LISTED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,9 @@ _ENOUGH: Final = 256
 
 _ENOUGH_SIZE: Final = 262_144
 """Bytes for one write; likewise."""
+
+_MOST_SIGNS: Final = 1024
+"""Signs of life that wait. A bus that asks for more of them than it reads shall not fill the memory of its client."""
 
 _ANSWER: Final = 16
 """What an answer counts for among those that are gathered: somebody does wait for it."""
@@ -103,8 +107,8 @@ class ClientOutbox:
             self._call_writer(pressing=pressing)
 
     def put_sign(self, message: ClientMessage) -> None:
-        """Add a sign of life, which is not to wait for what there is already."""
-        if not self._closed:
+        """Add a sign of life, which is not to wait for what there is already; where a thousand wait it is dropped."""
+        if not self._closed and len(self._signs) < _MOST_SIGNS:
             self._signs.append(message)
             if not (self.presses and self._is_called):
                 self._call_writer(pressing=True)
@@ -208,7 +212,8 @@ class ClientOutbox:
         messages, self._messages = self._messages, []
         self._topic, self._count = None, 0
         if self._grants:
-            messages.append(Credit(tuple((number, *grant) for number, grant in self._grants.items())))
+            grants = tuple((number, *grant) for number, grant in self._grants.items())
+            messages += [Credit(grants[n : n + MOST_LISTED]) for n in range(0, len(grants), MOST_LISTED)]
             self._grants.clear()
         if self._signs:
             messages = [*self.take_signs(), *messages]

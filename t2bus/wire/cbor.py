@@ -26,6 +26,14 @@ from typing import Final, NoReturn
 import cbor2
 
 from ..errors import ProtocolViolation
+from ..text import shorten
+from .values import MOST_ITEMS
+
+_UNCOUNTED: Final = 65_536
+"""Bytes of a frame whose items are not counted: read, it takes 4 MiB at most. What is said most often is no longer."""
+
+CROWDED: Final = f"a frame holds more than {MOST_ITEMS:,} CBOR items"
+"""What is wrong with a frame that :func:`is_crowded`."""
 
 _SHOWN: Final = 4
 """Bytes of a bad frame that its error shows: its kind. What follows may be a payload, which no log may hold."""
@@ -55,6 +63,45 @@ class KeptReader(threading.local):
         """
 
 
+_LONGEST_FLAW: Final = 200
+"""Characters of what a reader says is wrong."""
+
+
+def flaw_in(error: cbor2.CBORError) -> str:
+    """Return what a reader has found wrong, without what the source holds: it quotes a key that comes twice as a whole.
+
+    A key may be as long as its frame, and may be a secret.
+    """
+    text = str(error)
+    return "a map has a key twice" if "Duplicate map key" in text else shorten(text, _LONGEST_FLAW)
+
+
+def is_crowded(frame: bytes) -> bool:
+    """Tell whether a frame is so long that its items count, and holds more than ``MOST_ITEMS`` of them.
+
+    For example ``82 05 80`` has three: an array, a number and another array. Each of a million empty arrays takes 64
+    bytes once it is read, and each number above 256 takes 40; so they are counted before. The heads are looked at one
+    after the other, and the bytes of strings are passed over. It ends where what is left cannot be too many.
+    """
+    at, items, end = 0, 0, len(frame)
+    if end <= _UNCOUNTED:
+        return False
+    while end - at > MOST_ITEMS - items:
+        if items == MOST_ITEMS:
+            return True
+        head = frame[at]
+        at += 1
+        items += 1
+        number = head & 0x1F
+        if number >= _INLINE:
+            size = 1 << (number - _INLINE & 7)
+            number = int.from_bytes(frame[at : at + size], "big")
+            at += size
+        if head >> 5 in _STRINGS:
+            at += number
+    return False
+
+
 def violation(text: str, frame: bytes) -> ProtocolViolation:
     """Return the error that names a frame by its size and how it begins, which shows its kind."""
     return ProtocolViolation(f"{text} [{len(frame)} bytes: {frame[:_SHOWN].hex(' ')}]")
@@ -62,6 +109,9 @@ def violation(text: str, frame: bytes) -> ProtocolViolation:
 
 WIDE: Final = 0x1B
 """The first byte of a number in eight bytes."""
+
+_STRINGS: Final = (2, 3)
+"""The major types of bytes and text."""
 
 _INLINE = 24
 """A smaller number stands in the first byte of a CBOR item. 24 to 27 there say that 1, 2, 4 or 8 bytes follow."""

@@ -90,6 +90,13 @@ PAYLOAD_OVERHEAD: Final = 5
 """Bytes of a frame beside each payload of a run, at most."""
 
 
+MOST_ITEMS: Final = 8192
+"""CBOR items of a frame that a client sends: an array or a map is one, and so is each item in it."""
+
+MOST_LISTED: Final = 2000
+"""Headers of a message, and triples of a CREDIT, at most: three items each, they fit in such a frame."""
+
+
 def size_of(topic: str, payload: Payload, headers: Headers) -> int:
     """Return the bytes that a message counts for in windows and outboxes. The topic is ASCII."""
     size = len(topic) + len(payload)
