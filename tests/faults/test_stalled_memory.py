@@ -31,8 +31,7 @@ async def publish_all(client: t2bus.Client) -> None:
     while True:
         for number in range(COUNT):
             async with client.open_bytes_publisher(f"stalled/{number}", paced=False) as publisher:
-                for _ in range(BLOCK):
-                    await publisher.send(payloads[number % 2])
+                await publisher.send_batch([payloads[number % 2]] * BLOCK)
 
 
 async def worst_gap(client: t2bus.Client) -> float:
@@ -71,8 +70,11 @@ async def test_stalled_subscribers_cost_bounded_memory(folder: Path, measured: M
         nursery.start_soon(publish_all, client)
         highest = await highest_memory(served, lasting(30))
         gap = min([await worst_gap(bystander) for _ in range(3)])
+        status = await bystander.request("", t2bus.status.StatusRequest())
         nursery.cancel_scope.cancel()
     assert stalled.command.process.returncode == -9, "the stalled subscribers ended by themselves"
     name = f"{COUNT} stalled subscribers"
     measured.at_most(f"{name}: memory of the bus", highest / MIB, (base + 1.2 * total) / MIB, "MiB")
+    assert status.dropped, "nobody's window was spent: nothing was shown"
+    measured.beside(f"{name}: what waits for them", status.buffered_bytes / MIB, "MiB")
     measured.beside(f"{name}: worst round trip of a bystander, best of three", 1000 * gap, "ms")

@@ -28,11 +28,13 @@ MOVING: Final = "fault/moving"
 STOPPED: Final = "fault/stopped"
 """Topics of one length: what is published to the second is for the stopped ones too."""
 
-BURST: Final = 10_000
-ROUNDS: Final = 11
+BURST: Final = 2000
+ROUNDS: Final = 75
+"""Short bursts, so that whatever else the machine does meanwhile meets both topics alike."""
+
 BODY: Final = 100
-LONG: Final = 0.1
-"""Seconds from which a send has waited."""
+LONG: Final = t2bus.Limits().stall / 2
+"""Seconds from which a send has waited for the stopped ones, and not for a machine that is busy."""
 
 PATIENT: Final = limits(write_stall=3600, silence=3600)
 
