@@ -50,9 +50,9 @@ async def test_start_races_have_one_winner(folder: Path, measured: Measured) -> 
     """Of four buses that start at one path one gets it, after a bus that ended well and after one that was killed."""
     path, count = folder / "bus", times(RACES)
     one_winner = 0
-    async with open_program("racers", path) as racers:
+    async with open_program("racers", folder) as racers:
         for number in range(count):
-            answer = await order(racers, f"race {RACERS}")
+            answer = await order(racers, f"race {RACERS} {path}")
             assert all("is in use" in error for error in answer["errors"]), answer
             if len(answer["winners"]) == 1 and await who_listens(path) == int(answer["winners"][0]):
                 one_winner += 1
@@ -159,16 +159,16 @@ OCCUPIED = (
 async def test_what_is_not_ours_stays(folder: Path, measured: Measured) -> None:
     """Where anything but a dead socket is at the path no bus starts, and that stays as it is."""
     started = 0
-    for occupied in OCCUPIED:
-        place = folder / occupied.__name__
-        place.mkdir()
-        path = place / "bus"
-        with occupied(path):
-            before = names(place), os.lstat(path).st_ino
-            async with open_program("racers", path) as racers:
-                started += len((await order(racers, f"race {RACERS}"))["winners"])
+    async with open_program("racers", folder) as racers:
+        for occupied in OCCUPIED:
+            place = folder / occupied.__name__
+            place.mkdir()
+            path = place / "bus"
+            with occupied(path):
+                before = names(place), os.lstat(path).st_ino
+                started += len((await order(racers, f"race {RACERS} {path}"))["winners"])
                 await order(racers, "end")
-            assert (names(place), os.lstat(path).st_ino) == before
+                assert (names(place), os.lstat(path).st_ino) == before
     measured.exactly(f"buses started in {len(OCCUPIED)} places that were taken", started, 0)
 
 
@@ -180,8 +180,8 @@ async def test_a_dead_socket_is_replaced(folder: Path, measured: Measured, is_li
         server.bind(str(path))
         if is_listening:
             server.listen()
-    async with open_program("racers", path) as racers:
-        answer = await order(racers, f"race {RACERS}")
+    async with open_program("racers", folder) as racers:
+        answer = await order(racers, f"race {RACERS} {path}")
         measured.exactly("winners at a dead socket", len(answer["winners"]), 1)
         assert await who_listens(path) == int(answer["winners"][0])
         assert await order(racers, "end") == {"well": RACERS}

@@ -1,9 +1,9 @@
-"""Processes that open a bus at one path, all at the same moment: ``python racers.py PATH``.
+"""Processes that open a bus at one path, all at the same moment: ``python racers.py FOLDER``.
 
 Each line of standard input is an order, and each order is answered by one line of JSON:
 
 =============  =================================================================================================
-``race N``     start N processes; answered when each has opened the bus or failed: the winner's numbers as
+``race N P``   start N processes at the path P; answered when each has opened the bus or failed: the winner's numbers as
                ``winners``, and as ``errors`` what the others said
 ``end``        the winner closes its bus and exits
 ``kill``       the winner is killed
@@ -91,21 +91,21 @@ class Racers:
         return {"well": sum(status in {0, signal.SIGKILL} for status in statuses)}
 
 
-async def warm_up(path: str) -> None:
+async def warm_up(folder: str) -> None:
     """Import what is imported when a bus opens, once for all racers."""
-    async with t2bus.open_bus(f"unix:{path}.warm"):
+    async with t2bus.open_bus(f"unix:{folder}/warm"):
         pass
 
 
-def main(path: str) -> None:
+def main(folder: str) -> None:
     logging.disable()  # of those who look who has won, which nobody reads
-    trio.run(warm_up, path)
+    trio.run(warm_up, folder)
     racers: Racers | None = None
     print("ready", flush=True)
     for line in sys.stdin:
         order, *rest = line.split()
         if order == "race":
-            racers = Racers(path, int(rest[0]))
+            racers = Racers(rest[1], int(rest[0]))
             answer: object = racers.race()
         else:
             assert racers is not None
