@@ -5,6 +5,7 @@ The tests run against the built wheel, on every supported Python that this machi
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2026.10"
-nox.options.sessions = ["tests", "fuzz", "interop", "lint", "types"]
+nox.options.sessions = ["tests", "fuzz", "interop", "faults", "lint", "types"]
 nox.options.default_venv_backend = "virtualenv"
 
 ROOT = Path(__file__).parent
@@ -138,6 +139,42 @@ def interop(session: nox.Session) -> None:
     """Join programs of the Rust crate t2_bus, which are built first; without cargo the tests say so and skip."""
     install_wheel(session, *group("test"))
     session.run("python", "-m", "pytest", "tests/interop", *session.posargs, env={"PYTHONSAFEPATH": "1"})
+
+
+@nox.session(requires=["wheel"])
+def faults(session: nox.Session) -> None:
+    """Stop, starve, flood and kill buses and clients in processes of their own, for minutes; figures come at the end.
+
+    Run it alone: figures of time are those of a machine that does nothing else.
+    """
+    install_wheel(session, *group("test"))
+    session.run(
+        "python",
+        "-m",
+        "pytest",
+        "-o",
+        "faulthandler_timeout=400",
+        "tests/faults",
+        *session.posargs,
+        env={"PYTHONSAFEPATH": "1"},
+    )
+
+
+@nox.session(requires=["wheel"])
+def soak(session: nox.Session) -> None:
+    """Do as ``faults``, and then ``fuzz``, for longer: ``nox -s soak -- --minutes N``.
+
+    What lasts lasts N minutes each, 10 unless it is said, and what is counted is counted N times as far.
+    """
+    parser = argparse.ArgumentParser(prog="nox -s soak --", allow_abbrev=False)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    arguments, others = parser.parse_known_args(session.posargs)
+    seconds = round(60 * arguments.minutes)
+    install_wheel(session, *group("test"))
+    env = {"PYTHONSAFEPATH": "1", "T2BUS_SOAK": str(arguments.minutes)}
+    patience = f"faulthandler_timeout={300 + 2 * seconds}"
+    session.notify("fuzz", [str(seconds)])
+    session.run("python", "-m", "pytest", "-o", patience, "tests/faults", *others, env=env)
 
 
 @nox.session(requires=["wheel"])

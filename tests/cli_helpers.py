@@ -79,10 +79,10 @@ def python(
 
 @asynccontextmanager
 async def process(
-    *words: str, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+    *words: str, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = (), patience: float = PATIENCE
 ) -> AsyncGenerator[Command, None]:
-    """Start a program; it is killed at the end, and fails the test if that takes forever."""
-    with trio.fail_after(PATIENCE):
+    """Start a program; it is killed at the end, and fails the test if that takes longer than so many seconds."""
+    with trio.fail_after(patience):
         started = await trio.lowlevel.open_process(
             words,
             stdin=subprocess.PIPE,

@@ -19,6 +19,16 @@ TEST_MODULES = sorted((ROOT / "tests").rglob("test_*.py"))
 LONGEST_FUNCTION = 40
 LONGEST_MODULE = 350
 
+SHOW_OR_JUDGE_DATES = {
+    "t2bus/certs/folder.py",
+    "t2bus/chain.py",
+    "t2bus/cli/event_lines.py",
+    "t2bus/cli/message_lines.py",
+    "t2bus/cli/subscribing.py",
+    "t2bus/server/warnings.py",
+}
+"""What has to know the date: lines for people, and certificates."""
+
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -49,6 +59,13 @@ def is_bare(node: ast.Import | ast.ImportFrom, path: Path) -> bool:
     above = len(path.relative_to(ROOT).parts) - 1
     from_package = node.module == "t2bus" if node.level == 0 else node.module is None and node.level == above
     return from_package and not all(is_submodule(name.name) for name in node.names)
+
+
+def reads_wall_clock(node: ast.AST) -> bool:
+    """Whether this is ``time.time``, ``time.time_ns`` or a ``now`` of a ``datetime``."""
+    if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name):
+        return False
+    return (node.value.id, node.attr) in {("time", "time"), ("time", "time_ns"), ("datetime", "now")}
 
 
 def length(function: Function) -> int:
@@ -84,6 +101,13 @@ def test_functions_are_short(path: Path) -> None:
     """A function is at most 40 lines long, its docstring not counted."""
     too_long = {node.name: length(node) for node in functions(parsed(path)) if length(node) > LONGEST_FUNCTION}
     assert too_long == {}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_the_wall_clock_is_for_dates(path: Path) -> None:
+    """The wall clock, which may be set at any time, is read where dates are shown or judged, and nowhere else."""
+    reads = [ast.unparse(node) for node in ast.walk(parsed(path)) if reads_wall_clock(node)]
+    assert reads == [] or relative(path) in SHOW_OR_JUDGE_DATES
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if ">>> " in path.read_text(encoding="utf-8")], ids=relative)

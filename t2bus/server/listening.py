@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("t2bus.server")
 
 _SHORTEST_PAUSE: Final = 0.01
-_LONGEST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 0.5
 """Seconds between two tries to accept while the machine has no file, memory or buffer to spare."""
 
 _LOG_INTERVAL: Final = 5.0
@@ -32,7 +32,7 @@ async def listen(
     """Accept connections and hand each to ``handle``, until cancelled or the listener is closed.
 
     No error ends it: when the machine is short of files, those who are connected go on, and it tries again, after
-    10 ms at first and 1 s at last.
+    10 ms at first and half a second at last.
     """
     pause = _SHORTEST_PAUSE
     log = LogLimiter(_LOG_INTERVAL)
