@@ -12,6 +12,7 @@ _NAMES = {
     "broker.statistics": "BusStatistics",
     "client.client": "Client",
     "client.connect": "open_client",
+    "client.dialling": "Reconnect",
     "client.publisher": "Publisher",
     "client.received": "Received",
     "client.request": "Request",
@@ -30,7 +31,8 @@ _NAMES = {
     "errors": (
         "BindFailed BusError ConnectFailed InvalidAccess InvalidAddress InvalidTopic Lagged "
         "LimitExceeded MalformedMessage MessageTooLarge PermissionDenied ProtocolViolation RemoteError "
-        "RequestTimeout ServiceBusy ServiceGone ServiceNotFound TlsFailed TopicClaimed TopicTooBroad"
+        "RequestTimeout ServiceBusy ServiceGone ServiceNotFound ServiceRevoked TlsFailed TopicClaimed TopicTooBroad "
+        "Unconfirmed"
     ),
 }
 """The public names, by the module that each lives in."""

@@ -7,6 +7,7 @@ from . import topic as topic
 from .broker.statistics import BusStatistics as BusStatistics
 from .client.client import Client as Client
 from .client.connect import open_client as open_client
+from .client.dialling import Reconnect as Reconnect
 from .client.publisher import Publisher as Publisher
 from .client.received import Received as Received
 from .client.request import Request as Request
@@ -30,9 +31,11 @@ from .errors import RequestTimeout as RequestTimeout
 from .errors import ServiceBusy as ServiceBusy
 from .errors import ServiceGone as ServiceGone
 from .errors import ServiceNotFound as ServiceNotFound
+from .errors import ServiceRevoked as ServiceRevoked
 from .errors import TlsFailed as TlsFailed
 from .errors import TopicClaimed as TopicClaimed
 from .errors import TopicTooBroad as TopicTooBroad
+from .errors import Unconfirmed as Unconfirmed
 from .limits import Limits as Limits
 from .program.opening import client_of as client_of
 from .program.options import add_arguments as add_arguments
@@ -72,6 +75,7 @@ __all__ = [
     "Publisher",
     "Receipt",
     "Received",
+    "Reconnect",
     "RemoteError",
     "Request",
     "RequestProtocol",
@@ -80,11 +84,13 @@ __all__ = [
     "ServiceBusy",
     "ServiceGone",
     "ServiceNotFound",
+    "ServiceRevoked",
     "Struct",
     "Subscription",
     "TlsFailed",
     "TopicClaimed",
     "TopicTooBroad",
+    "Unconfirmed",
     "__version__",
     "add_arguments",
     "client_of",

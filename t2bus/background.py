@@ -64,6 +64,23 @@ async def _close_after(error: BaseException | None, close: Callable[[], Awaitabl
             raise
 
 
+async def finish_and_close(
+    finish: Callable[[], Awaitable[None]], close: Callable[[], Awaitable[None]], within: float
+) -> None:
+    """Finish what was begun and close, within so many seconds together; late or cancelled, close at once."""
+    is_closing = False
+    try:
+        with trio.move_on_after(within):
+            await finish()
+            is_closing = True
+            await close()
+    finally:
+        if not is_closing:
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await close()  # noqa: ASYNC102 -- in a cancelled scope it waits for nothing
+
+
 @asynccontextmanager
 async def open_background_nursery() -> AsyncGenerator[trio.Nursery, None]:
     """Open a nursery whose tasks are cancelled when the body ends, and are then waited for.

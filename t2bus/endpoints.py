@@ -85,9 +85,8 @@ async def connect(
             case _:
                 assert_never(address)
     except OSError as error:
-        raise ConnectFailed(
-            f"cannot connect to {address}: {error.strerror or error}. {_remedy(address, error)}"
-        ) from error
+        text = f"cannot connect to {address}: {error.strerror or error}. {_remedy(address, error)}"
+        raise ConnectFailed(text, retryable=not isinstance(error, PermissionError)) from error
 
 
 def _remedy(address: Address, error: OSError) -> str:

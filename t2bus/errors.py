@@ -12,12 +12,14 @@
     ├── LimitExceeded       use less of what the text names, or raise that limit
     ├── PermissionDenied    ask whoever keeps the access rules
     ├── TopicClaimed        serve another topic, or wait for its server to leave
+    │   └── ServiceRevoked  claim it again, or leave it to whoever has it now
     ├── ServiceNotFound     start the service, or try later
     ├── ServiceBusy         try again soon, or add capacity
     ├── ServiceGone         decide whether the request may be repeated: it may have been carried out
     ├── RemoteError         read what the handler said
     ├── RequestTimeout      as ServiceGone
     ├── Lagged              go on: this many messages of this subscription were dropped
+    ├── Unconfirmed         go on: of so many publications nobody knows whether they were published
     ├── ProtocolViolation   report it: one of the two ends has a bug
     ├── BindFailed          free the address or choose another (also an OSError)
     ├── ConnectFailed       check the address, start the bus
@@ -73,9 +75,11 @@ __all__ = [
     "ServiceBusy",
     "ServiceGone",
     "ServiceNotFound",
+    "ServiceRevoked",
     "TlsFailed",
     "TopicClaimed",
     "TopicTooBroad",
+    "Unconfirmed",
 ]
 
 
@@ -133,10 +137,14 @@ class PermissionDenied(BusError):
 
 
 class TopicClaimed(BusError):
-    """Another connection, or this one, serves the topic already; that service is untouched.
+    """Another connection, or this one, serves the topic already; that service is untouched."""
 
-    Where a service that was open raises it, the claim was lost: another client wanted the topic, and this one gave no
-    sign of life within a second.
+
+class ServiceRevoked(TopicClaimed):
+    """A service that was open is no more: somebody else serves its topic now. Nothing more is received from it.
+
+    Another client wanted the topic, and this one gave no sign of life within a second; or it claimed the topic while
+    this client had lost the bus.
     """
 
 
@@ -172,26 +180,51 @@ class RequestTimeout(BusError):
 
 
 class Lagged(BusError):
-    """A subscription fell behind and lost messages where this error stands in its stream; it goes on.
+    """A subscription lost messages where this error stands in its stream; it goes on.
 
     ::
 
         try:
             message = await messages.receive()
         except t2bus.Lagged as lag:
-            print(f"missed {lag.dropped} messages")
+            print(f"missed {lag.dropped or 'some'} messages")
 
     Attributes:
-      dropped: how many messages were lost at this place, at least 1.
+      dropped: how many messages were lost at this place, at least 1; None where nobody knows, as the connection was
+        lost and made again: it may be none.
 
     """
 
-    def __init__(self, dropped: int) -> None:
+    def __init__(self, dropped: int | None) -> None:
         super().__init__(dropped)
         self.dropped = dropped
 
     def __str__(self) -> str:
+        if self.dropped is None:
+            return "the connection was lost, and with it an unknown number of messages here; receive again to go on"
         return f"this subscription fell behind and {self.dropped} messages were dropped here; receive again to go on"
+
+
+class Unconfirmed(BusError):
+    """A publisher had publications on their way when the connection was lost; it goes on over the next one.
+
+    Each of them may have been published or not: the bus has acknowledged none of them. Only the caller knows whether to
+    send them again. It is raised once, by the next call of that publisher, which has sent nothing.
+
+    Attributes:
+      count: how many publications these are, at least 1.
+
+    """
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.count = count
+
+    def __str__(self) -> str:
+        return (
+            f"the connection was lost with {self.count} publications on their way: they may have been published or "
+            "not; send again to go on"
+        )
 
 
 class ProtocolViolation(BusError):
@@ -203,7 +236,17 @@ class BindFailed(BusError, OSError):
 
 
 class ConnectFailed(BusError):
-    """No bus could be reached at the address, or it did not let this client in; the text says which, and why."""
+    """No bus could be reached at the address, or it did not let this client in; the text says which, and why.
+
+    Attributes:
+      retryable: whether trying again later may help as things are: nothing listens there yet, or it gave no answer.
+        Otherwise the bus did not let this client in, or what listens there is no bus.
+
+    """
+
+    def __init__(self, text: str, *, retryable: bool = False) -> None:
+        super().__init__(text)
+        self.retryable = retryable
 
 
 class TlsFailed(ConnectFailed):

@@ -22,6 +22,10 @@ TICK: Final = 1.0
 LATE: Final = 0.1
 """Seconds more from which a look is late: this end was stopped, or computed, and peers may have spoken meanwhile."""
 
+ANSWER_TIME: Final = 1.0
+"""Seconds for a sign of life of a peer that was asked for one, as somebody else wants what it serves. It overtakes
+data, so only a program that computes, or a very slow line, takes longer."""
+
 
 class Verdict(enum.Enum):
     """What follows from a look."""

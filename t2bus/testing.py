@@ -20,17 +20,25 @@ from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import trio
+from attrs import define, field
+
+from .background import open_background_nursery
+from .client.connect import open_client
 from .limits import Limits
 from .server.open import open_bus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from contextlib import AbstractAsyncContextManager
 
     from hypothesis.strategies import DrawFn, SearchStrategy
 
+    from .client.client import Client
+    from .client.dialling import Reconnect
     from .server.bus import Bus
 
-__all__ = ["bus", "concrete_topics", "matching_pairs", "memory_bus", "topics"]
+__all__ = ["UnsteadyBus", "bus", "concrete_topics", "matching_pairs", "memory_bus", "topics", "unsteady_bus"]
 
 _LONGEST_NAME: Final = 3
 
@@ -63,6 +71,94 @@ async def memory_bus(**limits: Any) -> AsyncGenerator[Bus, None]:
     """
     async with open_bus(limits=Limits(**limits)) as bus:
         yield bus
+
+
+@define(eq=False)
+class UnsteadyBus:
+    """A place in memory where a bus is, or is not; made by :func:`unsteady_bus`."""
+
+    limits: Limits
+    _nursery: trio.Nursery
+    bus: Bus | None = field(default=None, init=False)
+    """The bus that is there now."""
+    _streams: list[trio.abc.Stream] = field(factory=list, init=False)
+    """The bus's ends of all connections so far."""
+    _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    _ended: trio.Event = field(factory=trio.Event, init=False)
+
+    def open_client(
+        self, *, reconnect: Reconnect | None = None, limits: Limits | None = None, name: str | None = None
+    ) -> AbstractAsyncContextManager[Client]:
+        """Open a client as ``t2bus.open_client`` does where an address leads here."""
+        return open_client(self._open_stream, reconnect=reconnect, limits=limits, name=name)
+
+    async def _open_stream(self) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        if self.bus is None:
+            raise ConnectionRefusedError("no bus is there")
+        # Imported only here: it imports pytest, where that is installed.
+        here, there = import_module("trio.testing").memory_stream_pair()
+        self._streams.append(there)
+        self._nursery.start_soon(self._serve, self.bus, there)
+        return cast("trio.abc.Stream", here)
+
+    async def _serve(self, bus: Bus, stream: trio.abc.Stream) -> None:
+        try:
+            await bus.serve_stream(stream, identity="local")
+        except trio.ClosedResourceError:  # it has gone meanwhile
+            await trio.aclose_forcefully(stream)
+
+    async def restore(self) -> Bus:
+        """Have a bus there, which knows nothing of any before; return it when it can be reached."""
+        if self.bus is not None:
+            raise RuntimeError("a bus is there already: lose() it first")
+        self._scope, self._ended = trio.CancelScope(), trio.Event()
+        opened: Bus = await self._nursery.start(self._run)
+        return opened
+
+    async def _run(self, *, task_status: trio.TaskStatus[Bus]) -> None:
+        try:
+            with self._scope:
+                async with open_bus(limits=self.limits) as self.bus:
+                    task_status.started(self.bus)
+                    await trio.sleep_forever()
+        finally:
+            self._ended.set()
+
+    async def lose(self) -> None:
+        """Have the bus gone as if its process was killed: nothing more is written, and nobody is told."""
+        self.bus = None
+        streams, self._streams = self._streams, []
+        for stream in streams:
+            await trio.aclose_forcefully(stream)
+        self._scope.cancel()
+        await self._ended.wait()
+
+
+@asynccontextmanager
+async def unsteady_bus(**limits: Any) -> AsyncGenerator[UnsteadyBus, None]:
+    """Open a bus in memory that can be lost and restored, for the tests of what then happens.
+
+    ::
+
+        async def test_the_recorder_goes_on(autojump_clock):
+            async with unsteady_bus() as place, place.open_client(reconnect=t2bus.Reconnect()) as client:
+                async with client.subscribe(Hello, "**") as messages:
+                    await place.lose()
+                    await place.restore()
+                    with pytest.raises(t2bus.Lagged):
+                        await messages.receive()
+
+    Leaving the block shuts the bus down; leave those of its clients before.
+
+    Args:
+      limits: as for :func:`memory_bus`.
+
+    """
+    async with open_background_nursery() as nursery:
+        place = UnsteadyBus(Limits(**limits), nursery)
+        await place.restore()
+        yield place
 
 
 if TYPE_CHECKING:

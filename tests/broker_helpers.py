@@ -66,7 +66,7 @@ class RawPeer:
 
     @property
     def statistics(self) -> PeerStatistics:
-        return self.router.statistics_of(self.peer)
+        return self.router.about.statistics_of(self.peer)
 
     def next_operation(self) -> int:
         self.last_operation += 1

@@ -351,6 +351,70 @@ def test_an_answer_after_the_end_of_its_service_is_late() -> None:
     assert one_bus.router.statistics().late_responses == 1
 
 
+def finish(responder: RawPeer, service: int = 1) -> None:
+    """Stop serving, and answer what is pending still."""
+    responder.feed(m.Unclaim(responder.next_operation(), service, finishes=True))
+
+
+def test_a_service_that_finishes_answers_what_is_pending() -> None:
+    """New requests find nobody, and another may claim the topic; then nothing is left of it."""
+    one_bus = bus()
+    requester, responder = open_pair(one_bus)
+    number = requester.request("s")
+    call = next_call(responder)
+    finish(responder)
+    late = requester.request("s")
+    assert refused(requester.read()) == {late: ErrorCode.SERVICE_NOT_FOUND}
+    other = one_bus.connect()
+    other.claim("s")
+    responder.feed(m.Respond(call.id, b"done"))
+    assert requester.read() == [m.Response(number, b"done")]
+    assert_nothing_pending(one_bus)
+    assert one_bus.router.statistics().services == 1
+
+
+@pytest.mark.parametrize("end", ["unclaim", "disconnect"])
+def test_a_service_that_does_not_finish_ends_after_all(end: str) -> None:
+    """A second UNCLAIM, or the end of its connection, tells all that still wait."""
+    one_bus = bus()
+    requester, responder = open_pair(one_bus)
+    numbers = [requester.request("s") for _ in range(2)]
+    finish(responder)
+    if end == "unclaim":
+        responder.unclaim(1)
+    else:
+        responder.disconnect()
+    assert refused(requester.read()) == dict.fromkeys(numbers, ErrorCode.SERVICE_GONE)
+    assert_nothing_pending(one_bus)
+
+
+def test_a_service_with_nothing_to_finish_is_gone() -> None:
+    """It ends at once, and so does one whose last request is over its lifetime."""
+    one_bus = bus()
+    requester, responder = open_pair(one_bus)
+    finish(responder)
+    again = responder.claim("s")
+    requester.request("s")
+    finish(responder, again)
+    one_bus.router.expire(one_bus.router.limits.request_lifetime + 1)
+    assert_nothing_pending(one_bus)
+    assert one_bus.router.statistics().services == 0
+
+
+def test_somebody_waits_until_the_answer() -> None:
+    """A bus that drains knows whether a requester still waits; one that gave up does not."""
+    one_bus = bus()
+    requester, responder = open_pair(one_bus)
+    seen = [one_bus.router.is_drained]
+    number = requester.request("s")
+    responder.read()
+    seen.append(one_bus.router.is_drained)
+    requester.feed(m.Cancel(number))
+    responder.read()
+    seen.append(one_bus.router.is_drained)
+    assert seen == [True, False, True]
+
+
 # --- the end of a requester
 
 

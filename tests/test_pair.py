@@ -106,7 +106,7 @@ class Wire:
             if window.wants_look:
                 session.credit.look_at(window, self.now)
             if isinstance(item, Lagged):
-                heard.append(item.dropped)
+                heard.append(item.dropped or 0)
             else:
                 assert isinstance(item.payload, bytes)
                 heard.append(item.payload)
@@ -116,7 +116,7 @@ class Wire:
 
     def owes_nothing(self) -> bool:
         """Whether the bus has no request of this client, and this client none of others."""
-        statistics = self.bus.router.statistics_of(self.peer)
+        statistics = self.bus.router.about.statistics_of(self.peer)
         return (statistics.requests, statistics.calls, statistics.calls_size) == (0, 0, 0)
 
     def lose(self) -> None:
@@ -292,7 +292,7 @@ def test_the_end_of_a_service_reaches_all_that_wait(sizes: Iterator[int], taken:
     numbers = [requester.request() for _ in range(3)]
     settle([requester, responder], sizes)
     calls = [service.take() for _ in range(taken)]
-    responder.program.session.close_service(service, Disconnected("closed here"))
+    responder.program.session.end(service.id, Disconnected("closed here"))
     responder.program.session.unclaim(service, responder.program.done)
     for pending in calls:
         responder.respond(service, pending)
@@ -411,7 +411,7 @@ class PairMachine(RuleBasedStateMachine):
     def unclaim(self, number: int) -> None:
         if len(self.services) > 2:
             wire, service = self.services.pop(number % len(self.services))
-            wire.program.session.close_service(service, Disconnected("closed here"))
+            wire.program.session.end(service.id, Disconnected("closed here"))
             self.begun.add((wire, wire.program.session.unclaim(service, wire.program.done)))
 
     @rule(who=st.integers(0, 2), topic=st.sampled_from("st"))

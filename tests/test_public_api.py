@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 PUBLIC = """
 BindFailed Bus BusError BusStatistics Client ClientStatistics ConnectFailed Disconnected InvalidAccess InvalidAddress
 InvalidTopic Lagged LimitExceeded Limits MalformedMessage MessageTooLarge PermissionDenied ProtocolViolation
-PublishProtocol Publisher Receipt Received RemoteError Request RequestProtocol RequestTimeout Requests ServiceBusy
-ServiceGone ServiceNotFound Struct Subscription TlsFailed TopicClaimed TopicTooBroad __version__ add_arguments
-client_of default_address open_bus open_client register_scalar serve status testing tls topic
+PublishProtocol Publisher Receipt Received Reconnect RemoteError Request RequestProtocol RequestTimeout Requests
+ServiceBusy ServiceGone ServiceNotFound ServiceRevoked Struct Subscription TlsFailed TopicClaimed TopicTooBroad
+Unconfirmed __version__ add_arguments client_of default_address open_bus open_client register_scalar serve status
+testing tls topic
 """
 
 

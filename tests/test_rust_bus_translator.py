@@ -413,6 +413,15 @@ def test_calls_end_with_their_service(bus: RustBus) -> None:
     assert bus.hears(ack(2), ack(3)) == [m.Accepted(6, (0,)), m.Accepted(7, (0,))]
 
 
+def test_a_service_that_finishes_answers_its_calls(bus: RustBus) -> None:
+    """The topic is given up, and what is pending can still be answered."""
+    bus.do(m.Claim(5, "a", 1, 1000))
+    bus.hears(carrier(70, REQ))
+    unserved, *answer = bus.says(m.Unclaim(6, 5, finishes=True), m.Respond(1, b"done"))
+    assert unserved == r.Control(2, r.Kind.UNSRV, "a")
+    assert [type(each) for each in answer] == [r.Answer]
+
+
 def test_a_refusal_after_the_end_leaves_a_new_claim_alone(bus: RustBus) -> None:
     """A claim that was ended before it was refused does not take the next one of its topic with it."""
     bus.says(m.Claim(5, "a", 1, 1000), m.Unclaim(6, 5), m.Claim(7, "a", 1, 1000))

@@ -741,7 +741,7 @@ class SessionMachine(RuleBasedStateMachine):
         elif services and number % 3 == 2:
             service = services[number % len(services)]
             self.taken = {key: each for key, each in self.taken.items() if each[0] is not service}
-            self.session.close_service(service, GONE)
+            self.session.end(service.id, GONE)
             assert service in self.session.take_news()
             self.begun.add(self.session.unclaim(service, done) if done else 0)
 

@@ -9,19 +9,17 @@ The law of this module: a holder is asked once, until it is heard.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from ..liveness import ANSWER_TIME
 from ..wire.messages import Ping
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from .peer import Peer
-
-ANSWER_TIME: Final = 1.0
-"""Seconds for a sign of life. It overtakes data, so only a program that computes, or a very slow line, takes longer."""
 
 
 @define(eq=False, repr=False)

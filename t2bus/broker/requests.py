@@ -30,11 +30,11 @@ from ..errors import (
     ServiceNotFound,
     TopicClaimed,
 )
+from ..liveness import ANSWER_TIME
 from ..topic import is_concrete, validate
 from ..wire.messages import Ask, Call, Claim, Fail, Refused, Respond, Response, Unclaim, Withdraw
 from ..wire.values import ErrorCode, size_of
 from .budget import ANSWER, cells_beside, cells_of
-from .contests import ANSWER_TIME
 from .routes import is_own
 from .service import Party, PendingRequest, Service
 
@@ -90,6 +90,11 @@ class ServiceTable:
         party = self._parties.get(peer.id)
         return {} if party is None else party.services
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a requester waits for an answer."""
+        return any(pending.requester is not None for pending in self._pending.values())
+
     def load_of(self, peer: Peer) -> tuple[list[str], int, int, int]:
         """Return what a connection serves, asks and is asked, as :class:`.PeerStatistics` counts it."""
         services, party = self.of(peer).values(), self._parties.get(peer.id)
@@ -143,15 +148,26 @@ class ServiceTable:
             holder.refuse(service.id, TopicClaimed(text))
 
     def unclaim(self, peer: Peer, message: Unclaim) -> None:
-        """End a service and tell all that wait for it; one that is not there has ended already."""
-        service = self._party(peer).services.pop(message.service, None)
+        """End a service and tell all that wait for it, or let it finish; one that is not there has ended already."""
+        services = self._party(peer).services
+        service = services.get(message.service)
         if service is not None:
-            self._end(service)
+            self._release(service)
+            if not (message.finishes and service.pending):
+                del services[service.id]
+                self._end(service)
         peer.outbox.acknowledge(message.id)
 
+    def _release(self, service: Service) -> None:
+        """Free the topic of a service; what is pending can still be answered."""
+        if not service.is_finishing:
+            service.is_finishing = True
+            del self._services[service.topic]
+            self.events.note("released", service.peer, service.topic)
+
     def _end(self, service: Service) -> None:
-        del self._services[service.topic]
-        self.events.note("released", service.peer, service.topic)
+        """End a service that its connection has no more."""
+        self._release(service)
         for pending in service.pending.copy().values():
             self._end_call(pending)
             self._refuse(pending, ServiceGone(f"the service of {service.topic!r} left with the request pending"))
@@ -247,6 +263,8 @@ class ServiceTable:
         service.size -= pending.size
         del service.pending[pending.call]
         del self._pending[pending.call]
+        if service.is_finishing and not service.pending and (party := self._parties.get(service.peer.id)):
+            party.services.pop(service.id, None)
 
     def _refuse(self, pending: PendingRequest, error: BusError) -> None:
         """Answer the requester with an error, if it still waits."""

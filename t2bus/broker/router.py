@@ -38,7 +38,7 @@ from .peer import ANY, Origin, Peer
 from .pubsub import PubSub
 from .requests import ServiceTable
 from .routes import is_own
-from .statistics import BusStatistics, Counters, PeerStatistics
+from .statistics import BusStatistics, Counters
 from .subscriptions import SubscriptionTable
 from .welcome import welcome
 
@@ -317,6 +317,11 @@ class Router:
         if self._total.is_short:
             self.subscriptions.share_room()
 
+    @property
+    def is_drained(self) -> bool:
+        """Whether all that was accepted is written, and answered."""
+        return self._total.is_empty and not self._services.is_waited_for
+
     def say_goodbye(self, text: str) -> None:
         """Put a last message in every outbox: the bus shuts down."""
         for peer in self._peers.values():
@@ -335,10 +340,6 @@ class Router:
     def statistics(self) -> BusStatistics:
         """Return what the bus looks like now."""
         return self.about.statistics()
-
-    def statistics_of(self, peer: Peer) -> PeerStatistics:
-        """Return what one connection looks like now."""
-        return self.about.statistics_of(peer)
 
 
 def _begin(peer: Peer, operation: int) -> None:

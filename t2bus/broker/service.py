@@ -24,6 +24,8 @@ class Service:
     size: int = field(default=0, init=False)
     calls: int = field(default=0, init=False)
     """What was handed to it so far."""
+    is_finishing: bool = field(default=False, init=False)
+    """Whether its topic is free again, and it answers what is pending still."""
 
 
 @define(eq=False, repr=False)

@@ -46,9 +46,9 @@ _ERASE: Final = "\r\x1b[K"
 """To the beginning of the line, which is then empty."""
 
 
-def counted(number: int, one: str, many: str) -> str:
-    """Return ``1 message`` or ``2 messages``."""
-    return f"{number} {one if number == 1 else many}"
+def counted(number: int | None, one: str, many: str) -> str:
+    """Return ``1 message`` or ``2 messages``, and ``an unknown number of messages`` for None."""
+    return f"{'an unknown number of' if number is None else number} {one if number == 1 else many}"
 
 
 def plain_form(text: str, level: int) -> str:  # noqa: ARG001 -- a person sees how bad it is

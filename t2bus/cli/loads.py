@@ -158,8 +158,8 @@ async def _receive(arguments: argparse.Namespace, measurement: Measurement, prog
                     try:
                         batch = await messages.receive_batch(arguments.count - progress.done)
                     except Lagged as error:
-                        lost += error.dropped
-                        progress.done += error.dropped
+                        lost += error.dropped or 0
+                        progress.done += error.dropped or 0
                     except MalformedMessage:
                         lost += 1
                         progress.done += 1

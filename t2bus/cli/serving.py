@@ -9,9 +9,9 @@
     t2bus: to listen: python -m t2bus sub 'hello/**' --addr unix:my_bus
     t2bus: to talk:   python -m t2bus pub hello/alice '{"text": "Hello Alice"}' --addr unix:my_bus
 
-The first SIGINT or SIGTERM shuts the bus down in an orderly way, a second one ends it at once. SIGHUP reads
-certificates and access rules again, beside what the bus does; where one of them cannot be used, what was in force stays
-so. A supervisor is told of each of these steps (:mod:`.notify`, :mod:`.ready_file`).
+The first SIGINT or SIGTERM drains the bus, a second one ends it at once. SIGHUP reads certificates and access rules
+again, beside what the bus does; where one of them cannot be used, what was in force stays so. A supervisor is told of
+each of these steps (:mod:`.notify`, :mod:`.ready_file`).
 
 The law of this module: whoever waits for the bus is told that it is ready when all listeners are open, and not before.
 """
@@ -86,6 +86,7 @@ async def _serve(arguments: argparse.Namespace) -> int:
             await asked.wait()
             notifier.stopping()
             say(f"shutting down, in at most {settings.limits.drain:g} s; a second signal ends at once")
+            await bus.drain()
         return Exit.OK
 
     def reload() -> None:

@@ -197,7 +197,7 @@ class Tally:
         """Count what has arrived; a message that cannot be read is one."""
         match arrival.what:
             case Lagged(dropped=dropped):
-                self.dropped += dropped
+                self.dropped += dropped or 0
             case BusError():
                 self.messages += 1
             case messages:

@@ -1,9 +1,10 @@
-"""A client of a bus: one connection, and the objects that programs hold.
+"""A client of a bus: its connection, and the objects that programs hold.
 
 ================  ====================================================
 module            has
 ================  ====================================================
-``connect``       ``open_client``: connect, shake hands, run
+``connect``       ``open_client``: check, dial, run
+``dialling``      connect and shake hands, once and again
 ``client``        ``Client``, which has all calls
 ``pubsub``        those that publish and subscribe
 ``requests``      those that ask and answer
@@ -16,7 +17,10 @@ module            has
 ``service``       the requests to one service
 ``request``       one of them, and its answer
 ``batches``       what is received batch by batch
-``connection``    the tasks of a client, and how calls wait
+``connection``    one link after the other, and how calls wait
+``link``          one connection and its tasks
+``upkeep``        the next one, when it is lost
+``draining``      the end that finishes what was begun
 ``writer``        when what waits is written, and how much at once
 ================  ====================================================
 

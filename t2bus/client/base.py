@@ -67,8 +67,13 @@ class ClientBase:
     async def _opened(self, channel: Opened, *, concrete: bool = False) -> AsyncGenerator[Opened, None]:
         """Open a channel and close it when the body ends; ``concrete`` refuses a topic with wildcards."""
         require_trio()
-        self._connection.session.bounds.check_topic(channel.topic, concrete=concrete)
-        self._connection.check_open()
+        connection = self._connection
+        connection.session.bounds.check_topic(channel.topic, concrete=concrete)
+        connection.check_open()
+        if not connection.session.outbox.has_room:
+            await connection.wait_for_room()
+            # It may be the session of another bus by now.
+            connection.session.bounds.check_topic(channel.topic, concrete=concrete)
         await channel.open()
         async with closing(channel.aclose):
             yield channel

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from operator import index
 from typing import TypeVar
 
+import trio
 from attrs import define
 
 Item = TypeVar("Item")
@@ -42,4 +43,7 @@ class Batches(AsyncIterator[list[Item]]):
     _most: int | None
 
     async def __anext__(self) -> list[Item]:
-        return await self._receive_batch(self._most)
+        try:
+            return await self._receive_batch(self._most)
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None

@@ -60,6 +60,8 @@ async def forward(
             item = await subscription.receive()
         except BusError as error:
             item = error
+        except trio.EndOfChannel:
+            return
         await send_channel.send(item)
         if not isinstance(item, Disconnected) and isinstance(send_channel, trio.MemorySendChannel):
             item = _forward_nowait(subscription, send_channel, item)
@@ -81,7 +83,7 @@ def _forward_nowait(
     while room > 0 and not isinstance(item, Disconnected):
         try:
             item = subscription.receive_nowait()
-        except trio.WouldBlock:
+        except (trio.WouldBlock, trio.EndOfChannel):
             break
         except BusError as error:
             item = error

@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import trio
 from attrs import define, field
@@ -64,27 +64,29 @@ class MessageHandler:
 
     async def run(
         self, opened: AbstractAsyncContextManager[Subscription[Any]], task_status: trio.TaskStatus[None]
-    ) -> NoReturn:
-        """Open a subscription, and handle what it receives until cancelled."""
+    ) -> None:
+        """Open a subscription, and handle what it receives until cancelled, or drained."""
         async with opened as subscription:
             task_status.started()
-            while True:
-                try:
-                    received = await subscription.receive()
-                except Lagged as error:
-                    await self._lagged(subscription.topic, error)
-                except MalformedMessage as error:
-                    await self._cannot_read(error)
-                else:
-                    await self._handler(received if self._whole else received.body)
+            async for item in subscription.items():
+                match item:
+                    case Lagged():
+                        await self._lagged(subscription.topic, item)
+                    case MalformedMessage():
+                        await self._cannot_read(item)
+                    case _:
+                        await self._handler(item if self._whole else item.body)
 
     async def _lagged(self, topic: str, error: Lagged) -> None:
-        self._dropped += error.dropped
+        self._dropped += error.dropped or 0
         if self._on_lag is not None:
             await _call(self._on_lag, error)
         elif self._log.allows(Lagged, trio.current_time()):
             text = "the handler of %s fell behind: %d messages were dropped here (%d so far)"
-            _logger.warning(text, topic, error.dropped, self._dropped)
+            if error.dropped is None:
+                _logger.warning("the handler of %s may miss messages here: the connection was lost", topic)
+            else:
+                _logger.warning(text, topic, error.dropped, self._dropped)
 
     async def _cannot_read(self, error: MalformedMessage) -> None:
         self._malformed += 1
@@ -120,13 +122,14 @@ class RequestHandler:
 
     async def run(
         self, opened: AbstractAsyncContextManager[Requests[Any, Any]], task_status: trio.TaskStatus[None]
-    ) -> NoReturn:
-        """Claim a topic, and answer its requests until cancelled."""
+    ) -> None:
+        """Claim a topic, and answer its requests until cancelled, or drained."""
         async with opened as requests, open_background_nursery() as nursery:
             task_status.started()
             try:
-                while True:
-                    self._start(await requests.receive(), nursery)
+                async for request in requests:
+                    self._start(request, nursery)
+                await self._all_ended()
             except trio.Cancelled:
                 if self._running and self._time_to_finish and not nursery.cancel_scope.cancel_called:
                     await self._finish(requests)  # noqa: ASYNC102 -- it shields itself, for Limits.drain
@@ -147,11 +150,14 @@ class RequestHandler:
         Whoever still waits then gets ``ServiceGone``: their handlers were too slow, or they came too late for one.
         """
         with trio.CancelScope(shield=True, deadline=trio.current_time() + self._time_to_finish):
-            while self._running:
-                self._ended = trio.Event()
-                await self._ended.wait()
+            await self._all_ended()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WORDS):
             await requests.aclose()
+
+    async def _all_ended(self) -> None:
+        while self._running:
+            self._ended = trio.Event()
+            await self._ended.wait()
 
     async def _answer(self, request: Request[Any, Any], scope: trio.CancelScope) -> None:
         """Answer one request with what the handler returns, and stop it when nobody waits for that any more.

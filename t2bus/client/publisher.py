@@ -66,14 +66,18 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
 
     def __attrs_post_init__(self) -> None:
         """Check the topic, and take the window from the limits of the client."""
+        limits = self._connection.session.limits
+        self._window = PublisherWindow(limits.publisher_messages, limits.publisher_bytes)
+        self._around = size_in_frame(self.topic, b"", NO_HEADERS)
+        self._look_at_session()
+        self._connection.on_news(self._window, self._wake)
+
+    def _look_at_session(self) -> None:
+        """Take from the session of the connection what each message asks for."""
         session = self._connection.session
         session.bounds.check_topic(self.topic)
-        limits = session.limits
-        self._window = PublisherWindow(limits.publisher_messages, limits.publisher_bytes)
         self._outbox = session.outbox
-        self._around = size_in_frame(self.topic, b"", NO_HEADERS)
         self._plain_size = min(session.welcome.frame - self._around, THRESHOLD)
-        self._connection.on_news(self._window, self._wake)
 
     @property
     def accepted(self) -> int:
@@ -97,6 +101,7 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
           MalformedMessage: the value is not what its class says; nothing was sent.
           MessageTooLarge: it does not fit in a frame; nothing was sent.
           BusError: an earlier publication was refused, raised once; or the connection ended (``Disconnected``).
+          Unconfirmed: the connection was lost with publications on their way, and was or will be made again.
           trio.ClosedResourceError: this publisher, or its client, was closed here.
 
         """
@@ -109,6 +114,8 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
         await trio.lowlevel.checkpoint()
         if not self._may_send():
             await self._wait_until_may_send()
+            # Again, for it may be the session of another bus by now.
+            encoded = self._connection.session.bounds.encode_body(self.topic, payload, headers)
         self._put(encoded)
 
     async def send_batch(self, values: Sequence[Body_contra], *, headers: Mapping[str, str] | None = None) -> None:
@@ -133,10 +140,13 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
                 f"a batch of {len(values)} is more than {self._window.messages}, all that Limits.publisher_messages "
                 "allows: send it in parts, as itertools.batched makes them"
             )
-        batch = self._connection.session.bounds.encode_bodies(self.topic, self._encode_all(values), headers)
+        payloads, bounds = self._encode_all(values), self._connection.session.bounds
+        batch = bounds.encode_bodies(self.topic, payloads, headers)
         await trio.lowlevel.checkpoint()
         if not self._may_send():
             await self._wait_until_may_send()
+            if (others := self._connection.session.bounds) is not bounds:
+                batch = others.encode_bodies(self.topic, payloads, headers)
         self._put_batch(batch)
 
     @trio.lowlevel.enable_ki_protection
@@ -167,14 +177,17 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
 
     async def _wait_until_may_send(self) -> None:
         """Wait for room; raises as :meth:`send`, for what has happened before and meanwhile."""
-        self._check_open()
-        while not self._may_send():
+        while True:
+            self._check_open()
+            if self._outbox is not self._connection.session.outbox:
+                self._look_at_session()
+            if self._may_send():
+                return
             self._press()
             if self._outbox.has_room:
                 await self._lot.park()
             else:
                 await self._connection.wait_for_room()
-            self._check_open()
 
     def _press(self) -> None:
         """Have what is gathered written now: somebody is about to wait for its acknowledgement."""
@@ -198,7 +211,7 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
 
         The end of the connection is one too. Where the program itself closed the client, that is said instead.
         """
-        error, self._window.error = self._window.error, None
+        error = self._window.take_error()
         if isinstance(error, Disconnected):
             self._connection.check_open()
         if error is not None:
@@ -208,7 +221,8 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
         """Wait until every publication so far is acknowledged: accepted by the bus for all it reaches, or refused.
 
         Raises:
-          BusError: a publication was refused, or the connection ended with some not acknowledged (``Disconnected``).
+          BusError: a publication was refused, or the connection ended with some not acknowledged (``Disconnected``;
+            ``Unconfirmed`` where the client reconnects).
           trio.ClosedResourceError: the client was closed here with some not acknowledged.
 
         """

@@ -63,13 +63,15 @@ class PublishSubscribe(ClientBase):
     async def publish_bytes(self, topic: str, payload: bytes, *, headers: Headers | None = None) -> Receipt:
         """Do as :meth:`publish` by full topic, with a payload that is sent as it is."""
         connection = self._connection
-        session = connection.session
-        session.bounds.check_topic(topic)
-        encoded = session.bounds.encode_body(topic, payload, headers)
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if not session.outbox.has_room:
+        while True:
+            session = connection.session
+            session.bounds.check_topic(topic)
+            encoded = session.bounds.encode_body(topic, payload, headers)
+            await trio.lowlevel.checkpoint_if_cancelled()
+            if session.outbox.has_room:
+                return await connection.operate(partial(session.publish, topic, encoded))
+            # Then again from the beginning: it may be the session of another bus by now.
             await connection.wait_for_room()
-        return await connection.operate(partial(session.publish, topic, encoded))
 
     def open_publisher(self, protocol: type[Published], topic: str, *, paced: bool = True) -> Publisher[Published]:
         """Return a channel for publishing many messages to one topic, to be used as ``async with``.
@@ -195,7 +197,7 @@ class PublishSubscribe(ClientBase):
         size: int | None = None,
         latest: bool = False,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> Coroutine[Any, Any, NoReturn]: ...
+    ) -> Coroutine[Any, Any, None]: ...
 
     @overload
     def subscribe_with(
@@ -211,7 +213,7 @@ class PublishSubscribe(ClientBase):
         size: int | None = None,
         latest: bool = False,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> Coroutine[Any, Any, NoReturn]: ...
+    ) -> Coroutine[Any, Any, None]: ...
 
     def subscribe_with(
         self,
@@ -226,7 +228,7 @@ class PublishSubscribe(ClientBase):
         size: int | None = None,
         latest: bool = False,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> Coroutine[Any, Any, NoReturn]:
+    ) -> Coroutine[Any, Any, None]:
         """Subscribe and ``await handler(body)`` for each message, one after the other, until cancelled.
 
         The handler sets the pace, as a loop with ``receive`` does. What it raises leaves from here as it is.
@@ -266,7 +268,7 @@ class PublishSubscribe(ClientBase):
         size: int | None = None,
         latest: bool = False,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> Coroutine[Any, Any, NoReturn]: ...
+    ) -> Coroutine[Any, Any, None]: ...
 
     @overload
     def subscribe_bytes_with(
@@ -281,7 +283,7 @@ class PublishSubscribe(ClientBase):
         size: int | None = None,
         latest: bool = False,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> Coroutine[Any, Any, NoReturn]: ...
+    ) -> Coroutine[Any, Any, None]: ...
 
     def subscribe_bytes_with(
         self,
@@ -295,7 +297,7 @@ class PublishSubscribe(ClientBase):
         size: int | None = None,
         latest: bool = False,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> Coroutine[Any, Any, NoReturn]:
+    ) -> Coroutine[Any, Any, None]:
         """Do as :meth:`subscribe_with` by full topic, giving payloads as they came."""
         opened = self._subscription_of_bytes(topic, SubscriptionOptions(messages, size, latest))
         return MessageHandler(handler, whole, on_lag, on_malformed).run(opened, task_status)

@@ -25,6 +25,7 @@ from ..wire.values import FRAME_OVERHEAD, ErrorCode
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
+    from ..session.session import Session
     from ..session.windows import CallWindow, PendingCall
     from ..wire.values import EncodedBody
     from .connection import ClientConnection
@@ -54,6 +55,8 @@ class Request(Generic[Body, Result]):
     deadline: float
     """When the requester stops waiting, on this process's ``trio.current_time()``; ``math.inf`` if it named no time."""
     _connection: ClientConnection
+    _session: Session
+    """That of the connection over which it came: an answer goes back over no other."""
     _window: CallWindow
     _pending: PendingCall
     _encode: Callable[[Result], bytes]
@@ -73,7 +76,7 @@ class Request(Generic[Body, Result]):
     @property
     def is_connected(self) -> bool:
         """Whether an answer can reach the bus."""
-        return self._connection.is_open
+        return self._connection.is_open and self._session.closed is None
 
     async def respond(self, response: Result, *, headers: Mapping[str, str] | None = None) -> None:
         """Answer; returns when the answer is on its way. One that comes too late is dropped, and counted in the
@@ -82,7 +85,7 @@ class Request(Generic[Body, Result]):
         Raises:
           MalformedMessage: the response is not of the protocol's class; the request can still be answered.
           MessageTooLarge: it does not fit in a frame; likewise.
-          Disconnected: the connection ended; the requester was told.
+          Disconnected: the connection over which it came has ended; the requester was told.
           trio.ClosedResourceError: the request was answered before, or the client was closed.
 
         """
@@ -100,13 +103,21 @@ class Request(Generic[Body, Result]):
     def _fail(self, reason: str) -> None:
         """End the request without an answer; the requester's call raises ``RemoteError``."""
         self._end()
-        session = self._connection.session
+        session = self._session
         session.fail(self._window, self._pending, ErrorCode.REMOTE_ERROR, text_of(reason, session.welcome.frame))
 
     def give_up(self, reason: str) -> None:
         """Fail without waiting for room: its place is freed, and if someone waits after all they are told."""
         if not self.is_answered:
             self._connection.call(self._fail, reason)
+
+    def check_answerable(self) -> None:
+        """Raise if it was answered, or the connection over which it came has ended."""
+        if self.is_answered:
+            raise trio.ClosedResourceError("this request was answered already")
+        if self._session.closed is not None:
+            self._connection.check_open()
+            self._session.check_open()
 
     def _end(self) -> None:
         """Note that it is answered. From then on the scope of :meth:`cancelled_when_withdrawn` has no deadline."""
@@ -120,12 +131,12 @@ class Request(Generic[Body, Result]):
 
     def encode(self, response: Result, headers: Mapping[str, str] | None = None) -> EncodedBody:
         """Return a response as it travels; raises as :meth:`respond` where it cannot."""
-        return self._connection.session.bounds.encode_body("", self._encode(response), headers)
+        return self._session.bounds.encode_body("", self._encode(response), headers)
 
     def put(self, encoded: EncodedBody) -> None:
         """Put the response in the outbox, whatever room that has."""
         self._end()
-        self._connection.session.respond(self._window, self._pending, encoded)
+        self._session.respond(self._window, self._pending, encoded)
 
     @contextmanager
     def cancelled_when_withdrawn(self, scope: trio.CancelScope) -> Generator[None, None, None]:
@@ -148,16 +159,13 @@ async def answer(connection: ClientConnection, requests: Sequence[Request[Any, A
 
     Other tasks run behind the answers and not before them, as requesters wait; that is the one checkpoint of this.
     """
-    _check_unanswered(requests)
+    for request in requests:
+        request.check_answerable()
     await trio.lowlevel.checkpoint_if_cancelled()
-    if not connection.session.outbox.has_room:
-        await connection.wait_for_room()
-        _check_unanswered(requests)
+    session = connection.session
+    if not session.outbox.has_room:
+        await connection.wait_for_room_of(session)
+        for request in requests:
+            request.check_answerable()
     connection.call(put)
     await trio.lowlevel.cancel_shielded_checkpoint()
-
-
-def _check_unanswered(requests: Sequence[Request[Any, Any]]) -> None:
-    for request in requests:
-        if request.is_answered:
-            raise trio.ClosedResourceError("this request was answered already")

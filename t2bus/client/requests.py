@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 import trio
 from attrs import define
@@ -97,11 +97,14 @@ class RequestResponse(ClientBase):
     async def _request(self, topic: str, payload: bytes, headers: Headers | None) -> tuple[bytes, Headers]:
         """Return the payload and the headers of the answer; however it ends, the request is pending no more."""
         connection = self._connection
-        session = connection.session
-        session.bounds.check_topic(topic, concrete=True)
-        encoded = session.bounds.encode_body(topic, payload, headers)
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if not session.outbox.has_room:
+        while True:
+            session = connection.session
+            session.bounds.check_topic(topic, concrete=True)
+            encoded = session.bounds.encode_body(topic, payload, headers)
+            await trio.lowlevel.checkpoint_if_cancelled()
+            if session.outbox.has_room:
+                break
+            # Then again from the beginning: it may be the session of another bus by now.
             await connection.wait_for_room()
         answer = PendingAnswer()
         operation = connection.call(session.request, topic, encoded, _milliseconds_left(), answer)
@@ -151,7 +154,7 @@ class RequestResponse(ClientBase):
         whole: Literal[False] = False,
         finish: bool = False,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> Coroutine[Any, Any, NoReturn]: ...
+    ) -> Coroutine[Any, Any, None]: ...
 
     @overload
     def serve_with(
@@ -163,7 +166,7 @@ class RequestResponse(ClientBase):
         whole: Literal[True],
         finish: bool = False,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> Coroutine[Any, Any, NoReturn]: ...
+    ) -> Coroutine[Any, Any, None]: ...
 
     def serve_with(
         self,
@@ -174,7 +177,7 @@ class RequestResponse(ClientBase):
         whole: bool = False,
         finish: bool = False,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> Coroutine[Any, Any, NoReturn]:
+    ) -> Coroutine[Any, Any, None]:
         """Claim a topic and answer each request with what ``await handler(body)`` returns, until cancelled.
 
         Handlers run concurrently, at most ``Limits.service_requests`` of them. One is cancelled when its requester
@@ -208,7 +211,7 @@ class RequestResponse(ClientBase):
         whole: Literal[False] = False,
         finish: bool = False,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> Coroutine[Any, Any, NoReturn]: ...
+    ) -> Coroutine[Any, Any, None]: ...
 
     @overload
     def serve_bytes_with(
@@ -219,7 +222,7 @@ class RequestResponse(ClientBase):
         whole: Literal[True],
         finish: bool = False,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> Coroutine[Any, Any, NoReturn]: ...
+    ) -> Coroutine[Any, Any, None]: ...
 
     def serve_bytes_with(
         self,
@@ -229,7 +232,7 @@ class RequestResponse(ClientBase):
         whole: bool = False,
         finish: bool = False,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> Coroutine[Any, Any, NoReturn]:
+    ) -> Coroutine[Any, Any, None]:
         """Do as :meth:`serve_with` by full topic, with payloads as they are."""
         return self._handle(self._service_of_bytes(topic), handler, task_status, whole=whole, finish=finish)
 
@@ -241,7 +244,7 @@ class RequestResponse(ClientBase):
         *,
         whole: bool,
         finish: bool,
-    ) -> Coroutine[Any, Any, NoReturn]:
+    ) -> Coroutine[Any, Any, None]:
         time_to_finish = self._connection.session.limits.drain if finish else 0.0
         return RequestHandler(handler, whole, time_to_finish).run(opened, task_status)
 

@@ -70,7 +70,7 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
 
     def _wake(self) -> None:
         """Wake a receiver for each request that waits; at the end wake all, who have an error to raise."""
-        if self._window.closed is None:
+        if self._window.closed is None and not self._connection.has_all:
             self._lot.unpark(count=len(self._window.waiting))
         else:
             self._lot.unpark_all()
@@ -85,7 +85,9 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
 
         Raises:
           Disconnected: the connection ended.
-          TopicClaimed: the claim was lost: somebody else wanted the topic, and this client answered no ping.
+          ServiceRevoked: the claim was lost: somebody else wanted the topic, and this client answered no ping; or it
+            was claimed while this client had no connection.
+          trio.EndOfChannel: the client was drained.
           trio.ClosedResourceError: the service, or its client, was closed here.
 
         """
@@ -164,6 +166,8 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
     def _check_open(self) -> None:
         if self._closed:
             raise trio.ClosedResourceError("this service was closed")
+        if self._connection.has_all:
+            raise trio.EndOfChannel
         self._connection.check_open()
         if (error := self._window.closed) is not None:
             # A new object each time: a raised exception gathers the traceback of whoever raises it.
@@ -184,7 +188,7 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
             return None
         deadline = math.inf if call.timeout is None else trio.current_time() + call.timeout / 1000
         headers = dict(call.headers) if call.headers else NO_HEADERS
-        return Request(call.topic, body, headers, deadline, self._connection, window, pending, self._encode)
+        return Request(call.topic, body, headers, deadline, self._connection, session, window, pending, self._encode)
 
     def _refuse(self, pending: PendingCall, error: MalformedMessage) -> None:
         """Tell the requester that its request cannot be read, and whoever runs the service, who sees nothing of it."""
@@ -204,7 +208,7 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
             return
         self._closed = True
         session = self._connection.session
-        session.close_service(self._window, Disconnected("this service was closed"))
-        self._connection.tell(session.take_news())
+        session.end(self._window.id, Disconnected("this service was closed"))
+        self._connection.tell()
         self._connection.forget(self._window)
         await self._connection.end(partial(self._connection.session.unclaim, self._window))

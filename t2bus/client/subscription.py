@@ -77,9 +77,11 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
         Cancelled, it loses nothing. After ``Lagged`` and ``MalformedMessage`` call it again: the subscription goes on.
 
         Raises:
-          Lagged: messages were dropped here; ``dropped`` says how many.
+          Lagged: messages were dropped here; ``dropped`` says how many, and is None where the connection was lost.
           MalformedMessage: this one message cannot be read as the subscription's class; it has the topic and headers.
           Disconnected: the connection ended, and everything that had arrived was taken.
+          trio.EndOfChannel: the client was drained, and everything was taken.
+          PermissionDenied, LimitExceeded: the bus refused it after the connection was made again.
           trio.ClosedResourceError: the subscription, or its client, was closed here.
           trio.BusyResourceError: another task is receiving from this subscription.
 
@@ -260,7 +262,12 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
     def _check_open(self) -> None:
         if self._closed:
             raise trio.ClosedResourceError("this subscription was closed")
+        if self._connection.has_all:
+            raise trio.EndOfChannel
         self._connection.check_open()
+        if (error := self._window.closed) is not None:
+            # A new object each time: a raised exception gathers the traceback of whoever raises it.
+            raise type(error)(*error.args)
 
     @trio.lowlevel.enable_ki_protection
     async def aclose(self) -> None:
@@ -289,3 +296,5 @@ class Items(AsyncIterator[Received[Body_co] | Lagged | MalformedMessage]):
             return await self._subscription.receive()
         except (Lagged, MalformedMessage) as error:
             return error
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None

@@ -39,12 +39,12 @@ class Writer:
 
     transport: ClientTransport
     session: Session
+    _room: trio.lowlevel.ParkingLot
+    """Those who wait for room."""
     finished: trio.Event = field(factory=trio.Event, init=False)
     """Set when nothing more is written."""
     _called: trio.Event = field(factory=trio.Event, init=False)
     """Set when the task has something new to do."""
-    _waiting: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
-    """Those who wait for room."""
     _is_finishing: bool = field(default=False, init=False)
 
     def flush(self) -> None:
@@ -64,19 +64,14 @@ class Writer:
         outbox = self.session.outbox
         if self.transport.can_send_nowait and self.transport.send_nowait(outbox.take()):
             outbox.written()
-            if self._waiting:
+            if self._room:
                 self.make_room()
         else:
             self._called.set()
 
     def make_room(self) -> None:
         """Wake those who wait for room, to look again."""
-        if self._waiting:
-            self._waiting.unpark_all()
-
-    async def wait_for_room(self) -> None:
-        """Wait until something was written, or for nothing."""
-        await self._waiting.park()
+        self._room.unpark_all()
 
     def finish(self) -> None:
         """Write what waits and nothing after it."""

@@ -184,7 +184,11 @@ class BusTranslator:
         service = next((each for each in self._services.values() if each.id == message.service), None)
         if service is None:
             return self._answer_later(m.Accepted(message.id, (0,)))
-        self._drop_service(service)
+        if message.finishes:
+            # What is pending can still be answered, by the numbers of its calls.
+            del self._services[service.topic]
+        else:
+            self._drop_service(service)
         return self._send(r.Kind.UNSRV, service.topic, partial(_done, message.id))
 
     def _drop_service(self, service: _ClaimedTopic) -> None:

@@ -11,10 +11,11 @@ import trio
 from attrs import define, field
 
 from .. import tls as contexts
-from ..background import Resource
+from ..background import Resource, finish_and_close
 from ..broker.identity import Identity
 from ..broker.router import Router
 from ..client.connect import run_client
+from ..client.dialling import Dialled
 from ..client.greeting import hello
 from ..endpoints import open_listeners
 from ..errors import ConnectFailed, LimitExceeded
@@ -105,7 +106,7 @@ class Bus(Resource):
             raise ConnectFailed(f"the bus did not let this client in: {error}") from error
         welcome, *rest = await transport.receive()
         assert isinstance(welcome, Welcome)
-        async with run_client(transport, welcome, rest, limits or self.limits) as client:
+        async with run_client(Dialled(transport, welcome, rest), limits or self.limits) as client:
             yield client
 
     async def serve_stream(self, stream: trio.abc.Stream, *, identity: str) -> None:
@@ -232,6 +233,20 @@ class Bus(Resource):
                     accepting.start_soon(listen, listener, handle, limiter)
 
     # --- the end
+
+    async def drain(self) -> None:
+        """Begin nothing new, finish what was begun, and close; all within ``Limits.drain``, and at once if cancelled.
+
+        Nobody is let in any more. What was accepted is delivered, paced publications that wait for room too, and
+        requests that services work on are answered. Publications, requests, subscriptions and claims that come
+        meanwhile are not looked at: their callers get ``Disconnected`` in the end.
+        """
+        await finish_and_close(self._finish, self.aclose, self.limits.drain)
+
+    async def _finish(self) -> None:
+        if not self._closed:
+            self.stop_accepting()
+            await self._router_task.drain()
 
     async def aclose(self) -> None:
         """Say goodbye to everyone and write what waits, for at most ``Limits.drain``; at once if cancelled.

@@ -8,9 +8,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final, assert_never
 
+from attrs import define, field
+
+from ..log_limiter import LogLimiter
 from ..text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..broker.status import Event
 
 _logger = logging.getLogger("t2bus.server")
@@ -35,7 +40,28 @@ def log_refusal(origin: str, reason: str) -> None:
     _logger.warning("connection of %s refused: %s", origin, printable(reason, _LONGEST_REASON))
 
 
-def log_event(event: Event) -> None:
+_REPEATED: Final = frozenset({"denied", "lagging", "claimed", "released"})
+"""Events that a peer may cause as often as it likes."""
+
+_INTERVAL: Final = 1.0
+"""Seconds between two lines about what one identity is denied, or one client does with one topic."""
+
+
+@define(eq=False)
+class EventLog:
+    """The lines about what happens to clients."""
+
+    _limiter: LogLimiter = field(factory=lambda: LogLimiter(_INTERVAL), init=False)
+
+    def write(self, events: Iterable[Event], now: float) -> None:
+        """Log these events, but not what has just been told of its like."""
+        for event in events:
+            about = event.identity if event.kind == "denied" else (event.kind, event.client, event.topic)
+            if event.kind not in _REPEATED or self._limiter.allows(about, now):
+                _log_event(event)
+
+
+def _log_event(event: Event) -> None:
     """Log what has happened to a client; what it subscribes to is for who wants to have it all."""
     who = (
         f"client {event.client} {event.name} ({event.identity})"

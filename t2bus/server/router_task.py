@@ -25,16 +25,14 @@ import trio
 from attrs import define, field
 
 from ..errors import ProtocolViolation
-from ..log_limiter import LogLimiter
-from ..wire.messages import ClientMessage, Error, Ping, PublishRun, ServerMessage
-from .log import log_event
+from ..wire.messages import Ask, Claim, ClientMessage, Error, Ping, Publish, PublishRun, ServerMessage, Subscribe
+from .log import EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..broker.peer import Ending, Peer
     from ..broker.router import Router
-    from ..broker.status import Event
 
 _logger = logging.getLogger("t2bus.server")
 
@@ -44,11 +42,8 @@ _END: Final = ()
 _WAKE: Final[list[ClientMessage]] = []
 """In the place of a batch: there is a turn to give."""
 
-_REPEATED: Final = frozenset({"denied", "lagging", "claimed", "released"})
-"""Events that a peer may cause as often as it likes."""
-
-_LOG_INTERVAL: Final = 1.0
-"""Seconds between two lines in the log about what one identity is denied, or one client does with one topic."""
+_NEW_WORK: Final = (Publish, PublishRun, Ask, Subscribe, Claim)
+"""What is not begun any more when the bus drains."""
 
 
 @define(eq=False, repr=False, slots=False)
@@ -195,12 +190,16 @@ class RouterTask:
     connections: dict[int, PeerConnection] = field(factory=dict, init=False)
     """By the ids of their peers."""
     inbox: trio.MemorySendChannel[Batch] = field(init=False)
+    drained: trio.Event | None = field(default=None, init=False)
+    """Set when all that was accepted is done. Once there is such an event new work is dropped: its sender hears of the
+    end of its connection, and that nobody knows what became of it.
+    """
     alarm: trio.Event = field(factory=trio.Event, init=False)
     """Set when something is due earlier than before; whoever waits for it puts another in its place."""
     _batches: trio.MemoryReceiveChannel[Batch] = field(init=False)
     _turns: deque[PeerConnection] = field(factory=deque, init=False)
     """The connections whose batches wait for a turn."""
-    _log: LogLimiter = field(factory=lambda: LogLimiter(_LOG_INTERVAL), init=False)
+    _log: EventLog = field(factory=EventLog, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Open the inbox."""
@@ -274,6 +273,8 @@ class RouterTask:
             if messages == _END:
                 connection.end_input()
         elif not connection.is_finishing:
+            if self.drained is not None:
+                messages = [message for message in messages if not isinstance(message, _NEW_WORK)]
             try:
                 # The time of now: what waited here, in a process that computes, is no stall of its sender.
                 if rest := self.router.feed(connection.peer, messages, trio.current_time()):
@@ -293,7 +294,7 @@ class RouterTask:
         router = self.router
         while router.dirty or router.events:
             if router.events:
-                self._log_all(router.take_events())
+                self._log.write(router.take_events(), trio.current_time())
             for peer in router.take_dirty():
                 if (connection := self.connections.get(peer.id)) is None:
                     continue
@@ -304,12 +305,14 @@ class RouterTask:
                     connection.close("internal error")
         if router.subscriptions.is_alarmed and router.take_alarm():
             self.alarm.set()
+        if self.drained is not None and router.is_drained:
+            self.drained.set()
 
-    def _log_all(self, events: Sequence[Event]) -> None:
-        for event in events:
-            about = event.identity if event.kind == "denied" else (event.kind, event.client, event.topic)
-            if event.kind not in _REPEATED or self._log.allows(about, trio.current_time()):
-                log_event(event)
+    async def drain(self) -> None:
+        """Begin nothing new, and wait until all that was accepted is done."""
+        self.drained = trio.Event()
+        self.flush()
+        await self.drained.wait()
 
     def expire(self, now: float) -> None:
         """Do what is due; whoever was heard in whatever way since it was asked for a sign of life has given one."""

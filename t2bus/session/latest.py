@@ -24,7 +24,7 @@ from attrs import define, field
 from ..errors import Lagged
 from ..wire.messages import Publication, Run
 from ..wire.values import size_of
-from .windows import ReceiveWindow
+from .windows import ReceiveWindow, joined
 
 if TYPE_CHECKING:
     from .counters import ClientCounters
@@ -58,7 +58,14 @@ class LatestWindow(ReceiveWindow):
         last = run.payloads[-1]
         self._keep(Publication(run.topic, last), len(run.topic) + len(last))
 
-    def put_gap(self, dropped: int) -> None:
+    def lose(self) -> None:
+        """Take in that the connection was lost: the gap stands behind all that has arrived."""
+        self._note_gap(None, at_front=False)
+        self._newest.move_to_end(None)
+        self._set_waiting(len(self._newest))
+        self._forget_debt()
+
+    def put_gap(self, dropped: int | None) -> None:
         """Take in the news that messages are missing."""
         self._note_gap(dropped, at_front=False)
         self._set_waiting(len(self._newest))
@@ -96,10 +103,10 @@ class LatestWindow(ReceiveWindow):
         self._counters.dropped += 1
         self._note_gap(1, at_front=True)
 
-    def _note_gap(self, dropped: int, *, at_front: bool) -> None:
+    def _note_gap(self, dropped: int | None, *, at_front: bool) -> None:
         gap = self._newest.get(None)
         if isinstance(gap, Lagged):
-            self._newest[None] = Lagged(gap.dropped + dropped)
+            self._newest[None] = joined(gap, dropped)
             return
         self._newest[None] = Lagged(dropped)
         if at_front:

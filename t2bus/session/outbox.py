@@ -221,6 +221,11 @@ class ClientOutbox:
         """Stop counting what was taken."""
         self._taken = 0
 
+    def open(self, limit: int) -> None:
+        """Have room for so many bytes from now on, unless it is shut."""
+        if not self._closed:
+            self.limit = limit
+
     def shut(self) -> None:
         """Take nothing more; what waits is still to be written, but credit, which would come behind the last word."""
         self._closed = True

@@ -32,6 +32,11 @@ class PendingOperations:
     def __contains__(self, number: int) -> bool:
         return number in self._waiting
 
+    @property
+    def numbers(self) -> frozenset[int]:
+        """All of them."""
+        return frozenset(self._waiting)
+
     def add(self, number: int, done: Done) -> None:
         """Wait for an operation."""
         self._waiting[number] = done

@@ -6,10 +6,10 @@ subscriptions, services and publishers, and the calls that nobody waits for any 
 what was registered for it, under the id of its operation and at most once: a count, a response, or the error that the
 caller is to raise. A caller that stops waiting takes its entry away, and a late answer finds nobody and is dropped.
 
-Arguments are checked here before anything is put in the outbox, against what the bus said of itself in its WELCOME.
+Arguments are checked here before anything is put in the outbox, against what the bus said of itself in its WELCOME. A
+session is one connection's. Subscriptions and services go on in that of the next one (:mod:`.resuming`).
 
-The law of this module: no I/O, no clock, no await, and but for answers it calls nobody. After :meth:`Session.close`
-nothing waits.
+The law of this module: no I/O, no clock, no await, and but for answers it calls nobody.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from .counters import ClientCounters, ClientStatistics
 from .credit import CreditDue
 from .options import USUAL, SubscriptionOptions
 from .pending import PendingOperations
+from .registrations import Registrations, require_place
 from .unacknowledged import PublisherWindow, Unacknowledged
 from .windows import CallWindow, PendingCall, ReceiveWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from ..limits import Limits
     from .body import EncodedBatch
@@ -48,16 +49,19 @@ class Session:
     outbox: ClientOutbox
     compress: bool = False
     """Whether large payloads are worth compressing on this connection."""
+    counters: ClientCounters = field(factory=ClientCounters)
     bounds: Bounds = field(init=False)
     """What may be sent."""
     farewell: str | None = field(default=None, init=False)
-    """How the bus ended the connection, once it has: :meth:`close` is to follow."""
+    """How the bus ended the connection, once it has."""
     closed: errors.BusError | None = field(default=None, init=False)
-    counters: ClientCounters = field(factory=ClientCounters, init=False)
-    subscriptions: dict[int, ReceiveWindow] = field(factory=dict, init=False)
+    is_lost: bool = field(default=False, init=False)
+    """Whether it has ended so that another session may go on with what is open."""
+    registrations: Registrations = field(init=False)
+    subscriptions: dict[int, ReceiveWindow] = field(init=False)
     credit: CreditDue = field(init=False)
     """What the subscriptions owe to the bus."""
-    services: dict[int, CallWindow] = field(factory=dict, init=False)
+    services: dict[int, CallWindow] = field(init=False)
     requests: int = field(default=0, init=False)
     _pending: PendingOperations = field(factory=PendingOperations, init=False)
     _unacknowledged: Unacknowledged = field(factory=Unacknowledged, init=False)
@@ -69,11 +73,12 @@ class Session:
         """Make the parts."""
         self.bounds = Bounds(self.welcome, self.compress)
         self.credit = CreditDue(self.outbox)
+        self.registrations = opened = Registrations(self.limits.service_bytes)
+        self.subscriptions, self.services = opened.subscriptions, opened.services
 
     def check_open(self) -> None:
-        """Raise the error that the connection ended with, if it did."""
+        """Raise the error that the connection ended with, if it did: a new object, as each gathers tracebacks."""
         if self.closed is not None:
-            # A new object each time: a raised exception gathers the traceback of whoever raises it.
             raise type(self.closed)(*self.closed.args)
 
     @property
@@ -86,10 +91,11 @@ class Session:
         """Whether at most one operation of this client waits for its answer, and no request for that of the program."""
         return self.unanswered <= 1 and not any(map(attrgetter("pending"), self.services.values()))
 
-    # --- operations: each returns its id; ``done`` is called with the outcome unless ``forget`` came first. After the
-    # end of the connection they raise its error, unless nobody waits for the answer.
+    # --- operations: each returns its id; ``done`` is called with the outcome unless ``forget`` came first. Behind the
+    # end of the connection they raise its error if somebody waits.
 
-    def _begin(self, done: Done | None) -> int:
+    def begin(self, done: Done | None) -> int:
+        """Begin an operation whose message the caller puts in the outbox."""
         self._last_operation = number = self._last_operation + 1
         if done is not None:
             if self.closed is not None:
@@ -103,7 +109,7 @@ class Session:
 
     def publish(self, topic: str, encoded: v.EncodedBody, done: Done, *, paced: bool = False) -> int:
         """Publish; the outcome is a receipt."""
-        number = self._begin(done)
+        number = self.begin(done)
         self.counters.published += 1
         self.outbox.publish(number, topic, encoded, paced=paced, pressing=True)
         return number
@@ -131,42 +137,36 @@ class Session:
 
     def subscribe(self, topic: str, done: Done, options: SubscriptionOptions = USUAL) -> ReceiveWindow:
         """Subscribe; the window is ready before the bus has answered, so nothing that follows the answer is missed."""
-        self._require_place(self.subscriptions, self.welcome.subscriptions, "subscriptions")
-        number = self._begin(done)
-        window = self.subscriptions[number] = options.window(number, self.limits, self.welcome, self.counters)
-        self.outbox.put(m.Subscribe(number, topic, window.window_messages, window.window_size))
+        require_place(self.subscriptions, self.welcome.subscriptions, "subscriptions")
+        number = self.begin(done)
+        window = options.window(number, self.limits, self.welcome, self.counters)
+        self.outbox.put(self.registrations.open(number, topic, window))
         return window
 
-    def unsubscribe(self, window: ReceiveWindow, done: Done | None) -> int:
-        """Close a subscription on both sides; what still arrives for it is dropped. Nobody need wait for the answer."""
-        self.subscriptions.pop(window.id, None)
+    def unsubscribe(self, window: ReceiveWindow, done: Done | None, *, finishes: bool = False) -> int:
+        """Close a subscription on both sides; what still comes is dropped, unless it ``finishes``. Nobody need wait."""
+        if not finishes:
+            self.registrations.discard(window.id)
         self.credit.forget(window)
-        number = self._begin(done)
+        number = self.begin(done)
         self.outbox.put(m.Unsubscribe(number, window.id))
         return number
 
     def claim(self, topic: str, done: Done) -> CallWindow:
         """Serve a topic; the window is ready before the bus has answered."""
-        self._require_place(self.services, self.welcome.services, "services")
-        number = self._begin(done)
-        limits = self.limits
-        window = CallWindow(number, limits.service_requests)
-        self.services[number] = window
-        self.outbox.put(m.Claim(number, topic, window.window, limits.service_bytes))
+        require_place(self.services, self.welcome.services, "services")
+        number = self.begin(done)
+        window = CallWindow(number, self.limits.service_requests)
+        self.outbox.put(self.registrations.open(number, topic, window))
         return window
 
-    def unclaim(self, window: CallWindow, done: Done | None) -> int:
-        """Stop serving on both sides; the bus tells all requesters that wait. Nobody need wait for the answer."""
-        self.services.pop(window.id, None)
-        number = self._begin(done)
-        self.outbox.put(m.Unclaim(number, window.id))
+    def unclaim(self, window: CallWindow, done: Done | None, *, finishes: bool = False) -> int:
+        """Stop serving on both sides: whoever waits is told, unless it ``finishes``. Nobody need wait."""
+        if not finishes:
+            self.registrations.discard(window.id)
+        number = self.begin(done)
+        self.outbox.put(m.Unclaim(number, window.id, finishes))
         return number
-
-    def _require_place(self, taken: Mapping[int, object], most: int, what: str) -> None:
-        if len(taken) >= most:
-            raise errors.LimitExceeded(
-                f"this connection has {most} {what}, all that Limits.{what} of the bus allows: open a second connection"
-            )
 
     def request(self, topic: str, encoded: v.EncodedBody, timeout: int | None, done: Done) -> int:
         """Ask the service of a topic; the outcome is a response. End it with :meth:`end_request` whatever comes.
@@ -175,12 +175,10 @@ class Session:
           LimitExceeded: as many requests of this connection are pending as the bus allows.
 
         """
-        if self.requests >= self.welcome.requests:
-            raise errors.LimitExceeded(
-                f"{self.requests} requests of this connection are pending, all that Limits.requests of the bus allows: "
-                "wait for some, or open a second connection"
-            )
-        number = self._begin(done)
+        if (most := self.welcome.requests) <= self.requests:
+            text = f"{most} requests of this connection are pending, all that Limits.requests of the bus allows"
+            raise errors.LimitExceeded(f"{text}: wait for some, or open a second connection")
+        number = self.begin(done)
         self.requests += 1
         self.counters.requested += 1
         payload, headers, size = encoded
@@ -204,7 +202,9 @@ class Session:
 
     def _end_call(self, window: CallWindow, pending: PendingCall, message: m.Respond | m.Fail, size: int) -> None:
         self.counters.late_responses += pending.withdrawn
-        if window.pending.pop(pending.call.id, None) is not None:
+        if window.pending.get(pending.call.id) is pending:
+            # A call that was lost with its connection is not there, though another of its number may be.
+            del window.pending[pending.call.id]
             # Whoever has more to answer is about to say more.
             self.outbox.put(message, size, pressing=not window.pending)
 
@@ -214,8 +214,8 @@ class Session:
         """Take messages of the bus in.
 
         Returns:
-          What has something new: windows (:class:`.ReceiveWindow`, :class:`.CallWindow`, :class:`.PublisherWindow`),
-          and each :class:`.PendingCall` that nobody waits for any more. Then see :attr:`farewell`.
+          What has something new: windows, those of publishers too, and each :class:`.PendingCall` that nobody waits for
+          any more. Then see :attr:`farewell`.
 
         Raises:
           ProtocolViolation: the bus breaks the rules of the wire; close the connection.
@@ -223,9 +223,7 @@ class Session:
         """
         for message in messages:
             self._feed(message)
-        if not self._news:
-            return ()
-        return self.take_news()
+        return self.take_news() if self._news else ()
 
     def take_news(self) -> Iterable[object]:
         """Return what has something new since the last time."""
@@ -260,14 +258,14 @@ class Session:
                     self._news[window] = None
             case m.Ping():
                 self.outbox.put_sign(m.Pong(message.token))
-            case m.Pong():
-                pass
             case m.Goodbye():
                 self.farewell = f"the bus said goodbye: {message.text}"
             case m.Error():
                 self.farewell = f"the bus closed this connection: {message.text}"
             case m.Welcome():
                 raise errors.ProtocolViolation("WELCOME is said once")
+            case m.Pong():
+                pass
             case _:
                 assert_never(message)
 
@@ -298,47 +296,55 @@ class Session:
             self._pending.resolve(operation, error)
         else:
             # It was accepted, and is refused after all: the bus has taken the claim away.
-            self.close_service(self.services[operation], error)
+            self.end(operation, errors.ServiceRevoked(str(error)))
 
     def _withdraw(self, number: int) -> None:
-        for service in self.services.values():
-            if (pending := service.pending.get(number)) is not None and not pending.withdrawn:
-                if service.withdraw(pending):
-                    self.fail(service, pending, v.ErrorCode.REMOTE_ERROR, "withdrawn before it was taken")
-                self._news[pending] = None
-                return
+        if (withdrawn := self.registrations.withdraw(number)) is not None:
+            service, pending, is_unseen = withdrawn
+            if is_unseen:
+                self.fail(service, pending, v.ErrorCode.REMOTE_ERROR, "withdrawn before it was taken")
+            self._news[pending] = None
+
+    def lose(self, error: errors.BusError, resumed: Iterable[int] = ()) -> None:
+        """End the connection, but keep what another can go on with; then :meth:`take_news`.
+
+        Operations end with this error, and pending calls. Subscriptions, services and publishers stay; ``resumed`` are
+        those that were open before, though this bus has not answered them yet.
+        """
+        if self.closed is None:
+            news = self.registrations.lose(self._pending.numbers - {*resumed})
+            self._end(error, publishers=None)
+            self.note(news)
+            self.is_lost = True
 
     def close(self, error: errors.BusError) -> None:
         """End everything that waits with this error; then :meth:`take_news`. The first reason stands."""
-        if self.closed is not None:
-            return
+        if self.closed is None:
+            self._end(error, publishers=error)
+        elif self.is_lost:
+            self.closed, self.is_lost = error, False
+        self.note(self.registrations.close(error))
+
+    def _end(self, error: errors.BusError, publishers: errors.BusError | None) -> None:
         self.closed = error
         self.outbox.close()
-        for publisher in self._unacknowledged.close(error):
-            self._news[publisher] = None
+        self.note(self._unacknowledged.close(publishers))
         self._pending.close(error)
         self.credit.clear()
-        for window in self.subscriptions.values():
-            window.close(error)
-            self._news[window] = None
-        for service in self.services.values():
-            self.close_service(service, error)
 
-    def close_service(self, service: CallWindow, error: errors.BusError) -> None:
-        """Let a service hand out nothing more; then :meth:`take_news`."""
-        for pending in service.close(error):
-            self._news[pending] = None
-        self._news[service] = None
+    def end(self, number: int, error: errors.BusError) -> None:
+        """Let a subscription or a service end with an error; then :meth:`take_news`."""
+        self.note(self.registrations.end(number, error))
+
+    def note(self, news: Iterable[object]) -> None:
+        """Return this, too, among what has something new."""
+        self._news.update(dict.fromkeys(news))
 
     def statistics(self) -> ClientStatistics:
         """Return what the connection looks like now."""
-        windows = self.subscriptions.values()
         return ClientStatistics(
-            subscriptions=len(self.subscriptions),
-            services=len(self.services),
             requests_pending=self.requests,
-            calls_pending=sum(len(service.pending) for service in self.services.values()),
-            messages_waiting=sum(window.waiting for window in windows),
             outbox_bytes=self.outbox.size,
+            **self.registrations.load(),
             **asdict(self.counters),
         )

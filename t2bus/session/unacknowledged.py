@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from ..errors import Unconfirmed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -33,7 +35,9 @@ class PublisherWindow:
     missed: int = field(default=0, init=False)
     """Those that they should have reached and did not."""
     error: BusError | None = field(default=None, init=False)
-    """The first refusal, until it is taken."""
+    """What is to be raised next: the first refusal, or what was on its way when the connection was lost."""
+    _unconfirmed: int = field(default=0, init=False)
+    """Publications that were on their way then, and wait behind a refusal to be told of."""
 
     def settle(self, count: int, size: int, accepted: int) -> None:
         """Take note of that many answers, to publications of that many bytes, and of their receivers together."""
@@ -45,6 +49,21 @@ class PublisherWindow:
         """Take note of that many refusals."""
         self.error = self.error or error
         self.settle(count, size, 0)
+
+    def lose(self, count: int, size: int) -> None:
+        """Take note of that many of which nothing will be heard, as the connection was lost."""
+        self.settle(count, size, 0)
+        self._unconfirmed += count
+        if self.error is None or isinstance(self.error, Unconfirmed):
+            earlier = 0 if self.error is None else self.error.count
+            self.error, self._unconfirmed = Unconfirmed(earlier + self._unconfirmed), 0
+
+    def take_error(self) -> BusError | None:
+        """Return what is to be raised next, if there is anything, once."""
+        error, self.error = self.error, None
+        if error is not None and self._unconfirmed:
+            self.error, self._unconfirmed = Unconfirmed(self._unconfirmed), 0
+        return error
 
 
 @define(eq=False)
@@ -122,11 +141,14 @@ class Unacknowledged:
             return each.owner
         return None
 
-    def close(self, error: BusError) -> list[PublisherWindow]:
-        """Settle everything with an error; return whose it was."""
+    def close(self, error: BusError | None) -> list[PublisherWindow]:
+        """Settle everything with an error, or without one as lost on the way; return whose it was."""
         ranges, self._ranges, self.count = self._ranges, [], 0
         for each in ranges:
-            each.owner.refuse(len(each.sizes), sum(each.sizes), error)
+            if error is None:
+                each.owner.lose(len(each.sizes), sum(each.sizes))
+            else:
+                each.owner.refuse(len(each.sizes), sum(each.sizes), error)
         return [each.owner for each in ranges]
 
     def _take(self, first: int, end: int) -> list[_Range]:

@@ -9,6 +9,9 @@ way nothing is known here. Whoever has a window looks at it that often while it 
 message only when the window is nearly spent: a program may compute for long between two messages, and nobody else runs
 meanwhile. To look at a clock for every message would be a tenth of what taking it costs.
 
+A window outlives the connection. What was taken in over one that is lost can still be taken, and gives no credit to the
+bus of the next: that starts with a whole window again (:meth:`ReceiveWindow.renew`).
+
 A :class:`CallWindow` is the same for a service, where the answer to a request is what gives its place back.
 
 The law of this module: synchronous, and it calls nobody. What is to go back stands in a window until it is collected.
@@ -27,7 +30,7 @@ from ..wire.values import size_of
 
 if TYPE_CHECKING:
     from ..errors import BusError
-    from ..wire.messages import Call
+    from ..wire.messages import Call, Welcome
 
 PROMPT: Final = 0.05
 """Seconds; well within the stall time after which a bus takes a subscriber for dead (``Limits.stall``, 1 s)."""
@@ -72,14 +75,45 @@ class ReceiveWindow:
     _owed: int = field(default=0, init=False)
     _owed_size: int = field(default=0, init=False)
     _granted_at: float = field(default=0.0, init=False)
+    _foreign: int = field(default=0, init=False)
+    """How many of those that wait came over a connection that was lost: no bus is owed credit for them."""
 
     def __attrs_post_init__(self) -> None:
         """Start with the whole window on the bus's side."""
+        self._fill()
+
+    def _fill(self) -> None:
         self._credit = self.window_messages
         self._credit_size = self.window_size
         self._bulk_messages = -(-self.window_messages // _BULK)
         self._bulk_size = -(-self.window_size // _BULK)
         self._start_look()
+
+    def lose(self) -> None:
+        """Take in that the connection was lost: what has arrived stays, and behind it an unknown number is missing.
+
+        Where a window is not enough for what stays from several lost connections, what came over the last one goes too.
+        So what waits, and what the next bus may send, are two windows at most.
+        """
+        items, count = self._items, sum(map(_count_of, self._items)) - self._taken_of_run
+        if self._foreign and (count > self.window_messages or sum(map(_size_of, items)) > self.window_size):
+            while count > self._foreign:
+                count -= _count_of(items.pop())
+        self._foreign = count
+        self.put_gap(None)
+        self.waiting = count + sum(isinstance(item, Lagged) for item in items)
+        self._forget_debt()
+
+    def _forget_debt(self) -> None:
+        self._owed = self._owed_size = 0
+        self.wants_look = False
+
+    def renew(self, number: int, bus: Welcome) -> None:
+        """Go on as another subscription, of a bus that has the whole window, and may allow less of one."""
+        self.id = number
+        self.window_messages = min(self.window_messages, bus.subscription_messages)
+        self.window_size = min(self.window_size, bus.subscription_bytes)
+        self._fill()
 
     def _start_look(self) -> None:
         self._look_messages = -(-self.window_messages // _LITTLE)
@@ -120,10 +154,10 @@ class ReceiveWindow:
         self._credit -= count
         self._credit_size -= size
 
-    def put_gap(self, dropped: int) -> None:
+    def put_gap(self, dropped: int | None) -> None:
         """Take in the news that messages are missing here; gaps side by side are one, so their number is bounded."""
         if self._items and isinstance(last := self._items[-1], Lagged):
-            self._items[-1] = Lagged(last.dropped + dropped)
+            self._items[-1] = joined(last, dropped)
         else:
             self._items.append(Lagged(dropped))
             self.waiting += 1
@@ -179,6 +213,9 @@ class ReceiveWindow:
 
     def _credit_back(self, count: int, size: int) -> None:
         """Owe the bus the credit of so many messages that were taken."""
+        if self._foreign:
+            self._foreign -= count
+            return
         self._owed += count
         self._owed_size += size
         self.wants_look = (
@@ -204,6 +241,10 @@ class ReceiveWindow:
         spent = self._credit <= 0 or self._credit_size <= 0
         return self._owed > 0 and now - self._granted_at >= (PROMPT if spent else UNSEEN)
 
+    def watch(self) -> None:
+        """Have a look at each message that is taken from here on."""
+        self._look_messages, self.wants_look = 0, True
+
     def note_look(self) -> None:
         """Take note that somebody looks every now and then from here on, and need not at each message."""
         self._look_messages, self._look_size = self._bulk_messages, self._bulk_size
@@ -222,6 +263,21 @@ class ReceiveWindow:
     def close(self, error: BusError) -> None:
         """Say that nothing more will come, and why; what is here can still be taken."""
         self.closed = error
+
+
+def joined(gap: Lagged, dropped: int | None) -> Lagged:
+    """Return one gap for two side by side; how many are missing is known if it is known of both."""
+    return Lagged(None if gap.dropped is None or dropped is None else gap.dropped + dropped)
+
+
+def _count_of(item: Publication | Run | Lagged) -> int:
+    return len(item.payloads) if isinstance(item, Run) else isinstance(item, Publication)
+
+
+def _size_of(item: Publication | Run | Lagged) -> int:
+    if isinstance(item, Lagged):
+        return 0
+    return item.size if isinstance(item, Run) else size_of(item.topic, item.payload, item.headers)
 
 
 @define(eq=False)
@@ -244,6 +300,10 @@ class CallWindow:
     """Every request of the service that is not ended, by call id."""
     waiting: dict[int, PendingCall] = field(factory=dict, init=False)
     """Those that wait for the program, oldest first."""
+
+    def renew(self, number: int, _bus: Welcome) -> None:
+        """Go on as another service."""
+        self.id = number
 
     def put(self, call: Call) -> None:
         """Take in a request.
@@ -274,6 +334,10 @@ class CallWindow:
         any more. The first reason stands.
         """
         self.closed = self.closed or error
+        return self.lose()
+
+    def lose(self) -> list[PendingCall]:
+        """Take in that the connection was lost, and all that is pending with it; return it as :meth:`close` does."""
         self.waiting.clear()
         pending = [each for each in self.pending.values() if not each.withdrawn]
         for each in pending:

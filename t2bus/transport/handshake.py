@@ -155,7 +155,8 @@ async def _shake_hands(
         if names_protocol:
             _require_protocol(secure, _OF_RUST)
         return TlsStream(secure, stream, kept)
-    raise TlsFailed(f"no handshake of TLS within {within:g} s: is it a t2bus bus that listens there?")
+    text = f"no handshake of TLS within {within:g} s: is it a t2bus bus that listens there?"
+    raise TlsFailed(text, retryable=True)
 
 
 # --- the bus's side
@@ -270,6 +271,10 @@ _OWN_REASONS: Final = {
 }
 
 
+_CLOSED: Final = "UNEXPECTED_EOF_WHILE_READING"
+"""What OpenSSL says where the connection was closed."""
+
+
 def failure(error: BaseException) -> TlsFailed:
     """Return the error for a handshake that broke, with the likely cause in words.
 
@@ -281,11 +286,10 @@ def failure(error: BaseException) -> TlsFailed:
         wrong = _OWN_REFUSALS.get(cause.verify_code, f"was refused: {cause.verify_message}")
         return TlsFailed(f"the peer's certificate {wrong}")
     if isinstance(cause, ssl.SSLError):
-        reason = cause.reason or "UNEXPECTED_EOF_WHILE_READING"
+        reason = cause.reason or _CLOSED
         _, is_alert, alert = reason.partition("_ALERT_")
         if is_alert:
             return TlsFailed(f"the peer refused this end: {_ALERTS.get(alert, in_words(alert))}")
-        return TlsFailed(_OWN_REASONS.get(reason, f"TLS says: {in_words(reason)}"))
-    return TlsFailed(
-        "the connection was closed in the middle of the handshake: the peer may have refused this end's certificate"
-    )
+        return TlsFailed(_OWN_REASONS.get(reason, f"TLS says: {in_words(reason)}"), retryable=reason == _CLOSED)
+    text = "the connection was closed in the middle of the handshake: the peer may have refused this end's certificate"
+    return TlsFailed(text, retryable=True)

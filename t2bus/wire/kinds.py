@@ -219,6 +219,15 @@ def _plain_name(name: str) -> Sequence[object]:
     return (name,) if name else ()
 
 
+def _finishes(rest: Sequence[Any]) -> bool:
+    """Return whether what is pending may be finished, which is left out where it may not."""
+    return bool(rest) and _bool(rest[0])
+
+
+def _plain_finishes(finishes: bool) -> Sequence[object]:  # noqa: FBT001 -- a field of the message
+    return (True,) if finishes else ()
+
+
 def _publication(rest: list[Any]) -> m.Publication:
     """Return the publication of ``topic, payload`` or ``topic, payload, headers``."""
     topic, payload, *headers = rest
@@ -251,6 +260,7 @@ def _grants(rest: list[Any]) -> tuple[tuple[int, int, int], ...]:
 
 HEADERS: Final = Rest("[`headers`]", 0, 1, _headers, _plain_headers)
 NAME: Final = Rest("[name `text`]", 0, 1, _name, _plain_name)
+FINISHES: Final = Rest("[finishes `bool`]", 0, 1, _finishes, _plain_finishes)
 PUBLICATION: Final = Rest("topic `text`, `payload`, [`headers`]", 2, 3, _publication, _plain_publication)
 RUN: Final = Rest(
     f"topic `text`, 1 to {m.MOST_IN_RUN:,} payloads `bytes`, flat", 2, m.MOST_IN_RUN + 1, _run, _plain_run
@@ -291,7 +301,7 @@ KINDS: Final = (
     Row(4, CLIENT, m.Unsubscribe, {"id": UINT, "subscription": UINT}),
     Row(5, CLIENT, m.Publish, {**_PUBLISH, "publication": PUBLICATION}, d.decode_publish, e.encode_publish),
     Row(6, CLIENT, m.Claim, {"id": UINT, "topic": TEXT, "requests": UINT, "size": UINT}),
-    Row(7, CLIENT, m.Unclaim, {"id": UINT, "service": UINT}),
+    Row(7, CLIENT, m.Unclaim, {"id": UINT, "service": UINT, "finishes": FINISHES}),
     Row(8, CLIENT, m.Ask, {"id": UINT, **_REQUEST}, d.decode_ask, e.encode_ask),
     Row(9, CLIENT, m.Cancel, {"request": UINT}),
     Row(10, CLIENT, m.Respond, {"call": UINT, **_BODY}, d.decode_respond, e.encode_respond),

@@ -135,13 +135,15 @@ class Claim:
 
 @frozen
 class Unclaim:
-    """Stop serving. Requests that are pending at the service are refused with ``SERVICE_GONE``.
+    """Stop serving. Requests that are pending at the service are refused with ``SERVICE_GONE``, unless the service
+    ``finishes``: then they can still be answered, and only new ones find nobody.
 
-    ``service`` is the id of the :class:`Claim`.
+    ``service`` is the id of the :class:`Claim`. A second one of a service that finishes ends that too.
     """
 
     id: int
     service: int
+    finishes: bool = False
 
 
 @carrier

@@ -1,0 +1,210 @@
+"""How a client comes to its bus, once and again: connect, shake hands, and wait longer from one try to the next.
+
+::
+
+    client   HELLO    the version of the wire, the compressions that it can read, and its name
+    bus      WELCOME  the bounds of the client, and the number of its connection; or ERROR, which says why not
+
+A bus may send more right behind its WELCOME, so what came together with that is handed on.
+
+The law of this module: a connection that does not become a client is closed, and the error says what to do, and whether
+to try again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+from attrs import define, evolve, field, frozen
+from attrs.validators import ge, gt, le
+
+from ..endpoints import connect, open_transport
+from ..errors import ConnectFailed, ProtocolViolation, TlsFailed
+from ..tls import reread
+from ..transport.address import UnixAddress
+from ..transport.handshake import failure
+from ..wire.messages import Error, Welcome
+from ..wire.native import VERSION
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from ..endpoints import ClientTransport
+    from ..limits import Limits
+    from ..transport.address import Address
+    from ..wire.messages import Hello, ServerMessage
+
+_WHO_LISTENS: Final = (
+    "is it a t2bus bus that listens there? One with TLS is at a tls: address, and one of the Rust crate t2_bus needs "
+    'wire="t2" (on the command line --wire t2)'
+)
+
+
+@define(frozen=True)
+class Dialled:
+    """A connection whose bus has let the client in; ``rest`` is what came together with the WELCOME."""
+
+    transport: ClientTransport
+    welcome: Welcome
+    rest: Sequence[ServerMessage]
+
+
+@define(frozen=True, kw_only=True)
+class Destination:
+    """Where a bus is, and how to come in."""
+
+    place: Address | trio.abc.Stream | Callable[[], Awaitable[trio.abc.Stream]]
+    limits: Limits
+    tls: ssl.SSLContext | None
+    peers: frozenset[str]
+    wire: str
+    hello: Hello
+
+    async def dial(self) -> Dialled:
+        """Connect and shake hands.
+
+        Raises:
+          ConnectFailed, TlsFailed: as ``t2bus.open_client``.
+
+        """
+        stream, stays_here = await self._open_stream()
+        transport = open_transport(stream, self.limits, wire=self.wire, stays_here=stays_here)
+        try:
+            return await self._shake_hands(transport)
+        except BaseException:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
+                await transport.aclose()
+            raise
+
+    async def _open_stream(self) -> tuple[trio.abc.Stream, bool]:
+        """Return a stream to the bus, and whether it never leaves the machine."""
+        place = self.place
+        if isinstance(place, trio.abc.Stream):
+            return place, False
+        if callable(place):
+            try:
+                return await place(), False
+            except (OSError, trio.BrokenResourceError) as error:
+                raise ConnectFailed(f"cannot open a stream to the bus: {error}", retryable=True) from error
+        stream = await connect(place, self.limits, self.tls, self.peers, wire=self.wire)
+        return stream, isinstance(place, UnixAddress)
+
+    async def _shake_hands(self, transport: ClientTransport) -> Dialled:
+        """Send HELLO and hear the WELCOME.
+
+        Raises:
+          ConnectFailed: what answers is no bus, or does not let this client in, or nothing answers within
+            ``Limits.handshake_time``.
+          TlsFailed: the connection has TLS and broke. A bus that refuses a certificate is heard of only now, with the
+            first read.
+
+        """
+        limits = self.limits
+        messages: list[ServerMessage] = []
+        try:
+            with trio.move_on_after(limits.handshake_time) as scope:
+                await transport.send([self.hello])
+                while not messages:
+                    messages += await transport.receive()
+        except (trio.EndOfChannel, trio.BrokenResourceError) as error:
+            if transport.is_secure:
+                raise failure(error) from error
+            text = f"the connection was closed before a bus answered: {_WHO_LISTENS}"
+            raise ConnectFailed(text, retryable=True) from error
+        except ProtocolViolation as error:
+            raise ConnectFailed(f"what listens there does not speak the wire of t2bus: {error}") from error
+        if scope.cancelled_caught:
+            text = f"no bus answered within {limits.handshake_time:g} s: {_WHO_LISTENS}"
+            raise ConnectFailed(text, retryable=True)
+        first, *rest = messages
+        if isinstance(first, Error):
+            raise ConnectFailed(f"the bus did not let this client in: {first.text}")
+        if not isinstance(first, Welcome) or first.version != VERSION:
+            raise ConnectFailed("the bus answered something else than a WELCOME of this version of the wire")
+        transport.set_frame_limit(first.delivery)
+        return Dialled(transport, first, rest)
+
+
+# --- again
+
+
+def _seconds(default: float) -> Any:
+    return field(default=default, validator=gt(0))
+
+
+@frozen(kw_only=True)
+class Reconnect:
+    """How a client comes back to a bus that it has lost, or that is not there yet.
+
+    ::
+
+        async with t2bus.open_client("unix:my_bus", reconnect=t2bus.Reconnect(longest=5.0)) as client: ...
+
+    It tries again after ``first`` seconds, then after twice as many each time, and after ``longest`` at most; from
+    ``first`` on again once a connection has lasted for longer than the last wait. Each wait is up to ``jitter`` of it
+    longer or shorter, by chance, so that many clients of a bus that was restarted do not come at the same moment.
+
+    Raises:
+      ValueError: a time is not above 0, ``longest`` is below ``first``, or ``jitter`` is not from 0 to 1.
+
+    """
+
+    first: float = _seconds(0.1)
+    longest: float = _seconds(10.0)
+    jitter: float = field(default=0.2, validator=[ge(0), le(1)])
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse bounds that contradict each other."""
+        if self.longest < self.first:
+            raise ValueError(f"longest={self.longest:g} has to be at least first={self.first:g}")
+
+
+@define(eq=False)
+class Redial:
+    """A destination that is tried again, and how long to wait before."""
+
+    _destination: Destination
+    _policy: Reconnect
+    _wait: float = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with the first wait."""
+        self._wait = self._policy.first
+
+    def next_delay(self) -> float:
+        """Return how long to wait now, and double it for the next time."""
+        policy, wait = self._policy, self._wait
+        self._wait = min(2 * wait, policy.longest)
+        return wait * random.uniform(1 - policy.jitter, 1 + policy.jitter)  # noqa: S311 -- no secret
+
+    def note_lasted(self, seconds: float) -> None:
+        """Begin with the first wait again if a connection has lasted for longer than the last one."""
+        if 2 * seconds > self._wait:
+            self._wait = self._policy.first
+
+    async def dial(self) -> Dialled:
+        """Connect, with certificates as their files are now; those that cannot be used leave the old ones in place."""
+        destination = self._destination
+        if destination.tls is not None:
+            with contextlib.suppress(TlsFailed):
+                destination = self._destination = evolve(destination, tls=reread(destination.tls))
+        return await destination.dial()
+
+    async def dial_until_there(self) -> Dialled:
+        """Connect for the first time, whenever the bus is there.
+
+        Raises:
+          ConnectFailed: trying again does not help.
+
+        """
+        while True:
+            try:
+                return await self._destination.dial()
+            except ConnectFailed as error:
+                if not error.retryable:
+                    raise
+            await trio.sleep(self.next_delay())

@@ -1,0 +1,110 @@
+"""What a client has opened on its bus: its subscriptions and services, by the ids of the operations that opened them.
+
+They are what outlives a connection. Everything else of a session, the operations that wait for their answer, ends with
+it; these go on in the session of the next connection (:mod:`.resuming`).
+
+The law of this module: what is closed says why, and the first reason stands. What has something new is returned.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from ..errors import LimitExceeded
+from ..wire.messages import Claim, Subscribe
+from .windows import CallWindow, ReceiveWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Sized
+
+    from ..errors import BusError
+    from .windows import PendingCall
+
+Window = ReceiveWindow | CallWindow
+
+
+@define(eq=False, repr=False)
+class Registrations:
+    """The subscriptions and services of one client."""
+
+    _service_size: int
+    """Bytes that may be pending at each service."""
+    subscriptions: dict[int, ReceiveWindow] = field(factory=dict, init=False)
+    services: dict[int, CallWindow] = field(factory=dict, init=False)
+    _topics: dict[int, str] = field(factory=dict, init=False)
+
+    def __len__(self) -> int:
+        return len(self._topics)
+
+    def open(self, number: int, topic: str, window: Window) -> Subscribe | Claim:
+        """Keep a subscription or a service, and return the message that opens it."""
+        self._topics[number] = topic
+        if isinstance(window, CallWindow):
+            self.services[number] = window
+            return Claim(number, topic, window.window, self._service_size)
+        self.subscriptions[number] = window
+        return Subscribe(number, topic, window.window_messages, window.window_size)
+
+    def discard(self, number: int) -> Window | None:
+        """Keep one no more, and return it if it was there."""
+        self._topics.pop(number, None)
+        return self.subscriptions.pop(number, None) or self.services.pop(number, None)
+
+    def take(self) -> list[tuple[str, Window]]:
+        """Return everything that is open, with its topic, in the order of opening; keep none of it."""
+        taken = [(topic, self.discard(number)) for number, topic in [*self._topics.items()]]
+        return [(topic, window) for topic, window in taken if window is not None and window.closed is None]
+
+    def withdraw(self, call: int) -> tuple[CallWindow, PendingCall, bool] | None:
+        """Note that nobody waits for a call any more: return it with its service, and whether the program has not seen
+        it; None where that is known, or there is no such call.
+        """
+        for service in self.services.values():
+            if (pending := service.pending.get(call)) is not None and not pending.withdrawn:
+                return service, pending, service.withdraw(pending)
+        return None
+
+    def end(self, number: int, error: BusError) -> list[object]:
+        """Close one with an error, if it is there."""
+        window = self.discard(number)
+        return [] if window is None else _closed(window, error)
+
+    def lose(self, unanswered: Container[int]) -> list[object]:
+        """Keep what is open over the loss of the connection, and nothing else: what is unanswered is not open yet."""
+        for number in [number for number in self._topics if number in unanswered]:
+            self.discard(number)
+        for window in self.subscriptions.values():
+            window.lose()
+        lost = [pending for service in self.services.values() for pending in service.lose()]
+        return [*self.subscriptions.values(), *self.services.values(), *lost]
+
+    def close(self, error: BusError) -> list[object]:
+        """Close all with an error."""
+        windows: list[Window] = [*self.subscriptions.values(), *self.services.values()]
+        return [item for window in windows if window.closed is None for item in _closed(window, error)]
+
+    def load(self) -> dict[str, int]:
+        """Return how many there are and what waits at them, as :class:`.ClientStatistics` has it."""
+        return {
+            "subscriptions": len(self.subscriptions),
+            "services": len(self.services),
+            "calls_pending": sum(len(service.pending) for service in self.services.values()),
+            "messages_waiting": sum(window.waiting for window in self.subscriptions.values()),
+        }
+
+
+def _closed(window: Window, error: BusError) -> list[object]:
+    if isinstance(window, CallWindow):
+        return [window, *window.close(error)]
+    window.close(error)
+    return [window]
+
+
+def require_place(taken: Sized, most: int, what: str) -> None:
+    """Raise ``LimitExceeded`` where as many are open as the bus allows."""
+    if len(taken) >= most:
+        raise LimitExceeded(
+            f"this connection has {most} {what}, all that Limits.{what} of the bus allows: open a second connection"
+        )
