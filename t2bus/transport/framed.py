@@ -6,6 +6,7 @@ anything so, is behind :class:`.DirectStream`.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -253,8 +254,9 @@ class FramedTransport(Transport[Incoming, Outgoing]):
             self._may_inflate = True
 
     async def aclose(self) -> None:
-        """Close the stream."""
-        await self.stream.aclose()
+        """Close the stream; two tasks may, and one that is cancelled takes TLS's last word from the other."""
+        with contextlib.suppress(trio.ClosedResourceError):
+            await self.stream.aclose()
 
 
 @cache
