@@ -13,6 +13,7 @@ import t2bus
 from bus_helpers import Add, Count, Note, Sum, is_cancelled_at
 from cancellation_helpers import (
     CALLS,
+    NEAR_KINDS,
     TRIED,
     cancel_everywhere,
     open_client,
@@ -29,13 +30,14 @@ if TYPE_CHECKING:
 
     from cancellation_helpers import Call, World
 
-each_kind = pytest.mark.parametrize("kind", ["memory", "tcp4"])
+each_kind = pytest.mark.parametrize("kind", NEAR_KINDS)
 
 PUBLIC: Final = (t2bus.Client, t2bus.Publisher, t2bus.Request, t2bus.Requests, t2bus.Subscription)
 
 AT_ONCE: Final = {
     "Client.statistics",
     "Request.cancelled_when_withdrawn",
+    "Request.check_answerable",
     "Request.encode",
     "Request.give_up",
     "Request.is_of",

@@ -58,9 +58,7 @@ async def scene(autojump_clock: Clock) -> AsyncGenerator[Scene, None]:
 # --- what goes on
 
 
-async def test_promise_11_a_subscription_goes_on_with_a_gap_in_its_place(
-    autojump_clock: Clock, scene: Scene
-) -> None:
+async def test_promise_11_a_subscription_goes_on_with_a_gap_in_its_place(autojump_clock: Clock, scene: Scene) -> None:
     """What had arrived comes first, then ``Lagged`` without a number, then what the new bus sends."""
     async with scene.client.subscribe(Note, "**") as notes:
         await scene.client.publish("a", Note("before"))

@@ -169,7 +169,7 @@ async def take_to_end(messages: t2bus.Subscription[bytes]) -> tuple[list[int], i
                 number = int(body[:8])
                 assert body == incompressible(number, len(body))
                 numbers.append(number)
-            case t2bus.Lagged(dropped=missing):
+            case t2bus.Lagged(dropped=int(missing)):
                 dropped += missing
             case _:
                 raise item

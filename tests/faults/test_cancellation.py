@@ -1,4 +1,4 @@
-"""Every call of a client, cancelled at every moment, over every transport."""
+"""Every call of a client, cancelled at every moment, over the transports that the ordinary tests leave out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cancellation_helpers import CALLS, KINDS, cancel_everywhere, open_world
+from cancellation_helpers import CALLS, FAR_KINDS, cancel_everywhere, open_world
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from faults.measured import Measured
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FAR_KINDS)
 async def test_promise_09_every_call_can_be_cancelled_at_every_checkpoint(
     kind: str, folder: Path, measured: Measured
 ) -> None:
