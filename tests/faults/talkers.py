@@ -86,6 +86,7 @@ async def publish_on(parent: Parent, address: str, topic: str) -> None:
     ):
         for number in count():
             await publisher.send(payload(number))
+            await trio.sleep(0.03)
             if number == 2:
                 parent.tell("publishing")
 
