@@ -3,238 +3,76 @@
 from __future__ import annotations
 
 import contextlib
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import trio
 import trio.testing
-from attrs import frozen
 
 import t2bus
-from bus_helpers import Add, Count, Note, Site, Sum, add, is_cancelled_at, open_site, registered
+from bus_helpers import Add, Count, Note, Sum, is_cancelled_at
+from cancellation_helpers import (
+    CALLS,
+    NEAR_KINDS,
+    TRIED,
+    cancel_everywhere,
+    open_client,
+    open_world,
+    serve,
+    subscribe,
+    subscribe_into,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-pytestmark = pytest.mark.parametrize("kind", ["memory", "tcp4"])
+    from cancellation_helpers import Call, World
+
+each_kind = pytest.mark.parametrize("kind", NEAR_KINDS)
+
+PUBLIC: Final = (t2bus.Client, t2bus.Publisher, t2bus.Request, t2bus.Requests, t2bus.Subscription)
+
+AT_ONCE: Final = {
+    "Client.statistics",
+    "Request.cancelled_when_withdrawn",
+    "Request.check_answerable",
+    "Request.encode",
+    "Request.give_up",
+    "Request.is_of",
+    "Request.put",
+    "Requests.receive_nowait",
+    "Subscription.receive_nowait",
+}
+"""Calls that never wait, so that nothing can cancel them."""
 
 
-@frozen
-class World:
-    """A client to try, and another that subscribes to ``note/x`` and serves ``add/x``."""
-
-    site: Site
-    client: t2bus.Client
-    other: t2bus.Client
-    notes: t2bus.Subscription[Note]
+def test_every_call_is_tried() -> None:
+    """The table of calls to cancel has every call that programs can make of a client and of what it opens."""
+    names = {
+        f"{cls.__name__}.{name}"
+        for cls in PUBLIC
+        for name in dir(cls)
+        if not name.startswith("_") and callable(getattr(cls, name))
+    }
+    assert names - AT_ONCE == TRIED
 
 
 @pytest.fixture
 async def world(kind: str, folder: Path) -> AsyncGenerator[World, None]:
-    async with (
-        open_site(kind, folder) as site,
-        site.connect() as client,
-        site.connect() as other,
-        other.subscribe(Note, "x") as notes,
-        trio.open_nursery() as nursery,
-    ):
-        await nursery.start(other.serve_with, Add, "x", add)
-        yield World(site, client, other, notes)
-        nursery.cancel_scope.cancel()
+    async with open_world(kind, folder) as world:
+        yield world
 
 
-async def publish(world: World) -> None:
-    await world.client.publish("x", Note("hello"), headers={"k": "v"})
-
-
-async def publish_much(world: World) -> None:
-    await world.client.publish_bytes("y", bytes(1_000_000))
-
-
-async def request(world: World) -> None:
-    assert await world.client.request("x", Add(1, 2)) == Sum(3)
-
-
-async def request_received(world: World) -> None:
-    assert (await world.client.request_received("x", Add(1, 2))).body == Sum(3)
-
-
-async def request_bytes(world: World) -> None:
-    with pytest.raises(t2bus.ServiceNotFound):
-        await world.client.request_bytes("nobody", b"")
-
-
-async def subscribe(world: World) -> None:
-    async with world.client.subscribe(Note, "x"), world.client.subscribe_bytes("**"):
-        pass
-
-
-async def subscribe_and_receive(world: World) -> None:
-    async with world.client.subscribe(Note, "x") as messages:
-        await world.other.publish("x", Note("hello"))
-        await messages.receive()
-
-
-async def subscribe_into(world: World) -> None:
-    send_channel, receive_channel = trio.open_memory_channel[Any](0)
-    async with world.client.subscribe_into(Note, "x", send_channel):
-        await world.other.publish("x", Note("hello"))
-        await receive_channel.receive()
-
-
-async def subscribe_with(world: World) -> None:
-    send_channel, receive_channel = trio.open_memory_channel[Any](0)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(world.client.subscribe_with, Note, "x", send_channel.send)
-        await world.other.publish("x", Note("hello"))
-        await receive_channel.receive()
-        nursery.cancel_scope.cancel()
-
-
-async def subscribe_to_the_newest(world: World) -> None:
-    async with world.client.subscribe(Note, "x", latest=True) as messages:
-        for text in ("one", "two"):
-            await world.other.publish("x", Note(text))
-        await anext(messages.items())
-
-
-async def serve(world: World) -> None:
-    async with world.client.serve(Add, "y"), world.client.serve_bytes("z"):
-        pass
-
-
-async def serve_and_answer(world: World) -> None:
-    async with world.client.serve(Add, "y") as requests, trio.open_nursery() as nursery:
-        nursery.start_soon(world.other.request, "y", Add(1, 2))
-        await (await requests.receive()).respond(Sum(3))
-
-
-async def serve_and_fail(world: World) -> None:
-    async def ask() -> None:
-        with pytest.raises(t2bus.RemoteError):
-            await world.other.request("y", Add(1, 2))
-
-    async with world.client.serve(Add, "y") as requests, trio.open_nursery() as nursery:
-        nursery.start_soon(ask)
-        await (await requests.receive()).fail("no")
-
-
-async def serve_with(world: World) -> None:
-    async with trio.open_nursery() as nursery:
-        await nursery.start(world.client.serve_with, Add, "y", add)
-        assert await world.other.request("y", Add(1, 2)) == Sum(3)
-        nursery.cancel_scope.cancel()
-
-
-async def serve_with_and_finish(world: World) -> None:
-    async def answer(request: t2bus.Request[Add, Any]) -> None:
-        await request.respond(await add(request.body), headers={"k": "v"})
-
-    async with trio.open_nursery() as nursery:
-        await nursery.start(partial(world.client.serve_with, Add, "y", answer, whole=True, finish=True))
-        assert await world.other.request("y", Add(1, 2)) == Sum(3)
-        nursery.cancel_scope.cancel()
-
-
-async def refused_claim(world: World) -> None:
-    with pytest.raises(t2bus.TopicClaimed):
-        async with world.client.serve(Add, "x"):
-            pass
-
-
-async def publisher(world: World) -> None:
-    async with world.client.open_publisher(Note, "x") as publisher:
-        await publisher.send(Note("one"))
-        await publisher.send(Note("two"), headers={"k": "v"})
-        await publisher.flush()
-        await publisher.send(Note("three"))
-
-
-async def bytes_publisher(world: World) -> None:
-    async with world.client.open_bytes_publisher("y", paced=False) as publisher:
-        await publisher.send(b"")
-
-
-async def batches(world: World) -> None:
-    async with world.client.subscribe(Note, "y") as messages, world.client.open_publisher(Note, "y") as publisher:
-        await publisher.send_batch([Note("one"), Note("two")])
-        await publisher.send_batch([Note("three")], headers={"k": "v"})
-        taken = len(await messages.receive_batch(1))
-        while taken < 3:
-            taken += len(await messages.receive_batch())
-
-
-async def serve_batches(world: World) -> None:
-    async with world.client.serve(Add, "y") as requests, trio.open_nursery() as nursery:
-        for _ in range(2):
-            nursery.start_soon(world.other.request, "y", Add(1, 2))
-        left = 2
-        while left:
-            batch = await requests.receive_batch()
-            await requests.respond_batch([(request, Sum(3)) for request in batch])
-            left -= len(batch)
-
-
-async def open_client(world: World) -> None:
-    async with world.site.connect() as client:
-        await client.publish("y", Note(""))
-        await client.aclose()
-
-
-CALLS: list[Callable[[World], Awaitable[None]]] = [
-    publish,
-    publish_much,
-    request,
-    request_received,
-    request_bytes,
-    subscribe,
-    subscribe_and_receive,
-    subscribe_into,
-    subscribe_with,
-    subscribe_to_the_newest,
-    serve,
-    serve_and_answer,
-    serve_and_fail,
-    serve_with,
-    serve_with_and_finish,
-    refused_claim,
-    publisher,
-    bytes_publisher,
-    batches,
-    serve_batches,
-    open_client,
-]
-
-
-async def drain(notes: t2bus.Subscription[Note], client: t2bus.Client) -> None:
-    while client.statistics().messages_waiting:
-        await notes.receive()
-
-
+@each_kind
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
-async def test_promise_09_a_call_can_be_cancelled_anywhere(
-    world: World, call: Callable[[World], Awaitable[None]]
-) -> None:
-    """Cancelled at whatever moment, a call leaves nothing registered, and the client works."""
-    before = registered(world.site.bus, world.client, world.other)
-    step = 1
-    while await is_cancelled_at(step, lambda: call(world)):
-        await trio.testing.wait_all_tasks_blocked()
-        await drain(world.notes, world.other)
-        assert registered(world.site.bus, world.client, world.other) == before, f"cancelled at {step}"
-        step += 1
-    assert step > 1
-    with trio.fail_after(5):
-        await trio.testing.wait_all_tasks_blocked()
-        await drain(world.notes, world.other)
-        assert await world.client.publish("x", Note("after")) == 1
-        assert (await world.notes.receive()).body == Note("after")
-        assert await world.client.request("x", Add(1, 2)) == Sum(3)
+async def test_promise_09_a_call_can_be_cancelled_anywhere(world: World, call: Call) -> None:
+    """Cancelled at whatever moment, a call leaves nothing registered and loses nothing, and the client works."""
+    await cancel_everywhere(world, call)
 
 
+@each_kind
 async def test_promise_09_a_cancelled_receive_loses_nothing(world: World) -> None:
     """Whenever receiving is cancelled, with a message there or on its way, the message is received later."""
     received: list[int] = []
@@ -267,6 +105,7 @@ async def test_promise_09_a_cancelled_receive_loses_nothing(world: World) -> Non
     assert len(received) == world.client.statistics().received
 
 
+@each_kind
 async def test_promise_09_a_cancelled_batch_is_sent_or_not_begun(world: World) -> None:
     """Whenever sending a batch is cancelled, all of it arrives or nothing does; whoever takes batches loses nothing."""
     received: list[int] = []
@@ -294,6 +133,7 @@ async def test_promise_09_a_cancelled_batch_is_sent_or_not_begun(world: World) -
     assert len(received) == 3 * sent == world.client.statistics().received
 
 
+@each_kind
 async def test_promise_09_a_cancelled_receive_of_a_request_loses_nothing(world: World) -> None:
     """Whenever receiving a request is cancelled, the request is received later and can be answered."""
     async with world.client.serve(Add, "y") as requests, trio.open_nursery() as nursery:
@@ -315,6 +155,7 @@ async def test_promise_09_a_cancelled_receive_of_a_request_loses_nothing(world: 
             step += 1
 
 
+@each_kind
 async def test_promise_09_a_cancelled_response_can_be_given_again(world: World) -> None:
     """Answering that is cancelled has either answered or not begun: the requester gets one answer, whatever happens."""
     answers: list[Sum] = []
@@ -336,6 +177,7 @@ async def test_promise_09_a_cancelled_response_can_be_given_again(world: World) 
     assert answers == [Sum(3)] * (step - 1)
 
 
+@each_kind
 async def test_promise_09_nothing_is_sent_in_a_cancelled_scope(world: World) -> None:
     """A call that is cancelled before it begins sends nothing."""
     async with world.client.open_publisher(Note, "x") as publisher:
@@ -353,6 +195,7 @@ async def test_promise_09_nothing_is_sent_in_a_cancelled_scope(world: World) -> 
     assert world.client.statistics().published == world.client.statistics().requested == 0
 
 
+@each_kind
 async def test_promise_09_cancellation_is_not_wrapped(world: World) -> None:
     """Who is cancelled inside a client, a subscription or a service meets ``trio.Cancelled`` as it is."""
     send_channel, _ = trio.open_memory_channel[Any](0)
@@ -375,6 +218,7 @@ async def test_promise_09_cancellation_is_not_wrapped(world: World) -> None:
         assert isinstance(caught, trio.Cancelled)
 
 
+@each_kind
 async def test_promise_09_every_call_is_a_checkpoint(world: World) -> None:
     """Every call gives other tasks their turn and can be cancelled, though it need not wait."""
     client = world.client
@@ -404,6 +248,7 @@ async def test_promise_09_every_call_is_a_checkpoint(world: World) -> None:
                 await call()
 
 
+@each_kind
 async def test_promise_09_serving_is_a_checkpoint(world: World) -> None:
     """Taking and answering requests gives other tasks their turn and can be cancelled, though it need not wait."""
     async with world.client.serve(Add, "y") as requests, trio.open_nursery() as nursery:

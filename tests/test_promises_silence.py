@@ -87,6 +87,24 @@ async def test_promise_11_a_stopped_bus_still_finds_who_is_gone(clock: trio.test
             await peer.read_to_end()
 
 
+@pytest.mark.parametrize("buffer", [9 * SMALL, 11 * SMALL, 13 * SMALL])
+async def test_promise_11_whoever_is_gone_is_found_however_much_is_sent(
+    clock: trio.testing.MockClock, buffer: int
+) -> None:
+    """A client that is gone is found within 25 s, also where its socket is full only shortly before that."""
+    async with (
+        t2bus.open_bus() as bus,
+        bus.open_client() as client,
+        open_tapped_peer(bus, m.Subscribe(1, "x", 1000, 1 << 23), buffer=buffer) as tap,
+    ):
+        tap.is_open = False
+        with trio.fail_after(25):
+            is_there = True
+            while is_there:
+                is_there = await client.publish_bytes("x", bytes(1000)) > 0
+                await trio.sleep(0.1)
+
+
 # --- whoever is dropped is told
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 from typing import Final
 
@@ -12,6 +13,7 @@ from stream_helpers import connect, open_sockets, open_transport_pair, publicati
 from t2bus.transport.any_stream import direct
 from t2bus.wire import messages as m
 from t2bus.wire import native
+from tls_peer_helpers import open_tls_pair
 
 WIDE: Final = 1 << 19
 """Bytes of a socket's buffer that holds several of the kernel's pieces."""
@@ -94,6 +96,31 @@ async def test_much_that_is_taken_is_a_sign_of_life(autojump_clock: trio.testing
             pair.wire.read()
             assert (pair.transport.signs().heard_at == trio.current_time()) is is_heard
             assert not pair.transport.signs().has_written
+
+
+async def test_what_fills_a_socket_is_no_sign_of_life(autojump_clock: trio.testing.MockClock) -> None:
+    """That a socket has become full since the last look says nothing of the peer, and the write stands from there."""
+    with open_transport_pair() as pair:
+        for _ in range(3):
+            pair.transport.send_nowait([publication(1, 100)])
+            await trio.sleep(1)
+            pair.transport.look_for_progress()
+        while pair.transport.send_nowait([publication(1, 10_000)]):
+            pass
+        full_at = trio.current_time()
+        for _ in range(3):
+            await trio.sleep(1)
+            signs = pair.transport.signs()
+            assert (signs.heard_at, signs.writing_since) == (-math.inf, full_at)
+
+
+async def test_parts_of_a_write_are_no_sign_of_life() -> None:
+    """That a socket with room takes a write in parts, since TLS encrypts no more at once, says nothing of the peer."""
+    with open_tls_pair(buffer=4 * WIDE) as pair:
+        transport = connect(pair.stream)
+        with trio.fail_after(5):
+            await transport.send([publication(1, WIDE)])
+        assert transport.signs().heard_at == -math.inf
 
 
 async def test_signs_of_life_pass_a_long_send() -> None:

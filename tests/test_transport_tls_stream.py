@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pure_helpers import steady
-from stream_helpers import SMALL
+from stream_helpers import SMALL, ClientEnd, connect
 from t2bus.transport.socket_stream import drop
 from tls_peer_helpers import ALERT, RECORD, TlsPair, TlsPeer, open_sealed_pair, open_tls_pair
 
@@ -486,6 +487,24 @@ async def test_closing_when_it_was_cancelled(pair: TlsPair) -> None:
         await pair.stream.aclose()
     assert scope.cancelled_caught
     assert pair.near.fileno() == -1
+
+
+async def test_two_tasks_may_close_a_transport() -> None:
+    """A task that closes a transport while a cancelled one does so too meets no error, whichever comes first."""
+
+    async def close(transport: ClientEnd, *, is_cancelled: bool) -> None:
+        with trio.CancelScope() as scope:
+            if is_cancelled:
+                scope.cancel()
+            await transport.aclose()
+
+    for _ in range(16):  # Trio runs them in either order
+        with open_tls_pair() as pair, trio.fail_after(5):
+            await pair.stream.secure.do_handshake()  # which is over: Trio's stream is told so
+            async with trio.open_nursery() as nursery:
+                for is_cancelled in (False, True):
+                    nursery.start_soon(partial(close, connect(pair.stream), is_cancelled=is_cancelled))
+            assert pair.near.fileno() == -1
 
 
 CALLS: dict[str, Callable[[TlsPair], Awaitable[object]]] = {

@@ -29,6 +29,8 @@ class _Adapter:
 
     stream: trio.abc.Stream
     sends_now: bool = False
+    written: int = 0
+    """Nobody tells. So what is :meth:`unsent` has to become less for the peer to be seen to take something."""
 
     def receive_nowait(self, max_bytes: int) -> bytes:  # noqa: ARG002 -- there is never anything
         raise trio.WouldBlock

@@ -6,6 +6,7 @@ anything so, is behind :class:`.DirectStream`.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -74,8 +75,10 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     """Not once a send was given up: half a frame may have gone, and nothing may follow it."""
     _may_inflate: bool = field(init=False)
     """Whether messages for the peer may take long to encode."""
-    _kept: int | None = field(default=None, init=False)
-    """What the kernel kept of what was written at the last look."""
+    _unsent_before: int | None = field(default=None, init=False)
+    """What the kernel had not sent at the last look; None where it does not tell."""
+    _taken_before: int = field(default=0, init=False)
+    """How many bytes the peer had taken by then."""
     _decoder: FrameDecoder = field(init=False)
     _receive_size: int = field(init=False)
     _is_in_bulk: bool = field(default=False, init=False)
@@ -90,6 +93,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
         self._receive_size = self.limit
         self._direct = direct(self.stream)
         self._sends_now, self._may_inflate = self._direct.sends_now, self.codec.may_inflate
+        self.look_for_progress()
 
     # --- receiving
 
@@ -180,7 +184,8 @@ class FramedTransport(Transport[Incoming, Outgoing]):
             buffers = drop(buffers, await self._direct.send_some(buffers))
             self.writing_since = self._clock.current_time()
             self.has_written = True
-            if buffers:
+            if buffers and self._unsent_before is None:
+                # Where the kernel tells, a look does: a socket that has room takes a part too.
                 self.taken_at = self.writing_since
 
     @property
@@ -223,14 +228,19 @@ class FramedTransport(Transport[Incoming, Outgoing]):
         """Ask the kernel whether the peer has taken anything since the last look.
 
         A write goes on when a socket has much room again, which takes a slow reader long. And much of what was written
-        may still be on its way, with a ping behind it: whoever takes of that is there.
+        may still be on its way, with a ping behind it: whoever takes of that is there. What this end has written is no
+        sign of the peer: a socket that nobody takes from becomes full in the end.
         """
-        before, self._kept = self._kept, self._direct.unsent()
-        if before is None or self._kept is None:
+        unsent_before, taken_before = self._unsent_before, self._taken_before
+        self._unsent_before = unsent = self._direct.unsent()
+        if unsent is None:
             return
-        if self.writing_since is not None and self._kept != before:
+        self._taken_before = taken = self._direct.written - unsent
+        if unsent_before is None or taken <= taken_before:
+            return
+        if self.writing_since is not None:
             self.writing_since = self.taken_at = self._clock.current_time()
-        elif self._kept < before >= _MUCH:
+        elif unsent_before >= _MUCH:
             self.taken_at = self._clock.current_time()
 
     # --- the ends
@@ -244,8 +254,9 @@ class FramedTransport(Transport[Incoming, Outgoing]):
             self._may_inflate = True
 
     async def aclose(self) -> None:
-        """Close the stream."""
-        await self.stream.aclose()
+        """Close the stream; two tasks may, and one that is cancelled takes TLS's last word from the other."""
+        with contextlib.suppress(trio.ClosedResourceError):
+            await self.stream.aclose()
 
 
 @cache

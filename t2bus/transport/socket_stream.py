@@ -43,6 +43,8 @@ class SocketStream(trio.abc.HalfCloseableStream):
     sends_now: ClassVar[bool] = True
     """Whether :meth:`send_nowait` ever writes anything."""
     socket: trio.socket.SocketType
+    written: int = field(default=0, init=False)
+    """Bytes that the kernel has taken so far; the peer has taken those that are not :meth:`unsent`."""
     _number: int = field(init=False)
     """The descriptor, -1 once the socket is closed. Asking the socket for it takes two calls for each message."""
     _is_receiving: bool = field(default=False, init=False)
@@ -78,12 +80,15 @@ class SocketStream(trio.abc.HalfCloseableStream):
         """
         try:
             if len(buffers) == 1:
-                return os.write(self._number, buffers[0])
-            return os.writev(self._number, buffers[:_MOST_BUFFERS])
+                count = os.write(self._number, buffers[0])
+            else:
+                count = os.writev(self._number, buffers[:_MOST_BUFFERS])
         except BlockingIOError:
             return 0
         except OSError as error:
             raise self._what_is_wrong(error) from error
+        self.written += count
+        return count
 
     def unsent(self) -> int | None:
         """Return how many bytes the kernel keeps for the peer to take; None where it does not tell."""

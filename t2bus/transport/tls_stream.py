@@ -107,6 +107,11 @@ class TlsStream(trio.abc.Stream):
         """Return the certificate of the peer, as :mod:`ssl` does."""
         return self._object.getpeercert()
 
+    @property
+    def written(self) -> int:
+        """Bytes that the kernel has taken so far, as ciphertext."""
+        return self.socket.written
+
     def unsent(self) -> int | None:
         """Return how many bytes the kernel keeps for the peer to take; None where it does not tell."""
         return self.socket.unsent()
