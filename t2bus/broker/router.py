@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 
 _Operation = m.Publish | m.Subscribe | m.Unsubscribe | m.Claim | m.Unclaim | m.Ask
 """A message that is answered."""
-
 _Single = _Operation | (m.Hello | m.Cancel | m.Respond | m.Fail | m.Credit) | (m.Ping | m.Pong | m.Goodbye | m.Error)
 """A message that is carried out as a whole: any but a run."""
 

@@ -109,9 +109,8 @@ class States(AsyncIterator["State"]):
 
     async def __anext__(self) -> State:
         await trio.lowlevel.checkpoint()
-        if self._given in ("disconnected", "closed"):
+        given, state = self._given, self._connection.state
+        if given in ("disconnected", "closed"):
             raise StopAsyncIteration
-        if self._given == self._connection.state:
-            await self._connection.wait_for_change(self._given)
-        self._given = self._connection.state
-        return self._given
+        self._given = state = await self._connection.wait_for_change(state) if state == given else state
+        return state

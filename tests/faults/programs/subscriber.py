@@ -27,7 +27,7 @@ async def follow(address: str, topic: str, task_status: trio.TaskStatus[None]) -
             try:
                 batch = await messages.receive_batch()
             except t2bus.Lagged as lagged:
-                dropped += lagged.dropped
+                dropped += lagged.dropped or 0
                 continue
             for message in batch:
                 number = int.from_bytes(message.body[:8], "big")
