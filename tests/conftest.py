@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import tempfile
@@ -37,6 +38,12 @@ for _name, _examples in {"few": 20, "all": 100}.items():
         _name, max_examples=_examples, deadline=None, derandomize=True, suppress_health_check=_calm
     )
 settings.load_profile("few")
+
+
+def pytest_collection_finish() -> None:
+    """Take all tests out of the collector's sight: they stay to the end, and looking at them took a tenth of a run."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
