@@ -14,7 +14,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2026.10"
-nox.options.sessions = ["tests", "properties", "fuzz", "interop", "lint", "types"]
+nox.options.sessions = ["tests", "fuzz", "interop", "lint", "types"]
 nox.options.default_venv_backend = "virtualenv"
 
 ROOT = Path(__file__).parent
@@ -23,6 +23,8 @@ SUPPORTED = ("3.11", "3.12", "3.13")
 
 IN_TWO = ("-n", "2", "--dist", "worksteal")
 """Run tests in two processes, of which one that has no more takes some of the other's."""
+
+ALL_EXAMPLES = "--hypothesis-profile=all"
 
 FULLY_COVERED = "t2bus/topic.py,t2bus/liveness.py,t2bus/wire/*,t2bus/rust/*,t2bus/broker/*,t2bus/session/*"
 
@@ -101,7 +103,10 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS, requires=["wheel"])
 def tests(session: nox.Session) -> None:
-    """Run the suite, a whole one in two processes; on the first Python present, that also enforces the coverage."""
+    """Run the suite, a whole one in two processes; on the first Python present, that also enforces the coverage.
+
+    There the laws are tried on all their examples, on the others on a fifth of them.
+    """
     if session.python == PYTHONS[0] and (absent := sorted(set(SUPPORTED) - set(PYTHONS))):
         session.warn(f"Not on this machine, so not tested: Python {', '.join(absent)}")
     install_wheel(session, *group("test"))
@@ -111,7 +116,7 @@ def tests(session: nox.Session) -> None:
         session.run("python", "-m", "pytest", *(session.posargs or IN_TWO), env=env)
         return
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *IN_TWO, env=env)
+    session.run("coverage", "run", "-m", "pytest", *IN_TWO, ALL_EXAMPLES, env=env)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", f"--include={FULLY_COVERED}", "--fail-under=100")
     session.run("coverage", "report", f"--omit={FULLY_COVERED}", "--fail-under=95")
@@ -119,10 +124,10 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(requires=["wheel"])
 def properties(session: nox.Session) -> None:
-    """Try the laws of the suite on all their examples; `tests` tries a fifth of them on each Python."""
+    """Try the laws of the suite on all their examples, and nothing else."""
     install_wheel(session, *group("test"))
-    options = [*IN_TWO, "-m", "hypothesis", "--hypothesis-profile=all"]
-    session.run("python", "-m", "pytest", *options, *session.posargs, env={"PYTHONSAFEPATH": "1"})
+    options = [*IN_TWO, "-m", "hypothesis", ALL_EXAMPLES, *session.posargs]
+    session.run("python", "-m", "pytest", *options, env={"PYTHONSAFEPATH": "1"})
 
 
 @nox.session(requires=["wheel"])
