@@ -22,6 +22,11 @@ ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 SUPPORTED = ("3.11", "3.12", "3.13")
 
+IN_TWO = ("-n", "2", "--dist", "worksteal")
+"""Run tests in two processes, of which one that has no more takes some of the other's."""
+
+ALL_EXAMPLES = "--hypothesis-profile=all"
+
 FULLY_COVERED = "t2bus/topic.py,t2bus/liveness.py,t2bus/wire/*,t2bus/rust/*,t2bus/broker/*,t2bus/session/*"
 
 
@@ -99,20 +104,31 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS, requires=["wheel"])
 def tests(session: nox.Session) -> None:
-    """Run the suite, a whole one in two processes; on the first Python present, that also enforces the coverage."""
+    """Run the suite, a whole one in two processes; on the first Python present, that also enforces the coverage.
+
+    There the laws are tried on all their examples, on the others on a fifth of them.
+    """
     if session.python == PYTHONS[0] and (absent := sorted(set(SUPPORTED) - set(PYTHONS))):
         session.warn(f"Not on this machine, so not tested: Python {', '.join(absent)}")
     install_wheel(session, *group("test"))
     # t2bus is the wheel: a safe path keeps the working directory off sys.path, here and in programs the tests start.
     env = {"PYTHONSAFEPATH": "1"}
     if session.posargs or session.python != PYTHONS[0]:
-        session.run("python", "-m", "pytest", *(session.posargs or ["-n", "2"]), env=env)
+        session.run("python", "-m", "pytest", *(session.posargs or IN_TWO), env=env)
         return
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", "-n", "2", env=env)
+    session.run("coverage", "run", "-m", "pytest", *IN_TWO, ALL_EXAMPLES, env=env)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", f"--include={FULLY_COVERED}", "--fail-under=100")
     session.run("coverage", "report", f"--omit={FULLY_COVERED}", "--fail-under=95")
+
+
+@nox.session(requires=["wheel"])
+def properties(session: nox.Session) -> None:
+    """Try the laws of the suite on all their examples, and nothing else."""
+    install_wheel(session, *group("test"))
+    options = [*IN_TWO, "-m", "hypothesis", ALL_EXAMPLES, *session.posargs]
+    session.run("python", "-m", "pytest", *options, env={"PYTHONSAFEPATH": "1"})
 
 
 @nox.session(requires=["wheel"])
@@ -138,7 +154,7 @@ def fuzz(session: nox.Session) -> None:
 def interop(session: nox.Session) -> None:
     """Join programs of the Rust crate t2_bus, which are built first; without cargo the tests say so and skip."""
     install_wheel(session, *group("test"))
-    session.run("python", "-m", "pytest", "tests/interop", *session.posargs, env={"PYTHONSAFEPATH": "1"})
+    session.run("python", "-m", "pytest", "tests/interop", *IN_TWO, *session.posargs, env={"PYTHONSAFEPATH": "1"})
 
 
 @nox.session(requires=["wheel"])

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import threading
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
@@ -18,10 +24,12 @@ import t2bus
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
-    from pathlib import Path
 
 PATIENCE = 60
 """Seconds after which a test has hung; a command needs less than one."""
+
+IS_LINUX = sys.platform == "linux"
+"""Elsewhere there is no server of commands."""
 
 
 @define(eq=False)
@@ -50,17 +58,45 @@ class Lines:
                 return line
             assert line, f"the process ended without saying {text!r}"
 
+    async def read(self) -> bytes:
+        """Return all up to the end."""
+        return self._buffer + b"".join([chunk async for chunk in self._stream])
+
     async def rest(self) -> list[str]:
         """Return all lines up to the end."""
-        data = self._buffer + b"".join([chunk async for chunk in self._stream])
-        return data.decode().splitlines()
+        return (await self.read()).decode().splitlines()
+
+
+@define(eq=False)
+class ForkedCommand:
+    """A command that the server of commands has become; it has what tests use of :class:`trio.Process`."""
+
+    pid: int
+    stdout: trio.abc.ReceiveStream
+    _keeper: trio.socket.SocketType
+    _code: int | None = field(default=None, init=False)
+
+    async def wait(self) -> int:
+        """Wait for its end and return its exit code."""
+        if self._code is None:
+            self._code = int(await self._keeper.recv(16))
+        return self._code
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
 
 @define(eq=False)
 class Command:
     """A running program: ``python -m t2bus``, one of a test, or a shell."""
 
-    process: trio.Process
+    process: trio.Process | ForkedCommand
     stdin: trio.abc.SendStream
     stdout: Lines
     stderr: Lines
@@ -108,22 +144,90 @@ async def process(
 def command(
     *arguments: str, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
 ) -> AbstractAsyncContextManager[Command]:
-    """Start a command, as :func:`python` does."""
+    """Start a command, as :func:`python` does, in a process that has imported it already where that can be the same."""
+    if IS_LINUX and not any(name.startswith(("PYTHON", "LANG", "LC_")) for name in env or ()):
+        return forked(*arguments, env=env, inherited=dict(zip(pass_fds, pass_fds, strict=True)))
     return python("-m", "t2bus", *arguments, env=env, pass_fds=pass_fds)
+
+
+@cache
+def command_server() -> socket.socket:
+    """Start the server of commands, once; it ends when this process does, and the socket with it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        server = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("command_server.py")), str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            cwd=Path(__file__).parents[1],  # where a PYTHONPATH like "." means what it meant when the tests began
+            start_new_session=True,
+        )
+
+    def end() -> None:
+        ours.close()
+        server.wait()
+
+    atexit.register(end)
+    return ours
+
+
+@asynccontextmanager
+async def forked(
+    *words: str,
+    code: str | None = None,
+    env: Mapping[str, str] | None = None,
+    inherited: Mapping[int, int] | None = None,
+) -> AsyncGenerator[Command, None]:
+    """Have the server of commands become this one, or a program, and else do as :func:`process` does.
+
+    What it inherits are descriptors by the numbers that they have there.
+    """
+    more = inherited or {}
+    start = {
+        "code": code,
+        "words": words,
+        "numbers": [0, 1, 2, *more],
+        "env": {**os.environ, **(env or {})},
+        "folder": str(Path.cwd()),
+    }
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    (reads, stdin), (stdout, writes), (stderr, writes_errors) = os.pipe(), os.pipe(), os.pipe()
+    given = [theirs.detach(), reads, writes, writes_errors]
+    socket.send_fds(command_server(), [json.dumps(start).encode()], [*given, *more.values()])
+    for descriptor in given:
+        os.close(descriptor)
+    with trio.fail_after(PATIENCE), trio.socket.from_stdlib_socket(ours) as keeper:
+        streams = [trio.lowlevel.FdStream(descriptor) for descriptor in (stdin, stdout, stderr)]
+        started = ForkedCommand(int(await keeper.recv(16)), streams[1], keeper)
+        try:
+            yield Command(started, streams[0], Lines(streams[1]), Lines(streams[2]))
+        finally:
+            with trio.CancelScope(shield=True):
+                started.kill()
+                await started.wait()
+                for stream in streams:
+                    await stream.aclose()
 
 
 async def run(*arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
     """Run a command to its end; return its exit code and what it wrote to standard output and standard error."""
-    with trio.fail_after(PATIENCE):
-        done = await trio.run_process(
-            [sys.executable, "-m", "t2bus", *arguments],
-            stdin=stdin,
-            capture_stdout=True,
-            capture_stderr=True,
-            check=False,
-            env={**os.environ, **(env or {})},
-        )
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    async def write() -> None:
+        with contextlib.suppress(trio.BrokenResourceError):
+            await running.stdin.send_all(stdin)
+        await running.stdin.aclose()
+
+    async def read(number: int, lines: Lines) -> None:
+        said[number] = (await lines.read()).decode()
+
+    said = ["", ""]
+    async with command(*arguments, env=env) as running:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(write)
+            nursery.start_soon(read, 0, running.stdout)
+            nursery.start_soon(read, 1, running.stderr)
+        return await running.end(), said[0], said[1]
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from itertools import count, repeat
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
 from t2bus.limits import Limits
 from t2bus.wire import messages as m
@@ -36,14 +36,14 @@ def limits_with(**bounds: float) -> Limits:
 
 
 def steady(examples: int, steps: int = 50) -> settings:
-    """Settings under which the same examples run every time."""
-    return settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        deadline=None,
-        derandomize=True,
-        suppress_health_check=[HealthCheck.too_slow],
-    )
+    """Settings of a law that takes so many examples, of which a run tries as many of a hundred as its profile says.
+
+    With ``steady(400)`` a plain run tries the first 80, and ``--hypothesis-profile=all`` all 400. It tries no fewer of
+    them than of a law that says nothing: ``steady(50)`` is the first 20.
+    """
+    of_a_hundred = settings().max_examples
+    tried = max(of_a_hundred, examples * of_a_hundred // 100)
+    return settings(max_examples=min(examples, tried), stateful_step_count=steps)
 
 
 def calls_into(module: ModuleType, call: Callable[[], object]) -> int:

@@ -9,21 +9,10 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define, field
 
-from cli_helpers import PATIENCE, Command, python
+from cli_helpers import PATIENCE, Command, forked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-
-INHERIT = """
-import fcntl, os, sys
-count = int(sys.argv[1])
-copies = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 100) for number in sys.argv[2 : 2 + count]]
-for number, copy in enumerate(copies, 3):
-    os.dup2(copy, number)
-    os.close(copy)
-os.environ.setdefault("LISTEN_PID", str(os.getpid()))
-os.execv(sys.executable, [sys.executable, "-m", "t2bus", "serve", *sys.argv[2 + count :]])
-"""
 
 
 @define(eq=False)
@@ -77,14 +66,7 @@ async def serve_inherited(
     sockets: Sequence[socket.socket], *arguments: str, names: str = "", env: Mapping[str, str] | None = None
 ) -> AsyncGenerator[Command, None]:
     """Run ``t2bus serve`` with these sockets from file 3 on, as a process that systemd has started."""
-    numbers = [str(sock.fileno()) for sock in sockets]
-    async with python(
-        "-c",
-        INHERIT,
-        str(len(sockets)),
-        *numbers,
-        *arguments,
-        env={"LISTEN_FDS": str(len(sockets)), "LISTEN_FDNAMES": names, **(env or {})},
-        pass_fds=[sock.fileno() for sock in sockets],
-    ) as serve:
+    told = {"LISTEN_FDS": str(len(sockets)), "LISTEN_FDNAMES": names, **(env or {})}
+    numbers = {number: sock.fileno() for number, sock in enumerate(sockets, 3)}
+    async with forked("serve", *arguments, env=told, inherited=numbers) as serve:
         yield serve

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from attrs import field, frozen
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from pure_helpers import steady
 from t2bus.broker.access import REMEMBERED, Access, Permissions, Rules, Verb
 from t2bus.broker.identity import Identity
 from t2bus.errors import InvalidTopic, PermissionDenied
@@ -97,13 +98,15 @@ class TestAllSmallTopics:
 
     def test_an_allow_and_a_deny_rule(self) -> None:
         """Of what lies within the allow rule, exactly what the deny rule does not meet is allowed."""
-        met = {rule: {topic for topic in TOPICS if meets(topic, rule)} for rule in TOPICS}
+        # One of those that say the same is enough, as ``a/**`` and ``a/**/**``: each by itself is tried above.
+        several = list({words_of(topic): topic for topic in TOPICS}.values())
+        met = {rule: {topic for topic in several if meets(topic, rule)} for rule in several}
         # Swapping the letters in all three topics changes nothing: allow rules that come to ``a`` first are enough.
-        for allow in (rule for rule in TOPICS if "b" not in rule.partition("a")[0]):
-            inside = [topic for topic in TOPICS if within(topic, allow)]
-            for deny in TOPICS:
+        for allow in (rule for rule in several if "b" not in rule.partition("a")[0]):
+            inside = [topic for topic in several if within(topic, allow)]
+            for deny in several:
                 granted = permissions({Verb.SERVE: (allow,)}, {Verb.SERVE: (deny,)})
-                allowed = [topic for topic in TOPICS if is_allowed(granted, Verb.SERVE, topic)]
+                allowed = [topic for topic in several if is_allowed(granted, Verb.SERVE, topic)]
                 assert allowed == [topic for topic in inside if topic not in met[deny]]
 
     @pytest.mark.parametrize("right", [Verb.PUBLISH, Verb.PUBLISH_WILDCARDS])
@@ -155,7 +158,7 @@ def truly_allowed(rules: dict[str, tuple[Table, Table]], identity: Identity, ver
 class TestRandomRules:
     """Rules of everyone, identities and groups, under all verbs."""
 
-    @settings(max_examples=150)
+    @steady(150)
     @given(rule_sets, identities, st.lists(few_topics, min_size=1, max_size=8))
     def test_agrees_with_the_model(
         self, rules: dict[str, tuple[Table, Table]], identity: Identity, asked: list[str]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from pure_helpers import steady
 from t2bus.broker.access import Access, Rules, Verb
 from t2bus.broker.access_file import LARGEST, RULES, parse
 from t2bus.broker.identity import Identity
@@ -73,7 +74,7 @@ class TestMeaning:
         """A rule may be as long and as deep as topics are by default."""
         assert parse(f'everyone.serve = ["{topic}"]').everyone.allow == {Verb.SERVE: (topic,)}
 
-    @settings(max_examples=50)
+    @steady(50)
     @given(
         st.dictionaries(
             st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1),
@@ -238,7 +239,7 @@ class TestBounds:
 class TestAnything:
     """Texts that nobody thought of."""
 
-    @settings(max_examples=200)
+    @steady(200)
     @given(
         st.lists(
             st.sampled_from([*'[]{}=."\n,#', "everyone", "identity", "deny", "serve", "publish", '"a/**"', "1", " "])

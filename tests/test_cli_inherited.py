@@ -188,7 +188,8 @@ async def test_systemd_itself(folder: Path) -> None:
         try:
             with trio.fail_after(PATIENCE):
                 await Lines(process.stderr).until("Listening on")
-                async with t2bus.open_client(f"unix:{folder}/bus"):
+                patient = t2bus.Limits(handshake_time=PATIENCE)  # the bus is not there before there is a connection
+                async with t2bus.open_client(f"unix:{folder}/bus", limits=patient):
                     assert "READY=1" in await systemd.next()
                 process.terminate()
                 assert await process.wait() == 0

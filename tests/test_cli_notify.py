@@ -114,7 +114,8 @@ class TestProgram:
     async def test_frozen(self, folder: Path) -> None:
         """A bus that is stopped feeds its watchdog no more, and does again when it goes on."""
         with supervisor(f"{folder}/notify", **WATCHDOG) as systemd:
-            async with command("serve", f"unix:{folder}/bus", env=systemd.env) as serve:
+            # Only whose child it is can wait until it has stopped.
+            async with python("-m", "t2bus", "serve", f"unix:{folder}/bus", env=systemd.env) as serve:
                 await systemd.until("WATCHDOG=1")
                 await systemd.until("WATCHDOG=1")
                 serve.process.send_signal(signal.SIGSTOP)

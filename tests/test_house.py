@@ -6,6 +6,7 @@ import ast
 import doctest
 import importlib
 import re
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -36,6 +37,7 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@cache
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 

@@ -36,22 +36,35 @@ SHOTS = os.environ.get("T2BUS_SCREENSHOTS")
 """A folder for pictures of the page, or None for no pictures."""
 
 
-@contextmanager
-def open_browser(scheme: str, width: int) -> Generator[Any, None, None]:
+@pytest.fixture(scope="module")
+def browser() -> Generator[Any, None, None]:
+    """Start one browser for all tests: that takes seconds, and each opens its own page."""
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM or ""
-    for each in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", f"window-size={width},1000"):
+    for each in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "window-size=1000,1000"):
         options.add_argument(f"--{each}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER or ""))
     try:
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        metrics = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         yield driver
     finally:
         driver.quit()
+
+
+@contextmanager
+def opened(browser: Any, place: str, scheme: str = "light", width: int = 1000) -> Generator[None, None, None]:
+    """Open a page, on a screen of its own kind; at the end it is left, and nothing of it is in the next one's log."""
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    metrics = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.get(place)
+    try:
+        until(browser, lambda: browser.find_element(By.ID, "state").text == "live")
+        yield
+    finally:
+        browser.get("about:blank")
+        browser.get_log("browser")
 
 
 @asynccontextmanager
@@ -95,13 +108,11 @@ async def drain(messages: Any) -> None:
         pass
 
 
-async def driven(look: Callable[[Any], None], scheme: str = "light", width: int = 1000) -> None:
+async def driven(browser: Any, look: Callable[[Any], None], scheme: str = "light", width: int = 1000) -> None:
     """Run what a person does in a thread, while the bus of the page runs here."""
 
     def drive() -> None:
-        with open_browser(scheme, width) as browser:
-            browser.get(place)
-            until(browser, lambda: browser.find_element(By.ID, "state").text == "live")
+        with opened(browser, place, scheme, width):
             until(browser, lambda: points(browser) >= 2)
             look(browser)
             log = [entry["message"] for entry in browser.get_log("browser")]
@@ -136,7 +147,7 @@ def keep(browser: Any, name: str) -> None:
         browser.save_screenshot(str(Path(SHOTS) / name))
 
 
-async def test_tables_are_sorted_by_click() -> None:
+async def test_tables_are_sorted_by_click(browser: Any) -> None:
     """A click on the head of a column sorts by it, and another one the other way round, and that stays so."""
 
     def look(browser: Any) -> None:
@@ -152,10 +163,10 @@ async def test_tables_are_sorted_by_click() -> None:
         until(browser, lambda: points(browser) > before)
         assert column(browser, "clients", 1) == names[::-1]
 
-    await driven(look)
+    await driven(browser, look)
 
 
-async def test_tables_are_sorted_by_keyboard() -> None:
+async def test_tables_are_sorted_by_keyboard(browser: Any) -> None:
     """With keys alone one reaches a head, sorts by it, and stays there when the next moment comes."""
 
     def look(browser: Any) -> None:
@@ -175,7 +186,7 @@ async def test_tables_are_sorted_by_keyboard() -> None:
         focused().send_keys(Keys.SPACE)
         assert orders(browser, "topics")[0] == "descending"
 
-    await driven(look)
+    await driven(browser, look)
 
 
 def ancestors(browser: Any) -> str:
@@ -183,7 +194,7 @@ def ancestors(browser: Any) -> str:
     return str(browser.execute_script(script))
 
 
-async def test_the_plot_moves() -> None:
+async def test_the_plot_moves(browser: Any) -> None:
     """The plot is drawn, and drawn anew when the next moment comes."""
 
     def look(browser: Any) -> None:
@@ -193,10 +204,10 @@ async def test_the_plot_moves() -> None:
         first = picture()
         until(browser, lambda: picture() != first)
 
-    await driven(look)
+    await driven(browser, look)
 
 
-async def test_a_hostile_name_is_text() -> None:
+async def test_a_hostile_name_is_text(browser: Any) -> None:
     """A client whose name is HTML with a script is shown with that name, and no element is made of it."""
 
     def look(browser: Any) -> None:
@@ -205,11 +216,11 @@ async def test_a_hostile_name_is_text() -> None:
         assert browser.find_elements(By.CSS_SELECTOR, "main img, main script") == []
         assert browser.title == "t2bus"
 
-    await driven(look)
+    await driven(browser, look)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_light_and_dark(scheme: str) -> None:
+async def test_light_and_dark(scheme: str, browser: Any) -> None:
     """The page is as light or as dark as its reader wants it, and its text can be read."""
 
     def look(browser: Any) -> None:
@@ -220,7 +231,7 @@ async def test_light_and_dark(scheme: str) -> None:
         assert abs(paper - ink) > 150
         keep(browser, f"monitor-{scheme}.png")
 
-    await driven(look, scheme)
+    await driven(browser, look, scheme)
 
 
 def brightness(colour: str) -> float:
@@ -229,7 +240,7 @@ def brightness(colour: str) -> float:
     return sum(parts[:3]) / 3
 
 
-async def test_a_narrow_screen() -> None:
+async def test_a_narrow_screen(browser: Any) -> None:
     """On a screen of 400 px the page itself is never wider than that; its tables are moved within."""
 
     def look(browser: Any) -> None:
@@ -237,16 +248,14 @@ async def test_a_narrow_screen() -> None:
         assert width <= 400
         keep(browser, "monitor-narrow.png")
 
-    await driven(look, width=400)
+    await driven(browser, look, width=400)
 
 
-async def test_a_monitor_that_ends_is_said() -> None:
+async def test_a_monitor_that_ends_is_said(browser: Any) -> None:
     """When the monitor ends, the page says so instead of showing what was as if it was now."""
 
     def drive(place: str, ended: Callable[[], None]) -> None:
-        with open_browser("light", 1000) as browser:
-            browser.get(place)
-            until(browser, lambda: browser.find_element(By.ID, "state").text == "live")
+        with opened(browser, place):
             ended()
             until(browser, lambda: "does not answer" in browser.find_element(By.ID, "state").text)
 

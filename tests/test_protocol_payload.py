@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import cbor2
 import pytest
 from attrs import define, field, frozen
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pure_helpers import steady
 from t2bus.errors import BusError, MalformedMessage
 from t2bus.protocol import decode, decode_all, decode_any, encode, encode_all, encode_as
 from t2bus.protocol.payload import DEPTH
@@ -239,7 +240,7 @@ READERS: list[Callable[[bytes], object]] = [partial(decode, type_=Order), partia
 
 
 @given(st.binary(max_size=64))
-@settings(deadline=None, max_examples=500)
+@steady(500)
 def test_random_bytes_end_in_a_value_or_in_one_error(payload: bytes) -> None:
     """No bytes raise anything else than MalformedMessage."""
     for read in READERS:
@@ -251,7 +252,7 @@ def test_random_bytes_end_in_a_value_or_in_one_error(payload: bytes) -> None:
 
 @given(st.integers(0, 10_000), st.binary(max_size=4), st.integers(0, 8))
 @example(0, b"\xff", 0)
-@settings(deadline=None, max_examples=500)
+@steady(500)
 def test_damaged_payloads_end_in_a_message_or_in_one_error(at: int, put: bytes, skip: int) -> None:
     """A payload with a few bytes replaced, put in or left out raises nothing else than MalformedMessage."""
     payload = encode(ORDER)
@@ -277,7 +278,7 @@ json_like = st.recursive(
 
 
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(["number", "items", "notes", "extra", "parent"], json_like)))
-@settings(deadline=None, max_examples=300)
+@steady(300)
 def test_what_is_read_can_be_sent_on(plain: dict[str, Any]) -> None:
     """A message that was read from foreign bytes is one that may be sent."""
     try:
@@ -319,7 +320,7 @@ def test_one_bad_payload_is_found_among_many(bad: bytes, place: int, type_: Any)
 
 
 @given(st.lists(st.binary(max_size=8), max_size=4), st.integers(0, 30))
-@settings(deadline=None, max_examples=500)
+@steady(500)
 def test_payloads_end_where_they_end(parts: list[bytes], at: int) -> None:
     """However a payload is cut, its parts are read together only if each can be read by itself."""
     whole = encode(Item("abcdefgh", 1))

@@ -19,10 +19,11 @@ import attrs
 import cbor2
 import pytest
 from attrs import define, field, frozen
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import TypeAliasType
 
+from pure_helpers import steady
 from t2bus.errors import MalformedMessage
 from t2bus.protocol import decode, encode, encode_as
 from t2bus.protocol.compiler import adapter_of
@@ -694,7 +695,7 @@ riches = st.builds(
 
 
 @given(riches)
-@settings(deadline=None, max_examples=150)
+@steady(150)
 def test_decoding_undoes_encoding(value: Rich) -> None:
     """A message of every kind of field comes back equal, the types of its values included."""
     decoded = decode(encode(value), Rich)

@@ -9,9 +9,10 @@ import attrs
 import cbor2
 import pytest
 from attrs import field, frozen
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from pure_helpers import steady
 from t2bus.errors import MalformedMessage
 from t2bus.protocol import PublishProtocol, Struct, decode, encode, encode_as
 from t2bus.protocol.compiler import adapter_of
@@ -302,7 +303,7 @@ every = st.one_of(
 
 
 @given(st.tuples(st.lists(every, max_size=4), events))
-@settings(deadline=None, max_examples=100)
+@steady(100)
 def test_decoding_undoes_encoding(value: tuple[list[Any], Event]) -> None:
     """Variants of every shape come back equal and of their classes."""
     type_: Any = tuple[list[Every], Event]

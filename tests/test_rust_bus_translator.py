@@ -9,9 +9,10 @@ import zlib
 
 import cbor2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from pure_helpers import steady
 from rust_corpus import REQ, SERVER_FRAMES, ack, answer, carrier, spelt, written
 from t2bus.limits import Limits
 from t2bus.rust import frames as r
@@ -292,7 +293,7 @@ def test_what_that_bus_could_not_pass_on_is_refused(bus: RustBus, payload: v.Pay
     assert bus.is_idle()
 
 
-@settings(max_examples=20, deadline=None)
+@steady(20)
 @given(st.integers(549_000, 551_000))
 def test_what_is_sent_fits_when_that_bus_has_spelt_it(size: int) -> None:
     """The crate's spelling of a publication that goes out, with any id, is within its 1 MiB."""

@@ -22,10 +22,11 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from pure_helpers import steady
 from t2bus.errors import TopicTooBroad
 from t2bus.topic import TopicTree, includes, intersects, is_concrete, main, validate
 
@@ -244,5 +245,5 @@ class TreeMachine(RuleBasedStateMachine):
         return tree
 
 
-TreeMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+TreeMachine.TestCase.settings = steady(60, 40)
 TestTreeMachine = TreeMachine.TestCase

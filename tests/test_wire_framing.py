@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import accumulate
 
 import pytest
 from hypothesis import given
@@ -30,12 +31,16 @@ def feed_in_pieces(decoder: FrameDecoder, data: bytes, size: int) -> list[bytes]
 
 @pytest.mark.parametrize("direction", DIRECTIONS, ids=lambda each: each.sender)
 def test_frames_decode_alike_wherever_the_stream_is_split(direction: Direction) -> None:
-    """Split at any one byte, the corpus is the same messages."""
+    """Split in or beside any header, and in the middle of any body, the corpus is the same messages."""
     encoded = list(map(encode, direction.messages))
     stream = b"".join(encoded)
     bodies = [data[HEADER_SIZE:] for data in encoded]
     assert direction.decode(bodies) == direction.messages
-    for split in range(len(stream) + 1):
+    # Any other byte of a body is its middle too: the next test splits each frame at all of them.
+    splits = {len(stream)}
+    for start, data in zip(accumulate(map(len, encoded), initial=0), encoded, strict=False):
+        splits |= {*range(max(start - 1, 0), start + HEADER_SIZE + 2), start + len(data) // 2}
+    for split in sorted(splits):
         decoder = FrameDecoder(LIMIT)
         assert decoder.feed(stream[:split]) + decoder.feed(stream[split:]) == bodies
         assert decoder.buffered == 0
