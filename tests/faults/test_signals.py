@@ -81,7 +81,7 @@ async def test_once(folder: Path, measured: Measured) -> None:
         traffic.served.send(signal.SIGTERM)
         took = await traffic.ends()
         end = json.loads(await traffic.taker.command.stdout.next())
-    assert traffic.served.command.process.returncode == 0
+    assert await traffic.served.command.process.wait() == 0
     measured.at_most("SIGTERM under traffic: until the bus has ended", took, t2bus.Limits().drain, "s")
     measured.exactly("SIGTERM under traffic: accepted and not taken", max(0, traffic.accepted - end["taken"]), 0)
 
@@ -91,7 +91,7 @@ async def test_once_beside_a_subscriber_that_takes_nothing(folder: Path, measure
     async with open_traffic(folder, takes=False) as traffic:
         traffic.served.send(signal.SIGTERM)
         took = await traffic.ends()
-    assert traffic.served.command.process.returncode == 0
+    assert await traffic.served.command.process.wait() == 0
     most = t2bus.Limits().drain + AT_ONCE
     measured.at_most("SIGTERM beside one that takes nothing: until the bus has ended", took, most, "s")
 
@@ -103,5 +103,5 @@ async def test_twice(folder: Path, measured: Measured) -> None:
         await traffic.served.command.stderr.until("shutting down")
         traffic.served.send(signal.SIGTERM)
         took = await traffic.ends()
-    assert traffic.served.command.process.returncode == 128 + signal.SIGTERM
+    assert await traffic.served.command.process.wait() == 128 + signal.SIGTERM
     measured.at_most("SIGTERM twice: until the bus has ended", took, AT_ONCE, "s")

@@ -72,7 +72,7 @@ async def test_stalled_subscribers_cost_bounded_memory(folder: Path, measured: M
         gap = min([await worst_gap(bystander) for _ in range(3)])
         status = await bystander.request("", t2bus.status.StatusRequest())
         nursery.cancel_scope.cancel()
-    assert stalled.command.process.returncode == -9, "the stalled subscribers ended by themselves"
+    assert await stalled.command.process.wait() == -9, "the stalled subscribers ended by themselves"
     name = f"{COUNT} stalled subscribers"
     measured.at_most(f"{name}: memory of the bus", highest / MIB, (base + 1.2 * total) / MIB, "MiB")
     assert status.dropped, "nobody's window was spent: nothing was shown"
