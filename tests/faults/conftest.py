@@ -13,6 +13,8 @@ import pytest
 from faults.measured import Measured
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from _pytest.terminal import TerminalReporter
 
 HERE: Final = Path(__file__).parent
@@ -26,9 +28,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 @pytest.fixture
-def measured(request: pytest.FixtureRequest) -> Measured:
+def measured(request: pytest.FixtureRequest) -> Generator[Measured, None, None]:
     """Give what takes figures, holds them against their bounds and keeps them for the end of the run."""
-    return Measured(request.config.stash.setdefault(FIGURES, []))
+    measured = Measured(request.config.stash.setdefault(FIGURES, []))
+    yield measured
+    if measured.missed:
+        pytest.xfail("; ".join(measured.missed))
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,11 +40,20 @@ def quantile(values: Sequence[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
+TIMED: Final = frozenset({"s", "ms", "%", "times", "a second"})
+"""Units of what the machine and its neighbours have a part in."""
+
+
 @frozen
 class Measured:
-    """Takes the figures of a run, each with a name that says what was measured, and asserts their bounds."""
+    """Takes the figures of a run, each with a name that says what was measured, and holds them against their bounds.
+
+    A count or a memory beyond its bound fails the test. A time or a rate is kept in ``missed``: the test has to go on,
+    and is an expected failure with that figure.
+    """
 
     lines: list[str]
+    missed: list[str] = field(factory=list, init=False)
 
     def at_most(self, name: str, figure: float, bound: float, unit: str = "") -> None:
         """Take a figure that must not be above its bound."""
@@ -65,7 +74,10 @@ class Measured:
     def _take(self, name: str, figure: float, bound: str, unit: str, *, is_reached: bool) -> None:
         line = f"{name}: {f'{_shown(figure)} {unit}'.strip()}, {bound}"
         self.lines.append(line if is_reached else f"{line} -- NOT REACHED")
-        assert is_reached, line
+        if not is_reached and unit in TIMED:
+            self.missed.append(line)
+        else:
+            assert is_reached, line
 
 
 def _shown(figure: float) -> str:

@@ -115,11 +115,6 @@ async def test_promise_07_what_killed_responders_held_is_free_at_once(loaded: Lo
     worst(measured, "kill -9 of a responder: its requesters know", raised, CALL_RAISES)
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="a topic was free after 885 to 1,481 ms at worst (median 19 to 42 ms), while twelve processes shared two "
-    "cores: from the tenth round on it took longer and longer, and the cause is not known",
-)
 async def test_promise_07_what_killed_clients_sent_is_whole(loaded: Loaded, measured: Measured) -> None:
     """Of clients killed while they write all that arrives is whole, no gap is silent, and their topics are free."""
     free: list[float] = []

@@ -73,7 +73,4 @@ async def test_a_storm_of_connections(folder: Path, measured: Measured) -> None:
             among = await p99(client)
             measured.at_most("storm: p99 of a pair among them, beside that alone", among / alone, 3, "times")
         nursery.cancel_scope.cancel()
-    try:
-        measured.at_least("storm: let in a second", json.loads(ready)["accepted"], 3000)
-    except AssertionError as missed:
-        pytest.xfail(f"{missed}: tasks, scopes and the collection of garbage take more of one core of CPython")
+    measured.at_least("storm: let in", json.loads(ready)["accepted"], 3000, "a second")
