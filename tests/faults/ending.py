@@ -25,12 +25,23 @@ async def finish(world: World) -> None:
         for begun in [*seat.calls]:
             if not any(each.begun is begun for each in (*seat.subscriptions, *seat.services)):
                 begun.scope.cancel()
-    await world.settle()
+    await settle(world)
     world.check_calls()
     check_connected(world)
+    check_withdrawn(world)
     check_heard(world)
     check_numbers(world)
     await close(world)
+
+
+async def settle(world: World) -> None:
+    """Have everything received that is on its way."""
+    idle = 0
+    while idle < 2:
+        await trio.sleep(1.2)
+        await trio.testing.wait_all_tasks_blocked()
+        received = [each.receive_all() for each in world.subscriptions if each.channel and not each.is_receiving]
+        idle = 0 if any(received) else idle + 1
 
 
 def check_connected(world: World) -> None:
@@ -39,6 +50,13 @@ def check_connected(world: World) -> None:
         assert seat.is_there or seat.is_leaving or seat.kind != "steady", "a client has not come back"
         waiting = {begun.name for begun in seat.calls} - {"subscribe", "serve"}
         assert not waiting, "a call goes on that was cancelled"
+
+
+def check_withdrawn(world: World) -> None:
+    """Whoever has a request knows that nobody waits for its answer any more."""
+    for others in world.services.values():
+        for opened in others:
+            assert all(request.withdrawn for request in opened.pending), "a request that was given up is not withdrawn"
 
 
 def check_heard(world: World) -> None:

@@ -24,7 +24,7 @@ GONE: Final = (t2bus.Disconnected, trio.ClosedResourceError)
 """What any call may raise when its client has no bus any more, or is closed."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Log:
     """What all clients have in common: the time, the epoch of the bus, and who asked what."""
 
@@ -34,11 +34,13 @@ class Log:
     questions: dict[bytes, bool] = field(factory=dict)
     """Each question that a service was given, and whether it was answered, or may have been."""
     asked: int = 0
+    last: Begun | None = None
+    """The call that was begun last."""
     heard: Callable[[], list[Heard]] = list
     """Return the subscriptions that the bus certainly has."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Begun:
     """A call that was begun, and can be cancelled."""
 
@@ -50,7 +52,7 @@ class Begun:
     is_over: bool = False
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Seat:
     """One client."""
 
@@ -76,7 +78,7 @@ class Seat:
 
     def begin(self, name: str, call: Callable[[Begun], Awaitable[None]]) -> None:
         """Begin a call, which goes on beside others."""
-        begun = Begun(name, self)
+        begun = self.log.last = Begun(name, self)
         self.calls.append(begun)
         self.nursery.start_soon(self._run, begun, call)
 
@@ -90,6 +92,7 @@ class Seat:
     async def watch(self) -> None:
         """Take note of when the client is connected."""
         async for state in self.client.states():
+            assert state in ("connected", "closed") or self.epoch is None or self.is_leaving, f"{state} for no reason"
             self.epoch = self.log.epoch if state == "connected" and self.log.epoch % 2 == 0 else None
         self.epoch = None
 
@@ -126,7 +129,7 @@ class Seat:
             pass
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Opened:
     """What an ``async with`` holds open."""
 
@@ -165,7 +168,7 @@ class Opened:
         self.close.set()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class OpenSubscription(Opened):
     heard: Heard = field(kw_only=True)
     is_receiving: bool = False
@@ -212,7 +215,7 @@ class OpenSubscription(Opened):
             self.heard.note(told)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class OpenService(Opened):
     pending: list[t2bus.Request[bytes, bytes]] = field(factory=list)
     is_revoked: bool = False
@@ -239,7 +242,7 @@ class OpenService(Opened):
                     self.note(self.channel.receive_nowait())
             except t2bus.ServiceRevoked:
                 self.is_revoked = True
-                self.is_open = False
+                self.end()
             except (trio.EndOfChannel, *GONE):
                 pass
 
@@ -249,7 +252,7 @@ class OpenService(Opened):
                 self.note(request)
         except t2bus.ServiceRevoked:
             self.is_revoked = True
-            self.is_open = False
+            self.end()
         except (trio.EndOfChannel, *GONE):
             pass
 
@@ -267,7 +270,7 @@ class OpenService(Opened):
                 await request.respond(b"to " + request.body)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class OpenPublisher:
     """A publisher, and what is known of what it has sent."""
 

@@ -40,6 +40,7 @@ WEIGHTS: Final = {
     "drain_bus": 1,
     "wait": 4,
     "leave": 1,
+    "leave_at_return": 1,
     "drain": 1,
     "cancel": 3,
     "subscribe": 5,
@@ -60,7 +61,7 @@ WEIGHTS: Final = {
 }
 NAMES: Final = [name for name, weight in WEIGHTS.items() for _ in range(weight)]
 NUMBERS: Final = st.integers(0, 9)
-WAITS: Final = [0, 0, 0, 1, 2, 6, 10, 3]
+WAITS: Final = [0, 0, 0, 0, 1, 2, 6, 10, 3, 17, 18, 19]
 
 steps = st.lists(
     st.builds(Step, st.sampled_from(NAMES), NUMBERS, NUMBERS, st.sampled_from(WAITS)), min_size=STEPS, max_size=STEPS

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Told:
     """One publication."""
 
@@ -48,6 +48,9 @@ class Told:
     """When it certainly had been carried out."""
     is_void: bool = False
     """Whether the call has ended without sending anything."""
+
+    def __repr__(self) -> str:
+        return f"{self.number} to {self.topic}"
 
     def end(self, now: int, epoch: int) -> None:
         """Take note that it is on its way, or carried out."""
@@ -70,7 +73,7 @@ class Told:
         return other.is_of_one_epoch and self.put < other.begun
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Sent:
     """All publications, and the time."""
 
@@ -89,7 +92,7 @@ class Sent:
         return told
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Heard:
     """What one subscription gave: publications, and how many are missing where, None if that is not known."""
 
@@ -136,7 +139,7 @@ def _split(items: Sequence[Told | int | None]) -> Iterable[list[Told | int]]:
     yield part
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Part:
     """What a subscription gave between two losses."""
 

@@ -38,13 +38,18 @@ STEADY: Final = t2bus.Reconnect(first=0.1, longest=0.4, jitter=0.0)
 KINDS: Final = ["steady", "steady", "plain", "local"]
 SEATS: Final = 4
 
+CUT: Final = 16
+"""Of a step that waits for so much or more the call is cancelled then."""
+
 LOSS_ENDS: Final = frozenset(["publish", "request", "subscribe", "serve", "flush", "answer"])
 """Calls that were put on a connection and end with it."""
 
 
 @frozen
 class Step:
-    """What happens: a rule, two numbers that say to whom and how, and how long to wait behind it."""
+    """What happens: a rule, two numbers that say to whom and how, and how long to wait behind it: until all are blocked
+    (0 of 4), for one pass of the scheduler (1), for as many as it says (2) or not at all (3).
+    """
 
     name: str
     who: int = 0
@@ -52,7 +57,7 @@ class Step:
     wait: int = 0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class World:
     """All there is."""
 
@@ -90,6 +95,8 @@ class World:
                     await trio.lowlevel.checkpoint()
             case _:
                 pass
+        if step.wait >= CUT and self.log.last is not None:
+            self.log.last.scope.cancel()
 
     def some_seat(self, who: int) -> Seat | None:
         return self.seats[who % len(self.seats)] if self.seats else None
@@ -191,6 +198,18 @@ class World:
     def _note_leaving(self, seat: Seat) -> None:
         seat.is_leaving = True
 
+    async def leave_at_return(self, who: int, how: int) -> None:
+        """Close a client at the moment at which it comes back."""
+        await self.restart()
+        if (seat := self.some_seat(who)) is not None:
+            for opened in seat.subscriptions:
+                self._receive(opened, 0)
+            await trio.sleep(STEADY.first)
+            for _ in range(2 * how):
+                await trio.lowlevel.checkpoint()
+            self._note_leaving(seat)
+            seat.leave.set()
+
     async def drain(self, who: int, _how: int) -> None:
         if (seat := self.some_seat(who)) is not None:
             self._note_leaving(seat)
@@ -231,12 +250,17 @@ class World:
 
     async def receive(self, who: int, how: int) -> None:
         opened = self.some_subscription(who)
-        if opened is not None and not opened.is_receiving:
-            if how % 4 == 3:
-                opened.receive_all()
-            else:
-                opened.is_receiving = True
-                opened.seat.begin("receive", partial(opened.receive, how % 4))
+        if opened is None:
+            return
+        if how % 4 < 3:
+            self._receive(opened, how % 4)
+        elif not opened.is_receiving:
+            opened.receive_all()
+
+    def _receive(self, opened: OpenSubscription, most: int) -> None:
+        if opened.channel is not None and not opened.is_receiving:
+            opened.is_receiving = True
+            opened.seat.begin("receive", partial(opened.receive, most))
 
     async def receive_everything(self, *_: int) -> None:
         for opened in self.subscriptions:
@@ -318,15 +342,3 @@ class World:
 
     async def nothing(self, *_: int) -> None:
         """Happens first when a failing example is made smaller."""
-
-    # --- the end
-
-    async def settle(self) -> None:
-        """Have everything received that is on its way, with a bus that is there."""
-        await self.restore()
-        idle = 0
-        while idle < 2:
-            await trio.sleep(1.2)
-            await trio.testing.wait_all_tasks_blocked()
-            received = [each.receive_all() for each in self.subscriptions if each.channel and not each.is_receiving]
-            idle = 0 if any(received) else idle + 1
