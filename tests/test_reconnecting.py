@@ -620,6 +620,52 @@ async def test_closing_while_the_bus_is_away_is_at_once(autojump_clock: Clock, s
     assert scene.client.state == "closed"
 
 
+@pytest.mark.parametrize("passes", range(16))
+async def test_closing_while_the_bus_is_found_ends_what_waits(autojump_clock: Clock, scene: Scene, passes: int) -> None:
+    """At whatever moment of the return a client is closed, nobody waits for it any more."""
+    async with scene.client.subscribe_bytes("a") as messages, trio.open_nursery() as nursery:
+        await scene.place.lose()
+        await scene.place.restore()
+        await expect(t2bus.Lagged, messages.receive)
+        nursery.start_soon(expect, trio.ClosedResourceError, messages.receive)
+        await trio.sleep(STEADY.first)
+        for _ in range(passes):
+            await trio.lowlevel.checkpoint()
+        await scene.client.aclose()
+        await trio.testing.wait_all_tasks_blocked()
+        assert not nursery.child_tasks
+
+
+@pytest.mark.parametrize("passes", range(16))
+async def test_a_bus_lost_before_all_is_open_again_is_no_return(
+    autojump_clock: Clock, scene: Scene, caplog: pytest.LogCaptureFixture, passes: int
+) -> None:
+    """The log tells of a return when everything is registered again, not when the bus is lost before that."""
+    async with scene.client.subscribe_bytes("a"):
+        await scene.place.lose()
+        await scene.place.restore()
+        await trio.sleep(STEADY.first)
+        for _ in range(passes):
+            await trio.lowlevel.checkpoint()
+        was_connected = scene.client.state == "connected"
+        caplog.clear()
+        caplog.set_level(logging.INFO, "t2bus.client")
+        await scene.place.lose()
+        await trio.testing.wait_all_tasks_blocked()
+        assert "connected again" not in caplog.text
+        assert was_connected or scene.client.last_error is not None
+
+
+async def test_closing_is_no_loss(autojump_clock: Clock, scene: Scene) -> None:
+    """A subscription of a client that was closed gives what had arrived, and no gap behind it."""
+    async with scene.client.subscribe(Note, "") as notes:
+        await scene.client.publish("", Note("x"))
+        await scene.client.aclose()
+        assert (await notes.receive()).body == Note("x")
+        with pytest.raises(trio.ClosedResourceError):
+            await notes.receive()
+
+
 def test_contradictions_are_refused() -> None:
     """Bounds that make no sense raise when they are written down."""
     for wrong in ({"first": 0.0}, {"first": 2.0, "longest": 1.0}, {"jitter": 1.5}, {"jitter": -0.1}):

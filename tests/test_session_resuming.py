@@ -206,6 +206,16 @@ def test_a_contested_claim_is_made_once_more() -> None:
     assert [*client.now.session.services.values()] == [service]
 
 
+def test_a_contested_claim_outlives_another_loss() -> None:
+    """It is not made again over a connection that is lost, but over the next one."""
+    client, service = contested()
+    client.lose()
+    client.resuming.try_again()
+    assert [type(each) for each in client.connect()] == [m.Claim]
+    client.accept()
+    assert (client.resuming.is_contested, service.closed) == (False, None)
+
+
 def test_a_claim_refused_again_is_revoked() -> None:
     """``ServiceRevoked`` names the topic; it is a ``TopicClaimed``."""
     client, service = contested()

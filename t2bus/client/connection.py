@@ -279,3 +279,5 @@ class ClientConnection:
             await self.link.aclose()
         finally:
             self.scope.cancel()
+            # The bus may have been found again meanwhile, and what was open is over another link by then.
+            self.give_up(Disconnected("this client was closed"))

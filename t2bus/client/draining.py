@@ -36,21 +36,23 @@ async def _finish(connection: ClientConnection) -> None:
 async def _finish_all(connection: ClientConnection) -> None:
     session = connection.session
     connection.is_draining = connection.link.is_watched = True
+    connection.link.goes_on = False
     session.outbox.open(0)
-    services, windows = [*session.services.values()], [*session.subscriptions.values()]
-    endings = [partial(session.unclaim, service, finishes=True) for service in services]
-    endings += [partial(session.unsubscribe, window, finishes=True) for window in windows]
+    services, windows = session.services.values, session.subscriptions.values
+    endings = [partial(session.unclaim, service, finishes=True) for service in services()]
+    endings += [partial(session.unsubscribe, window, finishes=True) for window in windows()]
     for end in endings[:-1]:
         connection.call(end, None)
     for end in endings[-1:]:
         # The bus answers in order: behind this answer nothing more arrives.
         await connection.operate(end)
     connection.has_all = True
-    for window in windows:
+    for window in windows():
         window.watch()
-    for channel in (*services, *windows):
+    for channel in (*services(), *windows()):
         connection.wake(channel)
-    while session.unanswered or any(window.waiting for window in windows) or any(each.pending for each in services):
+    # What the program has closed meanwhile is not among them any more.
+    while session.unanswered or any(each.waiting for each in windows()) or any(each.pending for each in services()):
         connection.check_open()
         session.check_open()
         await connection.room.park()

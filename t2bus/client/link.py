@@ -45,7 +45,7 @@ class Link:
     """Whom to wake when one of the session's windows has something new, or a call is withdrawn."""
     _room: trio.lowlevel.ParkingLot
     """Those who wait for room in the outbox."""
-    _goes_on: bool
+    goes_on: bool
     """Whether there will be another link when this one is lost."""
     is_watched: bool = field(default=False, init=False)
     """Whether those who wait for room wait for what is read too."""
@@ -106,7 +106,7 @@ class Link:
 
     async def aclose(self) -> None:
         """Write what waits and a goodbye, then close; at once if cancelled."""
-        session = self.session
+        session, self.goes_on = self.session, False
         session.outbox.put(m.Goodbye(""))
         session.outbox.shut()
         self.writer.make_room()
@@ -157,7 +157,7 @@ class Link:
     def _lose(self, reason: str, last_words: m.Error | None = None) -> None:
         """End the connection; the first reason stands."""
         error = Disconnected(reason)
-        if self._goes_on:
+        if self.goes_on:
             self.session.lose(error, self.resuming.unanswered)
         else:
             self.session.close(error)

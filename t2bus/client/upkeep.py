@@ -96,6 +96,9 @@ class _Upkeep:
             await trio.sleep(_CONTEST)
             link.resuming.try_again()
             await self._all_answered(link)
+        if link.session.closed is not None:
+            # The loss of the bus has answered them.
+            return
         link.session.outbox.open(self._connection.limits.outbox_bytes)
         _logger.info("connected again, with %d subscriptions and services", len(link.session.registrations))
         self._connection.note(None)

@@ -45,7 +45,12 @@ class Resuming:
             self._open(topic, window)
 
     def try_again(self) -> None:
-        """Make the contested claims once more; whoever has the topic now is to keep it."""
+        """Make the contested claims once more; whoever has the topic now is to keep it.
+
+        Over a connection that is lost meanwhile they are not made, and stay open for the next one.
+        """
+        if self._session.closed is not None:
+            return
         contested, self._contested, self._is_last_try = self._contested, [], True
         for topic, window in contested:
             if self._session.registrations.discard(window.id) is not None:
