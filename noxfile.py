@@ -187,8 +187,9 @@ def soak(session: nox.Session) -> None:
     arguments, others = parser.parse_known_args(session.posargs)
     seconds = round(60 * arguments.minutes)
     install_wheel(session, *group("test"))
-    env = {"PYTHONSAFEPATH": "1", "T2BUS_SOAK": str(arguments.minutes)}
-    patience = f"faulthandler_timeout={300 + 2 * seconds}"
+    runs = str(round(2000 * arguments.minutes))
+    env = {"PYTHONSAFEPATH": "1", "T2BUS_SOAK": str(arguments.minutes), "T2BUS_MODEL_RUNS": runs}
+    patience = f"faulthandler_timeout={300 + 3 * seconds}"
     session.notify("fuzz", [str(seconds)])
     session.run("python", "-m", "pytest", "-o", patience, "tests/faults", *others, env=env)
 

@@ -76,6 +76,23 @@ async def test_a_cancelled_receive_loses_nothing() -> None:
     assert await bus.receive() == [HELLO]
 
 
+async def test_many_small_messages_are_decoded_in_parts() -> None:
+    """Others run between two parts of what one read brought; cancelling there loses nothing, and all is in order."""
+    peer, stream = trio.testing.memory_stream_pair()
+    bus = accept(stream)
+    bus.set_frame_limit(1 << 20)
+    await peer.send_all(b"".join(native.encode(m.Ping(number)) for number in range(5000)))
+    received = [*await bus.receive()]
+    assert 0 < len(received) < 2000
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await bus.receive()
+    assert scope.cancelled_caught
+    while len(received) < 5000:
+        received += await bus.receive()
+    assert received == [m.Ping(number) for number in range(5000)]
+
+
 async def test_the_end_of_a_stream() -> None:
     """A stream that its peer has closed is at its end, for receiving, and broken, for sending."""
     client_stream, bus_stream = trio.testing.memory_stream_pair()
