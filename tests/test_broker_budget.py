@@ -24,7 +24,7 @@ from t2bus.wire.values import ErrorCode, size_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-MANY: Final = 500
+MANY: Final = 2000
 
 
 def big_outbox() -> Outbox:

@@ -124,7 +124,8 @@ async def test_the_health_check(folder: Path) -> None:
 def test_commands_exist() -> None:
     """Every command of t2bus on the page is one that it has."""
     blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    lines = "".join(blocks).replace("\\\n", "").splitlines()
+    # What the shell puts in a word is a number in each of them.
+    lines = re.sub(r"\$\(.*?\)", "0", "".join(blocks).replace("\\\n", "")).splitlines()
     commands = [found[1] for line in lines if (found := _COMMAND.match(line))]
     assert len(commands) >= 6
     for words in commands:
