@@ -35,7 +35,10 @@ from .views import VIEWS, Seen, View
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, Sequence
+    from typing import Any
+
+    _Verb = Callable[[argparse.Namespace], Coroutine[Any, Any, int]]
 
 
 async def show_view(arguments: argparse.Namespace) -> int:
@@ -43,7 +46,10 @@ async def show_view(arguments: argparse.Namespace) -> int:
     return await run_until_signal(partial(_print_once, arguments))
 
 
-status = clients = services = subs = show_view
+status: _Verb = show_view
+clients: _Verb = show_view
+services: _Verb = show_view
+subs: _Verb = show_view
 
 
 async def ls(arguments: argparse.Namespace) -> int:
