@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -26,13 +27,17 @@ if TYPE_CHECKING:
 
 MANY: Final = 2000
 
+NUMBERS: Final = count(1000, MANY)
+"""Where the numbers of each test begin: a topic that was decoded before is held already, whoever decoded it."""
+
 
 def big_outbox() -> Outbox:
     return Outbox(1, 1 << 40, 1 << 40, Budget(1 << 40, 1), DirtyPeers())
 
 
 def frames(make: Callable[[int], m.ClientMessage | m.ServerMessage]) -> list[bytes]:
-    return [encode(make(number))[HEADER_SIZE:] for number in range(1000, 1000 + MANY)]
+    first = next(NUMBERS)
+    return [encode(make(number))[HEADER_SIZE:] for number in range(first, first + MANY)]
 
 
 def compare(outbox: Outbox, put: Callable[[bytes], None], frames: Sequence[bytes]) -> float:
