@@ -131,7 +131,8 @@ def properties(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *options, env={"PYTHONSAFEPATH": "1"})
 
 
-@nox.session(requires=["wheel"])
+# The newest ones are those that atheris has wheels for.
+@nox.session(python=PYTHONS[-1], requires=["wheel"])
 def fuzz(session: nox.Session) -> None:
     """Send ten thousand mutated first messages of each kind to a bus, then run each target of tests/fuzz for a minute.
 
