@@ -251,11 +251,21 @@ async def crawl(line: Line, _way: str) -> Slow:
             async with watcher.client.open_bytes_publisher(topic) as publisher:
                 for number in range(count):
                     await publisher.send(incompressible(number, size))
-                await publisher.send(END)
-            taken[topic] = (await talker.heard(topic)).value
+            refused = await _end(watcher.client, topic)
+            numbers, dropped = (await talker.heard(topic)).value
+            taken[topic] = numbers, dropped - refused
         taken["up"] = await take_to_end(messages)
         nursery.cancel_scope.cancel()
         return Slow(taken, waiting[0], watcher.reason, time.monotonic() - started)  # noqa: ASYNC121 -- it is at the end
+
+
+async def _end(client: t2bus.Client, topic: str) -> int:
+    """Publish the end until it is accepted, which it is not while the subscriber lags; return how often it was not."""
+    refused = 0
+    while not await client.publish_bytes(topic, END):
+        refused += 1
+        await trio.sleep(0.2)
+    return refused
 
 
 async def _watch_memory(client: t2bus.Client, waiting: list[int]) -> None:
