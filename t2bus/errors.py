@@ -50,12 +50,14 @@ The law of this module: standard library only.
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from .topic import BusError, InvalidTopic, TopicTooBroad
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+ErrorKind = TypeVar("ErrorKind", bound=BusError)
 
 __all__ = [
     "BindFailed",
@@ -81,6 +83,11 @@ __all__ = [
     "TopicTooBroad",
     "Unconfirmed",
 ]
+
+
+def anew(error: ErrorKind) -> ErrorKind:
+    """Return an error like this one, for one more caller: a raised exception gathers the traceback of who raises it."""
+    return type(error)(*error.args)
 
 
 class InvalidAddress(BusError, ValueError):

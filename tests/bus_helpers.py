@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
+import pytest
 import trio
 import trio.testing
 from attrs import define, field, frozen
@@ -123,6 +124,12 @@ async def add(request: Add) -> Sum:
     """Serve :class:`Add`."""
     await trio.lowlevel.checkpoint()
     return Sum(request.left + request.right)
+
+
+async def expect(kind: type[Exception], call: Callable[[], Awaitable[object]]) -> None:
+    """Make a call that raises this, as a task of a nursery may."""
+    with pytest.raises(kind):
+        await call()
 
 
 def names(folder: Path) -> list[str]:

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 import t2bus
-from bus_helpers import Add, Note, Sum, add
+from bus_helpers import Add, Note, Sum, add, expect
 from t2bus.testing import memory_bus
 
 if TYPE_CHECKING:
@@ -19,11 +19,6 @@ if TYPE_CHECKING:
 Clock = trio.testing.MockClock
 
 DRAIN = t2bus.Limits().drain
-
-
-async def expect(kind: type[Exception], call: Callable[[], Awaitable[object]]) -> None:
-    with pytest.raises(kind):
-        await call()
 
 
 # --- a client

@@ -13,7 +13,7 @@ import trio.testing
 from attrs import frozen
 
 import t2bus
-from bus_helpers import Add, Note, Sum, add, wait_until
+from bus_helpers import Add, Note, Sum, add, expect, wait_until
 from t2bus.testing import UnsteadyBus, unsteady_bus
 
 if TYPE_CHECKING:
@@ -250,11 +250,6 @@ async def test_counts_go_on(autojump_clock: Clock, scene: Scene) -> None:
 
 
 # --- what was pending
-
-
-async def expect(kind: type[Exception], call: Callable[[], Awaitable[object]]) -> None:
-    with pytest.raises(kind):
-        await call()
 
 
 async def test_promise_11_a_pending_request_is_not_sent_again(autojump_clock: Clock, scene: Scene) -> None:

@@ -16,12 +16,12 @@ import trio
 from attrs import define, field
 
 from ..disconnected import Disconnected
-from ..errors import BusError, ProtocolViolation
+from ..errors import BusError, ProtocolViolation, anew
 from ..session.outbox import ClientOutbox
 from ..session.receipt import Receipt
 from ..session.session import Session
 from ..wire import messages as m
-from .link import Link
+from .link import ClientLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ class ClientConnection:
     """Whether there will be another link when one is lost."""
     session: Session = field(init=False)
     writer: Writer = field(init=False)
-    link: Link = field(init=False)
+    link: ClientLink = field(init=False)
     last_error: BusError | None = field(default=None, init=False)
     """Why there is no connection; None while there is one."""
     is_draining: bool = field(default=False, init=False)
@@ -89,7 +89,7 @@ class ClientConnection:
         transport, welcome = dialled.transport, dialled.welcome
         compress = transport.compresses and bool(welcome.compressions)
         self.session = Session(self.limits, welcome, outbox, compress=compress)
-        self.link = Link(transport, self.session, self._wakers, self.room, self.reconnects)
+        self.link = ClientLink(transport, self.session, self._wakers, self.room, self.reconnects)
         self.writer = self.link.writer
 
     # --- for calls
@@ -180,8 +180,8 @@ class ClientConnection:
             raise ProtocolViolation("the bus answered an operation with what is no answer to it")
         if self.is_closed and isinstance(outcome, Disconnected):
             raise trio.ClosedResourceError("this client was closed")
-        # A new object each time: one loss of the connection is the outcome of many calls.
-        raise type(outcome)(*outcome.args)
+        # One loss of the connection is the outcome of many calls.
+        raise anew(outcome)
 
     # An interrupt between two lines of it would leave something open that nobody closes.
     @trio.lowlevel.enable_ki_protection

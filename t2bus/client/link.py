@@ -36,7 +36,7 @@ _LAST_WORDS: Final = 1.0
 
 
 @define(eq=False, repr=False)
-class Link:
+class ClientLink:
     """The running side of one connection."""
 
     transport: ClientTransport

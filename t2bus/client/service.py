@@ -24,7 +24,7 @@ from attrs import define, field
 
 from ..background import Resource
 from ..disconnected import Disconnected
-from ..errors import MalformedMessage
+from ..errors import MalformedMessage, anew
 from ..log_limiter import LogLimiter
 from ..wire.compression import inflate
 from ..wire.values import NO_HEADERS, ErrorCode
@@ -170,8 +170,7 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
             raise trio.EndOfChannel
         self._connection.check_open()
         if (error := self._window.closed) is not None:
-            # A new object each time: a raised exception gathers the traceback of whoever raises it.
-            raise type(error)(*error.args)
+            raise anew(error)
 
     def _next(self) -> Request[Body, Result] | None:
         """Take the oldest request, or answer it and return None if it is not of the protocol's class."""

@@ -24,7 +24,7 @@ import trio
 from attrs import define, field
 
 from ..background import Resource
-from ..errors import Lagged, MalformedMessage
+from ..errors import Lagged, MalformedMessage, anew
 from ..session.latest import LatestWindow
 from ..session.options import USUAL, SubscriptionOptions
 from ..wire.compression import inflate
@@ -266,8 +266,7 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
             raise trio.EndOfChannel
         self._connection.check_open()
         if (error := self._window.closed) is not None:
-            # A new object each time: a raised exception gathers the traceback of whoever raises it.
-            raise type(error)(*error.args)
+            raise anew(error)
 
     @trio.lowlevel.enable_ki_protection
     async def aclose(self) -> None:

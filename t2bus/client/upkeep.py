@@ -23,7 +23,7 @@ from ..session.outbox import ClientOutbox
 if TYPE_CHECKING:
     from .connection import ClientConnection
     from .dialling import Dialled, Redial
-    from .link import Link
+    from .link import ClientLink
 
 _logger = logging.getLogger("t2bus.client")
 
@@ -89,7 +89,7 @@ class _Upkeep:
             nursery.cancel_scope.cancel()
         self._redial.note_lasted(trio.current_time() - begun_at)
 
-    async def _resume(self, link: Link) -> None:
+    async def _resume(self, link: ClientLink) -> None:
         """Let the calls go on, once the bus has answered everything that was open before."""
         await self._all_answered(link)
         if link.resuming.is_contested:
@@ -103,7 +103,7 @@ class _Upkeep:
         _logger.info("connected again, with %d subscriptions and services", len(link.session.registrations))
         self._connection.note(None)
 
-    async def _all_answered(self, link: Link) -> None:
+    async def _all_answered(self, link: ClientLink) -> None:
         link.writer.flush()
         link.tell()
         while link.resuming.unanswered:

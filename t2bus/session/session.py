@@ -77,9 +77,9 @@ class Session:
         self.subscriptions, self.services = opened.subscriptions, opened.services
 
     def check_open(self) -> None:
-        """Raise the error that the connection ended with, if it did: a new object, as each gathers tracebacks."""
+        """Raise the error that the connection ended with, if it did."""
         if self.closed is not None:
-            raise type(self.closed)(*self.closed.args)
+            raise errors.anew(self.closed)
 
     @property
     def unanswered(self) -> int:

@@ -262,17 +262,16 @@ _ALERTS: Final = {
 }
 """What the peer's alert means, by the end of OpenSSL's name for it."""
 
+_CLOSED: Final = "UNEXPECTED_EOF_WHILE_READING"
+"""What OpenSSL says where the connection was closed."""
+
 _OWN_REASONS: Final = {
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the peer has shown no certificate",
     "UNSUPPORTED_PROTOCOL": "the peer does not speak TLS 1.3",
     "WRONG_VERSION_NUMBER": "what the peer sends is not TLS",
     "HTTP_REQUEST": "what the peer sends is HTTP without TLS",
-    "UNEXPECTED_EOF_WHILE_READING": "the peer closed the connection in the middle of the handshake: does it speak TLS?",
+    _CLOSED: "the peer closed the connection in the middle of the handshake: does it speak TLS?",
 }
-
-
-_CLOSED: Final = "UNEXPECTED_EOF_WHILE_READING"
-"""What OpenSSL says where the connection was closed."""
 
 
 def failure(error: BaseException) -> TlsFailed:
