@@ -131,19 +131,41 @@ async def test_it_has_no_liveness(autojump_clock: trio.testing.MockClock) -> Non
         assert bus.statistics().connections == 2
 
 
+def connect(task: RouterTask) -> LocalTransport:
+    """Connect a client of this process that reads when the test does."""
+    peer = task.router.connect(HELLO, LOCAL, pings=False)
+    connection = task.connections[peer.id] = LocalConnection(peer, task)
+    connection.flush()
+    return LocalTransport(connection)
+
+
+async def test_a_client_that_asks_the_bus_and_does_not_read() -> None:
+    """What the bus has to say of itself waits within half of ``Limits.control_bytes``, and comes in full to who reads
+    on.
+    """
+    limits = t2bus.Limits(control_bytes=10_000)
+    task = RouterTask(Router(limits))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(task.run)
+        client = connect(task)
+        await client.receive()
+        (peer,) = (connection.peer for connection in task.connections.values())
+        client.send_nowait([m.Ask(number, None, "bus/status", b"\xa0") for number in range(1, 101)])
+        await trio.testing.wait_all_tasks_blocked()
+        assert 0 < peer.outbox.size < limits.control_bytes
+        answers: list[m.ServerMessage] = []
+        while len(answers) < 100:
+            answers += await client.receive()
+        assert [each.request for each in answers if isinstance(each, m.Response)] == [*range(1, 101)]
+        nursery.cancel_scope.cancel()
+
+
 async def test_the_end_of_a_client_that_is_held_back() -> None:
     """A client that goes with more answers waiting than it has read leaves nothing, whoever else speaks just then."""
     task = RouterTask(Router(t2bus.Limits(control_bytes=1000)))
-
-    def connect() -> LocalTransport:
-        peer = task.router.connect(HELLO, LOCAL, pings=False)
-        connection = task.connections[peer.id] = LocalConnection(peer, task)
-        connection.flush()
-        return LocalTransport(connection)
-
     async with trio.open_nursery() as nursery:
         nursery.start_soon(task.run)
-        one, other = connect(), connect()
+        one, other = connect(task), connect(task)
         await one.receive()
         one.send_nowait([m.Ping(token) for token in range(100)])
         await trio.testing.wait_all_tasks_blocked()

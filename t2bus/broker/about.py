@@ -115,7 +115,7 @@ class About:
         payload, steps = self._payload(message.topic, message.payload, now)
         if not peer.outbox.fits(len(payload), ANSWER):
             raise LimitExceeded("the answer does not fit: the requester's Limits.outbox_bytes are waiting")
-        peer.outbox.put(Response(message.id, payload), len(payload), ANSWER)
+        peer.outbox.put_answer(Response(message.id, payload), len(payload))
         return steps
 
     def _payload(self, topic: str, payload: Payload, now: float) -> tuple[bytes, int]:

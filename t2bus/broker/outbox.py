@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from ..wire.messages import Accepted, Gap, Unreached
-from .budget import ALONE, cells_in
+from .budget import ALONE, ANSWER, cells_in
 from .count_runs import CountRuns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..wire.messages import ServerMessage
+    from ..wire.messages import Response, ServerMessage
     from .budget import Budget, Shared
 
 _CONTROL_SIZE = 96
@@ -80,6 +80,8 @@ class Outbox:
     """How many of them were taken: the first ones."""
     control_size: int = field(default=0, init=False)
     """The bytes of control that wait."""
+    _answers: int = field(default=0, init=False)
+    """The bytes of the bus's own answers that wait."""
     taken: int = field(default=0, init=False)
     """The bytes that were taken and are not known to be written, control aside."""
     _is_marked: bool = field(default=False, init=False)
@@ -102,10 +104,10 @@ class Outbox:
 
     @property
     def is_calm(self) -> bool:
-        """Whether half of what may be kept for control messages is free: otherwise those that can wait should, and so
-        should what the peer says, which leads to more of them.
+        """Whether half of what may be kept for control messages is free, the bus's own answers among them: otherwise
+        those that can wait should, and so should what the peer says, which leads to more of them.
         """
-        return 2 * self.control_size <= self.control_limit
+        return 2 * (self.control_size + self._answers) <= self.control_limit
 
     def fits(self, size: int, cells: int = ALONE, counted: int = 0, *, is_run: bool = False) -> bool:
         """Tell whether a message or run of that size may be put, of which so many bytes count already, as others hold
@@ -145,6 +147,11 @@ class Outbox:
         if not self._is_marked:
             self._is_marked = True
             self.dirty[self.peer] = None
+
+    def put_answer(self, answer: Response, size: int) -> None:
+        """Add what the bus itself has to say to a request, and :meth:`fits`."""
+        self.put(answer, size, ANSWER)
+        self._answers += size
 
     def put_control(self, message: ServerMessage, text: str = "") -> None:
         """Add a message that may not be dropped; ``text`` is what it carries of free length."""
@@ -227,7 +234,7 @@ class Outbox:
         self.taken += self._waiting
         self._cells_taken = self._cells
         self._shared_taken = len(self._shared)
-        self._waiting = self.control_size = 0
+        self._waiting = self._answers = self.control_size = 0
         self._is_marked = False
         return messages
 
@@ -257,4 +264,4 @@ class Outbox:
         for each in shared:
             each.leave()
         self._cells = self._cells_taken = self._shared_taken = 0
-        self._waiting = self.taken = self.control_size = 0
+        self._waiting = self._answers = self.taken = self.control_size = 0

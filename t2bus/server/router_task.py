@@ -251,10 +251,10 @@ class RouterTask:
         end = router.steps + router.limits.turn_steps
         while batches:
             self._carry_out(connection)
-            if router.steps >= end:
-                break
             if batches and connection.is_to_be_held_back:
                 connection.is_held_back = True
+                break
+            if router.steps >= end:
                 break
         if not batches and connection.turn_over is not None:
             connection.turn_over.set()
