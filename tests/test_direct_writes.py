@@ -103,7 +103,7 @@ async def test_much_that_follows_from_one_message_is_written_later(bus: t2bus.Bu
         await tap.expect(m.Deliver, 10)
         await until(lambda: bus.statistics().deliveries_held == count)
         await start(tap)
-        tap.say(m.Credit(((1, 10, WIDE),)))
+        tap.say(m.Credit((1, 10, WIDE)))
         await tap.expect(m.Deliver, count)
         assert (tap.places, delivered(tap)) == ([place], list(numbers)[10:])
 
