@@ -88,7 +88,7 @@ class RawPeer:
         return number
 
     def credit(self, subscription: int, messages: int = 1, size: int = 0) -> None:
-        self.feed(m.Credit(((subscription, messages, size),)))
+        self.feed(m.Credit((subscription, messages, size)))
 
     def claim(self, topic: str = "s", requests: int = 10, size: int = 1000) -> int:
         number = self.next_operation()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import signal
 import tempfile
@@ -39,6 +40,17 @@ for _name, _examples in {"few": 20, "all": 100}.items():
         _name, max_examples=_examples, deadline=None, derandomize=True, suppress_health_check=_calm
     )
 settings.load_profile("few")
+
+CLOCKS = frozenset({"clock", "mock_clock", "autojump_clock"})
+"""The fixtures that are a clock."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Refuse a clock that is asked for in any other way than by an argument of the test: it would not be used."""
+    if not isinstance(item, pytest.Function):
+        return
+    if unused := CLOCKS.intersection(item.fixturenames).difference(inspect.signature(item.function).parameters):
+        raise pytest.UsageError(f"{item.nodeid} needs {min(unused)!r} as an argument, for pytest-trio to use it")
 
 
 def pytest_collection_finish() -> None:

@@ -150,7 +150,7 @@ class Tapped:
     @property
     def credit(self) -> list[tuple[tuple[int, int, int], ...]]:
         """What was given back by each message that gave any."""
-        return [message.grants for message in self.tap.of_kind(m.Credit)]
+        return [tuple(message.grants) for message in self.tap.of_kind(m.Credit)]
 
 
 @pytest.fixture
@@ -271,11 +271,11 @@ def test_it_owes_until_it_gives_back() -> None:
     debtor = Debtor()
     window = debtor.subscribe()
     debtor.take(window)
-    assert debtor.give_back(100) == [m.Credit(((1, 1, 2),))]
+    assert debtor.give_back(100) == [m.Credit((1, 1, 2))]
     debtor.take(window, now=100)
     assert debtor.give_back(100 + UNSEEN / 2) == []
     assert debtor.owes()
-    assert debtor.give_back(100 + 2 * UNSEEN) == [m.Credit(((1, 1, 2),))]
+    assert debtor.give_back(100 + 2 * UNSEEN) == [m.Credit((1, 1, 2))]
     assert debtor.give_back(200) == []
     assert not debtor.owes()
 
@@ -291,9 +291,9 @@ def test_a_spent_window_is_given_back_to_sooner() -> None:
     debtor.take(one, now=100)
     debtor.take_next(other, now=100)
     assert debtor.give_back(100 + PROMPT / 2) == []
-    assert debtor.give_back(100 + 2 * PROMPT) == [m.Credit(((other.id, 1, 2),))]
+    assert debtor.give_back(100 + 2 * PROMPT) == [m.Credit((other.id, 1, 2))]
     assert debtor.owes()
-    assert debtor.give_back(100 + 2 * UNSEEN) == [m.Credit(((one.id, 1, 2),))]
+    assert debtor.give_back(100 + 2 * UNSEEN) == [m.Credit((one.id, 1, 2))]
 
 
 def test_a_subscription_that_ended_owes_nothing() -> None:
@@ -302,7 +302,7 @@ def test_a_subscription_that_ended_owes_nothing() -> None:
     one, other = debtor.subscribe(), debtor.subscribe()
     debtor.take(one, other)
     debtor.program.session.unsubscribe(one, None)
-    assert debtor.give_back(100) == [m.Credit(((other.id, 1, 2),))]
+    assert debtor.give_back(100) == [m.Credit((other.id, 1, 2))]
     assert not debtor.owes()
 
 
@@ -320,6 +320,6 @@ def test_what_went_back_in_bulk_is_not_owed() -> None:
     debtor = Debtor()
     window = debtor.subscribe()
     debtor.take(window, window)
-    assert of_kind(debtor.program.read(), m.Credit) == [m.Credit(((1, 2, 4),))]
+    assert of_kind(debtor.program.read(), m.Credit) == [m.Credit((1, 2, 4))]
     assert debtor.give_back(100) == []
     assert not debtor.owes()

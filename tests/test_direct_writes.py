@@ -45,9 +45,6 @@ WIDE = 1 << 30
 AT_ONCE, LATER = 2, 3
 """The step in which a bus writes: that of the task which carries out what was read, or of one that only writes."""
 
-no_time = pytest.mark.usefixtures("mock_clock")
-"""What a bus does once a second would be a step more."""
-
 
 @pytest.fixture
 async def bus(folder: Path) -> AsyncGenerator[t2bus.Bus, None]:
@@ -55,11 +52,10 @@ async def bus(folder: Path) -> AsyncGenerator[t2bus.Bus, None]:
         yield site.bus
 
 
-# --- the bus
+# --- the bus: no time passes, as what it does once a second would be a step more
 
 
-@no_time
-async def test_a_bus_writes_on_what_comes_alone(bus: t2bus.Bus) -> None:
+async def test_a_bus_writes_on_what_comes_alone(bus: t2bus.Bus, mock_clock: trio.testing.MockClock) -> None:
     """A request, its answer and a publication that come alone are written on in the step that carries them out."""
     async with (
         open_tapped_peer(bus) as one,
@@ -79,8 +75,7 @@ async def test_a_bus_writes_on_what_comes_alone(bus: t2bus.Bus) -> None:
         assert kinds(one.messages) == ["Accepted"]
 
 
-@no_time
-async def test_a_bus_gathers_what_comes_together(bus: t2bus.Bus) -> None:
+async def test_a_bus_gathers_what_comes_together(bus: t2bus.Bus, mock_clock: trio.testing.MockClock) -> None:
     """What comes in one read is left to those who write: one write for each connection that it concerns."""
     async with open_tapped_peer(bus) as one, open_tapped_peer(bus, m.Claim(1, "x", 10, WIDE)) as other:
         one.say(*(m.Ask(number, None, "x", b"q") for number in range(1, 11)))
@@ -92,9 +87,10 @@ async def test_a_bus_gathers_what_comes_together(bus: t2bus.Bus) -> None:
         assert (len(one.messages), one.places) == (10, [LATER])
 
 
-@no_time
 @pytest.mark.parametrize(("count", "place"), [(6, AT_ONCE), (7, LATER)])
-async def test_much_that_follows_from_one_message_is_written_later(bus: t2bus.Bus, count: int, place: int) -> None:
+async def test_much_that_follows_from_one_message_is_written_later(
+    bus: t2bus.Bus, count: int, place: int, mock_clock: trio.testing.MockClock
+) -> None:
     """A CREDIT that lets more than 64 KiB of deliveries go, which takes long, holds nobody up."""
     async with open_tapped_peer(bus, m.Subscribe(1, "**", 10, WIDE)) as tap, open_tapped_peer(bus) as publisher:
         # They are of different topics, so that no run says many of them at once.
@@ -103,14 +99,15 @@ async def test_much_that_follows_from_one_message_is_written_later(bus: t2bus.Bu
         await tap.expect(m.Deliver, 10)
         await until(lambda: bus.statistics().deliveries_held == count)
         await start(tap)
-        tap.say(m.Credit(((1, 10, WIDE),)))
+        tap.say(m.Credit((1, 10, WIDE)))
         await tap.expect(m.Deliver, count)
         assert (tap.places, delivered(tap)) == ([place], list(numbers)[10:])
 
 
-@no_time
 @pytest.mark.parametrize(("size", "is_later"), [(60_000, False), (900_000, True)])
-async def test_a_publication_up_to_a_size_is_written_on_at_once(bus: t2bus.Bus, size: int, is_later: bool) -> None:
+async def test_a_publication_up_to_a_size_is_written_on_at_once(
+    bus: t2bus.Bus, size: int, is_later: bool, mock_clock: trio.testing.MockClock
+) -> None:
     """What comes alone goes on in the step in which its publisher is told; above 64 KiB the writer sees to it."""
     async with open_tapped_peer(bus, m.Subscribe(1, "x", 10, WIDE)) as tap, open_tapped_peer(bus) as publisher:
         await start(tap, publisher)
@@ -144,8 +141,7 @@ async def test_alone_and_together_keep_their_order(bus: t2bus.Bus) -> None:
             assert own == list(range(1, count + 1))
 
 
-@no_time
-async def test_what_does_not_fit_follows_in_order(bus: t2bus.Bus) -> None:
+async def test_what_does_not_fit_follows_in_order(bus: t2bus.Bus, mock_clock: trio.testing.MockClock) -> None:
     """A subscriber that does not read for a while gets all of it in order, and the bus then holds nothing of it."""
     async with open_tapped_peer(bus, m.Subscribe(1, "x", 100, WIDE)) as tap, open_tapped_peer(bus) as publisher:
         tap.is_open = False
@@ -198,8 +194,7 @@ async def test_nothing_is_written_to_who_is_finished_with(folder: Path) -> None:
         assert kinds(tap.messages) == ["Error"]
 
 
-@no_time
-async def test_a_receiver_that_has_gone_costs_nothing(bus: t2bus.Bus) -> None:
+async def test_a_receiver_that_has_gone_costs_nothing(bus: t2bus.Bus, mock_clock: trio.testing.MockClock) -> None:
     """For a subscriber whose socket is closed neither the publisher nor another subscriber waits for any time."""
     async with open_tapped_peer(bus, m.Subscribe(1, "x", 10, WIDE)) as tap, open_tapped_peer(bus) as publisher:
         async with open_tapped_peer(bus, m.Subscribe(1, "x", 10, WIDE)) as gone:
@@ -211,8 +206,7 @@ async def test_a_receiver_that_has_gone_costs_nothing(bus: t2bus.Bus) -> None:
         await until(lambda: bus.statistics().connections == 2)
 
 
-@no_time
-async def test_a_message_against_the_rules_stops_nobody(bus: t2bus.Bus) -> None:
+async def test_a_message_against_the_rules_stops_nobody(bus: t2bus.Bus, mock_clock: trio.testing.MockClock) -> None:
     """When what came alone breaks the rules, its sender is told why, and what comes next is written on at once."""
     async with open_tapped_peer(bus, m.Subscribe(1, "x", 10, WIDE)) as tap, open_tapped_peer(bus) as publisher:
         async with open_tapped_peer(bus) as bad:
@@ -224,9 +218,10 @@ async def test_a_message_against_the_rules_stops_nobody(bus: t2bus.Bus) -> None:
         assert tap.places == [AT_ONCE]
 
 
-@no_time
 @pytest.mark.parametrize(("payload", "place"), [(b"plain", AT_ONCE), (deflate(b"x" * 10_000), LATER)])
-async def test_what_has_to_be_inflated_is_written_later(bus: t2bus.Bus, payload: Payload, place: int) -> None:
+async def test_what_has_to_be_inflated_is_written_later(
+    bus: t2bus.Bus, payload: Payload, place: int, mock_clock: trio.testing.MockClock
+) -> None:
     """To a peer that reads nothing compressed such a payload is not written at once, since that may take long."""
     hello = m.Hello(1, "a test", ())
     async with (

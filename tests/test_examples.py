@@ -13,6 +13,8 @@ import pytest
 import trio
 from attrs import define, field
 
+from cli_helpers import IS_LINUX, Command, ForkedCommand, command, forked
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from contextlib import AbstractAsyncContextManager
@@ -24,11 +26,21 @@ PATIENCE = 60
 """Seconds for a whole test. Nothing waits for time to pass; this is for machines under load."""
 
 
+AS_A_SCRIPT = """
+import os, runpy, sys
+os.dup2(1, 2)
+sys.argv = sys.argv[1:]
+sys.path[0] = os.path.dirname(sys.argv[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""What a Python that has imported t2bus already does as ``python example.py`` would, errors among what it prints."""
+
+
 @define(eq=False)
 class Program:
     """A process that is running, and what it prints, errors included."""
 
-    process: trio.Process
+    process: trio.Process | ForkedCommand
     _text: bytes = field(default=b"", init=False)
 
     async def line(self) -> str:
@@ -70,16 +82,28 @@ async def running(*command: str) -> AsyncGenerator[Program, None]:
             await process.stdout.aclose()
 
 
+@asynccontextmanager
+async def as_script(example: str, *arguments: str) -> AsyncGenerator[Program, None]:
+    """Run an example as :func:`running` does, without the time that Python takes to begin."""
+    words = [str(EXAMPLES / example), *arguments]
+    if not IS_LINUX:
+        async with running(*words) as program:
+            yield program
+        return
+    async with forked(*words, code=AS_A_SCRIPT) as started:
+        yield Program(started.process)
+
+
 @define
 class Bus:
     """A bus in a process of its own."""
 
-    program: Program
+    command: Command
     address: str
 
     def running(self, example: str, *arguments: str) -> AbstractAsyncContextManager[Program]:
         """Run an example on this bus."""
-        return running(str(EXAMPLES / example), "--addr", self.address, *arguments)
+        return as_script(example, "--addr", self.address, *arguments)
 
     async def run(self, example: str, *arguments: str) -> tuple[int, str]:
         """Run an example on this bus to its end; return its exit code and what it printed."""
@@ -91,10 +115,9 @@ class Bus:
 async def bus(tmp_path: Path) -> AsyncGenerator[Bus, None]:
     address = f"unix:{tmp_path}/bus"
     with trio.fail_after(PATIENCE):
-        async with running("-m", "t2bus", "serve", address) as program:
-            while address not in await program.line():
-                pass
-            yield Bus(program, address)
+        async with command("serve", address) as serve:
+            await serve.stderr.until(address)
+            yield Bus(serve, address)
 
 
 # --- all of them
@@ -116,7 +139,7 @@ async def test_examples_say_what_to_do_without_a_bus(arguments: str, tmp_path: P
     example, *rest = arguments.split()
     address = f"unix:{tmp_path}/none"
     with trio.fail_after(PATIENCE):
-        async with running(str(EXAMPLES / example), "--addr", address, *rest) as program:
+        async with as_script(example, "--addr", address, *rest) as program:
             code, output = await program.end()
     assert code == 1
     assert output.startswith("ConnectFailed: ")
@@ -140,7 +163,7 @@ async def test_examples_end_with_the_bus(arguments: str, bus: Bus) -> None:
     """When the bus shuts down, an example that depends on it ends in one line that says so."""
     async with bus.running(*arguments.split()) as program:
         await program.line()
-        await bus.program.interrupt()
+        bus.command.process.send_signal(signal.SIGINT)
         assert await program.end() == (1, "Disconnected: the bus said goodbye: the bus is shutting down\n")
 
 

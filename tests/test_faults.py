@@ -701,7 +701,7 @@ async def test_an_error_inside_the_bus_costs_one_connection(
         await peer.shake_hands()
         with monkeypatch.context() as patch:
             patch.setattr("t2bus.broker.subscriptions.SubscriptionTable.credit", None)
-            await peer.send(m.Credit(((1, 1, 1),)))
+            await peer.send(m.Credit((1, 1, 1)))
             assert await peer.read_to_end() == []
     assert "internal error" in caplog.text
     assert tcp.bus.statistics().connections == 2

@@ -73,7 +73,7 @@ async def test_promise_11_a_stopped_bus_reads_before_it_takes_a_subscriber_for_s
         await tap.expect(m.Deliver)
         await settle()
         clock.jump(PAUSE)
-        tap.say(m.Credit(((1, 1, 2),)))
+        tap.say(m.Credit((1, 1, 2)))
         assert (await tap.expect(m.Deliver, 2)).publication.payload == b"1"
         assert bus.statistics().dropped == 0
 

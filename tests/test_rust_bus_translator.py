@@ -86,7 +86,7 @@ def test_a_ping_is_a_keep_alive(bus: RustBus) -> None:
 
 def test_what_the_bus_has_no_word_for_is_not_said(bus: RustBus) -> None:
     """Credit, pongs and farewells are nothing on this wire, nor is the end of what is not there."""
-    nothing = (m.Credit(((1, 1, 1),)), m.Pong(1), m.Goodbye("bye"), m.Error("no"), m.Cancel(1))
+    nothing = (m.Credit((1, 1, 1)), m.Pong(1), m.Goodbye("bye"), m.Error("no"), m.Cancel(1))
     assert bus.says(*nothing, m.Respond(1, b"p"), m.Fail(1, v.ErrorCode.REMOTE_ERROR, "no")) == []
 
 
@@ -206,7 +206,7 @@ def test_a_spent_window_drops_and_a_gap_says_so(bus: RustBus) -> None:
     bus.do(m.Subscribe(2, "a", 10, 1000))
     three = [carrier(0, PUB)] * 3
     assert bus.hears(*three) == [deliver(b"p", 1, 2), deliver(b"p", 2), deliver(b"p", 2)]
-    bus.says(m.Credit(((1, 1, 2), (9, 1, 1))))
+    bus.says(m.Credit((1, 1, 2, 9, 1, 1)))
     assert bus.hears(carrier(0, PUB)) == [m.Gap(1, 2), deliver(b"p", 1, 2)]
 
 
@@ -214,9 +214,9 @@ def test_a_window_of_bytes_is_kept(bus: RustBus) -> None:
     """The last delivery may run over the bytes of a window, and the next finds it spent."""
     bus.do(m.Subscribe(1, "a", 10, 3))
     assert bus.hears(carrier(0, PUB, data=b"12345"), carrier(0, PUB)) == [deliver(b"12345", 1)]
-    bus.says(m.Credit(((1, 1, 3),)))
+    bus.says(m.Credit((1, 1, 3)))
     assert bus.hears() == []
-    bus.says(m.Credit(((1, 0, 1),)))
+    bus.says(m.Credit((1, 0, 1)))
     assert bus.hears() == [m.Gap(1, 1)]
 
 
@@ -225,7 +225,7 @@ def test_a_closed_subscription_misses_nothing(bus: RustBus) -> None:
     bus.do(m.Subscribe(1, "a", 1, 1000))
     bus.hears(carrier(0, PUB), carrier(0, PUB))
     bus.do(m.Unsubscribe(2, 1))
-    bus.says(m.Credit(((1, 1, 1),)))
+    bus.says(m.Credit((1, 1, 1)))
     assert bus.hears() == []
 
 
@@ -256,7 +256,7 @@ def test_every_message_is_delivered_or_counted(steps: list[tuple[int, int]]) -> 
                 assert credit >= 0
         assert known <= sent
         assert known == sent or credit == 0
-        windows.credit(m.Credit(((1, messages, messages),)))
+        windows.credit(m.Credit((1, messages, messages)))
         credit += messages
 
 

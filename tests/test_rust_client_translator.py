@@ -280,14 +280,14 @@ def test_what_is_written_is_given_back(client: RustClient) -> None:
         m.DeliverRun((2,), m.Run("a", [b"1", b"22"])),
     )
     first = len("a/b123kv")
-    assert client.translator.inbound.take() == [m.Credit(((1, 1, first), (2, 3, first + len("a1a22"))))]
+    assert client.translator.inbound.take() == [m.Credit((1, 1, first, 2, 3, first + len("a1a22")))]
     assert client.translator.inbound.take() == []
 
 
 def test_what_is_withheld_is_given_back_too(client: RustClient) -> None:
     """A delivery that the client could not have borne has used credit as any other."""
     assert client.hears(m.Deliver((1,), m.Publication("a", v.Deflated(b"no zlib")))) == []
-    assert client.translator.inbound.take() == [m.Credit(((1, 1, len("a") + len(b"no zlib")),))]
+    assert client.translator.inbound.take() == [m.Credit((1, 1, len("a") + len(b"no zlib")))]
 
 
 def test_a_request_is_acknowledged_by_the_ping_that_follows_it(client: RustClient) -> None:

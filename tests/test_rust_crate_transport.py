@@ -34,7 +34,7 @@ async def test_what_says_nothing_is_no_sign() -> None:
     """A message that this wire has no bytes for is not written: that bus has heard nothing."""
     near, far = trio.testing.memory_stream_pair()
     transport = RustBusTransport.open(near, t2bus.Limits(), is_secure=False)
-    credit = m.Credit(((1, 1, 1),))
+    credit = m.Credit((1, 1, 1))
     await transport.send([credit])
     assert not transport.signs().has_written
     await transport.send([credit, m.Ping(0)])

@@ -31,8 +31,7 @@ SLOT = "a frame came too slowly while others waited (Limits.incoming_bytes)"
 
 
 @pytest.fixture
-async def bus(clock: trio.testing.MockClock) -> AsyncGenerator[t2bus.Bus, None]:
-    del clock
+async def bus() -> AsyncGenerator[t2bus.Bus, None]:
     async with t2bus.open_bus(limits=LIMITS) as one:
         yield one
 
@@ -48,7 +47,7 @@ async def join(bus: t2bus.Bus, stack: AsyncExitStack) -> RawPeer[m.ServerMessage
     return peer
 
 
-async def test_what_has_come_in_part_is_bounded(bus: t2bus.Bus) -> None:
+async def test_what_has_come_in_part_is_bounded(clock: trio.testing.MockClock, bus: t2bus.Bus) -> None:
     """However many peers leave a large frame unfinished, only so many of them are read from."""
     async with AsyncExitStack() as stack:
         for _ in range(8):
@@ -57,7 +56,7 @@ async def test_what_has_come_in_part_is_bounded(bus: t2bus.Bus) -> None:
         assert 2 * len(HALF) <= bus.statistics().incoming_bytes <= 2 * len(HALF) + 6 * HALF_READ
 
 
-async def test_who_stands_still_gives_its_place_to_who_waits(bus: t2bus.Bus) -> None:
+async def test_who_stands_still_gives_its_place_to_who_waits(clock: trio.testing.MockClock, bus: t2bus.Bus) -> None:
     """A large frame is taken within moments though others have taken all places; the slowest of them is told why."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(bus.open_client())
@@ -76,7 +75,7 @@ async def test_who_stands_still_gives_its_place_to_who_waits(bus: t2bus.Bus) -> 
         assert len((await messages.receive()).body) == FRAME
 
 
-async def test_who_is_slow_keeps_its_place_while_nobody_waits(bus: t2bus.Bus) -> None:
+async def test_who_is_slow_keeps_its_place_while_nobody_waits(clock: trio.testing.MockClock, bus: t2bus.Bus) -> None:
     """A large frame may take its time."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(bus.open_client())
@@ -88,7 +87,7 @@ async def test_who_is_slow_keeps_its_place_while_nobody_waits(bus: t2bus.Bus) ->
         assert len((await messages.receive()).body) == FRAME
 
 
-async def test_who_sends_steadily_keeps_its_place(bus: t2bus.Bus) -> None:
+async def test_who_sends_steadily_keeps_its_place(clock: trio.testing.MockClock, bus: t2bus.Bus) -> None:
     """A frame that comes at 200 kB/s is not given up for those that wait, which are taken behind it."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(bus.open_client())

@@ -199,7 +199,7 @@ def test_credit_goes_in_bulk_behind_everything() -> None:
         calls.append(take_call(program.session.outbox))
     assert calls == [True, False, False]
     program.session.outbox.put(m.Ping(1))
-    assert program.read() == [m.Ping(1), m.Credit(((one.id, 2, 10), (other.id, 1, 5)))]
+    assert program.read() == [m.Ping(1), m.Credit((one.id, 2, 10, other.id, 1, 5))]
 
 
 def test_closing_a_subscription_takes_its_credit_along() -> None:
@@ -234,7 +234,7 @@ def test_more_than_a_little_goes_back_soon() -> None:
     program.session.credit.give_back(UNSEEN / 2)
     assert (owing, program.read()) == ([False] * 15 + [True] * 2, [])
     program.session.credit.give_back(UNSEEN)
-    assert (bool(program.session.credit), program.read()) == (False, [m.Credit(((window.id, 17, 34),))])
+    assert (bool(program.session.credit), program.read()) == (False, [m.Credit((window.id, 17, 34))])
 
 
 def test_credit_is_urgent_when_the_bus_may_have_none_left() -> None:

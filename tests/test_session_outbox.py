@@ -123,7 +123,7 @@ def test_credit_does_not_end_a_run() -> None:
     owner.outbox.grant(7, 1, 10)
     owner.publish(b"2")
     owner.outbox.grant(7, 2, 20)
-    assert owner.outbox.take() == [m.PublishRun(1, False, m.Run("a", [b"1", b"2"])), m.Credit(((7, 3, 30),))]
+    assert owner.outbox.take() == [m.PublishRun(1, False, m.Run("a", [b"1", b"2"])), m.Credit((7, 3, 30))]
 
 
 def test_what_a_run_cannot_say_is_said_as_it_is() -> None:

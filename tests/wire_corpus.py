@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, get_args
 
@@ -74,8 +75,8 @@ CLIENT_MESSAGES: list[m.ClientMessage] = [
     *(m.Respond(7, *content) for content in CONTENTS),
     *(m.Fail(number, v.ErrorCode.REMOTE_ERROR, "it broke") for number in IDS),
     *(m.Fail(7, code, text) for code, text in zip(v.ErrorCode, TEXTS * 2, strict=False)),
-    *(m.Credit(((number, number, number),)) for number in IDS),
-    m.Credit(tuple((number, 1, number) for number in range(100))),
+    *(m.Credit((number, number, number)) for number in IDS),
+    m.Credit(tuple(range(300))),
     *BOTH,
 ]
 SERVER_MESSAGES: list[m.ServerMessage] = [
@@ -139,7 +140,7 @@ EXAMPLES: dict[str, Message] = {
     "DELIVER": m.Deliver((1, 500), m.Publication("hello/alice", cbor2.dumps({"text": "Hi"}), {"k": "v"})),
     "ACCEPTED": m.Accepted(7, (1, 0, 3)),
     "UNREACHED": m.Unreached(8, (2,)),
-    "CREDIT": m.Credit(((1, 2048, 204_800),)),
+    "CREDIT": m.Credit((1, 2048, 204_800)),
     "REFUSED": m.Refused(8, v.ErrorCode.TOPIC_CLAIMED, "taken"),
 }
 """What the examples of the specification say."""
@@ -179,22 +180,30 @@ _BY_TYPE: dict[str, st.SearchStrategy[Any]] = {
     "str": st.text(),
     "tuple[str, ...]": st.lists(st.text()).map(tuple),
     "tuple[int, ...]": st.lists(_uints, min_size=1).map(tuple),
-    "tuple[tuple[int, int, int], ...]": st.lists(st.tuples(_uints, _uints, _uints), min_size=1).map(tuple),
     "ErrorCode": st.sampled_from(v.ErrorCode),
     "Payload": _payloads,
     "Headers": _headers,
     "Publication": st.builds(m.Publication, st.text(), _payloads, _headers),
     "Run": st.builds(m.Run, st.text(), st.lists(st.binary(max_size=300), min_size=2)),
 }
+_triples = st.lists(st.tuples(_uints, _uints, _uints), min_size=1)
+_BY_NAME: dict[str, st.SearchStrategy[Any]] = {
+    "numbers": _triples.map(lambda grants: tuple(chain.from_iterable(grants)))
+}
+"""Where the type does not say all."""
 
 
 def _has_legal_ids(message: Message) -> bool:
     return not isinstance(message, m.PublishRun) or message.id + len(message.run.payloads) <= 2**64
 
 
+def _of_field(field: attrs.Attribute[Any]) -> st.SearchStrategy[Any]:
+    return _BY_NAME[field.name] if field.name in _BY_NAME else _BY_TYPE[str(field.type)]
+
+
 def _any_of(union: object) -> st.SearchStrategy[Any]:
     classes = get_args(union)
-    fields = [{field.name: _BY_TYPE[str(field.type)] for field in attrs.fields(cls)} for cls in classes]
+    fields = [{each.name: _of_field(each) for each in attrs.fields(cls)} for cls in classes]
     return st.one_of([st.builds(cls, **each) for cls, each in zip(classes, fields, strict=True)]).filter(_has_legal_ids)
 
 

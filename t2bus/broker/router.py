@@ -215,7 +215,7 @@ class Router:
                 return self._operate(peer, message, now)
             case m.Credit():
                 self.subscriptions.credit(peer, message, now)
-                return len(message.grants)
+                return len(message.numbers) // 3
             case m.Fail():
                 self._services.fail(peer, message)
             case m.Cancel():

@@ -10,7 +10,7 @@ For example a window of two messages gets three of one byte, then credit for one
     windows.open(Subscribe(1, "a", 2, 1000))
     windows.deliver("a", b"x")                    [Deliver((1,), …)], and a second time the same
     windows.deliver("a", b"x")                    []: there is no room
-    windows.credit(Credit(((1, 1, 2),)))          one message and two bytes: those of the topic and the payload
+    windows.credit(Credit((1, 1, 2)))             one message and two bytes: those of the topic and the payload
     windows.deliver("a", b"x")                    [Gap(1, 1), Deliver((1,), …)]
 
 That bus knows a topic of one client once, and forgets it at the first ``Unsub``; one of this package takes each ``Sub``

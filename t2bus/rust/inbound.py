@@ -3,13 +3,14 @@
 What was written to such a client counts as taken by its program, and its credit goes back. A request that it cannot be
 sent fails.
 
-For example, after a delivery of 15 bytes to subscription 7 was written, ``take`` returns ``Credit(((7, 1, 15),))``.
+For example, after a delivery of 15 bytes to subscription 7 was written, ``take`` returns ``Credit((7, 1, 15))``.
 
 The law of this module: what is said once is not said again.
 """
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -47,6 +48,7 @@ class Inbound:
         """
         messages, self._messages = self._messages, []
         if self._written:
-            messages.append(Credit(tuple((number, *written) for number, written in self._written.items())))
+            grants = ((number, *written) for number, written in self._written.items())
+            messages.append(Credit(tuple(chain.from_iterable(grants))))
             self._written = {}
         return messages

@@ -19,7 +19,7 @@ The law of this module: synchronous, and it calls nobody.
 from __future__ import annotations
 
 from bisect import bisect_right
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
@@ -212,8 +212,10 @@ class ClientOutbox:
         messages, self._messages = self._messages, []
         self._topic, self._count = None, 0
         if self._grants:
-            grants = tuple((number, *grant) for number, grant in self._grants.items())
-            messages += [Credit(grants[n : n + MOST_LISTED]) for n in range(0, len(grants), MOST_LISTED)]
+            grants = ((number, *grant) for number, grant in self._grants.items())
+            numbers = tuple(chain.from_iterable(grants))
+            most = 3 * MOST_LISTED
+            messages += [Credit(numbers[n : n + most]) for n in range(0, len(numbers), most)]
             self._grants.clear()
         if self._signs:
             messages = [*self.take_signs(), *messages]

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
 from typing import Any, Final
 
 from attrs import frozen
@@ -250,12 +249,12 @@ def _plain_run(run: m.Run) -> Sequence[object]:
     return run.topic, *run.payloads
 
 
-def _grants(rest: list[Any]) -> tuple[tuple[int, int, int], ...]:
-    """Return the triples of ``7, 1, 15, 8, 2, 30``: ``((7, 1, 15), (8, 2, 30))``."""
+def _grants(rest: list[Any]) -> tuple[int, ...]:
+    """Return the numbers of ``7, 1, 15, 8, 2, 30``, which are two triples."""
     numbers = _uints(rest)
     if len(numbers) % 3:
         raise ProtocolViolation("credit comes in triples of subscription, messages and bytes")
-    return tuple(zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True))
+    return numbers
 
 
 HEADERS: Final = Rest("[`headers`]", 0, 1, _headers, _plain_headers)
@@ -266,7 +265,7 @@ RUN: Final = Rest(
     f"topic `text`, 1 to {m.MOST_IN_RUN:,} payloads `bytes`, flat", 2, m.MOST_IN_RUN + 1, _run, _plain_run
 )
 COUNTS: Final = Rest("one or more counts, flat", 1, None, _uints, iter)
-GRANTS: Final = Rest("one or more triples, flat: subscription, messages, bytes", 1, None, _grants, chain.from_iterable)
+GRANTS: Final = Rest("one or more triples, flat: subscription, messages, bytes", 1, None, _grants, iter)
 
 
 # --- the table
@@ -306,7 +305,7 @@ KINDS: Final = (
     Row(9, CLIENT, m.Cancel, {"request": UINT}),
     Row(10, CLIENT, m.Respond, {"call": UINT, **_BODY}, d.decode_respond, e.encode_respond),
     Row(11, CLIENT, m.Fail, {"call": UINT, "code": CODE, "text": TEXT}),
-    Row(12, CLIENT, m.Credit, {"grants": GRANTS}),
+    Row(12, CLIENT, m.Credit, {"numbers": GRANTS}),
     Row(13, BOTH, m.Ping, {"token": UINT}),
     Row(14, BOTH, m.Pong, {"token": UINT}),
     Row(15, BOTH, m.Goodbye, {"text": TEXT}),

@@ -28,6 +28,8 @@ from .values import NO_HEADERS, ErrorCode, Headers, Payload
 __all__ = ["MOST_IN_RUN", "RUN_SIZE", "Publication", "Run", "carrier"]
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from attrs import frozen as carrier
 else:
     # Messages with payloads are made most often. To refuse changes at run time would make that three times as slow, so
@@ -187,12 +189,19 @@ class Fail:
 
 @frozen
 class Credit:
-    """Give back to windows what the program has taken: triples of subscription, messages and bytes.
+    """Give back to windows what the program has taken. More than was used fills a window and does not enlarge it.
 
-    More than was used fills a window and does not enlarge it.
+    For example ``Credit((7, 1, 15, 8, 2, 30))`` gives one message and 15 bytes back to subscription 7, two and 30 to 8.
+    The numbers stay as flat as they travel: one read may bring 20,000 triples, and a tuple for each took 64 bytes.
     """
 
-    grants: tuple[tuple[int, int, int], ...]
+    numbers: tuple[int, ...]
+
+    @property
+    def grants(self) -> Iterator[tuple[int, int, int]]:
+        """The triples of subscription, messages and bytes, one by one."""
+        numbers = iter(self.numbers)
+        return zip(numbers, numbers, numbers, strict=True)
 
 
 # --- a bus says

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from functools import partial
-from itertools import repeat
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Final
 
 import cbor2
@@ -193,7 +193,7 @@ FLOODS: Final[dict[str, Callable[[], Iterable[Any]]]] = {
     "CANCEL": _each(m.Cancel),
     "RESPOND": _each(lambda n: m.Respond(n, b"x")),
     "FAIL": _each(lambda n: m.Fail(n, ErrorCode.REMOTE_ERROR, "x" * 100)),
-    "CREDIT": _each(lambda n: m.Credit(tuple((n + each, 1, 1) for each in range(100))), 5000),
+    "CREDIT": _each(lambda n: m.Credit(tuple(chain.from_iterable((n + each, 1, 1) for each in range(100)))), 5000),
     "PING": _each(m.Ping),
     "PONG": _each(m.Pong),
     "GOODBYE": _each(lambda n: m.Goodbye(f"{n}")),

@@ -36,7 +36,7 @@ OTHER: Sequence[m.ClientMessage] = (
 )
 """What the second client says before, ``LATER`` what it says after."""
 LATER: Sequence[m.ClientMessage] = (
-    m.Credit(((1, 2, 500),)),
+    m.Credit((1, 2, 500)),
     m.Respond(1, b"yes"),
     m.Fail(2, ErrorCode.REMOTE_ERROR, "no"),
     m.Unclaim(9, 3),
@@ -46,7 +46,7 @@ CONVERSATION: Sequence[m.ClientMessage] = (
     m.Subscribe(1, "a/*", 10, 1000),
     m.Publish(2, False, m.Publication("a/b", b"x", {"k": "v"})),
     m.PublishRun(3, True, m.Run("a/b", [b"x", b"y", b"z"])),
-    m.Credit(((1, 3, 12),)),
+    m.Credit((1, 3, 12)),
     m.Claim(10, "s", 2, 1000),
     m.Ask(11, 5, "s", b"q"),
     m.Respond(1, b"r"),
