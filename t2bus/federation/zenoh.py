@@ -5,13 +5,15 @@
     async with open_engine(Federation(bus="plant", endpoint="tcp:127.0.0.1:7447")) as engine:
         await engine.send("4f1d0c7a93b2e856", b"...")
 
-Each node is a Zenoh *peer*: it listens, connects to its seeds, and hears of the other nodes from them (*gossip*), so
+Each node is a Zenoh *peer*: it listens, connects to its seeds, and hears from them of the other nodes (*gossip*), so
 that each pair of nodes has a link of its own. On these are:
 
-* ``t2/BUS/m/NODE``, a liveliness token: the node is there;
+* ``t2/BUS/m/NODE/ENDPOINT``, a liveliness token: the node is there, and listens there;
 * ``t2/BUS/n/NODE/SENDER``, what SENDER has put for NODE, which has subscribed to all senders.
 
-A node can be sent to by whoever sees its token, for it has subscribed before.
+Whoever sees the token of a node can send to it, for the node has subscribed before. A link that breaks is made anew if
+it was one to a seed, or when a third node joins and tells the two of each other. If there is neither, one of the two
+has somebody do so: a *go-between*, who is no node, connects to both for a moment.
 
 The law of this module: no other imports Zenoh. Zenoh is called in one thread, and what it calls only notes down.
 """
@@ -23,73 +25,117 @@ import secrets
 from collections import deque
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import trio
 import zenoh
 from attrs import define, field
 
-from ..transport.address import TlsAddress
-from .engine import Engine, EngineFailed, Event, Joined, Left, Received
+from .. import tls
+from ..background import open_background_nursery
+from ..errors import InvalidAddress
+from .engine import Engine, EngineFailed, Joined, Left, Received
+from .mailbox import Mailbox
+from .missing import Missing
 from .options import place_of
-from .worker import CallFailed, Worker, open_worker
+from .worker import CallFailed, open_worker
+from .zenoh_settings import of_go_between, of_node
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
 
-    from ..transport.address import TcpAddress
+    from .engine import Event
     from .options import Federation
+    from .worker import Worker
 
 _CLOSING: Final = 1.0
 """Seconds that Zenoh may take to close."""
 
-_MOST_WAITING: Final = 256 * 1024 * 1024
-"""Bytes that may wait to be received. Servers have windows far below; one that is overrun all the same is of no use."""
+_LOOK: Final = 0.5
+"""Seconds between two looks for nodes that are missing."""
 
-
-_BESIDE: Final = 256
-"""Bytes of memory that a received piece takes beside its own."""
+_INTRODUCTION: Final = 1.0
+"""Seconds that a go-between stays. Two nodes were linked 0.1 s after it came."""
 
 
 @define(eq=False)
-class _Mailbox:
-    """What Zenoh's threads have noted down until Trio's takes it."""
+class _Links:
+    """What is Zenoh's: all methods are called in the worker's thread, or in a thread of Zenoh's where they say so."""
 
-    _waiting: list[Event] = field(factory=list, init=False)
-    _size: int = field(default=0, init=False)
-    _lock: Lock = field(factory=Lock, init=False)
-    _trio: trio.lowlevel.TrioToken = field(factory=trio.lowlevel.current_trio_token, init=False)
-    _filled: trio.Event = field(factory=trio.Event, init=False)
+    options: Federation
+    node: str
+    mailbox: Mailbox
+    gone: deque[str] = field(factory=deque, init=False)
+    """Nodes that nothing is sent to any more."""
+    _sessions: list[zenoh.Session] = field(factory=list, init=False)
+    """That of the node, then the go-between's."""
+    _declared: list[object] = field(factory=list, init=False)
+    """A token that nobody holds is taken back."""
+    _publishers: dict[str, zenoh.Publisher] = field(factory=dict, init=False)
 
-    def put(self, event: Event) -> None:
-        """Note an event down, in any thread. One for which there is no room is dropped, and :meth:`take` says so."""
-        with self._lock:
-            is_first = not self._waiting
-            if isinstance(event, Received):
-                self._size += len(event.data) + _BESIDE
-            if self._size <= _MOST_WAITING:
-                self._waiting.append(event)
-        if is_first:  # Trio is woken once for all that it finds then
-            with suppress(trio.RunFinishedError):
-                self._trio.run_sync_soon(self.wake, idempotent=True)
+    def open(self) -> None:
+        """Join the others."""
+        session = self._open(of_node(self.options, self.node))
+        liveliness, alive, to_this = session.liveliness(), self._key("m"), self._key("n", self.node)
+        self._declared = [
+            liveliness.declare_subscriber(f"{alive}/*/*", _direct(self._on_token), history=True),
+            session.declare_subscriber(f"{to_this}/*", _direct(self._on_data)),
+            liveliness.declare_token(self._key("m", self.node, self.options.endpoint)),
+        ]
 
-    def wake(self) -> None:
-        """Wake who waits, in Trio's thread."""
-        self._filled.set()
+    def introduce(self, endpoints: list[str]) -> None:
+        """Connect to this node and to others, who hear of each other thereby."""
+        self._open(of_go_between(self.options, [self.options.endpoint, *endpoints]))
 
-    def take(self) -> list[Event]:
-        """Return what was noted down since the last time."""
-        with self._lock:
-            if self._size > _MOST_WAITING:
-                raise EngineFailed(f"{self._size} bytes of other servers wait, which are more than can be kept")
-            events, self._waiting, self._size = self._waiting, [], 0
-        return events
+    def leave(self) -> None:
+        """End the go-between."""
+        while len(self._sessions) > 1:
+            self._sessions.pop().close()
 
-    async def wait(self) -> None:
-        """Wait until there is something, or until somebody is woken. Nothing may come between :meth:`take` and this."""
-        self._filled = trio.Event()
-        await self._filled.wait()
+    def close(self) -> None:
+        """End everything."""
+        while self._sessions:
+            self._sessions.pop().close()
+
+    def put(self, node: str, data: bytes) -> None:
+        """Send to a node; waits for the lease at most, after which the link to it has ended."""
+        while self.gone:
+            if (publisher := self._publishers.pop(self.gone.popleft(), None)) is not None:
+                publisher.undeclare()
+        if (publisher := self._publishers.get(node)) is None:
+            publisher = self._publishers[node] = self._publisher(node)
+        publisher.put(data)
+
+    def _publisher(self, node: str) -> zenoh.Publisher:
+        return self._sessions[0].declare_publisher(
+            self._key("n", node, self.node),
+            congestion_control=zenoh.CongestionControl.BLOCK,
+            reliability=zenoh.Reliability.RELIABLE,
+        )
+
+    def _open(self, settings: dict[str, Any]) -> zenoh.Session:
+        session = zenoh.open(zenoh.Config.from_json5(json.dumps(settings)))
+        self._sessions.append(session)
+        return session
+
+    def _key(self, *parts: str) -> str:
+        return "/".join(("t2", self.options.bus, *parts))
+
+    def _on_token(self, sample: zenoh.Sample) -> None:
+        """Note who comes and goes; in a thread of Zenoh's, which must not wait."""
+        node, endpoint = str(sample.key_expr).split("/")[-2:]
+        is_here = sample.kind == zenoh.SampleKind.PUT
+        self.mailbox.put(Joined(node, endpoint) if is_here else Left(node))
+
+    def _on_data(self, sample: zenoh.Sample) -> None:
+        """Note what has come; as above."""
+        sender = str(sample.key_expr).rpartition("/")[2]
+        self.mailbox.put(Received(sender, sample.payload.to_bytes()))
+
+
+def _direct(call: Callable[[zenoh.Sample], None]) -> zenoh.handlers.Callback[zenoh.Sample]:
+    """Have this called in a thread of Zenoh's: one of Python's own, of which the process would wait for the end."""
+    return zenoh.handlers.Callback(call, indirect=False)
 
 
 @define(eq=False)
@@ -97,21 +143,15 @@ class ZenohEngine(Engine):
     """A node among the others, by Zenoh."""
 
     node: str
-    _prefix: str
+    _links: _Links
+    _worker: Worker
+    _mailbox: Mailbox
     _patience: float
     """Seconds that one call may take before Zenoh is given up."""
-    _worker: Worker
-    _mailbox: _Mailbox = field(factory=_Mailbox, init=False)
-    _here: set[str] = field(factory=set, init=False)
-    _gone: deque[str] = field(factory=deque, init=False)
-    """Nodes whose publishers are to go."""
+    _here: dict[str, str] = field(factory=dict, init=False)
+    """The endpoint of each node that is there."""
+    _missing: Missing = field(factory=Missing, init=False)
     _failure: str = field(default="", init=False)
-
-    # --- of the thread alone
-    _session: zenoh.Session | None = field(default=None, init=False)
-    _declared: list[object] = field(factory=list, init=False)
-    """A token that nobody holds is taken back."""
-    _publishers: dict[str, zenoh.Publisher] = field(factory=dict, init=False)
 
     async def receive(self) -> Sequence[Event]:
         """Wait for what happens, and return all of it."""
@@ -123,6 +163,13 @@ class ZenohEngine(Engine):
             with trio.move_on_after(self._patience):
                 await self._mailbox.wait()
 
+    async def send(self, node: str, data: bytes) -> None:
+        """Send bytes to a node; what is sent to one that is gone is dropped."""
+        await trio.lowlevel.checkpoint()
+        self._check()
+        if node in self._here:
+            await self._call(partial(self._links.put, node, data))
+
     def _check(self) -> None:
         """Raise if Zenoh has failed."""
         if not self._failure and self._worker.busy_for() > self._patience:
@@ -130,85 +177,51 @@ class ZenohEngine(Engine):
         if self._failure:
             raise EngineFailed(self._failure)
 
-    def _counts(self, event: Event) -> bool:
-        """Tell whether an event follows from those before it, and note it."""
-        match event:
-            case Joined(node):
-                is_new = node not in self._here and node != self.node
-                self._here |= {node} if is_new else set()
-                return is_new
-            case Left(node):
-                was_here = node in self._here
-                self._here.discard(node)
-                self._gone.append(node)
-                return was_here
-            case Received(node):
-                return node in self._here
-            case _:
-                assert_never(event)
-
-    async def send(self, node: str, data: bytes) -> None:
-        """Send bytes to a node."""
-        self._check()
+    async def _call(self, do: Callable[[], None]) -> None:
         try:
-            await self._worker.run(partial(self._put, node, data))
+            await self._worker.run(do)
         except CallFailed as error:
             self._failure = str(error)
             self._mailbox.wake()
             raise EngineFailed(self._failure) from error
 
-    # --- in the thread
+    def _counts(self, event: Event) -> bool:
+        """Tell whether an event follows from those before it, and note it."""
+        match event:
+            case Joined(node, endpoint):
+                is_new = node not in self._here and node != self.node
+                if is_new:
+                    self._here[node] = endpoint
+                    self._missing.joined(endpoint)
+                return is_new
+            case Left(node):
+                endpoint = self._here.pop(node, "")
+                if endpoint:
+                    self._missing.left(endpoint, trio.current_time())
+                    self._links.gone.append(node)
+                return endpoint != ""
+            case Received(node):
+                return node in self._here
+            case _:
+                assert_never(event)
 
-    def open(self, config: zenoh.Config) -> None:
-        """Join the others. What this node can be sent by those who see it has a subscriber already."""
-        session = self._session = zenoh.open(config)
-        alive, to_this = f"{self._prefix}/m", f"{self._prefix}/n/{self.node}"
-        liveliness = session.liveliness()
-        self._declared = [
-            liveliness.declare_subscriber(f"{alive}/*", _direct(self._on_token), history=True),
-            session.declare_subscriber(f"{to_this}/*", _direct(self._on_data)),
-            liveliness.declare_token(f"{alive}/{self.node}"),
-        ]
-
-    def close(self) -> None:
-        """Leave the others."""
-        if self._session is not None:
-            self._session.close()
-
-    def _put(self, node: str, data: bytes) -> None:
-        while self._gone:
-            if (publisher := self._publishers.pop(self._gone.popleft(), None)) is not None:
-                publisher.undeclare()
-        if (publisher := self._publishers.get(node)) is None:
-            publisher = self._publishers[node] = self._publisher(node)
-        publisher.put(data)
-
-    def _publisher(self, node: str) -> zenoh.Publisher:
-        assert self._session is not None
-        return self._session.declare_publisher(
-            f"{self._prefix}/n/{node}/{self.node}",
-            congestion_control=zenoh.CongestionControl.BLOCK,
-            reliability=zenoh.Reliability.RELIABLE,
-        )
-
-    # --- in a thread of Zenoh's, which must not wait
-
-    def _on_token(self, sample: zenoh.Sample) -> None:
-        node = _last(sample)
-        self._mailbox.put(Joined(node) if sample.kind == zenoh.SampleKind.PUT else Left(node))
-
-    def _on_data(self, sample: zenoh.Sample) -> None:
-        self._mailbox.put(Received(_last(sample), sample.payload.to_bytes()))
+    async def mend(self) -> None:
+        """Have those looked for who are missing, until Zenoh fails."""
+        with suppress(EngineFailed):  # which is raised to whoever sends or receives
+            while True:
+                await trio.sleep(_LOOK)
+                if endpoints := [text for text in self._missing.due(trio.current_time()) if _is_endpoint(text)]:
+                    await self._call(partial(self._links.introduce, endpoints))
+                    await trio.sleep(_INTRODUCTION)
+                    await self._call(self._links.leave)
 
 
-def _last(sample: zenoh.Sample) -> str:
-    """Return the last part of a key, which names a node."""
-    return str(sample.key_expr).rpartition("/")[2]
-
-
-def _direct(call: Callable[[zenoh.Sample], None]) -> zenoh.handlers.Callback[zenoh.Sample]:
-    """Have this called by Zenoh's own threads; a thread of Python's for each would keep the process from ending."""
-    return zenoh.handlers.Callback(call, indirect=False)
+def _is_endpoint(text: str) -> bool:
+    """Tell whether another node has said where it can be met."""
+    try:
+        return place_of(text).port != 0
+    except InvalidAddress:
+        return False
 
 
 @asynccontextmanager
@@ -218,68 +231,28 @@ async def open_engine(options: Federation) -> AsyncGenerator[Engine, None]:
     Seeds that nobody answers at are tried for as long as the block lasts.
 
     Raises:
-      TlsFailed: a certificate cannot be used.
+      TlsFailed: a certificate cannot be used by both who listens and who connects.
       EngineFailed: nothing can be opened at the endpoint, or Zenoh is not fit for use.
 
     """
-    node = secrets.token_hex(8)
-    config = zenoh.Config.from_json5(json.dumps(settings(options, node)))
+    _check_certificates(options)
+    node, mailbox = secrets.token_hex(8), Mailbox()
+    links = _Links(options, node, mailbox)
     async with open_worker("t2bus federation", _CLOSING) as worker:
-        engine = ZenohEngine(node, f"t2/{options.bus}", 2 * options.lease + 5, worker)
-        worker.at_last(engine.close)
+        worker.at_last(links.close)
         try:
-            await worker.run(partial(engine.open, config))
+            await worker.run(links.open)
         except CallFailed as error:
             raise EngineFailed(f"cannot listen for other servers at {options.endpoint}: {error}") from error
-        yield engine
+        engine = ZenohEngine(node, links, worker, mailbox, 2 * options.lease + 5)
+        async with open_background_nursery() as nursery:
+            nursery.start_soon(engine.mend)
+            yield engine
 
 
-def settings(options: Federation, node: str) -> dict[str, Any]:
-    """Return what Zenoh is told, in the words of its ``DEFAULT_CONFIG.json5``."""
-    place, lease = place_of(options.endpoint), round(options.lease * 1000)
-    others = [seed for seed in map(place_of, options.seeds) if seed != place]
-    return {
-        "mode": "peer",
-        "id": node.lstrip("0"),
-        "listen": {"endpoints": [_locator(place)], "timeout_ms": 0, "exit_on_failure": True},
-        "connect": {
-            "endpoints": [_locator(seed) for seed in others],
-            "timeout_ms": -1,
-            "exit_on_failure": False,
-            "retry": {"period_init_ms": 100, "period_max_ms": 1000, "period_increase_factor": 2},
-        },
-        "open": {"return_conditions": {"connect_scouted": False, "declares": False}},
-        "scouting": {"delay": 0, "multicast": {"enabled": False}, "gossip": {"enabled": True}},
-        "transport": {
-            "unicast": {"open_timeout": 2 * lease, "accept_timeout": 2 * lease},
-            "shared_memory": {"enabled": False},
-            "link": {
-                "protocols": ["tls" if isinstance(place, TlsAddress) else "tcp"],
-                "tls": _tls(options),
-                "tx": {
-                    "lease": lease,
-                    # A put that waits for longer has met a node that takes nothing, and closes the link to it.
-                    "queue": {"congestion_control": {"block": {"wait_before_close": lease * 1000}}},
-                },
-            },
-        },
-    }
-
-
-def _locator(place: TcpAddress | TlsAddress) -> str:
-    """Return an address as Zenoh writes it: ``tcp/127.0.0.1:7447``."""
-    return str(place).replace(":", "/", 1)
-
-
-def _tls(options: Federation) -> dict[str, Any]:
+def _check_certificates(options: Federation) -> None:
+    """Raise ``TlsFailed`` if others would refuse this server's certificate, which Zenoh would not tell."""
     if options.ca is None or options.cert is None:
-        return {}
-    return {
-        "root_ca_certificate": options.ca,
-        "enable_mtls": True,
-        "verify_name_on_connect": True,
-        "listen_certificate": options.cert,
-        "listen_private_key": options.key,
-        "connect_certificate": options.cert,
-        "connect_private_key": options.key,
-    }
+        return
+    for make in (tls.server_context, tls.client_context):
+        tls.check(make(ca=options.ca, certificate=options.cert, key=options.key))
