@@ -8,7 +8,8 @@ import pytest
 import trio
 import trio.testing
 
-from t2bus.federation.engine import EngineFailed, Event, Joined, Left, Received
+from federation_helpers import all_for
+from t2bus.federation.engine import EngineFailed, Joined, Left, Received
 from t2bus.federation.memory import MemoryNetwork
 
 if TYPE_CHECKING:
@@ -39,15 +40,6 @@ async def b(network: MemoryNetwork, a: Engine) -> AsyncGenerator[Engine, None]:
         assert await engine.receive() == [Joined("a")]
         assert await a.receive() == [Joined("b")]
         yield engine
-
-
-async def all_for(seconds: float, engine: Engine) -> list[Event]:
-    """Return what an engine receives in this time."""
-    events: list[Event] = []
-    with trio.move_on_after(seconds):
-        while True:
-            events += await engine.receive()
-    return events
 
 
 async def test_pieces_arrive_in_order(autojump_clock: MockClock, a: Engine, b: Engine) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .engine import Event
 
 MOST_WAITING: Final = 256 * 1024 * 1024
-"""Bytes that may wait. Servers have windows far below, and one that is overrun all the same has to start anew."""
+"""Bytes; servers have windows far below, and one that is overrun all the same has to start anew."""
 
 BESIDE: Final = 256
 """Bytes of memory that a piece takes beside its own."""
@@ -38,6 +38,8 @@ BESIDE: Final = 256
 class Mailbox:
     """What Zenoh's threads have noted down until Trio's takes it."""
 
+    most: int = MOST_WAITING
+    """Bytes that may wait."""
     _waiting: list[Event] = field(factory=list, init=False)
     _size: int = field(default=0, init=False)
     _lock: Lock = field(factory=Lock, init=False)
@@ -50,7 +52,7 @@ class Mailbox:
             is_first = not self._waiting
             if isinstance(event, Received):
                 self._size += len(event.data) + BESIDE
-            if self._size <= MOST_WAITING:
+            if self._size <= self.most:
                 self._waiting.append(event)
         if is_first:  # Trio is woken once for all that it finds then
             with suppress(trio.RunFinishedError):
@@ -63,7 +65,7 @@ class Mailbox:
     def take(self) -> list[Event]:
         """Return what was noted down since the last time."""
         with self._lock:
-            if self._size > MOST_WAITING:
+            if self._size > self.most:
                 raise EngineFailed(f"{self._size} bytes of other servers wait, which are more than can be kept")
             events, self._waiting, self._size = self._waiting, [], 0
         return events

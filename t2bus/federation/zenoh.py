@@ -21,6 +21,7 @@ The law of this module: no other imports Zenoh. Zenoh is called in one thread, a
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections import deque
 from contextlib import asynccontextmanager, suppress
@@ -34,6 +35,7 @@ from attrs import define, field
 from .. import tls
 from ..background import open_background_nursery
 from ..errors import InvalidAddress
+from ..text import printable
 from .engine import Engine, EngineFailed, Joined, Left, Received
 from .mailbox import Mailbox
 from .missing import Missing
@@ -50,6 +52,11 @@ if TYPE_CHECKING:
 
 _CLOSING: Final = 1.0
 """Seconds that Zenoh may take to close."""
+
+_SOURCE: Final = re.compile(r" at /\S+\.rs:\d+\.?")
+
+_LONGEST_TEXT: Final = 500
+"""Characters of what Zenoh says."""
 
 _LOOK: Final = 0.5
 """Seconds between two looks for nodes that are missing."""
@@ -181,7 +188,7 @@ class ZenohEngine(Engine):
         try:
             await self._worker.run(do)
         except CallFailed as error:
-            self._failure = str(error)
+            self._failure = _plain(error)
             self._mailbox.wake()
             raise EngineFailed(self._failure) from error
 
@@ -243,11 +250,17 @@ async def open_engine(options: Federation) -> AsyncGenerator[Engine, None]:
         try:
             await worker.run(links.open)
         except CallFailed as error:
-            raise EngineFailed(f"cannot listen for other servers at {options.endpoint}: {error}") from error
+            text = f"cannot listen for other servers at {options.endpoint}: {_plain(error)}"
+            raise EngineFailed(text) from error
         engine = ZenohEngine(node, links, worker, mailbox, 2 * options.lease + 5)
         async with open_background_nursery() as nursery:
             nursery.start_soon(engine.mend)
             yield engine
+
+
+def _plain(error: CallFailed) -> str:
+    """Return what Zenoh says, without the places in its own source: ``... at /root/.cargo/.../unicast.rs:338.``"""
+    return printable(_SOURCE.sub("", str(error)), _LONGEST_TEXT)
 
 
 def _check_certificates(options: Federation) -> None:
