@@ -259,7 +259,7 @@ async def open_engine(options: Federation) -> AsyncGenerator[Engine, None]:
 
 
 def _plain(error: CallFailed) -> str:
-    """Return what Zenoh says, without the places in its own source: ``... at /root/.cargo/.../unicast.rs:338.``"""
+    """Return what Zenoh says, without the places in its source (``at /root/.cargo/.../unicast.rs:338.``)."""
     return printable(_SOURCE.sub("", str(error)), _LONGEST_TEXT)
 
 
