@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING
 import trio
 
 from t2bus.federation.engine import Joined, Left, Received
+from t2bus.federation.options import Federation
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import trustme
+
     from t2bus.federation.engine import Engine, Event
+
+LEASE = 0.5
+"""Seconds; the shortest that may be."""
 
 
 async def all_for(seconds: float, engine: Engine) -> list[Event]:
@@ -51,3 +59,21 @@ def free_endpoint(kind: str = "tcp") -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"{kind}:127.0.0.1:{probe.getsockname()[1]}"
+
+
+def certified(ca: trustme.CA, name: str, folder: Path) -> dict[str, str]:
+    """Write a certificate for this host, and return the options that name it."""
+    files = {kind: str(folder / f"{name}-{kind}.pem") for kind in ("ca", "cert", "key")}
+    leaf = ca.issue_cert("127.0.0.1")
+    ca.cert_pem.write_to_path(files["ca"])
+    leaf.cert_chain_pems[0].write_to_path(files["cert"])
+    leaf.private_key_pem.write_to_path(files["key"])
+    (folder / f"{name}-key.pem").chmod(0o600)
+    return files
+
+
+def secure(files: dict[str, str], *seeds: str, endpoint: str | None = None) -> Federation:
+    """Return the options of a server with these files."""
+    ca, cert, key = files["ca"], files["cert"], files["key"]
+    place = endpoint or free_endpoint("tls")
+    return Federation(bus="plant", endpoint=place, seeds=seeds, ca=ca, cert=cert, key=key, lease=LEASE)

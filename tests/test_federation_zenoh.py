@@ -11,7 +11,7 @@ import trio
 import trustme
 
 from cli_helpers import python
-from federation_helpers import free_endpoint, joined, left, pieces
+from federation_helpers import LEASE, certified, free_endpoint, joined, left, pieces, secure
 from t2bus.errors import TlsFailed
 from t2bus.federation.engine import EngineFailed, Joined
 from t2bus.federation.options import Federation
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 pytest.importorskip("zenoh", reason="eclipse-zenoh is not installed")
 
 from t2bus.federation.zenoh import open_engine
-
-LEASE = 0.5
 
 NODE = """
 import sys
@@ -221,23 +219,6 @@ async def test_a_process_ends(number: signal.Signals) -> None:
 
 
 # --- mutual TLS
-
-
-def certified(ca: trustme.CA, name: str, folder: Path) -> dict[str, str]:
-    """Write a certificate for this host, and return the options that name it."""
-    files = {kind: str(folder / f"{name}-{kind}.pem") for kind in ("ca", "cert", "key")}
-    leaf = ca.issue_cert("127.0.0.1")
-    ca.cert_pem.write_to_path(files["ca"])
-    leaf.cert_chain_pems[0].write_to_path(files["cert"])
-    leaf.private_key_pem.write_to_path(files["key"])
-    (folder / f"{name}-key.pem").chmod(0o600)
-    return files
-
-
-def secure(files: dict[str, str], *seeds: str, endpoint: str | None = None) -> Federation:
-    ca, cert, key = files["ca"], files["cert"], files["key"]
-    place = endpoint or free_endpoint("tls")
-    return Federation(bus="plant", endpoint=place, seeds=seeds, ca=ca, cert=cert, key=key, lease=LEASE)
 
 
 async def test_strangers_never_join(folder: Path) -> None:

@@ -40,11 +40,12 @@ from .engine import Engine, EngineFailed, Joined, Left, Received
 from .mailbox import Mailbox
 from .missing import Missing
 from .options import place_of
+from .seeds import watch_seeds
 from .worker import CallFailed, open_worker
 from .zenoh_settings import of_go_between, of_node
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 
     from .engine import Event
     from .options import Federation
@@ -212,6 +213,10 @@ class ZenohEngine(Engine):
             case _:
                 assert_never(event)
 
+    def endpoints(self) -> Collection[str]:
+        """Return where the nodes listen that are there."""
+        return self._here.values()
+
     async def mend(self) -> None:
         """Have those looked for who are missing, until Zenoh fails."""
         with suppress(EngineFailed):  # which is raised to whoever sends or receives
@@ -255,6 +260,7 @@ async def open_engine(options: Federation) -> AsyncGenerator[Engine, None]:
         engine = ZenohEngine(node, links, worker, mailbox, 2 * options.lease + 5)
         async with open_background_nursery() as nursery:
             nursery.start_soon(engine.mend)
+            nursery.start_soon(watch_seeds, options, engine.endpoints)
             yield engine
 
 
@@ -265,7 +271,6 @@ def _plain(error: CallFailed) -> str:
 
 def _check_certificates(options: Federation) -> None:
     """Raise ``TlsFailed`` if others would refuse this server's certificate, which Zenoh would not tell."""
-    if options.ca is None or options.cert is None:
-        return
-    for make in (tls.server_context, tls.client_context):
-        tls.check(make(ca=options.ca, certificate=options.cert, key=options.key))
+    if options.ca is not None and options.cert is not None:
+        for make in (tls.server_context, tls.client_context):
+            tls.check(make(ca=options.ca, certificate=options.cert, key=options.key))
