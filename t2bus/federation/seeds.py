@@ -84,7 +84,8 @@ async def refusal(place: TcpAddress | TlsAddress, context: ssl.SSLContext | None
         with trio.move_on_after(_ALERT):
             await stream.receive_some()
     except trio.BrokenResourceError as error:
-        return str(handshake.failure(error))
+        failure = handshake.failure(error)
+        return "" if failure.retryable else str(failure)  # it hangs up on who says nothing
     finally:
         await trio.aclose_forcefully(stream)
     return ""
