@@ -50,6 +50,32 @@ async def test_what_a_call_raises_comes_back() -> None:
         assert await worker.run(lambda: "still here") == "still here"
 
 
+async def test_what_is_posted_is_made_in_its_turn() -> None:
+    """A call that nobody waits for has been made when one that was asked for later has."""
+    made: list[str] = []
+    failures: list[CallFailed] = []
+    async with open_worker("test", within=1) as worker:
+        worker.post(partial(made.append, "posted"), failed=failures.append)
+        assert await worker.run(made.copy) == ["posted"]
+    assert failures == []
+
+
+async def test_of_what_is_posted_failures_are_told() -> None:
+    """A call that nobody waits for, and that raises, is told of in Trio's thread; the next one is made."""
+    failures: list[CallFailed] = []
+    told = trio.Event()
+
+    def failed(error: CallFailed) -> None:
+        failures.append(error)
+        told.set()
+
+    async with open_worker("test", within=1) as worker:
+        worker.post(panic, failed)
+        await told.wait()
+        assert isinstance(failures[0].__cause__, Panic)
+        assert await worker.run(lambda: "still here") == "still here"
+
+
 async def test_the_cancelled_is_not_called() -> None:
     """A call that is cancelled before its turn is never made."""
     made: list[str] = []

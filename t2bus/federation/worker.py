@@ -5,7 +5,7 @@
     async with open_worker(within=1.0) as worker:
         session = await worker.run(lambda: library.open(settings))
         worker.at_last(session.close)
-        await worker.run(lambda: session.put(b"..."))
+        worker.post(lambda: session.put(b"..."), failed=print)  # does not wait
 
 Calls are made one after the other, in the order in which they were asked for. A call that does not return holds up
 those behind it and nobody else: who waits for it may be cancelled, and leaving the block takes ``within`` seconds at
@@ -19,16 +19,17 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from contextlib import asynccontextmanager, suppress
 from queue import SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator
 
 T = TypeVar("T")
 
@@ -55,11 +56,25 @@ class _Call(Generic[T]):
             self.error = error
 
 
+@frozen
+class _Post:
+    """Something to do that nobody waits for."""
+
+    do: Callable[[], object]
+    failed: Callable[[CallFailed], None]
+
+
+def _failure(error: BaseException) -> CallFailed:
+    failure = CallFailed(f"{type(error).__name__}: {error}")
+    failure.__cause__ = error
+    return failure
+
+
 @define(eq=False)
 class Worker:
     """The thread, as Trio sees it."""
 
-    _calls: SimpleQueue[_Call[Any] | None] = field(factory=SimpleQueue, init=False)
+    _calls: SimpleQueue[_Call[Any] | _Post | None] = field(factory=SimpleQueue, init=False)
     _made: deque[_Call[Any]] = field(factory=deque, init=False)
     _trio: trio.lowlevel.TrioToken = field(factory=trio.lowlevel.current_trio_token, init=False)
     _last: list[Callable[[], object]] = field(factory=list, init=False)
@@ -78,8 +93,12 @@ class Worker:
         finally:
             call.is_wanted = False
         if call.error is not None:
-            raise CallFailed(f"{type(call.error).__name__}: {call.error}") from call.error
+            raise _failure(call.error) from call.error
         return call.result[0]
+
+    def post(self, do: Callable[[], object], failed: Callable[[CallFailed], None]) -> None:
+        """Have this called in its turn; Trio is woken only if it raises, to tell of it."""
+        self._calls.put(_Post(do, failed))
 
     def at_last(self, do: Callable[[], object]) -> None:
         """Have this called before the thread ends; what it raises is lost."""
@@ -93,14 +112,26 @@ class Worker:
     def work(self) -> None:
         """Make calls until there are no more to come; this is the thread."""
         while (call := self._calls.get()) is not None:
-            if not call.is_wanted:
-                continue
-            self._busy_since = monotonic()
-            call.make()
-            self._busy_since = None
-            self._made.append(call)
             with suppress(trio.RunFinishedError):
-                self._trio.run_sync_soon(self._wake, idempotent=True)
+                if isinstance(call, _Post):
+                    self._make_posted(call)
+                elif call.is_wanted:
+                    self._make_awaited(call)
+
+    def _make_posted(self, call: _Post) -> None:
+        self._busy_since = monotonic()
+        try:
+            call.do()
+        except BaseException as error:  # noqa: BLE001 -- as above
+            self._trio.run_sync_soon(call.failed, _failure(error))
+        self._busy_since = None
+
+    def _make_awaited(self, call: _Call[Any]) -> None:
+        self._busy_since = monotonic()
+        call.make()
+        self._busy_since = None
+        self._made.append(call)
+        self._trio.run_sync_soon(self._wake, idempotent=True)
 
     async def end(self) -> None:
         """Have the thread do what is to be done at last, and end; wait until it has."""
