@@ -20,7 +20,7 @@ async def test_who_waits_is_woken_by_another_thread() -> None:
     assert mailbox.take() == [Joined("a")]
 
 
-async def test_it_is_emptied() -> None:
+async def test_it_is_emptied() -> None:  # noqa: ASYNC124 -- a mailbox is made in Trio
     """What has been taken is gone, and there is room again."""
     mailbox = Mailbox(most=BESIDE + 1)
     for _ in range(3):
@@ -29,7 +29,7 @@ async def test_it_is_emptied() -> None:
     assert mailbox.take() == []
 
 
-async def test_overrun_it_fails() -> None:
+async def test_overrun_it_fails() -> None:  # noqa: ASYNC124 -- as above
     """More bytes than there is room for are a failure of the engine."""
     mailbox = Mailbox(most=BESIDE + 1)
     mailbox.put(Received("a", b"12"))

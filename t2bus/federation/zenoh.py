@@ -188,7 +188,8 @@ class ZenohEngine(Engine):
         self._worker.post(partial(self._links.put, node, data), self._fail)
         self._posted += len(data) + BESIDE
         if self._posted - self._links.taken > _ROOM:
-            await self._call(_nothing)  # comes to its turn behind all that was posted
+            await self._worker.run(_nothing)  # which comes to its turn behind all that was posted
+            self._check()
 
     def _check(self) -> None:
         """Raise if Zenoh has failed."""
@@ -196,13 +197,6 @@ class ZenohEngine(Engine):
             self._failure = f"a call of Zenoh has not returned for {self._patience:g} s"
         if self._failure:
             raise EngineFailed(self._failure)
-
-    async def _call(self, do: Callable[[], None]) -> None:
-        try:
-            await self._worker.run(do)
-        except CallFailed as error:
-            self._fail(error)
-            raise EngineFailed(self._failure) from error
 
     def _fail(self, error: CallFailed) -> None:
         self._failure = self._failure or _plain(error)
@@ -233,14 +227,15 @@ class ZenohEngine(Engine):
         return self._here.values()
 
     async def mend(self) -> None:
-        """Have those looked for who are missing, until Zenoh fails."""
-        with suppress(EngineFailed):  # which is raised to whoever sends or receives
-            while True:
-                await trio.sleep(_LOOK)
-                if endpoints := [text for text in self._missing.due(trio.current_time()) if _is_endpoint(text)]:
-                    await self._call(partial(self._links.introduce, endpoints))
+        """Have those looked for who are missing, for ever. One go-between may fail: there will be another."""
+        while True:
+            await trio.sleep(_LOOK)
+            if endpoints := [text for text in self._missing.due(trio.current_time()) if _is_endpoint(text)]:
+                with suppress(CallFailed):
+                    await self._worker.run(partial(self._links.introduce, endpoints))
                     await trio.sleep(_INTRODUCTION)
-                    await self._call(self._links.leave)
+                with suppress(CallFailed):
+                    await self._worker.run(self._links.leave)
 
 
 def _nothing() -> None:
