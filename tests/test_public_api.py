@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 # What programs may rely on. A name that goes from here breaks them; one that comes is a feature to announce.
 PUBLIC = """
-BindFailed Bus BusError BusStatistics Client ClientStatistics ConnectFailed Disconnected InvalidAccess InvalidAddress
-InvalidTopic Lagged LimitExceeded Limits MalformedMessage MessageTooLarge PermissionDenied ProtocolViolation
-PublishProtocol Publisher Receipt Received Reconnect RemoteError Request RequestProtocol RequestTimeout Requests
-ServiceBusy ServiceGone ServiceNotFound ServiceRevoked Struct Subscription TlsFailed TopicClaimed TopicTooBroad
-Unconfirmed __version__ add_arguments client_of default_address open_bus open_client register_scalar serve status
-testing tls topic
+BindFailed Bus BusError BusStatistics Client ClientStatistics ConnectFailed Disconnected Federation InvalidAccess
+InvalidAddress InvalidTopic Lagged LimitExceeded Limits MalformedMessage MessageTooLarge PermissionDenied
+ProtocolViolation PublishProtocol Publisher Receipt Received Reconnect RemoteError Request RequestProtocol
+RequestTimeout Requests ServiceBusy ServiceGone ServiceNotFound ServiceRevoked Struct Subscription TlsFailed
+TopicClaimed TopicTooBroad Unconfirmed __version__ add_arguments client_of default_address open_bus open_client
+register_scalar serve status testing tls topic
 """
 
 

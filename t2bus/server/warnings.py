@@ -17,15 +17,21 @@ _logger = logging.getLogger("t2bus.server")
 
 _NOTICE: Final = timedelta(days=14)
 
+DAY: Final = 86_400.0
+"""Seconds between two looks at how long a certificate is still valid."""
 
-def warn_of_expiry(context: ssl.SSLContext | None) -> None:
-    """Warn if the bus's certificate, or one above it, expires within 14 days."""
+
+def warn_of_expiry(
+    context: ssl.SSLContext | None, whose: str = "the bus's", remedy: str = "renew it and reload"
+) -> None:
+    """Warn if the bus's certificate, or whose it is, or one above it, expires within 14 days."""
     link = None if context is None else first_to_expire(context)
     if link is not None and link.expires_at - datetime.now(UTC) < _NOTICE:
         _logger.warning(
-            "%s expires at %s: renew it and reload",
-            "the bus's certificate" if link.is_own else f"{link}, above the bus's,",
+            "%s expires at %s: %s",
+            f"{whose} certificate" if link.is_own else f"{link}, above {whose},",
             link.expires_at.isoformat(" ", "minutes"),
+            remedy,
         )
 
 

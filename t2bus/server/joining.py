@@ -1,0 +1,81 @@
+"""A bus among others: what is looked at before it joins them, and what runs beside it then.
+
+::
+
+    shown = check_federation(federation, tls, has_rules=access is not None)
+    async with joined(bus, federation, shown):
+        ...  # the servers of one name are one bus
+
+How servers are one bus is in :mod:`t2bus.federation`. What runs there is imported when a bus joins others: it needs the
+engine, which only the extra ``t2bus[zenoh]`` brings.
+
+The law of this module: clients that the bus lets in must not be able to join it as servers, past its access rules.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import trio
+
+from ..background import open_background_nursery
+from ..called import command
+from ..errors import TlsFailed
+from ..federation.credentials import credentials_of, require_engine, shares_an_authority
+from .warnings import DAY, warn_of_expiry
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncGenerator
+
+    from ..federation.options import Federation
+    from .bus import Bus
+
+_logger = logging.getLogger("t2bus.server")
+
+_SHARED: Final = "whoever the authority in %s has certified for the bus can join it as a server"
+
+
+def check_federation(
+    federation: Federation | None, tls: ssl.SSLContext | None, *, has_rules: bool
+) -> ssl.SSLContext | None:
+    """Raise what cannot be, before anything is opened; return what the server shows others, None if it is nothing.
+
+    Raises:
+      ModuleNotFoundError: the extra ``t2bus[zenoh]`` is not installed.
+      TlsFailed: the certificates cannot be used, or their authority has certified clients that access rules hold back.
+
+    """
+    if federation is None:
+        return None
+    require_engine()
+    shown = credentials_of(federation)
+    if shown is not None and tls is not None and shares_an_authority(shown, tls):
+        text, init = _SHARED % federation.ca, command("certs", "init", "--member")
+        remedy = f"give the servers one of their own, as `{init}` makes"
+        if has_rules:
+            raise TlsFailed(f"{text}, and no access rule would hold for it: {remedy}")
+        _logger.warning("%s: %s", text, remedy)
+    return shown
+
+
+@asynccontextmanager
+async def joined(bus: Bus, federation: Federation | None, shown: ssl.SSLContext | None) -> AsyncGenerator[None, None]:
+    """Be one of several servers until the body ends, and say in time when the certificate that is shown ends."""
+    if federation is None:
+        yield
+        return
+    from ..federation.run import federated  # noqa: PLC0415 -- it needs the engine
+
+    async with open_background_nursery() as nursery, federated(bus, federation):
+        nursery.start_soon(_warn_each_day, shown)
+        yield
+
+
+async def _warn_each_day(shown: ssl.SSLContext | None) -> NoReturn:
+    """Warn at once and then daily; the engine reads its files once, so a new certificate takes a new start."""
+    while True:
+        warn_of_expiry(shown, "the federation's", "renew it and start the bus again")
+        await trio.sleep(DAY)
