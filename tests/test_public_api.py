@@ -120,3 +120,7 @@ class TestCost:
     def test_names_are_imported_on_use(self) -> None:
         """A public name brings what it needs when it is used."""
         assert "trio" in imported_by("import t2bus; t2bus.open_client")
+
+    def test_the_engine_is_for_those_who_join(self) -> None:
+        """Neither opening a bus nor saying how one joins others imports what only the extra brings."""
+        assert "zenoh" not in imported_by("import t2bus; t2bus.open_bus; t2bus.Federation")

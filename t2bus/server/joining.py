@@ -16,15 +16,13 @@ from __future__ import annotations
 
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, NoReturn
-
-import trio
+from typing import TYPE_CHECKING, Final
 
 from ..background import open_background_nursery
 from ..called import command
 from ..errors import TlsFailed
 from ..federation.credentials import credentials_of, require_engine, shares_an_authority
-from .warnings import DAY, warn_of_expiry
+from .warnings import warn_each_day, warn_of_expiry
 
 if TYPE_CHECKING:
     import ssl
@@ -36,6 +34,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("t2bus.server")
 
 _SHARED: Final = "whoever the authority in %s has certified for the bus can join it as a server"
+_EXPIRY: Final = ("the federation's", "renew it and start the bus again")
+"""The engine reads its files once, so a new certificate takes a new start."""
 
 
 def check_federation(
@@ -58,24 +58,18 @@ def check_federation(
         if has_rules:
             raise TlsFailed(f"{text}, and no access rule would hold for it: {remedy}")
         _logger.warning("%s: %s", text, remedy)
+    warn_of_expiry(shown, *_EXPIRY)
     return shown
 
 
 @asynccontextmanager
 async def joined(bus: Bus, federation: Federation | None, shown: ssl.SSLContext | None) -> AsyncGenerator[None, None]:
-    """Be one of several servers until the body ends, and say in time when the certificate that is shown ends."""
+    """Be one of several servers until the body ends, and warn once a day of what is shown and ends soon."""
     if federation is None:
         yield
         return
     from ..federation.run import federated  # noqa: PLC0415 -- it needs the engine
 
     async with open_background_nursery() as nursery, federated(bus, federation):
-        nursery.start_soon(_warn_each_day, shown)
+        nursery.start_soon(warn_each_day, shown, *_EXPIRY)
         yield
-
-
-async def _warn_each_day(shown: ssl.SSLContext | None) -> NoReturn:
-    """Warn at once and then daily; the engine reads its files once, so a new certificate takes a new start."""
-    while True:
-        warn_of_expiry(shown, "the federation's", "renew it and start the bus again")
-        await trio.sleep(DAY)

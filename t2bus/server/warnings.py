@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import trio
 
 from ..tls import first_to_expire
 from ..transport.address import Address, TcpAddress, is_loopback
@@ -33,6 +35,13 @@ def warn_of_expiry(
             link.expires_at.isoformat(" ", "minutes"),
             remedy,
         )
+
+
+async def warn_each_day(context: ssl.SSLContext | None, whose: str, remedy: str) -> NoReturn:
+    """Warn of an expiry once a day, the first time in a day from now."""
+    while True:
+        await trio.sleep(DAY)
+        warn_of_expiry(context, whose, remedy)
 
 
 def warn_of_exposure(bound: Iterable[Address]) -> None:
