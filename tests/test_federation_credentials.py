@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 import trio.testing
 
@@ -61,9 +62,26 @@ class TestCertificate:
 
     def test_of_a_member(self, members: Path) -> None:
         """The certificates that are made for members are taken, those of the first and of others."""
-        issue_server(members, "south", ["south.example"], role=Role.MEMBER)
+        issue_server(members, "south", ["127.0.0.1"], role=Role.MEMBER)
         assert credentials_of(federation(members)) is not None
         assert credentials_of(federation(members, "south")) is not None
+
+    def test_for_another_host(self, members: Path) -> None:
+        """One that others would refuse at the endpoint is refused, with the command that makes another."""
+        issue_server(members, "south", ["south.example"], role=Role.MEMBER)
+        with pytest.raises(t2bus.TlsFailed) as caught:
+            credentials_of(federation(members, "south"))
+        assert str(caught.value) == (
+            f"the certificate in {members}/south.pem is not for 127.0.0.1, where others look for this server: make one "
+            "by `python -m t2bus certs issue NAME --member --host 127.0.0.1`, or name another endpoint"
+        )
+
+    @pytest.mark.parametrize("host", ["south.example", "0.0.0.0", "[::]"])
+    def test_for_its_host(self, members: Path, host: str) -> None:
+        """One that is for the host of the endpoint is taken, and so is one that would be looked for at all of them."""
+        issue_server(members, "south", ["south.example"], role=Role.MEMBER)
+        shown = attrs.evolve(federation(members, "south"), endpoint=f"tls:{host}:7447")
+        assert credentials_of(shown) is not None
 
     def test_none(self) -> None:
         """Where servers meet without TLS nothing is shown."""

@@ -13,17 +13,21 @@ The law of this module: no socket is opened, and what cannot be used raises with
 
 from __future__ import annotations
 
+import ssl
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..called import command
+from ..chain import show
 from ..errors import TlsFailed
+from ..pem import PemFiles
 from ..tls import check, client_context, server_context
+from .options import place_of
 
 if TYPE_CHECKING:
-    import ssl
-
     from .options import Federation
+
+_ANYWHERE: Final = {"0.0.0.0", "::"}  # noqa: S104 -- nothing is bound here
 
 
 def require_engine() -> None:
@@ -40,18 +44,35 @@ def credentials_of(federation: Federation) -> ssl.SSLContext | None:
       TlsFailed: a file cannot be used, or the others would refuse the certificate at one end or the other.
 
     """
-    if federation.ca is None or federation.cert is None:
+    ca, certificate, key = federation.ca, federation.cert, federation.key
+    if ca is None or certificate is None or key is None:
         return None
     try:
-        check(client_context(ca=federation.ca, certificate=federation.cert, key=federation.key))
-        context = server_context(ca=federation.ca, certificate=federation.cert, key=federation.key)
+        check(client_context(ca=ca, certificate=certificate, key=key))
+        context = server_context(ca=ca, certificate=certificate, key=key)
         check(context)
     except TlsFailed as error:
         if "purpose" not in str(error):
             raise
         issue = command("certs", "issue", "NAME", "--member")
         raise TlsFailed(f"{error}; a server needs one for both ends, as `{issue}` makes") from error
+    _check_host(PemFiles(ca, certificate, key), place_of(federation.endpoint).host)
     return context
+
+
+def _check_host(files: PemFiles, host: str) -> None:
+    """Refuse a certificate that is for another host than the one at which others are told to look for this server.
+
+    One that listens at all addresses of its machine is looked for at each, which are not known here.
+    """
+    if host in _ANYWHERE:
+        return
+    try:
+        show(files, files.ca, is_server=True, host=host)
+    except ssl.SSLError as error:
+        renew = command("certs", "issue", "NAME", "--member", "--host", host)
+        text = f"the certificate in {files.certificate} is not for {host}, where others look for this server"
+        raise TlsFailed(f"{text}: make one by `{renew}`, or name another endpoint") from error
 
 
 def shares_an_authority(one: ssl.SSLContext, other: ssl.SSLContext) -> bool:
