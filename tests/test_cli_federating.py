@@ -276,6 +276,12 @@ class TestCheck:
         (said,) = mistakes(capsys, "--config", str(config), "--bus", "plant")
         assert said.startswith("a federation needs --federate (")
 
+    def test_what_follows_from_a_mistake(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """A value that cannot be read is told once, and not as one that is missing."""
+        config = folder / "bus.toml"
+        config.write_text(f'addresses = ["unix:{folder}/bus"]\n[federation]\nbus = "plant"\nendpoint = 7447\n')
+        assert mistakes(capsys, "--config", str(config)) == [f"{config}:4: endpoint: this is no text in quotes"]
+
     def test_the_authority_of_the_clients(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """With access rules, an authority that has certified clients must not certify servers."""
         make_ca(folder / "certs")

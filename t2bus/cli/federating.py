@@ -1,11 +1,11 @@
-"""The options of ``t2bus serve`` by which several servers are one bus, and the same in a configuration file.
+r"""The options of ``t2bus serve`` by which several servers are one bus, and the same in a configuration file.
 
 ::
 
-    t2bus serve --config bus.toml --federate tls:north.example:7447 --seed tls:south.example:7447 --bus plant \
+    t2bus serve --federate tls:north.example:7447 --seed tls:south.example:7447 --bus plant \
         --fed-ca members/ca.pem --fed-cert members/bus.pem --fed-key members/bus.key
 
-can be in ``bus.toml`` too::
+is in a configuration file::
 
     [federation]
     endpoint = "tls:north.example:7447"
@@ -50,10 +50,10 @@ _OPTIONS: Final = {
 }
 """The fields of a federation, each with its option."""
 
-PATHS: Final = ("ca", "cert", "key")
+FEDERATION_PATHS: Final = ("ca", "cert", "key")
 """Those that name files."""
 
-KINDS: Final[Mapping[str, type]] = dict.fromkeys(_OPTIONS, str) | {
+FEDERATION_KINDS: Final[Mapping[str, type]] = dict.fromkeys(_OPTIONS, str) | {
     "seeds": list,
     "min_members": int,
     "group_depth": int,
@@ -91,7 +91,7 @@ def federation_options_of(arguments: argparse.Namespace) -> dict[str, Any]:
 def lacking(values: Mapping[str, Any]) -> str | None:
     """Say which fields are needed and not there, by their options and as a configuration file has them; or None."""
     is_secure = values.get("endpoint", "").startswith("tls:")
-    names = [name for name in ("endpoint", "bus", *(PATHS if is_secure else ())) if name not in values]
+    names = [name for name in ("endpoint", "bus", *(FEDERATION_PATHS if is_secure else ())) if name not in values]
     if not names:
         return None
     return (

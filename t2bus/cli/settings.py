@@ -42,7 +42,7 @@ from ..limits import Limits
 from ..mistakes import Mistakes
 from ..program.opening import files_of
 from ..transport.credentials import check_peers
-from .federating import KINDS, PATHS, federation_options_of
+from .federating import FEDERATION_KINDS, FEDERATION_PATHS, federation_options_of
 
 if TYPE_CHECKING:
     import argparse
@@ -167,14 +167,19 @@ def _settings(document: dict[str, Any], folder: Path, mistakes: Mistakes) -> Set
 
 
 def _federation(table: dict[str, Any], folder: Path, mistakes: Mistakes) -> dict[str, Any]:
-    """Return what the table of a federation says; whether it can be one is not looked at."""
+    """Return what the table of a federation says, or nothing if a part of it cannot be read.
+
+    Whether it can be a federation is not looked at, for options may say the rest.
+    """
     values: dict[str, Any] = {}
+    before = len(mistakes.found)
     for name in table:
         with mistakes.at(name):
-            _require_known([name], KINDS, "key of [federation]")
-            value: Any = _texts(table, name) if KINDS[name] is list else _of_type(table, name, KINDS[name], None)
-            values[name] = str(folder / value) if name in PATHS else value
-    return values
+            _require_known([name], FEDERATION_KINDS, "key of [federation]")
+            kind = FEDERATION_KINDS[name]
+            value: Any = _texts(table, name) if kind is list else _of_type(table, name, kind, None)
+            values[name] = str(folder / value) if name in FEDERATION_PATHS else value
+    return values if len(mistakes.found) == before else {}
 
 
 def _peers(document: dict[str, Any]) -> tuple[str, ...]:
