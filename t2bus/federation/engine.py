@@ -19,7 +19,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,8 @@ class Joined:
     """A node of this bus can be reached."""
 
     node: str
+    endpoint: str = field(default="", eq=False)
+    """Where it listens for others, as its ``Federation`` has it, and as it says itself."""
 
 
 @frozen

@@ -1,0 +1,271 @@
+"""The engine of servers in use: Zenoh, which is the extra ``zenoh``.
+
+::
+
+    async with open_engine(Federation(bus="plant", endpoint="tcp:127.0.0.1:7447")) as engine:
+        await engine.send("4f1d0c7a93b2e856", b"...")
+
+Each node is a Zenoh *peer*: it listens, connects to its seeds, and hears from them of the other nodes (*gossip*), so
+that each pair of nodes has a link of its own. On these are:
+
+* ``t2/BUS/m/NODE/ENDPOINT``, a liveliness token: the node is there, and listens there;
+* ``t2/BUS/n/NODE/SENDER``, what SENDER has put for NODE, which has subscribed to all senders.
+
+Whoever sees the token of a node can send to it, for the node has subscribed before. A link that breaks is made anew if
+it was one to a seed, or when a third node joins and tells the two of each other. If there is neither, one of the two
+has somebody do so: a *go-between*, who is no node, connects to both for a moment.
+
+The law of this module: no other imports Zenoh. Zenoh is called in one thread, and what it calls only notes down.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections import deque
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, assert_never
+
+import trio
+import zenoh
+from attrs import define, field
+
+from .. import tls
+from ..background import open_background_nursery
+from ..errors import InvalidAddress
+from ..text import printable
+from .engine import Engine, EngineFailed, Joined, Left, Received
+from .mailbox import Mailbox
+from .missing import Missing
+from .options import place_of
+from .worker import CallFailed, open_worker
+from .zenoh_settings import of_go_between, of_node
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Sequence
+
+    from .engine import Event
+    from .options import Federation
+    from .worker import Worker
+
+_CLOSING: Final = 1.0
+"""Seconds that Zenoh may take to close."""
+
+_SOURCE: Final = re.compile(r" at /\S+\.rs:\d+\.?")
+
+_LONGEST_TEXT: Final = 500
+"""Characters of what Zenoh says."""
+
+_LOOK: Final = 0.5
+"""Seconds between two looks for nodes that are missing."""
+
+_INTRODUCTION: Final = 1.0
+"""Seconds that a go-between stays. Two nodes were linked 0.1 s after it came."""
+
+
+@define(eq=False)
+class _Links:
+    """What is Zenoh's: all methods are called in the worker's thread, or in a thread of Zenoh's where they say so."""
+
+    options: Federation
+    node: str
+    mailbox: Mailbox
+    gone: deque[str] = field(factory=deque, init=False)
+    """Nodes that nothing is sent to any more."""
+    _sessions: list[zenoh.Session] = field(factory=list, init=False)
+    """That of the node, then the go-between's."""
+    _declared: list[object] = field(factory=list, init=False)
+    """A token that nobody holds is taken back."""
+    _publishers: dict[str, zenoh.Publisher] = field(factory=dict, init=False)
+
+    def open(self) -> None:
+        """Join the others."""
+        session = self._open(of_node(self.options, self.node))
+        liveliness, alive, to_this = session.liveliness(), self._key("m"), self._key("n", self.node)
+        self._declared = [
+            liveliness.declare_subscriber(f"{alive}/*/*", _direct(self._on_token), history=True),
+            session.declare_subscriber(f"{to_this}/*", _direct(self._on_data)),
+            liveliness.declare_token(self._key("m", self.node, self.options.endpoint)),
+        ]
+
+    def introduce(self, endpoints: list[str]) -> None:
+        """Connect to this node and to others, who hear of each other thereby."""
+        self._open(of_go_between(self.options, [self.options.endpoint, *endpoints]))
+
+    def leave(self) -> None:
+        """End the go-between."""
+        while len(self._sessions) > 1:
+            self._sessions.pop().close()
+
+    def close(self) -> None:
+        """End everything."""
+        while self._sessions:
+            self._sessions.pop().close()
+
+    def put(self, node: str, data: bytes) -> None:
+        """Send to a node; waits for the lease at most, after which the link to it has ended."""
+        while self.gone:
+            if (publisher := self._publishers.pop(self.gone.popleft(), None)) is not None:
+                publisher.undeclare()
+        if (publisher := self._publishers.get(node)) is None:
+            publisher = self._publishers[node] = self._publisher(node)
+        publisher.put(data)
+
+    def _publisher(self, node: str) -> zenoh.Publisher:
+        return self._sessions[0].declare_publisher(
+            self._key("n", node, self.node),
+            congestion_control=zenoh.CongestionControl.BLOCK,
+            reliability=zenoh.Reliability.RELIABLE,
+        )
+
+    def _open(self, settings: dict[str, Any]) -> zenoh.Session:
+        session = zenoh.open(zenoh.Config.from_json5(json.dumps(settings)))
+        self._sessions.append(session)
+        return session
+
+    def _key(self, *parts: str) -> str:
+        return "/".join(("t2", self.options.bus, *parts))
+
+    def _on_token(self, sample: zenoh.Sample) -> None:
+        """Note who comes and goes; in a thread of Zenoh's, which must not wait."""
+        node, endpoint = str(sample.key_expr).split("/")[-2:]
+        is_here = sample.kind == zenoh.SampleKind.PUT
+        self.mailbox.put(Joined(node, endpoint) if is_here else Left(node))
+
+    def _on_data(self, sample: zenoh.Sample) -> None:
+        """Note what has come; as above."""
+        sender = str(sample.key_expr).rpartition("/")[2]
+        self.mailbox.put(Received(sender, sample.payload.to_bytes()))
+
+
+def _direct(call: Callable[[zenoh.Sample], None]) -> zenoh.handlers.Callback[zenoh.Sample]:
+    """Have this called in a thread of Zenoh's: one of Python's own, of which the process would wait for the end."""
+    return zenoh.handlers.Callback(call, indirect=False)
+
+
+@define(eq=False)
+class ZenohEngine(Engine):
+    """A node among the others, by Zenoh."""
+
+    node: str
+    _links: _Links
+    _worker: Worker
+    _mailbox: Mailbox
+    _patience: float
+    """Seconds that one call may take before Zenoh is given up."""
+    _here: dict[str, str] = field(factory=dict, init=False)
+    """The endpoint of each node that is there."""
+    _missing: Missing = field(factory=Missing, init=False)
+    _failure: str = field(default="", init=False)
+
+    async def receive(self) -> Sequence[Event]:
+        """Wait for what happens, and return all of it."""
+        await trio.lowlevel.checkpoint()
+        while True:
+            self._check()
+            if events := [event for event in self._mailbox.take() if self._counts(event)]:
+                return events
+            with trio.move_on_after(self._patience):
+                await self._mailbox.wait()
+
+    async def send(self, node: str, data: bytes) -> None:
+        """Send bytes to a node; what is sent to one that is gone is dropped."""
+        await trio.lowlevel.checkpoint()
+        self._check()
+        if node in self._here:
+            await self._call(partial(self._links.put, node, data))
+
+    def _check(self) -> None:
+        """Raise if Zenoh has failed."""
+        if not self._failure and self._worker.busy_for() > self._patience:
+            self._failure = f"a call of Zenoh has not returned for {self._patience:g} s"
+        if self._failure:
+            raise EngineFailed(self._failure)
+
+    async def _call(self, do: Callable[[], None]) -> None:
+        try:
+            await self._worker.run(do)
+        except CallFailed as error:
+            self._failure = _plain(error)
+            self._mailbox.wake()
+            raise EngineFailed(self._failure) from error
+
+    def _counts(self, event: Event) -> bool:
+        """Tell whether an event follows from those before it, and note it."""
+        match event:
+            case Joined(node, endpoint):
+                is_new = node not in self._here and node != self.node
+                if is_new:
+                    self._here[node] = endpoint
+                    self._missing.joined(endpoint)
+                return is_new
+            case Left(node):
+                endpoint = self._here.pop(node, "")
+                if endpoint:
+                    self._missing.left(endpoint, trio.current_time())
+                    self._links.gone.append(node)
+                return endpoint != ""
+            case Received(node):
+                return node in self._here
+            case _:
+                assert_never(event)
+
+    async def mend(self) -> None:
+        """Have those looked for who are missing, until Zenoh fails."""
+        with suppress(EngineFailed):  # which is raised to whoever sends or receives
+            while True:
+                await trio.sleep(_LOOK)
+                if endpoints := [text for text in self._missing.due(trio.current_time()) if _is_endpoint(text)]:
+                    await self._call(partial(self._links.introduce, endpoints))
+                    await trio.sleep(_INTRODUCTION)
+                    await self._call(self._links.leave)
+
+
+def _is_endpoint(text: str) -> bool:
+    """Tell whether another node has said where it can be met."""
+    try:
+        return place_of(text).port != 0
+    except InvalidAddress:
+        return False
+
+
+@asynccontextmanager
+async def open_engine(options: Federation) -> AsyncGenerator[Engine, None]:
+    """Join the other servers of a bus, by Zenoh; leaving the block takes about a second at most.
+
+    Seeds that nobody answers at are tried for as long as the block lasts.
+
+    Raises:
+      TlsFailed: a certificate cannot be used by both who listens and who connects.
+      EngineFailed: nothing can be opened at the endpoint, or Zenoh is not fit for use.
+
+    """
+    _check_certificates(options)
+    node, mailbox = secrets.token_hex(8), Mailbox()
+    links = _Links(options, node, mailbox)
+    async with open_worker("t2bus federation", _CLOSING) as worker:
+        worker.at_last(links.close)
+        try:
+            await worker.run(links.open)
+        except CallFailed as error:
+            text = f"cannot listen for other servers at {options.endpoint}: {_plain(error)}"
+            raise EngineFailed(text) from error
+        engine = ZenohEngine(node, links, worker, mailbox, 2 * options.lease + 5)
+        async with open_background_nursery() as nursery:
+            nursery.start_soon(engine.mend)
+            yield engine
+
+
+def _plain(error: CallFailed) -> str:
+    """Return what Zenoh says, without the places in its source (``at /root/.cargo/.../unicast.rs:338.``)."""
+    return printable(_SOURCE.sub("", str(error)), _LONGEST_TEXT)
+
+
+def _check_certificates(options: Federation) -> None:
+    """Raise ``TlsFailed`` if others would refuse this server's certificate, which Zenoh would not tell."""
+    if options.ca is None or options.cert is None:
+        return
+    for make in (tls.server_context, tls.client_context):
+        tls.check(make(ca=options.ca, certificate=options.cert, key=options.key))
