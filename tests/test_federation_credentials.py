@@ -115,6 +115,17 @@ class TestCertificate:
         assert names(folder) == []
 
 
+class TestEndpoint:
+    """Where the others find this server."""
+
+    @pytest.mark.parametrize(("host", "lines"), [("0.0.0.0", 1), ("[::]", 1), ("127.0.0.1", 0)])
+    def test_is_one(self, members: Path, host: str, lines: int, caplog: pytest.LogCaptureFixture) -> None:
+        """One that is all addresses at once is warned of, since nobody else can look there."""
+        check_federation(attrs.evolve(federation(members), endpoint=f"tls:{host}:7447"), None, has_rules=False)
+        text = f"others cannot look for this server at tls:{host}:7447: name an address of this machine that they reach"
+        assert [text in message for message in caplog.messages] == [True] * lines
+
+
 class TestAuthority:
     """An authority that has certified clients of the bus: whoever is one could be a server."""
 

@@ -27,7 +27,8 @@ from .options import place_of
 if TYPE_CHECKING:
     from .options import Federation
 
-_ANYWHERE: Final = {"0.0.0.0", "::"}  # noqa: S104 -- nothing is bound here
+ANYWHERE: Final = {"0.0.0.0", "::"}  # noqa: S104 -- nothing is bound here
+"""The hosts of endpoints that are all addresses of a machine at once, and so tell others of none."""
 
 
 def require_engine() -> None:
@@ -65,7 +66,7 @@ def _check_host(files: PemFiles, host: str) -> None:
 
     One that listens at all addresses of its machine is looked for at each, which are not known here.
     """
-    if host in _ANYWHERE:
+    if host in ANYWHERE:
         return
     try:
         show(files, files.ca, is_server=True, host=host)

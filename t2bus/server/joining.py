@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Final
 from ..background import open_background_nursery
 from ..called import command
 from ..errors import TlsFailed
-from ..federation.credentials import credentials_of, require_engine, shares_an_authority
+from ..federation.credentials import ANYWHERE, credentials_of, require_engine, shares_an_authority
+from ..federation.options import place_of
 from .warnings import warn_each_day, warn_of_expiry
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("t2bus.server")
 
-_SHARED: Final = "whoever the authority in %s has certified for the bus can join it as a server"
+_NAME_ONE: Final = "name an address of this machine that they reach, as its certificate does"
 _EXPIRY: Final = ("the federation's", "renew it and start the bus again")
 """The engine reads its files once, so a new certificate takes a new start."""
 
@@ -51,10 +52,12 @@ def check_federation(
     if federation is None:
         return None
     require_engine()
+    if place_of(federation.endpoint).host in ANYWHERE:
+        _logger.warning("others cannot look for this server at %s: %s", federation.endpoint, _NAME_ONE)
     shown = credentials_of(federation)
     if shown is not None and tls is not None and shares_an_authority(shown, tls):
-        text, init = _SHARED % federation.ca, command("certs", "init", "--member")
-        remedy = f"give the servers one of their own, as `{init}` makes"
+        text = f"whoever the authority in {federation.ca} has certified for the bus can join it as a server"
+        remedy = f"give the servers one of their own, as `{command('certs', 'init', '--member')}` makes"
         if has_rules:
             raise TlsFailed(f"{text}, and no access rule would hold for it: {remedy}")
         _logger.warning("%s: %s", text, remedy)
