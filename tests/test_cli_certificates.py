@@ -214,6 +214,12 @@ class TestMembers:
         assert run("issue", "south", "--member", "--renew") == 0
         assert undated(capfd.readouterr().out) == MEMBER
 
+    def test_needs_a_ca(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """Without a CA it says how to make one for servers."""
+        assert run("issue", "south", "--member", "--host", "south.example") == 1
+        said = "members/ca.key is not there: run `t2bus certs init --member members` first"
+        assert capfd.readouterr().err == f"t2bus: {said}\n"
+
     def test_commands_are_taken(self, capfd: pytest.CaptureFixture[str]) -> None:
         """A server could be started by the command that is printed."""
         assert run("init", "--member", "my members") == 0

@@ -131,7 +131,8 @@ def issue_server(
     file_name = stem(name)
     host_names(hosts)  # what is wrong with the request comes before what is wrong with the folder
     old = _old_names(folder / f"{file_name}.pem", role.value) if renew else ()
-    pair = build_server(_authority(folder), f"t2bus {name}", hosts or old, datetime.now(UTC), days, role=role)
+    authority = _authority(folder, *(["--member"] if role is Role.MEMBER else []))
+    pair = build_server(authority, f"t2bus {name}", hosts or old, datetime.now(UTC), days, role=role)
     return _place(folder, file_name, pair, renew=renew)
 
 
@@ -172,9 +173,12 @@ def _place(folder: Path, file_name: str, pair: Pair, *, renew: bool) -> Files:
 # --- reading
 
 
-def _authority(folder: Path) -> Pair:
-    """Return the CA that is in the folder; raise ``UnusableAuthority`` for all that only looks like one."""
-    key_pem, certificate_pem = _read_key(folder / "ca.key"), _read(folder / "ca.pem")
+def _authority(folder: Path, *options: str) -> Pair:
+    """Return the CA that is in the folder; raise ``UnusableAuthority`` for all that only looks like one.
+
+    The options are those of the command that makes one.
+    """
+    key_pem, certificate_pem = _read_key(folder / "ca.key", *options), _read(folder / "ca.pem", *options)
     try:
         key = load_pem_private_key(key_pem, password=None)
         certificate = x509.load_pem_x509_certificate(certificate_pem)
@@ -189,9 +193,9 @@ def _authority(folder: Path) -> Pair:
     return Pair(certificate, key)
 
 
-def _read_key(path: Path) -> bytes:
+def _read_key(path: Path, *options: str) -> bytes:
     """Return the key of the CA; raise ``PermissionError`` if anybody else than this user and root may have read it."""
-    data = _read(path)
+    data = _read(path, *options)
     status = path.stat()
     if status.st_uid not in {0, os.geteuid()}:
         raise PermissionError(f"{path} belongs to another user (uid {status.st_uid}), who could be anybody with it")
@@ -201,12 +205,12 @@ def _read_key(path: Path) -> bytes:
     return data
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, *options: str) -> bytes:
     """Return what is in a file of the CA, or say how a CA is made."""
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        command = shlex.join(["t2bus", "certs", "init", str(path.parent)])
+        command = shlex.join(["t2bus", "certs", "init", *options, str(path.parent)])
         raise FileNotFoundError(f"{path} is not there: run `{command}` first") from error
 
 
