@@ -19,6 +19,7 @@ _NAMES = {
     "client.service": "Requests",
     "client.subscription": "Subscription",
     "disconnected": "Disconnected",
+    "federation.options": "Federation",
     "limits": "Limits",
     "program.opening": "client_of",
     "program.options": "add_arguments",

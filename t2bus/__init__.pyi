@@ -36,6 +36,7 @@ from .errors import TlsFailed as TlsFailed
 from .errors import TopicClaimed as TopicClaimed
 from .errors import TopicTooBroad as TopicTooBroad
 from .errors import Unconfirmed as Unconfirmed
+from .federation.options import Federation as Federation
 from .limits import Limits as Limits
 from .program.opening import client_of as client_of
 from .program.options import add_arguments as add_arguments
@@ -61,6 +62,7 @@ __all__ = [
     "ClientStatistics",
     "ConnectFailed",
     "Disconnected",
+    "Federation",
     "InvalidAccess",
     "InvalidAddress",
     "InvalidTopic",

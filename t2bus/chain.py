@@ -153,6 +153,7 @@ def show(
     flags: ssl.VerifyFlags = ssl.VerifyFlags.VERIFY_DEFAULT,
     *,
     is_server: bool,
+    host: str | None = None,
 ) -> ssl.SSLObject:
     """Show the certificate of the files to a peer in memory, and return the peer after the handshake.
 
@@ -161,6 +162,7 @@ def show(
       trusted: what the peer trusts, as for :func:`~t2bus.pem.load_authority`.
       flags: what the peer accepts beyond others, such as an expired certificate.
       is_server: whether the certificate is a bus's; the peer is a client then.
+      host: where such a client connects to; None for one to whom that is all the same.
 
     Raises:
       ssl.SSLError: the peer refuses the certificate.
@@ -168,7 +170,7 @@ def show(
     """
     peer = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT if is_server else ssl.PROTOCOL_TLS_SERVER)
     own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if is_server else ssl.PROTOCOL_TLS_CLIENT)
-    own.check_hostname = peer.check_hostname = False
+    own.check_hostname, peer.check_hostname = False, host is not None
     own.verify_mode, peer.verify_mode = ssl.CERT_NONE, ssl.CERT_REQUIRED
     peer.verify_flags |= flags
     load_authority(peer, trusted)
@@ -177,7 +179,7 @@ def show(
         # A server has to show some certificate: this one will do, for the other end does not verify it.
         load_own(peer, files)
     to_peer, to_own = ssl.MemoryBIO(), ssl.MemoryBIO()
-    of_peer = peer.wrap_bio(to_peer, to_own, server_side=not is_server)
+    of_peer = peer.wrap_bio(to_peer, to_own, server_side=not is_server, server_hostname=host)
     of_own = own.wrap_bio(to_own, to_peer, server_side=is_server)
     for _ in range(_ROUNDS):
         for end in (of_own, of_peer):

@@ -21,6 +21,7 @@ from t2bus.certs import (
     Files,
     InvalidCertificateRequest,
     Pair,
+    Role,
     UnusableAuthority,
     build_authority,
     build_client,
@@ -29,6 +30,7 @@ from t2bus.certs import (
     host_names,
     identity_name,
     issue_client,
+    issue_server,
     make_ca,
     stem,
 )
@@ -84,6 +86,10 @@ def names_in(certificate: x509.Certificate) -> list[x509.GeneralName]:
     return list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
 
 
+def purposes(pair: Pair) -> list[x509.ObjectIdentifier]:
+    return list(pair.certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+
+
 class TestHandshake:
     """What TLS 1.3 with strict checks at both ends makes of them."""
 
@@ -122,6 +128,13 @@ class TestHandshake:
         """A bus's certificate lets nobody in as a client."""
         with pytest.raises(ssl.SSLCertVerificationError, match="unsuitable certificate purpose"):
             shake_hands(place, bus_of(place), bus_of(place))
+
+    def test_joins_members(self, tmp_path: Path) -> None:
+        """Servers that are one bus know each other, whichever of them connects."""
+        _, first = make_ca(tmp_path, role=Role.MEMBER)
+        second = issue_server(tmp_path, "south", ["south.example"], role=Role.MEMBER)
+        assert shake_hands(tmp_path, second, first).version() == "TLSv1.3"
+        assert shake_hands(tmp_path, first, second, "south.example").version() == "TLSv1.3"
 
     def test_refuses_the_client_of_another_ca(self, place: Path, tmp_path: Path) -> None:
         """A certificate of another CA of the same making is not taken."""
@@ -174,12 +187,17 @@ class TestLeaf:
     )
     def test_is_for_one_purpose(self, pair: Pair, purpose: x509.ObjectIdentifier) -> None:
         """A leaf signs handshakes at its own end of the connection and nothing else."""
+        assert purposes(pair) == [purpose]
         extensions = pair.certificate.extensions
-        assert list(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) == [purpose]
         assert not extensions.get_extension_for_class(x509.BasicConstraints).value.ca
         usage = extensions.get_extension_for_class(x509.KeyUsage)
         assert usage.critical
         assert (usage.value.digital_signature, usage.value.key_cert_sign) == (True, False)
+
+    def test_of_a_member_is_for_both_ends(self) -> None:
+        """A server that connects to others as they do to it has a leaf for either end."""
+        pair = build_server(AUTHORITY, "north", ["localhost"], NOW, role=Role.MEMBER)
+        assert purposes(pair) == [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
 
     def test_uses_p256_and_sha256(self) -> None:
         """Keys are on the curve P-256, signatures made with SHA-256."""

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from t2bus.certs import (
     InvalidCertificateRequest,
+    Role,
     UnusableAuthority,
     build_authority,
     issue_client,
@@ -225,6 +226,20 @@ class TestRenewing:
         issue_client(place, "alice")
         with pytest.raises(UnusableAuthority, match="not the certificate of a server"):
             issue_server(place, "alice", ["localhost"], renew=True)
+
+    @pytest.mark.parametrize(
+        ("old", "new", "kind"), [(Role.BUS, Role.MEMBER, "member"), (Role.MEMBER, Role.BUS, "server")]
+    )
+    def test_refuses_another_role(self, place: Path, old: Role, new: Role, kind: str) -> None:
+        """The certificate of a bus does not become that of a member, nor the other way round."""
+        issue_server(place, "north", ["north.example"], role=old)
+        with pytest.raises(UnusableAuthority, match=f"not the certificate of a {kind}"):
+            issue_server(place, "north", renew=True, role=new)
+
+    def test_keeps_the_hosts_of_a_member(self, place: Path) -> None:
+        """A member that is renewed without hosts keeps its own."""
+        issue_server(place, "north", ["north.example"], role=Role.MEMBER)
+        assert issue_server(place, "north", renew=True, role=Role.MEMBER).names == ("north.example",)
 
     def test_refuses_another_identity(self, place: Path) -> None:
         """An identity whose file has the same name is another client."""

@@ -45,6 +45,22 @@ start the bus:
   python -m t2bus serve 'tls:[::2]:4242' --ca certs/ca.pem --certificate certs/b.pem --key certs/b.key
 """
 
+INIT_OF_MEMBERS = """\
+wrote {0}/ca.pem and {0}/ca.key, valid until DATE: the CA
+wrote {0}/bus.pem and {0}/bus.key, valid until DATE: a server at localhost, 127.0.0.1, ::1, {1}
+start the server:
+  python -m t2bus serve --bus plant --federate {2} --fed-ca {0}/ca.pem --fed-cert {0}/bus.pem --fed-key {0}/bus.key
+make the certificate of another server:
+  python -m t2bus certs issue south --member --host south.example{3}
+"""
+
+MEMBER = """\
+wrote members/south.pem and members/south.key, valid until DATE: a server at south.example
+start the server, with --seed and the endpoint of another:
+  python -m t2bus serve --bus plant --federate tls:south.example:7447 \
+--fed-ca members/ca.pem --fed-cert members/south.pem --fed-key members/south.key
+"""
+
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -169,6 +185,53 @@ class TestIssue:
         """Without a CA it says how to make one."""
         assert run("issue", "alice", "--folder", "none") == 1
         assert capfd.readouterr().err == "t2bus: none/ca.key is not there: run `t2bus certs init none` first\n"
+
+
+class TestMembers:
+    """Servers that are one bus."""
+
+    def test_have_an_authority_of_their_own(self, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """Their authority is in a folder of its own, and it says how the first is started and the next certified."""
+        assert run("init") == 0
+        capfd.readouterr()
+        assert run("init", "--member", "--host", "north.example") == 0
+        shown = INIT_OF_MEMBERS.format("members", "north.example", "tls:north.example:7447", "")
+        assert undated(capfd.readouterr().out) == shown
+        assert (here / "members/ca.pem").read_bytes() != (here / "certs/ca.pem").read_bytes()
+
+    def test_in_another_folder(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """The folder can be another one, and goes on to the next command; an address of IPv6 is in brackets."""
+        assert run("init", "mine", "--member", "--host", "::2") == 0
+        shown = INIT_OF_MEMBERS.format("mine", "::2", "'tls:[::2]:7447'", " --folder mine")
+        assert undated(capfd.readouterr().out) == shown
+
+    def test_next_one(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """A further server has the hosts that were given and no others, and is renewed with them."""
+        assert run("init", "--member") == 0
+        capfd.readouterr()
+        assert run("issue", "south", "--member", "--host", "south.example") == 0
+        assert undated(capfd.readouterr().out) == MEMBER
+        assert run("issue", "south", "--member", "--renew") == 0
+        assert undated(capfd.readouterr().out) == MEMBER
+
+    def test_needs_a_ca(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """Without a CA it says how to make one for servers."""
+        assert run("issue", "south", "--member", "--host", "south.example") == 1
+        said = "members/ca.key is not there: run `t2bus certs init --member members` first"
+        assert capfd.readouterr().err == f"t2bus: {said}\n"
+
+    def test_commands_are_taken(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """A server could be started by the command that is printed."""
+        assert run("init", "--member", "my members") == 0
+        words = shlex.split(capfd.readouterr().out.splitlines()[3].replace(":7447", ":0"))
+        assert main([*words[3:], "unix:bus", "--check"]) == 0
+
+    def test_wrong_requests_are_wrong_usage(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """A server that others find nowhere, and one that is a bus of its own too, are exit code 2."""
+        assert run("init", "--member") == 0
+        assert run("issue", "south", "--member") == 2
+        assert run("issue", "south", "--member", "--server", "--host", "south.example") == 2
+        assert len(capfd.readouterr().err.splitlines()) == 2
 
 
 class TestWithoutCryptography:

@@ -129,7 +129,10 @@ def test_wrong_options(options: str, says: str) -> None:
     [
         ("x = ", "is not TOML: "),
         ("address = ['unix:a']", "'address' is no key: did you mean addresses?"),
-        ("zzz = 1", "'zzz' is no key: there are addresses, access, peers, insecure_no_auth, monitor, tls, limits"),
+        (
+            "zzz = 1",
+            "'zzz' is no key: there are addresses, access, peers, insecure_no_auth, monitor, tls, federation, limits",
+        ),
         ("addresses = 'unix:a'", "addresses: this is no list of texts"),
         ("addresses = [1]", "addresses: this is no list of texts"),
         ("access = 1", "access: this is no text in quotes"),

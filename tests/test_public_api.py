@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 # What programs may rely on. A name that goes from here breaks them; one that comes is a feature to announce.
 PUBLIC = """
-BindFailed Bus BusError BusStatistics Client ClientStatistics ConnectFailed Disconnected InvalidAccess InvalidAddress
-InvalidTopic Lagged LimitExceeded Limits MalformedMessage MessageTooLarge PermissionDenied ProtocolViolation
-PublishProtocol Publisher Receipt Received Reconnect RemoteError Request RequestProtocol RequestTimeout Requests
-ServiceBusy ServiceGone ServiceNotFound ServiceRevoked Struct Subscription TlsFailed TopicClaimed TopicTooBroad
-Unconfirmed __version__ add_arguments client_of default_address open_bus open_client register_scalar serve status
-testing tls topic
+BindFailed Bus BusError BusStatistics Client ClientStatistics ConnectFailed Disconnected Federation InvalidAccess
+InvalidAddress InvalidTopic Lagged LimitExceeded Limits MalformedMessage MessageTooLarge PermissionDenied
+ProtocolViolation PublishProtocol Publisher Receipt Received Reconnect RemoteError Request RequestProtocol
+RequestTimeout Requests ServiceBusy ServiceGone ServiceNotFound ServiceRevoked Struct Subscription TlsFailed
+TopicClaimed TopicTooBroad Unconfirmed __version__ add_arguments client_of default_address open_bus open_client
+register_scalar serve status testing tls topic
 """
 
 
@@ -120,3 +120,7 @@ class TestCost:
     def test_names_are_imported_on_use(self) -> None:
         """A public name brings what it needs when it is used."""
         assert "trio" in imported_by("import t2bus; t2bus.open_client")
+
+    def test_the_engine_is_for_those_who_join(self) -> None:
+        """Neither opening a bus nor saying how one joins others imports what only the extra brings."""
+        assert "zenoh" not in imported_by("import t2bus; t2bus.open_bus; t2bus.Federation")

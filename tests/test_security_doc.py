@@ -20,6 +20,7 @@ from t2bus.broker.access_file import parse
 from t2bus.broker.identity import Identity
 from t2bus.cli import main
 from t2bus.cli.parser import make_parser
+from t2bus.cli.serve_open import federation_of
 from t2bus.cli.settings import read_settings
 from t2bus.contexts.document import read_contexts
 
@@ -129,6 +130,7 @@ def test_settings_are_valid(page: Path, text: str, tmp_path: Path) -> None:
         "key": f"{tmp_path}/bus.key",
     }
     assert settings.access == str(tmp_path / "access.toml")
+    assert (federation_of(settings.federation) is not None) == ("[federation]" in text)
 
 
 @pytest.mark.parametrize("verb", Verb)

@@ -15,8 +15,9 @@ certificate is valid until it expires, or until the CA is replaced. On the comma
 
 The laws of this module:
 
-- A certificate is for one end of a connection, server or client. Its identity is the subject alternative name alone;
-  the common name is a label for people.
+- A certificate is for one end of a connection, server or client. Only that of a member, one of several servers that
+  are one bus (``Role.MEMBER``), is for both, and no client should have one of its CA.
+- Its identity is the subject alternative name alone; the common name is a label for people.
 - No certificate is valid longer than its CA.
 - A key is closed to other users from the moment its file exists. No file is ever half written, and none is replaced
   but by a newer certificate of the same owner.
@@ -28,7 +29,7 @@ All functions are synchronous: they read and write a few small files, and make a
 from __future__ import annotations
 
 try:
-    from .build import CA_DAYS, LEAF_DAYS, Pair, UnusableAuthority, build_authority, build_client, build_server
+    from .build import CA_DAYS, LEAF_DAYS, Pair, Role, UnusableAuthority, build_authority, build_client, build_server
     from .folder import LOCAL_HOSTS, Files, issue_client, issue_server, make_ca
     from .names import InvalidCertificateRequest, host_name, host_names, identity_name, stem
 except ModuleNotFoundError as _error:
@@ -44,6 +45,7 @@ __all__ = [
     "Files",
     "InvalidCertificateRequest",
     "Pair",
+    "Role",
     "UnusableAuthority",
     "build_authority",
     "build_client",

@@ -5,20 +5,22 @@
     ca = build_authority(now)
     bus = build_server(ca, "t2bus bus", ["localhost", "127.0.0.1"], now)
     alice = build_client(ca, "alice", now, days=7)
+    north = build_server(ca, "t2bus north", ["north.example"], now, role=Role.MEMBER)
 
 They are of the plainest kind that strict verification accepts (``VERIFY_X509_STRICT``, the default since Python 3.13):
 keys on the curve P-256, signatures with SHA-256, and each extension critical or not as RFC 5280 has it. Who a
 certificate is for is in the subject alternative name alone; the common name is a label for people. The time is an
 argument, and has a time zone.
 
-The law of this module: a certificate is for one end of a connection, server or client, and expires with its CA at the
-latest.
+The law of this module: a certificate is for one end of a connection, server or client, and for both only if it is a
+member's; it expires with its CA at the latest.
 """
 
 from __future__ import annotations
 
 import secrets
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cryptography.x509 import GeneralName
+
+CLIENT: Final = (ExtendedKeyUsageOID.CLIENT_AUTH,)
+"""What the certificate of a client may be used for."""
 
 CA_DAYS: Final = 3650
 LEAF_DAYS: Final = 365
@@ -52,6 +57,15 @@ class UnusableAuthority(OSError):
     Its text says which file, and why: it has expired, is of another key, or is somebody else's. It is an ``OSError``,
     as is all else that can be wrong with the folder.
     """
+
+
+class Role(Enum):
+    """What a server is to whoever it shows its certificate; the value is what the certificate may be used for."""
+
+    BUS = (ExtendedKeyUsageOID.SERVER_AUTH,)
+    """Clients connect to it."""
+    MEMBER = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+    """It is one of several servers that are one bus, and connect to each other."""
 
 
 @frozen
@@ -75,8 +89,18 @@ def build_authority(now: datetime, days: int = CA_DAYS) -> Pair:
     return Pair(builder.sign(key, hashes.SHA256()), key)
 
 
-def build_server(authority: Pair, label: str, hosts: Sequence[str], now: datetime, days: int = LEAF_DAYS) -> Pair:
-    """Return a certificate by which clients know the bus at these hosts, DNS names and IP addresses.
+def build_server(
+    authority: Pair,
+    label: str,
+    hosts: Sequence[str],
+    now: datetime,
+    days: int = LEAF_DAYS,
+    *,
+    role: Role = Role.BUS,
+) -> Pair:
+    """Return a certificate by which clients know the bus, or members each other, at these hosts.
+
+    Hosts are DNS names and IP addresses.
 
     The label is for people; it is cut to 64 characters. It is valid for so many days, but never longer than the CA.
 
@@ -87,7 +111,7 @@ def build_server(authority: Pair, label: str, hosts: Sequence[str], now: datetim
     """
     if not hosts:
         raise InvalidCertificateRequest("a server's certificate needs at least one host")
-    return _build_leaf(authority, label, host_names(hosts), ExtendedKeyUsageOID.SERVER_AUTH, now=now, days=days)
+    return _build_leaf(authority, label, host_names(hosts), role.value, now=now, days=days)
 
 
 def build_client(authority: Pair, identity: str, now: datetime, days: int = LEAF_DAYS) -> Pair:
@@ -99,13 +123,19 @@ def build_client(authority: Pair, identity: str, now: datetime, days: int = LEAF
 
     """
     names = [identity_name(identity)]
-    return _build_leaf(authority, identity, names, ExtendedKeyUsageOID.CLIENT_AUTH, now=now, days=days)
+    return _build_leaf(authority, identity, names, CLIENT, now=now, days=days)
 
 
 def _build_leaf(
-    authority: Pair, label: str, names: list[GeneralName], purpose: x509.ObjectIdentifier, *, now: datetime, days: int
+    authority: Pair,
+    label: str,
+    names: list[GeneralName],
+    purposes: Sequence[x509.ObjectIdentifier],
+    *,
+    now: datetime,
+    days: int,
 ) -> Pair:
-    """Return what the CA has signed for one purpose; it expires with the CA at the latest."""
+    """Return what the CA has signed for these purposes; it expires with the CA at the latest."""
     end = min(_end(now, days), authority.certificate.not_valid_after_utc)
     if end <= now:
         raise UnusableAuthority(f"the CA expired on {end:%Y-%m-%d}: make a new one in another folder")
@@ -113,7 +143,7 @@ def _build_leaf(
     signer = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     builder = (
         _builder(key, label, authority.certificate.subject, now, end)
-        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(signer), critical=False)
     )

@@ -28,10 +28,19 @@ from attrs import frozen
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ..pem import closing
-from .build import CA_DAYS, LEAF_DAYS, Pair, UnusableAuthority, build_authority, build_client, build_server
+from .build import (
+    CA_DAYS,
+    CLIENT,
+    LEAF_DAYS,
+    Pair,
+    Role,
+    UnusableAuthority,
+    build_authority,
+    build_client,
+    build_server,
+)
 from .names import host_names, identity_name, stem
 
 if TYPE_CHECKING:
@@ -58,13 +67,19 @@ class Files:
     """In UTC."""
 
 
-def make_ca(folder: Path, hosts: Sequence[str] = (), *, days: int = LEAF_DAYS) -> tuple[Files, Files]:
+def make_ca(
+    folder: Path, hosts: Sequence[str] = (), *, days: int = LEAF_DAYS, role: Role = Role.BUS
+) -> tuple[Files, Files]:
     """Make a CA for ten years, and the certificate of a bus at this machine and at ``hosts``.
+
+    With :attr:`Role.MEMBER` the CA is for servers that are one bus, and the bus is the first of them. Such a CA should
+    certify no clients: whoever has a certificate of it can join the servers, past all access rules.
 
     Args:
       folder: where to write the four files; it is made if need be, closed to other users.
       hosts: DNS names and IP addresses at which the bus is reached, beside those of :data:`LOCAL_HOSTS`.
       days: how long the bus's certificate is valid.
+      role: what the bus's certificate is for.
 
     Returns:
       The files of the CA, then those of the bus. All four are there, or on an error none of them.
@@ -77,7 +92,7 @@ def make_ca(folder: Path, hosts: Sequence[str] = (), *, days: int = LEAF_DAYS) -
     """
     now = datetime.now(UTC)
     authority = build_authority(now, CA_DAYS)
-    bus = build_server(authority, "t2bus bus", [*LOCAL_HOSTS, *hosts], now, days)
+    bus = build_server(authority, "t2bus bus", [*LOCAL_HOSTS, *hosts], now, days, role=role)
     _make_folder(folder)
     ca_files, bus_files = _files(folder, "ca", authority), _files(folder, "bus", bus)
     for files in (ca_files, bus_files):
@@ -87,9 +102,15 @@ def make_ca(folder: Path, hosts: Sequence[str] = (), *, days: int = LEAF_DAYS) -
 
 
 def issue_server(
-    folder: Path, name: str, hosts: Sequence[str] = (), *, days: int = LEAF_DAYS, renew: bool = False
+    folder: Path,
+    name: str,
+    hosts: Sequence[str] = (),
+    *,
+    days: int = LEAF_DAYS,
+    renew: bool = False,
+    role: Role = Role.BUS,
 ) -> Files:
-    """Issue the certificate of a further bus.
+    """Issue the certificate of a further bus, or of a further server of the same bus.
 
     Args:
       folder: that of the CA.
@@ -98,18 +119,20 @@ def issue_server(
         that the certificate has.
       days: how long it is valid, but never longer than the CA.
       renew: whether to replace the certificate and the key that are there; if there are none, they are issued.
+      role: what the certificate is for.
 
     Raises:
       InvalidCertificateRequest: the name, a host or the days are wrong, or there is no host.
       FileExistsError: a file of that name exists and is not to be renewed.
-      UnusableAuthority: there is no CA that can issue, or the certificate there is not a server's.
+      UnusableAuthority: there is no CA that can issue, or the certificate there is not for this role.
       OSError: the files cannot be read or written.
 
     """
     file_name = stem(name)
     host_names(hosts)  # what is wrong with the request comes before what is wrong with the folder
-    old = _old_names(folder / f"{file_name}.pem", ExtendedKeyUsageOID.SERVER_AUTH) if renew else ()
-    pair = build_server(_authority(folder), f"t2bus {name}", hosts or old, datetime.now(UTC), days)
+    old = _old_names(folder / f"{file_name}.pem", role.value) if renew else ()
+    authority = _authority(folder, *(["--member"] if role is Role.MEMBER else []))
+    pair = build_server(authority, f"t2bus {name}", hosts or old, datetime.now(UTC), days, role=role)
     return _place(folder, file_name, pair, renew=renew)
 
 
@@ -132,7 +155,7 @@ def issue_client(folder: Path, identity: str, *, days: int = LEAF_DAYS, renew: b
     """
     name, file_name = identity_name(identity), stem(identity)
     path = folder / f"{file_name}.pem"
-    if renew and _old_names(path, ExtendedKeyUsageOID.CLIENT_AUTH) not in ((), (str(name.value),)):
+    if renew and _old_names(path, CLIENT) not in ((), (str(name.value),)):
         raise UnusableAuthority(f"{path} is not the certificate of {identity}, so that this one cannot renew it")
     pair = build_client(_authority(folder), identity, datetime.now(UTC), days)
     return _place(folder, file_name, pair, renew=renew)
@@ -150,9 +173,12 @@ def _place(folder: Path, file_name: str, pair: Pair, *, renew: bool) -> Files:
 # --- reading
 
 
-def _authority(folder: Path) -> Pair:
-    """Return the CA that is in the folder; raise ``UnusableAuthority`` for all that only looks like one."""
-    key_pem, certificate_pem = _read_key(folder / "ca.key"), _read(folder / "ca.pem")
+def _authority(folder: Path, *options: str) -> Pair:
+    """Return the CA that is in the folder; raise ``UnusableAuthority`` for all that only looks like one.
+
+    The options are those of the command that makes one.
+    """
+    key_pem, certificate_pem = _read_key(folder / "ca.key", *options), _read(folder / "ca.pem", *options)
     try:
         key = load_pem_private_key(key_pem, password=None)
         certificate = x509.load_pem_x509_certificate(certificate_pem)
@@ -167,9 +193,9 @@ def _authority(folder: Path) -> Pair:
     return Pair(certificate, key)
 
 
-def _read_key(path: Path) -> bytes:
+def _read_key(path: Path, *options: str) -> bytes:
     """Return the key of the CA; raise ``PermissionError`` if anybody else than this user and root may have read it."""
-    data = _read(path)
+    data = _read(path, *options)
     status = path.stat()
     if status.st_uid not in {0, os.geteuid()}:
         raise PermissionError(f"{path} belongs to another user (uid {status.st_uid}), who could be anybody with it")
@@ -179,16 +205,16 @@ def _read_key(path: Path) -> bytes:
     return data
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, *options: str) -> bytes:
     """Return what is in a file of the CA, or say how a CA is made."""
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        command = shlex.join(["t2bus", "certs", "init", str(path.parent)])
+        command = shlex.join(["t2bus", "certs", "init", *options, str(path.parent)])
         raise FileNotFoundError(f"{path} is not there: run `{command}` first") from error
 
 
-def _old_names(path: Path, purpose: x509.ObjectIdentifier) -> tuple[str, ...]:
+def _old_names(path: Path, wanted: Sequence[x509.ObjectIdentifier]) -> tuple[str, ...]:
     """Return the names of a certificate that is to be renewed, or none where there is no file."""
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
@@ -198,8 +224,8 @@ def _old_names(path: Path, purpose: x509.ObjectIdentifier) -> tuple[str, ...]:
         return ()
     except (ValueError, x509.ExtensionNotFound) as error:
         raise UnusableAuthority(f"{path} is not a certificate that can be renewed") from error
-    if list(purposes) != [purpose]:
-        kind = "server" if purpose == ExtendedKeyUsageOID.SERVER_AUTH else "client"
+    if set(purposes) != set(wanted):
+        kind = {Role.BUS.value: "server", Role.MEMBER.value: "member", CLIENT: "client"}[tuple(wanted)]
         raise UnusableAuthority(f"{path} is not the certificate of a {kind}, so that this one cannot renew it")
     return names
 

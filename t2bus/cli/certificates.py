@@ -35,7 +35,11 @@ if TYPE_CHECKING:
     from .arguments import VerbParser, Verbs
 
 _FOLDER: Final = "certs"
+_FOLDER_OF_MEMBERS: Final = "members"
+"""Another one, for servers need an authority of their own: whoever it certifies can join them."""
+
 _PORT: Final = 4242
+_PORT_OF_MEMBERS: Final = 7447
 """In the commands that are printed; nothing is bound to it here."""
 
 
@@ -45,19 +49,24 @@ def add_certs(verbs: Verbs) -> None:
     group = add_group(verbs, "certs", "make certificates for mutual TLS", more)
     more = "The CA is valid for ten years; one that exists is never replaced."
     verb = add_verb(group, "init", "make a private CA and the bus's certificate", more, "certs --host bus.example")
-    where = f"where to put ca.pem, ca.key, bus.pem and bus.key; by default {_FOLDER}"
-    verb.add_argument("folder", nargs="?", default=_FOLDER, metavar="FOLDER", help=where)
+    where = f"where to put ca.pem, ca.key, bus.pem and bus.key; by default {_FOLDER}, or {_FOLDER_OF_MEMBERS}"
+    verb.add_argument("folder", nargs="?", metavar="FOLDER", help=where)
+    member = "make those of the first of several servers that are one bus"
+    verb.add_argument("--member", action="store_true", help=member)
     host = "a DNS name or IP address at which the bus is reached, beside localhost; may be given several times"
     _add_host(verb, host)
     _add_days(verb, "the bus's certificate")
     more = "NAME is the identity that access rules speak of: a URI, an e-mail address or else a DNS name."
     verb = add_verb(group, "issue", "make the certificate of a client, or of a further bus", more, "alice")
     verb.add_argument("name", type=types.text, metavar="NAME", help="who the certificate is for")
-    where = f"the folder of the CA; by default {_FOLDER}"
-    verb.add_argument("--folder", default=_FOLDER, metavar="FOLDER", help=where)
+    where = f"the folder of the CA; by default {_FOLDER}, or {_FOLDER_OF_MEMBERS} with --member"
+    verb.add_argument("--folder", metavar="FOLDER", help=where)
+    kinds = verb.add_mutually_exclusive_group()
     server = "make the certificate of a bus; NAME is that of its files alone"
-    verb.add_argument("--server", action="store_true", help=server)
-    host = "with --server, a DNS name or IP address at which it is reached; may be given several times"
+    kinds.add_argument("--server", action="store_true", help=server)
+    member = "make that of one more of several servers that are one bus; NAME as with --server"
+    kinds.add_argument("--member", action="store_true", help=member)
+    host = "with --server or --member, a DNS name or IP address at which it is reached; may be given several times"
     _add_host(verb, host)
     _add_days(verb, "it")
     renew = "replace the certificate and the key that NAME has; without --host, a bus keeps its hosts"
@@ -107,32 +116,44 @@ async def certs(arguments: argparse.Namespace) -> int:
 
 
 def _init(arguments: argparse.Namespace) -> list[str]:
-    """Make a CA and the certificate of the bus; return the lines to print."""
-    from pathlib import Path
+    """Make a CA and the certificate of the bus, or of the first server of one; return the lines to print."""
+    from ..certs import Role, make_ca
 
-    from ..certs import make_ca
-
-    where = Path(arguments.folder)
-    ca, bus = make_ca(where, arguments.hosts, days=arguments.days)
-    folder = [] if where == Path(_FOLDER) else ["--folder", _word(where)]
+    where = _folder(arguments)
+    role = Role.MEMBER if arguments.member else Role.BUS
+    ca, bus = make_ca(where, arguments.hosts, days=arguments.days, role=role)
+    folder = [] if where == _usual_folder(arguments) else ["--folder", _word(where)]
+    host = arguments.hosts[0] if arguments.hosts else "127.0.0.1"
+    written = [f"{_written(ca)}: the CA"]
+    if arguments.member:
+        return [
+            *written,
+            f"{_written(bus)}: a server at {', '.join(bus.names)}",
+            "start the server:",
+            _federate(host, ca.certificate, bus),
+            "make the certificate of another server:",
+            _command("certs", "issue", "south", "--member", "--host", "south.example", *folder),
+        ]
     return [
-        f"{_written(ca)}: the CA",
+        *written,
         f"{_written(bus)}: the bus at {', '.join(bus.names)}",
         "start the bus:",
-        _serve(arguments.hosts[0] if arguments.hosts else "127.0.0.1", ca.certificate, bus),
+        _serve(host, ca.certificate, bus),
         "make the certificate of a client:",
         _command("certs", "issue", "alice", *folder),
     ]
 
 
 def _issue(arguments: argparse.Namespace) -> list[str]:
-    """Issue a certificate of a client or, with ``--server``, of a bus; return the lines to print."""
-    from pathlib import Path
+    """Issue a certificate of a client, or what an option asks for; return the lines to print."""
+    from ..certs import InvalidCertificateRequest, Role, issue_client, issue_server
 
-    from ..certs import InvalidCertificateRequest, issue_client, issue_server
-
-    folder, days, renew = Path(arguments.folder), arguments.days, arguments.renew
+    folder, days, renew = _folder(arguments), arguments.days, arguments.renew
     ca = folder / "ca.pem"
+    if arguments.member:
+        bus = issue_server(folder, arguments.name, arguments.hosts, days=days, renew=renew, role=Role.MEMBER)
+        shown = f"{_written(bus)}: a server at {', '.join(bus.names)}"
+        return [shown, "start the server, with --seed and the endpoint of another:", _federate(bus.names[0], ca, bus)]
     if arguments.server:
         bus = issue_server(folder, arguments.name, arguments.hosts, days=days, renew=renew)
         shown = f"{_written(bus)}: a bus at {', '.join(bus.names)}"
@@ -145,6 +166,19 @@ def _issue(arguments: argparse.Namespace) -> list[str]:
     return [shown, "connect to the bus:", command]
 
 
+def _folder(arguments: argparse.Namespace) -> Path:
+    """Return the folder that was named, or else the usual one."""
+    from pathlib import Path
+
+    return _usual_folder(arguments) if arguments.folder is None else Path(arguments.folder)
+
+
+def _usual_folder(arguments: argparse.Namespace) -> Path:
+    from pathlib import Path
+
+    return Path(_FOLDER_OF_MEMBERS if arguments.member else _FOLDER)
+
+
 def _written(files: Files) -> str:
     """Say what was written, and how long it is valid."""
     return f"wrote {files.certificate} and {files.key}, valid until {files.expires:%Y-%m-%d}"
@@ -152,8 +186,17 @@ def _written(files: Files) -> str:
 
 def _serve(host: str, ca: Path, bus: Files) -> str:
     """Return the command that serves at a host with this certificate."""
-    place = f"[{host}]" if ":" in host else host
-    return _command("serve", f"tls:{place}:{_PORT}", *_options(ca, bus))
+    return _command("serve", _place(host, _PORT), *_options(ca, bus))
+
+
+def _federate(host: str, ca: Path, bus: Files) -> str:
+    """Return the command that starts a server which the others find at a host, with this certificate."""
+    files = ["--fed-ca", _word(ca), "--fed-cert", _word(bus.certificate), "--fed-key", _word(bus.key)]
+    return _command("serve", "--bus", "plant", "--federate", _place(host, _PORT_OF_MEMBERS), *files)
+
+
+def _place(host: str, port: int) -> str:
+    return f"tls:[{host}]:{port}" if ":" in host else f"tls:{host}:{port}"
 
 
 def _options(ca: Path, files: Files) -> list[str]:

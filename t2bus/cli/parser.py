@@ -26,6 +26,7 @@ from .arguments import Parser, VerbParser, add_client, add_verb
 from .bench import add_bench
 from .certificates import add_certs
 from .completion import add_completion
+from .federating import add_federation
 from .looking import add_looking
 from .matching import add_match
 from .naming import add_names
@@ -106,6 +107,7 @@ def _add_serve(verbs: Verbs) -> None:
     log = "log who comes, leaves, claims, releases and lags; -vv also subscriptions"
     verb.add_argument("-v", "--verbose", action="count", default=0, help=log)
     add_supervision(verb)
+    add_federation(verb)
 
 
 def _add_sub(verbs: Verbs) -> None:

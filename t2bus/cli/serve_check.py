@@ -30,9 +30,11 @@ from attrs import define, field
 
 from ..endpoints import open_listeners
 from ..errors import BindFailed, BusError, TlsFailed
+from ..federation.options import Federation, place_of
 from ..mistakes import line_of
 from ..pem import PemFiles, load_authority, load_own
 from ..server.files import raise_soft_limit, require_files
+from ..server.joining import check_federation
 from ..server.rules import mistakes_of
 from ..server.warnings import warn_of_expiry
 from ..tls import server_context
@@ -40,10 +42,11 @@ from ..transport.address import parse
 from .connecting import context_of
 from .console import print_line, say
 from .exits import Exit
+from .federating import federation_options_of
 from .inherited import take_listeners
 from .monitoring import check_monitor
 from .ready_file import check_ready_file
-from .serve_open import judge, plan_of
+from .serve_open import federation_of, judge, plan_of
 from .settings import BadSetting, examine_settings
 
 if TYPE_CHECKING:
@@ -82,10 +85,14 @@ async def check(arguments: argparse.Namespace) -> int:
     with findings.at("limits", "connections"):
         require_files(settings.limits)
     places: tuple[str, ...] = ()
+    federation = None
+    with findings.at("federation"):
+        federation = federation_of(settings.federation)
     with findings.at():
-        plan = plan_of(settings, take_listeners())
+        plan = plan_of(settings, take_listeners(), federation)
         places = plan.all_addresses
-        _check_certificates(plan, findings)
+        context = _check_certificates(plan, findings)
+        _check_federation(plan, context, findings)
         await _check_addresses(plan, findings)
     with findings.at():
         await check_monitor(settings.monitor)
@@ -93,7 +100,8 @@ async def check(arguments: argparse.Namespace) -> int:
         say(text, logging.ERROR)
     if findings.texts:
         return Exit.USAGE
-    await print_line(f"a bus could serve at {' '.join(places)}")
+    others = "" if federation is None else f", as a server of {federation.bus} at {federation.endpoint}"
+    await print_line(f"a bus could serve at {' '.join(places)}{others}")
     return Exit.OK
 
 
@@ -117,14 +125,24 @@ class _Findings:
             self.texts.append(text if (place := self._place(keys)) is None else f"{place}: {text}")
 
     def _place(self, keys: Sequence[str]) -> str | None:
-        arguments, path = self._arguments, self._arguments.config
-        if path is None or not keys or {"addresses": arguments.addresses, "limits": arguments.limit}[keys[0]]:
+        path = self._arguments.config
+        if path is None or not keys or self._overruled(keys[0]):
             return None
         try:
             line = line_of(Path(path).read_text(encoding="utf-8-sig"), keys)
         except (OSError, UnicodeDecodeError):
             return None
         return None if line is None else f"{path}:{line}"
+
+    def _overruled(self, key: str) -> bool:
+        """Tell whether options have said something of what the file has under a key."""
+        match key:
+            case "addresses":
+                return bool(self._arguments.addresses)
+            case "federation":
+                return bool(federation_options_of(self._arguments))
+            case _:
+                return bool(self._arguments.limit)
 
 
 def remedy(error: Exception) -> str:
@@ -150,18 +168,38 @@ async def _check_access(settings: Settings, findings: _Findings) -> None:
         findings.texts.append(f"{text}{_remedy_of(text, _OF_FILES)}")
 
 
-def _check_certificates(plan: Plan, findings: _Findings) -> None:
+def _check_certificates(plan: Plan, findings: _Findings) -> ssl.SSLContext | None:
     """Load the authority and the bus's own certificate each for itself, and if they are well both as a bus does."""
-    files, before = plan.settings.files, len(findings.texts)
+    files = plan.settings.files
     if {"ca", "certificate"} <= files.keys():
         own = PemFiles(files["ca"], files["certificate"], files.get("key", files["certificate"]))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        for load in (partial(load_authority, context, own.ca), partial(load_own, context, own)):
-            with findings.at():
-                load()
-    if len(findings.texts) == before:
-        with findings.at():
-            warn_of_expiry(context_of(plan.all_addresses, files, server_context))
+        if not _can_load(own, findings):
+            return None
+    context = None
+    with findings.at():
+        context = context_of(plan.all_addresses, files, server_context)
+        warn_of_expiry(context)
+    return context
+
+
+def _check_federation(plan: Plan, context: ssl.SSLContext | None, findings: _Findings) -> None:
+    """Do the same with what is shown to other servers; who is let in by the bus's context must not join as one."""
+    match plan.federation:
+        case Federation(ca=str(ca), cert=str(cert), key=str(key)):
+            if not _can_load(PemFiles(ca, cert, key), findings, "federation"):
+                return
+    with findings.at("federation"):
+        check_federation(plan.federation, context, has_rules=plan.settings.access is not None)
+
+
+def _can_load(own: PemFiles, findings: _Findings, *keys: str) -> bool:
+    """Load the authority and the certificate of an end, each for itself."""
+    before = len(findings.texts)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    for load in (partial(load_authority, context, own.ca), partial(load_own, context, own)):
+        with findings.at(*keys):
+            load()
+    return len(findings.texts) == before
 
 
 async def _check_addresses(plan: Plan, findings: _Findings) -> None:
@@ -177,3 +215,6 @@ async def _check_addresses(plan: Plan, findings: _Findings) -> None:
                 address = parse(text)
                 opened = await stack.enter_async_context(open_listeners(address, _PRIVATE))
                 is_refused(address, [listener.address for listener in opened])
+        if plan.federation is not None:
+            with findings.at("federation", "endpoint"):
+                await stack.enter_async_context(open_listeners(place_of(plan.federation.endpoint), _PRIVATE))

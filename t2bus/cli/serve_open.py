@@ -1,8 +1,8 @@
-"""What ``t2bus serve`` opens: its addresses, the sockets that it inherits, and its certificates.
+"""What ``t2bus serve`` opens: its addresses, the sockets that it inherits, its certificates, and its way to others.
 
 ::
 
-    plan = plan_of(settings, take_listeners())
+    plan = plan_of(settings, take_listeners(), federation_of(settings.federation))
     async with plan.open(host_looked) as bus: ...
 
 The law of this module: an address that other machines can reach without TLS is refused, unless an option insists, and
@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
 from ..endpoints import Listener
+from ..federation.credentials import require_engine
+from ..federation.options import Federation
 from ..server.files import raise_soft_limit
 from ..server.hosting import Host
 from ..server.open import open_hosted_bus
@@ -27,10 +29,11 @@ from ..transport.address import TcpAddress
 from ..transport.default_place import default_address
 from .connecting import context_of
 from .console import say
+from .federating import lacking
 from .settings import BadSetting, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from ..server.bus import Bus
@@ -47,6 +50,8 @@ class Plan:
     """Those that are still to be opened."""
     is_default: bool
     """Whether no address was named."""
+    federation: Federation | None
+    """How it joins other servers."""
 
     @property
     def all_addresses(self) -> tuple[str, ...]:
@@ -58,6 +63,7 @@ class Plan:
 
         Raises:
           BadSetting: the certificates cannot be used; or, on entering, other machines can reach an address.
+          TlsFailed: the certificates of the federation cannot be used, on entering.
 
         """
         settings = self.settings
@@ -71,15 +77,35 @@ class Plan:
             access=settings.access,
             peers=settings.peers,
             limits=settings.limits,
+            federation=self.federation,
         )
 
 
-def plan_of(settings: Settings, inherited: tuple[Listener, ...]) -> Plan:
+def federation_of(values: Mapping[str, Any]) -> Federation | None:
+    """Return the federation that has these fields, or None if there are none.
+
+    Raises:
+      BadSetting: there are too few, or one is wrong, or the extra is not installed.
+
+    """
+    if not values:
+        return None
+    if (missing := lacking(values)) is not None:
+        raise BadSetting(f"a federation needs {missing}")
+    try:
+        require_engine()
+        return Federation(**values)
+    except (ModuleNotFoundError, ValueError) as error:
+        raise BadSetting(str(error)) from error
+
+
+def plan_of(settings: Settings, inherited: tuple[Listener, ...], federation: Federation | None = None) -> Plan:
     """Return what a bus with these settings and inherited sockets listens at; the default address if there are none."""
     is_default = not (settings.addresses or inherited)
     open_already = {str(listener.address) for listener in inherited}
     addresses = (default_address(),) if is_default else settings.addresses
-    return Plan(settings, inherited, tuple(each for each in addresses if each not in open_already), is_default)
+    to_open = tuple(each for each in addresses if each not in open_already)
+    return Plan(settings, inherited, to_open, is_default, federation)
 
 
 def judge(asked: Address, bound: Sequence[Address], *, insecure: bool) -> None:

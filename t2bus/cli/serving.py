@@ -34,8 +34,8 @@ from .monitoring import monitor_of
 from .notify import show_stacks_when_aborted, take_notifier
 from .ready_file import announce, check_ready_file
 from .serve_check import check, remedy
-from .serve_open import plan_of
-from .settings import read_settings
+from .serve_open import federation_of, plan_of
+from .settings import BadSetting, read_settings
 from .signals import run_until_signal
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ async def serve(arguments: argparse.Namespace) -> int:
             return await _serve(arguments)
         except BindFailed as error:
             raise BindFailed(f"{error}{remedy(error)}") from error
+        except TlsFailed as error:  # no other server was asked yet
+            raise BadSetting(f"{error}{remedy(error)}") from error
 
 
 async def _serve(arguments: argparse.Namespace) -> int:
@@ -74,7 +76,7 @@ async def _serve(arguments: argparse.Namespace) -> int:
     settings = read_settings(arguments)
     if arguments.ready_fd is not None:
         check_ready_file(arguments.ready_fd)
-    plan = plan_of(settings, take_listeners())
+    plan = plan_of(settings, take_listeners(), federation_of(settings.federation))
     monitor = monitor_of(settings.monitor)
     asked = trio.Event()
     hangups, to_reload = trio.open_memory_channel[None](1)
@@ -83,6 +85,8 @@ async def _serve(arguments: argparse.Namespace) -> int:
         async with plan.open(notifier.looked) as bus, monitor(bus), open_background_nursery() as nursery:
             nursery.start_soon(_reload, bus, to_reload, notifier)
             introduce(bus.addresses, settings.files, is_default=plan.is_default)
+            if plan.federation is not None:
+                say(f"others find this server of {plan.federation.bus} at {plan.federation.endpoint}")
             notifier.ready(bus)
             if arguments.ready_fd is not None:
                 nursery.start_soon(announce, arguments.ready_fd, bus.addresses)

@@ -12,6 +12,10 @@ The file is TOML. Its keys are the long names of the options, in the plural wher
     certificate = "bus.pem"
     key = "bus.key"
 
+    [federation]
+    bus = "plant"
+    endpoint = "tls:north.example:7447"
+
     [limits]
     connections = 4096
 
@@ -38,6 +42,7 @@ from ..limits import Limits
 from ..mistakes import Mistakes
 from ..program.opening import files_of
 from ..transport.credentials import check_peers
+from .federating import FEDERATION_KINDS, FEDERATION_PATHS, federation_options_of
 
 if TYPE_CHECKING:
     import argparse
@@ -45,7 +50,7 @@ if TYPE_CHECKING:
 
 # Read from the class itself, so that a new limit can be set at once.
 _LIMITS: Final = {each.name: each.type for each in attrs.fields(attrs.resolve_types(Limits))}
-_WORDS: Final = ("addresses", "access", "peers", "insecure_no_auth", "monitor", "tls", "limits")
+_WORDS: Final = ("addresses", "access", "peers", "insecure_no_auth", "monitor", "tls", "federation", "limits")
 
 
 class BadSetting(Exception):
@@ -69,13 +74,16 @@ class Settings:
     """Whether a ``tcp:`` address may be reached from other machines."""
     monitor: str | None = None
     """Where the monitor listens; None for no monitor."""
+    federation: dict[str, Any] = field(factory=dict)
+    """What is said of the fields of :class:`t2bus.Federation`; empty for a bus that is one server."""
 
 
 def read_settings(arguments: argparse.Namespace) -> Settings:
     """Return what the options say, and the configuration file where they say nothing.
 
-    An option takes the place of all that the file has for it: addresses are not added to addresses. Limits and the
-    three files of TLS are each a setting of its own. The configuration file is read; files that it names are not.
+    An option takes the place of all that the file has for it: addresses are not added to addresses. Limits, the three
+    files of TLS and the fields of a federation are each a setting of its own. The configuration file is read; files
+    that it names are not.
 
     Raises:
       BadSetting: what they say cannot be; it is the first mistake.
@@ -106,6 +114,7 @@ def examine_settings(arguments: argparse.Namespace) -> tuple[Settings, list[str]
         limits=_with_limits(settings.limits, changes, mistakes),
         insecure_no_auth=arguments.insecure_no_auth or settings.insecure_no_auth,
         monitor=arguments.monitor or settings.monitor,
+        federation=settings.federation | federation_options_of(arguments),
     )
     return settings, texts + [mistake.text for mistake in mistakes.found]
 
@@ -150,9 +159,27 @@ def _settings(document: dict[str, Any], folder: Path, mistakes: Mistakes) -> Set
             with mistakes.at(name):
                 _require_known([name], FILES, "key of [tls]")
                 files[name] = str(folder / _of_type(tls, name, str, ""))
+    with mistakes.at("federation"):
+        values["federation"] = _federation(_of_type(document, "federation", dict, {}), folder, mistakes)
     with mistakes.at("limits"):
         values["limits"] = _with_limits(Limits(), _of_type(document, "limits", dict, {}).items(), mistakes)
     return Settings(**values)
+
+
+def _federation(table: dict[str, Any], folder: Path, mistakes: Mistakes) -> dict[str, Any]:
+    """Return what the table of a federation says, or nothing if a part of it cannot be read.
+
+    Whether it can be a federation is not looked at, for options may say the rest.
+    """
+    values: dict[str, Any] = {}
+    before = len(mistakes.found)
+    for name in table:
+        with mistakes.at(name):
+            _require_known([name], FEDERATION_KINDS, "key of [federation]")
+            kind = FEDERATION_KINDS[name]
+            value: Any = _texts(table, name) if kind is list else _of_type(table, name, kind, None)
+            values[name] = str(folder / value) if name in FEDERATION_PATHS else value
+    return values if len(mistakes.found) == before else {}
 
 
 def _peers(document: dict[str, Any]) -> tuple[str, ...]:
@@ -167,12 +194,19 @@ def _peers(document: dict[str, Any]) -> tuple[str, ...]:
 def _of_type(table: dict[str, Any], name: str, kind: type, default: Any) -> Any:
     """Return a value of a table if it is of this type, or the default if there is none."""
     value = table.get(name, default)
-    if name in table and not isinstance(value, kind):
+    if name in table and type(value) not in ((int, float) if kind is float else (kind,)):
         raise BadSetting(f"{name}: this is no {_KINDS[kind]}")
     return value
 
 
-_KINDS: Final = {dict: "table", str: "text in quotes", bool: "true or false", list: "list of texts"}
+_KINDS: Final = {
+    dict: "table",
+    str: "text in quotes",
+    bool: "true or false",
+    list: "list of texts",
+    int: "whole number",
+    float: "number",
+}
 
 
 def _texts(table: dict[str, Any], name: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import trio
 
 from ..liveness import LATE, TICK
-from .warnings import warn_of_expiry
+from .warnings import DAY, warn_of_expiry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,14 +25,11 @@ if TYPE_CHECKING:
 _LOOKS: Final = 128
 """Connections that are looked at before others run. Thousands of pings may be due together."""
 
-_DAY: Final = 86_400.0
-"""Seconds between two looks at how long the certificate is still valid."""
-
 
 async def mind_the_time(routing: RouterTask, admission: Admission, looked: Callable[[], None]) -> NoReturn:
     """Do what is due, when it is due, until cancelled; call ``looked`` after each look at all connections."""
     now = trio.current_time()
-    next_look, next_day = now + TICK, now + _DAY
+    next_look, next_day = now + TICK, now + DAY
     while True:
         deadline = routing.router.next_deadline()
         due = max(now, next_look if deadline is None else min(deadline, next_look))
@@ -50,7 +47,7 @@ async def mind_the_time(routing: RouterTask, admission: Admission, looked: Calla
             looked()
         routing.flush()
         if now >= next_day:
-            next_day = now + _DAY
+            next_day = now + DAY
             warn_of_expiry(admission.context)
 
 

@@ -21,12 +21,15 @@ from ..under_trio import require_trio
 from .bus import Bus
 from .files import require_files
 from .hosting import Host
+from .joining import check_federation, joined
 from .warnings import warn_of_expiry, warn_of_exposure
 
 if TYPE_CHECKING:
     import os
     import ssl
     from collections.abc import AsyncGenerator, Collection, Sequence
+
+    from ..federation.options import Federation
 
 
 def open_bus(
@@ -35,6 +38,7 @@ def open_bus(
     access: str | os.PathLike[str] | None = None,
     peers: Collection[str] = (),
     limits: Limits | None = None,
+    federation: Federation | None = None,
 ) -> AbstractAsyncContextManager[Bus]:
     """Open a bus in this process, with any number of listeners beside the in-process transport.
 
@@ -48,10 +52,15 @@ def open_bus(
       access: the file of access rules. With it nobody may do anything that it does not allow, this process included.
       peers: who may use unix sockets beside this user, as ``uid:N`` or ``gid:N``.
       limits: the bounds of the bus.
+      federation: how it joins the servers that are this bus together, on other hosts for instance. Clients of all of
+        them meet as if they were connected to one. Needs the extra ``t2bus[zenoh]``.
 
     Raises:
       InvalidAddress: an address is of no kind that the bus speaks, or needs ``tls``.
       InvalidAccess: the file of access rules cannot be used.
+      TlsFailed: the certificates of ``federation`` cannot be used, or are of an authority that has certified clients,
+        who could join as servers then, while there are access rules.
+      ModuleNotFoundError: ``federation`` is given, and the extra is not installed.
       LimitExceeded: this process may not open as many files as ``Limits.connections`` needs.
       BindFailed: an address is in use, or cannot be listened at.
       ValueError: ``tls`` does not verify the client or is for one, or a peer is none.
@@ -62,7 +71,9 @@ def open_bus(
     def judge(asked: Address, bound: Sequence[Address]) -> None:  # noqa: ARG001 -- names tell nothing
         warn_of_exposure(bound)
 
-    return open_hosted_bus(Host(judge), *addresses, tls=tls, access=access, peers=peers, limits=limits)
+    return open_hosted_bus(
+        Host(judge), *addresses, tls=tls, access=access, peers=peers, limits=limits, federation=federation
+    )
 
 
 @asynccontextmanager
@@ -73,21 +84,24 @@ async def open_hosted_bus(
     access: str | os.PathLike[str] | None = None,
     peers: Collection[str] = (),
     limits: Limits | None = None,
+    federation: Federation | None = None,
 ) -> AsyncGenerator[Bus, None]:
     """Do as :func:`open_bus`, for a host; what its ``judge`` raises closes the bus and leaves as it is."""
     require_trio()
     parsed = [parse(address) for address in addresses]
     limits = limits or Limits()
     check_addresses([*parsed, *(listener.address for listener in host.inherited)], tls, limits)
+    shown = check_federation(federation, tls, has_rules=access is not None)
     bus = Bus(limits, host, tls, access, check_peers(peers))
     async with open_background_nursery() as nursery:
         connections: trio.Nursery = await nursery.start(bus.run)
         async with closing(bus.aclose):
             listeners = await bus.listen(parsed)
             warn_of_expiry(tls)
-            if listeners:
-                connections.start_soon(bus.accept, listeners, connections)
-            yield bus
+            async with joined(bus, federation, shown):  # before anybody is let in
+                if listeners:
+                    connections.start_soon(bus.accept, listeners, connections)
+                yield bus
 
 
 def check_addresses(addresses: Sequence[Address], context: ssl.SSLContext | None, limits: Limits) -> None:
@@ -107,12 +121,13 @@ async def serve(
     access: str | os.PathLike[str] | None = None,
     peers: Collection[str] = (),
     limits: Limits | None = None,
+    federation: Federation | None = None,
     task_status: trio.TaskStatus[Bus] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
     """Do as :func:`open_bus`, as a task: ``bus = await nursery.start(t2bus.serve, "unix:my_bus")``.
 
     Serves until it is cancelled.
     """
-    async with open_bus(*addresses, tls=tls, access=access, peers=peers, limits=limits) as bus:
+    async with open_bus(*addresses, tls=tls, access=access, peers=peers, limits=limits, federation=federation) as bus:
         task_status.started(bus)
         await trio.sleep_forever()
