@@ -12,7 +12,7 @@ from t2bus import errors
 from t2bus.disconnected import Disconnected
 from t2bus.wire import messages as m
 from t2bus.wire.values import NO_HEADERS, Deflated, ErrorCode, size_in_frame, size_of
-from wire_corpus import DIRECTIONS, SPECIFICATION, any_client_message, any_server_message, body_of
+from wire_corpus import DIRECTIONS, SPECIFICATION, Message, any_client_message, any_server_message, body_of
 
 NEVER_TRAVEL = [
     errors.ProtocolViolation("a rule was broken"),
@@ -71,7 +71,7 @@ def test_a_message_counts_for_the_bytes_of_its_parts(payload: bytes, headers: di
     assert size_of("hello", payload, headers) == size
 
 
-def bound_of(message: m.ClientMessage | m.ServerMessage) -> int | None:
+def bound_of(message: Message) -> int | None:
     """Return the bound on this message's frame, if its payload makes it large."""
     match message:
         case m.Publish(publication=content) | m.Deliver(publication=content):
@@ -84,7 +84,7 @@ def bound_of(message: m.ClientMessage | m.ServerMessage) -> int | None:
             return None
 
 
-def is_within_bound(message: m.ClientMessage | m.ServerMessage) -> bool:
+def is_within_bound(message: Message) -> bool:
     bound = bound_of(message)
     ids = 9 * len(message.subscriptions) if isinstance(message, m.Deliver) else 0
     return bound is None or len(body_of(message)) <= bound + ids

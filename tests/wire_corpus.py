@@ -21,14 +21,20 @@ from t2bus.wire import messages as m
 from t2bus.wire import values as v
 from t2bus.wire.fast_decoders import UNUSUAL
 from t2bus.wire.framing import HEADER_SIZE
-from t2bus.wire.native import MessageDecoder, decode_client_messages, decode_server_messages, encode
+from t2bus.wire.native import (
+    MessageDecoder,
+    decode_client_messages,
+    decode_member_messages,
+    decode_server_messages,
+    encode,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from t2bus.wire.framing import Frame
 
-Message: TypeAlias = m.ClientMessage | m.ServerMessage
+Message: TypeAlias = m.ClientMessage | m.ServerMessage | m.MemberMessage
 
 IDS = (0, 23, 24, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**64 - 1)
 TEXTS = ("", "a", "x" * 23, "x" * 24, "x" * 255, "x" * 256, "smörgås", "バス", "\N{BUS}", "\0")
@@ -104,6 +110,14 @@ SERVER_MESSAGES: list[m.ServerMessage] = [
     *(m.Response(7, *content) for content in CONTENTS),
     *BOTH,
 ]
+MEMBER_MESSAGES: list[Message] = [
+    *(m.Stake(number, "hello", number, is_held) for number in IDS for is_held in (False, True)),
+    *(m.Stake(1, topic, 1, True) for topic in TEXTS),
+    *(m.Lapse("hello", number) for number in IDS),
+    *(m.Lapse(topic, 1) for topic in TEXTS),
+]
+"""What servers alone say, to each other."""
+
 LARGE_CLIENT_MESSAGES: list[m.ClientMessage] = [
     *(m.Publish(1, True, m.Publication("hello", payload)) for payload in LARGE_PAYLOADS),
     m.PublishRun(1, True, m.Run("hello", [b"p" * 70_000] * 10)),
@@ -129,7 +143,8 @@ class Direction(NamedTuple):
 
 CLIENT_TO_BUS = Direction("client", CLIENT_MESSAGES, LARGE_CLIENT_MESSAGES, decode_client_messages)
 BUS_TO_CLIENT = Direction("bus", SERVER_MESSAGES, LARGE_SERVER_MESSAGES, decode_server_messages)
-DIRECTIONS = [CLIENT_TO_BUS, BUS_TO_CLIENT]
+BETWEEN_SERVERS = Direction("server", MEMBER_MESSAGES, LARGE_SERVER_MESSAGES, decode_member_messages)
+DIRECTIONS = [CLIENT_TO_BUS, BUS_TO_CLIENT, BETWEEN_SERVERS]
 
 EXAMPLES: dict[str, Message] = {
     "HELLO": m.Hello(1, "t2bus-python", ("zlib",)),

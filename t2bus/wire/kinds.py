@@ -45,6 +45,8 @@ class Sender(enum.Enum):
     CLIENT = "client"
     BUS = "bus"
     BOTH = "both"
+    MEMBER = "server"
+    """A server, to another of its bus. It says much of what the others say too."""
 
 
 @frozen
@@ -278,7 +280,7 @@ def _publish_run(number: int, paced: bool, run: m.Run) -> m.PublishRun:  # noqa:
     return m.PublishRun(number, paced, run)
 
 
-CLIENT, BUS, BOTH = Sender
+CLIENT, BUS, BOTH, MEMBER = Sender
 
 # What several kinds have in common, and what a client has to keep within.
 _HELLO: Final[Elements] = {"version": UINT, "agent": TEXT, "compressions": TEXTS}
@@ -320,5 +322,7 @@ KINDS: Final = (
     Row(25, BUS, m.Withdraw, {"call": UINT}),
     Row(26, BUS, m.Response, {"request": UINT, **_BODY}, d.decode_response, e.encode_response),
     Row(27, BUS, m.Unreached, {"first": UINT, "counts": COUNTS}),
+    Row(30, MEMBER, m.Stake, {"id": UINT, "topic": TEXT, "since": UINT, "is_held": BOOL}),
+    Row(31, MEMBER, m.Lapse, {"topic": TEXT, "dropped": UINT}),
 )
-"""All kinds, by number. 19 was never given."""
+"""All kinds, by number. 19, 28 and 29 were never given."""

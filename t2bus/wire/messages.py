@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING
 
 from attrs import define, frozen
 
+from .between_servers import Lapse, Stake
 from .publications import MOST_IN_RUN, RUN_SIZE, Publication, Run
 from .values import NO_HEADERS, ErrorCode, Headers, Payload
 
-# The names of :mod:`.publications` that are given on from here. What is defined here needs no list.
-__all__ = ["MOST_IN_RUN", "RUN_SIZE", "Publication", "Run", "carrier"]
+# The names of other modules that are given on from here. What is defined here needs no list.
+__all__ = ["MOST_IN_RUN", "RUN_SIZE", "Lapse", "Publication", "Run", "Stake", "carrier"]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -328,3 +329,10 @@ ServerMessage = (
     Welcome | Accepted | Unreached | Refused | Deliver | DeliverRun | Gap | Call | Withdraw | Response | Common
 )
 """What a bus says. The first message is a :class:`Welcome`, unless the bus does not let the client in."""
+
+MemberMessage = (
+    (Hello | Publish | PublishRun | Subscribe | Unsubscribe | Stake | Unclaim | Call | Withdraw | Lapse)
+    | (Accepted | Unreached | Refused | Response)
+    | Common
+)
+"""What the servers of one bus say to each other, a :class:`Hello` first."""

@@ -99,9 +99,9 @@ class MessageDecoder:
     """
 
     def __init__(self, sender: Sender) -> None:
-        # A client believes its bus, which tells it how large a frame it has to take.
-        self._is_trusted = sender is Sender.BUS
-        rows = [row for row in KINDS if row.sender in (sender, Sender.BOTH)]
+        # A client believes its bus, which tells it how large a frame it has to take, and so do the servers of one bus.
+        self._is_trusted = sender is not Sender.CLIENT
+        rows = [row for row in KINDS if sender is Sender.MEMBER or row.sender in (sender, Sender.BOTH)]
         self._decoders = {row.number: _compile_decoder(row) for row in rows}
         self.fast: dict[bytes, Callable[[Any], Any]] = {
             row.opening: row.decode for row in rows if row.decode is not None
@@ -174,6 +174,7 @@ class MessageDecoder:
 
 FROM_CLIENT: Final = MessageDecoder(Sender.CLIENT)
 FROM_BUS: Final = MessageDecoder(Sender.BUS)
+_FROM_MEMBER: Final = MessageDecoder(Sender.MEMBER)
 
 decode_client_messages: Callable[[Sequence[Frame]], list[m.ClientMessage]] = FROM_CLIENT.decode
 """Return what a client says in these frames, as :meth:`MessageDecoder.decode` does."""
@@ -181,17 +182,22 @@ decode_client_messages: Callable[[Sequence[Frame]], list[m.ClientMessage]] = FRO
 decode_server_messages: Callable[[Sequence[Frame]], list[m.ServerMessage]] = FROM_BUS.decode
 """Return what a bus says in these frames, as :meth:`MessageDecoder.decode` does."""
 
+decode_member_messages: Callable[[Sequence[Frame]], list[m.MemberMessage]] = _FROM_MEMBER.decode
+"""Return what another server of the bus says in these frames, as :meth:`MessageDecoder.decode` does; or what only
+clients and buses say.
+"""
+
 
 # --- encoding
 
 _ENCODERS: Final = {row.message: row.encode or _compile_encoder(row) for row in KINDS}
 
 
-def encode_parts(message: m.ClientMessage | m.ServerMessage) -> Parts:
+def encode_parts(message: m.ClientMessage | m.ServerMessage | m.MemberMessage) -> Parts:
     """Return the message as one frame, its length in front, in parts: a large payload is one of its own."""
     return _ENCODERS[type(message)](message)
 
 
-def encode(message: m.ClientMessage | m.ServerMessage) -> bytes:
+def encode(message: m.ClientMessage | m.ServerMessage | m.MemberMessage) -> bytes:
     """Return the message as one frame, its length in front: :func:`encode_parts`, joined."""
     return b"".join(encode_parts(message))
