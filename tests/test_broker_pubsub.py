@@ -270,7 +270,7 @@ def test_the_alarm_is_raised_when_holding_begins() -> None:
     alarms = []
     for topic in "aabbab":
         publisher.publish(topic, paced=True)
-        alarms.append(one_bus.router.take_alarm())
+        alarms.append(one_bus.router.subscriptions.take_alarm())
     assert alarms == [False, True, False, False, False, False]
 
 

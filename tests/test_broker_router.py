@@ -277,11 +277,11 @@ def test_connections_are_counted_by_identity() -> None:
     alice, bob = Identity("alice"), Identity("bob")
     first, second, third = (one_bus.connect(identity=each) for each in (alice, bob, alice))
     assert one_bus.router.statistics().identities == {"alice": 2, "bob": 1}
-    assert one_bus.router.connections_of(alice) == 2
+    assert one_bus.router.connections.of(alice) == 2
     first.disconnect()
     second.disconnect()
     assert one_bus.router.statistics().identities == {"alice": 1}
-    assert one_bus.router.connections_of(bob) == 0
+    assert one_bus.router.connections.of(bob) == 0
     third.disconnect()
     assert_empty(one_bus.router)
 

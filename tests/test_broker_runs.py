@@ -59,7 +59,7 @@ class World:
                 patch.setattr(flow, "RUN_SIZE", 0)
             self.do_one(step)
         self.denials += self.bus.denials()
-        self.alarms += self.bus.router.take_alarm()
+        self.alarms += self.bus.router.subscriptions.take_alarm()
 
     def do_one(self, step: tuple[Any, ...]) -> None:
         match step:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from attrs import asdict, define, field
+from attrs import asdict, define, evolve, field
 
 from ..errors import LimitExceeded, MessageTooLarge, ServiceNotFound
 from ..protocol import decode, encode_as, prefix_of, response_type
@@ -29,14 +29,16 @@ from .budget import ANSWER
 from .statistics import BusStatistics, PeerStatistics
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Iterable, Iterator, Mapping, Sized
 
     from ..limits import Limits
     from ..wire.messages import Ask
     from ..wire.values import Payload
     from .budget import Budget
+    from .connections import Connections
+    from .elsewhere import Elsewhere
     from .flow import SendWindow
+    from .member import Member
     from .peer import Peer
     from .requests import ServiceTable
     from .service import Service
@@ -71,20 +73,21 @@ class About:
     limits: Limits
     counters: Counters
     total: Budget
-    peers: Mapping[int, Peer]
-    identities: Counter[str]
+    connections: Connections
     subscriptions: SubscriptionTable
     services: ServiceTable
+    elsewhere: Elsewhere
 
     # --- figures
 
-    def _counts(self) -> dict[str, int]:
+    def _counts(self) -> dict[str, Any]:
         return {
-            "connections": len(self.peers),
+            "connections": self.connections.clients,
+            "members": len(self.elsewhere.members),
             "newcomers": len(self.newcomers),
-            "incoming_bytes": sum(peer.incoming for peer in self.peers.values()),
-            "subscriptions": len(self.subscriptions),
-            "services": len(self.services),
+            "incoming_bytes": sum(peer.incoming for peer in self.connections.peers.values()),
+            "subscriptions": len(self.subscriptions) - self.elsewhere.groups_elsewhere,
+            "services": self.services.claims.here,
             "requests_pending": self.services.pending,
             "deliveries_held": self.subscriptions.held,
             "buffered_bytes": self.total.used,
@@ -93,7 +96,7 @@ class About:
 
     def statistics(self) -> BusStatistics:
         """Return what the bus looks like now."""
-        return BusStatistics(identities=dict(self.identities), **self._counts())
+        return BusStatistics(identities=dict(self.connections.identities), **self._counts())
 
     def statistics_of(self, peer: Peer) -> PeerStatistics:
         """Return what one connection looks like now."""
@@ -138,14 +141,20 @@ class About:
 
     def status(self, _request: s.StatusRequest, now: float, _most: int) -> s.Status:
         """Return the bus as a whole."""
-        age, addresses = now - self.opened_at, list(self.addresses)
-        return s.Status(version=self.version, process=self.process, age=age, addresses=addresses, **self._counts())
+        age, addresses, others = now - self.opened_at, list(self.addresses), self.elsewhere
+        alone = s.Status(version=self.version, process=self.process, age=age, addresses=addresses, **self._counts())
+        if not others.node:
+            return alone
+        among = evolve(alone, bus=others.bus, name=others.name, node=others.node)
+        return evolve(among, min_members=others.least, takes_claims=others.takes_claims)
 
     def clients(self, request: s.ClientsRequest, now: float, most: int) -> s.Clients:
         """Return a page of clients."""
         found: list[s.ClientStatus] = []
         seen = 0
         for peer in self._peers_behind(request.after):
+            if peer.server:
+                continue
             if len(found) == most or seen >= _PAGE_ROUTES:
                 return s.Clients(found, found[-1].id)
             found.append(self._client(peer, self.subscriptions.of(peer), now))
@@ -175,7 +184,7 @@ class About:
         )
 
     def _peers_behind(self, number: int) -> Iterator[Peer]:
-        return (peer for key, peer in self.peers.items() if key > number)
+        return (peer for key, peer in self.connections.peers.items() if key > number)
 
     def all_services(self, request: s.ServicesRequest, _now: float, most: int) -> s.Services:
         """Return a page of services."""
@@ -195,6 +204,35 @@ class About:
             for number, entry in of(peer).items():
                 if (peer.id, number) > after:
                     yield (peer.id, number), (peer, entry)
+
+    def members(self, request: s.MembersRequest, now: float, most: int) -> s.Members:
+        """Return a page of other servers."""
+        behind = ((key, each) for key, each in self.elsewhere.members.items() if key > request.after)
+        page, last = _page(behind, most)
+        return s.Members([self._member(each, now) for each in page], last)
+
+    def _member(self, member: Member, now: float) -> s.MemberStatus:
+        peer, window = member.peer, member.window
+        requests, calls, _ = self.services.load_of(peer)
+        return s.MemberStatus(
+            id=peer.id,
+            name=peer.name,
+            node=member.node,
+            age=now - peer.origin.begun_at,
+            heard=now - member.heard_at,
+            received=peer.received,
+            received_bytes=peer.received_size,
+            sent=peer.sent + window.delivered,
+            sent_bytes=peer.sent_size + window.delivered_size,
+            unacknowledged=len(window.counting),
+            waiting_bytes=peer.outbox.size + peer.outbox.control_size,
+            held=window.held,
+            dropped=window.dropped,
+            groups=len(member.groups),
+            services=len(member.stakes),
+            requests=requests,
+            calls=calls,
+        )
 
     def topics(self, request: s.TopicsRequest, now: float, most: int) -> s.Topics:
         """Return a page of topics."""
@@ -219,6 +257,7 @@ def _service(peer: Peer, service: Service) -> s.ServiceStatus:
         window=service.window_requests,
         pending=len(service.pending),
         calls=service.calls,
+        server=peer.server,
     )
 
 
@@ -245,6 +284,7 @@ _ANSWERS: Final[dict[str, tuple[type[Any], _Answer]]] = {
         (s.ClientsRequest, About.clients),
         (s.ServicesRequest, About.all_services),
         (s.SubscriptionsRequest, About.all_subscriptions),
+        (s.MembersRequest, About.members),
         (s.TopicsRequest, About.topics),
     )
 }

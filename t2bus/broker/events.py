@@ -34,9 +34,9 @@ class Events:
         return bool(self._events)
 
     def note(self, kind: EventKind, peer: Peer, topic: str | None = None, text: str = "", dropped: int = 0) -> None:
-        """Note what has happened to a client."""
-        text = printable(text, _LONGEST_TEXT)
-        self._events.append(Event(kind, peer.id, peer.name, peer.identity.name, topic, text, dropped))
+        """Note what has happened to a client or another server."""
+        text, server = printable(text, _LONGEST_TEXT), peer.server
+        self._events.append(Event(kind, peer.id, peer.name, peer.identity.name, topic, text, dropped, server))
 
     def take(self) -> list[Event]:
         """Return what has happened since the last time."""

@@ -20,74 +20,21 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 from attrs import define, field
 
-from ..wire.messages import MOST_IN_RUN, RUN_SIZE, Deliver, DeliverRun, Publication, Run
+from ..wire.messages import MOST_IN_RUN, RUN_SIZE, Deliver, DeliverRun, Run
 from ..wire.values import PAYLOAD_OVERHEAD
-from .budget import ALONE, RUN, Shared
+from .budget import ALONE, RUN
+from .held import HeldPublication
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .events import Events
     from .peer import Peer
     from .statistics import Counters
-
-
-_HELD: Final = 4
-"""Cells of what is held, beside those of the publication and for each subscription that holds it."""
-
-
-@define(eq=False, repr=False)
-class HeldPublication(Shared):
-    """A paced publication that waits for room somewhere, and whom to tell when it waits no more."""
-
-    publication: Publication
-    publisher: Peer
-    operation: int
-    reached: int
-    """How many connections it is for."""
-    takers: set[int]
-    """The connections that took it, by id: each counts once."""
-    waiting: int = 0
-    """The subscriptions that hold it."""
-
-    @property
-    def counted(self) -> int:
-        """What is held counts for itself, and not among what waits in outboxes."""
-        return self.size if self.holders > self.waiting else 0
-
-    def hold(self) -> None:
-        """Note that one subscription more holds it."""
-        if not self.waiting:
-            self.total.held += self.size
-        self.waiting += 1
-        self.total.used += self.size
-        self.total.cells += self.cells + _HELD
-        self.join()
-
-    def let_go(self) -> None:
-        """Note that one of them holds it no more."""
-        self.waiting -= 1
-        if not self.waiting:
-            self.total.held -= self.size
-        self.total.used -= self.size
-        self.total.cells -= self.cells + _HELD
-        self.leave()
-
-    def may_wait(self) -> bool:
-        """Tell whether there is room for one subscription more to hold it."""
-        counted = self.size if self.holders else 0
-        return self.total.may_hold(0 if self.waiting else self.size, self.cells + _HELD, counted)
-
-    def settle(self, accepted_by: Peer | None) -> None:
-        """Note that a subscription that has let it go took it, or missed it; acknowledge it when it was the last."""
-        if accepted_by is not None:
-            self.takers.add(accepted_by.id)
-        if not self.waiting:
-            self.publisher.held -= 1
-            taken = len(self.takers)
-            self.publisher.outbox.acknowledge(self.operation, (taken,), self.reached - taken)
 
 
 @define(eq=False)
@@ -192,6 +139,15 @@ class SendWindow:
         self.counters.delivered += count
         return True
 
+    def may_hold(self, publication: HeldPublication, most: int) -> bool:
+        """Tell whether it may hold a publication that finds no credit, of a publisher that may have ``most`` held."""
+        return (
+            not self.lagging
+            and publication.publisher.held < most
+            and publication.size <= self.peer.outbox.limit  # else it would wait for room that there never is
+            and publication.may_wait()
+        )
+
     def hold(self, publication: HeldPublication, now: float) -> None:
         """Keep a paced publication until there is credit."""
         if not self.held:
@@ -216,10 +172,14 @@ class SendWindow:
         if self.backlog and isinstance(last := self.backlog[-1], Missed):
             last.count += count
         else:
-            last = Missed(count)
+            last = self.gap_of(count)
             self._put_behind(last)
             self.events.note("lagging", self.peer, self.topic, dropped=self.dropped)
         self.gap = None if self.has_credit else last
+
+    def gap_of(self, count: int) -> Missed:
+        """Return what stands for so many missed publications in the backlog."""
+        return Missed(count)
 
     def _put_behind(self, entry: HeldPublication | Missed) -> None:
         self.gap = None
@@ -251,11 +211,10 @@ class SendWindow:
             self.behind.pop(self.id, None)
 
     def _release(self) -> None:
-        outbox = self.peer.outbox
         while self.backlog and self.has_credit:
             if isinstance(head := self.backlog[0], Missed):
                 self.backlog.popleft()
-                outbox.put_gap(self.id, head.count)
+                self.tell_gap(head)
                 continue
             batch, size, cells = self._take_batch()
             if not batch:
@@ -264,15 +223,23 @@ class SendWindow:
             self.messages -= len(batch)
             self.size -= size
             self.counters.delivered += len(batch)
-            publication = batch[0].publication
-            if len(batch) == 1:
-                outbox.put(Deliver((self.id,), publication), size, cells, batch)
-            else:
-                payloads = [held.publication.payload for held in batch]
-                run = Run(publication.topic, cast("list[bytes]", payloads))
-                outbox.put(DeliverRun((self.id,), run), size, cells, batch)
+            self.deliver(batch, size, cells)
             for held in batch:
                 held.settle(self.peer)
+
+    def tell_gap(self, gap: Missed) -> None:
+        """Tell the client what it misses at this place."""
+        self.peer.outbox.put_gap(self.id, gap.count)
+
+    def deliver(self, batch: Sequence[HeldPublication], size: int, cells: int) -> None:
+        """Deliver what was held, several publications as a run."""
+        outbox, publication = self.peer.outbox, batch[0].publication
+        if len(batch) == 1:
+            outbox.put(Deliver((self.id,), publication), size, cells, batch)
+        else:
+            payloads = [held.publication.payload for held in batch]
+            run = Run(publication.topic, cast("list[bytes]", payloads))
+            outbox.put(DeliverRun((self.id,), run), size, cells, batch)
 
     def _note_shortage(self) -> None:
         """Note that room in the outbox is not what is missing: what is written to others will make some."""

@@ -7,18 +7,18 @@ from weakref import WeakValueDictionary
 
 from attrs import define, field
 
-from ..wire.messages import Ask, Claim, Publish, Subscribe
+from ..errors import PermissionDenied
+from ..wire.messages import Ask, Claim, Error, Publish, Subscribe
 from .access import Verb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from ..limits import Limits
     from ..wire.messages import ClientMessage
     from .access import Access, Permissions
-    from .flow import SendWindow
     from .identity import Identity
-    from .service import Service
+    from .peer import Peer
+    from .requests import ServiceTable
+    from .subscriptions import SubscriptionTable
 
 
 @define(eq=False, repr=False)
@@ -42,12 +42,22 @@ class Grants:
         return granted
 
 
-def require_all(permissions: Permissions, windows: Iterable[SendWindow], services: Iterable[Service]) -> None:
-    """Raise ``PermissionDenied`` unless all that a connection has subscribed to and serves is permitted."""
-    for window in windows:
-        permissions.check(Verb.SUBSCRIBE, window.topic)
-    for service in services:
-        permissions.check(Verb.SERVE, service.topic)
+def enforce(peer: Peer, subscriptions: SubscriptionTable, services: ServiceTable) -> None:
+    """Expel a client that has subscribed to, or serves, what it may not any more."""
+    permissions = peer.permissions
+    assert permissions is not None
+    try:
+        for window in subscriptions.of(peer).values():
+            permissions.check(Verb.SUBSCRIBE, window.topic)
+        for service in services.of(peer).values():
+            permissions.check(Verb.SERVE, service.topic)
+    except PermissionDenied as error:
+        reason = f"the access rules have changed: {error}"
+        # Now, not when it has gone: it may take its time to read what waits, and is to hear nothing newer.
+        subscriptions.disconnect(peer)
+        services.disconnect(peer)
+        peer.outbox.put_control(Error(reason), reason)
+        peer.end(reason, is_flushed=True)
 
 
 def require(permissions: Permissions, message: ClientMessage) -> None:

@@ -19,7 +19,7 @@ The law of this module: synchronous, and it calls nobody.
 from __future__ import annotations
 
 from sys import getsizeof
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
@@ -30,8 +30,10 @@ from .count_runs import CountRuns
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..wire.messages import Response, ServerMessage
+    from ..wire.messages import MemberMessage, Response, ServerMessage
     from .budget import Budget, Shared
+
+    Outgoing = ServerMessage | MemberMessage
 
 _CONTROL_SIZE = 96
 """What a control message counts for, beside the text that it carries. It takes 96 to 150 bytes in CPython 3.12."""
@@ -63,7 +65,8 @@ class Outbox:
     dirty: DirtyPeers
     is_overflowed: bool = field(default=False, init=False)
     """Whether control messages did not fit; the outbox is closed then."""
-    _messages: list[ServerMessage] = field(factory=list, init=False)
+    _messages: list[Any] = field(factory=list, init=False)
+    """What a bus says to a client, or to another server."""
     _signs: list[ServerMessage] = field(factory=list, init=False)
     _accepted: CountRuns = field(factory=CountRuns, init=False)
     _unreached: CountRuns = field(factory=CountRuns, init=False)
@@ -130,7 +133,7 @@ class Outbox:
             or (not (self._cells or is_run) and total.takes_alone(added, cells))
         )
 
-    def put(self, message: ServerMessage, size: int, cells: int = ALONE, shared: Sequence[Shared] = ()) -> None:
+    def put(self, message: Outgoing, size: int, cells: int = ALONE, shared: Sequence[Shared] = ()) -> None:
         """Add a message or run that :meth:`fits`, and that is ``shared`` with others."""
         if self._closed:
             return
@@ -153,7 +156,7 @@ class Outbox:
         self.put(answer, size, ANSWER)
         self._answers += size
 
-    def put_control(self, message: ServerMessage, text: str = "") -> None:
+    def put_control(self, message: Outgoing, text: str = "") -> None:
         """Add a message that may not be dropped; ``text`` is what it carries of free length."""
         if self._closed:
             return
@@ -212,7 +215,8 @@ class Outbox:
 
     def peek(self) -> list[ServerMessage]:
         """Return what :meth:`take` would, and leave it."""
-        messages = [Accepted(first, counts) for first, counts in self._accepted.runs()] + self._messages
+        messages: list[ServerMessage] = [Accepted(first, counts) for first, counts in self._accepted.runs()]
+        messages += self._messages
         if self._unreached.counts:
             messages = [*(Unreached(first, counts) for first, counts in self._unreached.runs()), *messages]
         return self._signs + messages if self._signs else messages

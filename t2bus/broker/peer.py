@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, field, frozen
 
+from ..errors import ProtocolViolation
 from ..wire.messages import Refused
 from ..wire.values import ErrorCode
 
@@ -59,6 +60,8 @@ class Peer:
     name: str = ""
     """What it calls itself, made fit to be shown."""
     origin: Origin = Origin()
+    server: str = ""
+    """The node of the other server of this bus that it is; none for a client."""
     received: int = field(default=0, init=False)
     received_size: int = field(default=0, init=False)
     """Publications, requests and answers that came from it, and their bytes."""
@@ -75,6 +78,12 @@ class Peer:
     """Set when the connection has to end: its owner ends it, and calls ``Router.disconnect`` then."""
     last_operation: int = field(default=0, init=False)
     """The highest operation id that was used."""
+
+    def begin(self, operation: int) -> None:
+        """Use up an operation id; raise ``ProtocolViolation`` unless it is above the last one."""
+        if operation <= self.last_operation:
+            raise ProtocolViolation(f"operation id {operation} is not above {self.last_operation}, the last one")
+        self.last_operation = operation
 
     def note_received(self, size: int, count: int = 1) -> None:
         """Count what has come from it."""

@@ -20,17 +20,22 @@ from ..protocol import encode, full_topic
 from ..wire.messages import Deliver, DeliverRun, Publication, Publish, PublishRun, Run
 from ..wire.values import size_of
 from .budget import RUN, Shared, cells_of
-from .flow import HeldPublication
+from .held import HeldPublication
 from .status import Event
 
 if TYPE_CHECKING:
     from ..limits import Limits
+    from ..wire.messages import Lapse
     from .budget import Budget
     from .flow import SendWindow
+    from .forwarding import Forwarding
     from .peer import Peer
     from .routes import Receiver, Route
     from .statistics import Counters
     from .subscriptions import SubscriptionTable
+    from .tally import Acknowledged
+
+    Receivers = Sequence[Receiver]
 
 
 @frozen(eq=False)
@@ -56,6 +61,7 @@ class PubSub:
     counters: Counters
     total: Budget
     subscriptions: SubscriptionTable
+    forwarding: Forwarding
 
     def publish(self, peer: Peer, message: Publish, now: float) -> int:
         """Deliver a publication to all that it reaches, and acknowledge it, at once or when it is held nowhere any
@@ -72,7 +78,10 @@ class PubSub:
         route, steps = self.subscriptions.routes.find(message.publication.topic)
         self.counters.withheld += route.withheld
         others = _Others(missed=route.withheld) if route.withheld else _NOBODY
-        size = self._distribute(peer, message, route.receivers, now, others)
+        told: Acknowledged = peer.outbox
+        if route.ways and not peer.server:
+            told = self.forwarding.publish(peer, message, route.ways, now)
+        size = self._distribute(peer, told, message, route.receivers, now, others)
         # Without the calls, which would be a thirtieth of a lone publication.
         peer.received += 1
         peer.received_size += size
@@ -97,6 +106,9 @@ class PubSub:
         count, size, reached = len(message.run.payloads), message.run.size, len(route.receivers) + route.withheld
         peer.note_received(size, count)
         route.count.add(count, size, now)
+        told: Acknowledged = peer.outbox
+        if route.ways and not peer.server:
+            told = self.forwarding.publish_run(peer, message, route.ways, now)
         token = Shared(self.total, size, RUN + count - 1) if len(route.receivers) > 1 else None
         takers, late = self._deliver_whole(message, size, route, token)
         missed = reached - len(takers) - len(late)
@@ -104,10 +116,11 @@ class PubSub:
         if late:
             others = _Others(takers, missed, token)
             for operation, publication in enumerate(message.run.publications, message.id):
-                self._distribute(peer, Publish(operation, message.paced, publication), late, now, others)
+                self._distribute(peer, told, Publish(operation, message.paced, publication), late, now, others)
         else:
-            self.counters.published += count
-            peer.outbox.acknowledge(message.id, [len(takers)] * count, missed)
+            if not peer.server:
+                self.counters.published += count
+            told.acknowledge(message.id, [len(takers)] * count, missed)
         return steps + route.windows + count * sum(len(ids) for _, _, ids in late), rest
 
     def announce(self, event: Event) -> None:
@@ -117,6 +130,15 @@ class PubSub:
         for target, windows, _ in self.subscriptions.own.find(topic)[0].receivers:
             if takers := tuple(each.id for each in windows if _admit_or_miss(each, size)):
                 target.outbox.put(Deliver(takers, publication), size)
+
+    def lapse(self, lapse: Lapse) -> int:
+        """Have the subscriptions that a topic reaches miss so many publications, and return the steps that it took."""
+        route, steps = self.subscriptions.routes.find(lapse.topic)
+        for _, windows, _ in route.receivers:
+            for window in windows:
+                window.miss(lapse.dropped)
+                window.release()
+        return steps + route.windows
 
     def _part(self, message: PublishRun, route: Route) -> tuple[PublishRun, PublishRun | None]:
         """Cut a run where those who take it apart would use up the steps of a turn; return both parts."""
@@ -180,8 +202,8 @@ class PubSub:
         self.counters.dropped += dropped
         return takers, late
 
-    def _distribute(
-        self, peer: Peer, message: Publish, receivers: Sequence[Receiver], now: float, others: _Others = _NOBODY
+    def _distribute(  # noqa: PLR0917 -- a keyword takes time for each message
+        self, peer: Peer, told: Acknowledged, message: Publish, receivers: Receivers, now: float, others: _Others
     ) -> int:
         """Deliver a publication to these receivers, and acknowledge it; return its bytes."""
         publication, total = message.publication, self.total
@@ -192,7 +214,7 @@ class PubSub:
         token: Shared | None = None
         # One that is too large to be held is not waited for.
         if paced := message.paced and 4 * size <= total.limit:
-            token = HeldPublication(total, size, cells - 1, publication, peer, message.id, reached, takers)
+            token = HeldPublication(total, size, cells - 1, publication, peer, told, message.id, reached, takers)
         elif reached > 1:
             token = Shared(total, size, cells - 1)
         if token is not None and others.token is not None:
@@ -211,11 +233,12 @@ class PubSub:
                 continue
             counted = size
             takers.add(target.id)
-        self.counters.published += 1
+        if not peer.server:
+            self.counters.published += 1
         if isinstance(token, HeldPublication) and token.waiting:
             peer.held += 1
         else:
-            peer.outbox.acknowledge(message.id, (len(takers),), reached - len(takers))
+            told.acknowledge(message.id, (len(takers),), reached - len(takers))
         return size
 
     def _offer(self, windows: list[SendWindow], publication: Publication, token: Shared, now: float) -> bool:
@@ -237,20 +260,11 @@ class PubSub:
             windows[0].peer.outbox.put(Deliver(tuple(takers), publication), token.size, cells, (token,))
         # Only now, because what is held takes of the room that the delivery was promised.
         for window in late:
-            if isinstance(token, HeldPublication) and self._may_hold(window, token):
+            if isinstance(token, HeldPublication) and window.may_hold(token, self.limits.held_messages):
                 self.subscriptions.hold(window, token, now)
             else:
                 window.miss()
         return bool(takers)
-
-    def _may_hold(self, window: SendWindow, held: HeldPublication) -> bool:
-        outbox = window.peer.outbox
-        return (
-            not window.lagging
-            and held.publisher.held < self.limits.held_messages
-            and held.size <= outbox.limit  # else it would wait for room that there never is
-            and held.may_wait()
-        )
 
 
 def _admit_all(windows: Sequence[SendWindow], count: int, size: int, counted: int) -> bool:

@@ -21,7 +21,6 @@ from attrs import define, field
 
 from ..errors import (
     BusError,
-    InvalidTopic,
     LimitExceeded,
     ProtocolViolation,
     RequestTimeout,
@@ -31,19 +30,17 @@ from ..errors import (
     TopicClaimed,
 )
 from ..liveness import ANSWER_TIME
-from ..topic import is_concrete, validate
 from ..wire.messages import Ask, Call, Claim, Fail, Refused, Respond, Response, Unclaim, Withdraw
 from ..wire.values import ErrorCode, size_of
 from .budget import ANSWER, cells_beside, cells_of
-from .routes import is_own
 from .service import Party, PendingRequest, Service
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..limits import Limits
-    from .contests import Contests
-    from .events import Events
+    from .claims import ClaimTable
+    from .member import Numbers
     from .peer import Peer
     from .statistics import Counters
 
@@ -54,20 +51,19 @@ class ServiceTable:
 
     limits: Limits
     counters: Counters
-    contests: Contests
-    events: Events
+    claims: ClaimTable
+    numbers: Numbers
+    """The ids of calls, and of all else that goes to other servers."""
     _parties: dict[int, Party] = field(factory=dict, init=False)
     """The connections that serve or have asked, by id."""
-    _services: dict[str, Service] = field(factory=dict, init=False)
     _pending: dict[int, PendingRequest] = field(factory=dict, init=False)
     """All that a responder has not ended, by call id, oldest first, so that the first expires first."""
     _untold: dict[int, deque[int]] = field(factory=dict, init=False)
     """By responder, the calls that nobody waits for any more and of which it has not been told: it reads slowly."""
-    _last_call: int = field(default=0, init=False)
 
     def __len__(self) -> int:
         """Return the number of services."""
-        return len(self._services)
+        return len(self.claims)
 
     @property
     def pending(self) -> int:
@@ -83,7 +79,7 @@ class ServiceTable:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is left of any connection."""
-        return not (self._parties or self._services or self._pending or self._untold or self.contests.open)
+        return not (self._parties or len(self.claims) or self._pending or self._untold or self.claims.contests.open)
 
     def of(self, peer: Peer) -> Mapping[int, Service]:
         """Return what a connection serves, by the ids of the claims."""
@@ -104,44 +100,15 @@ class ServiceTable:
 
     # --- claims
 
-    def claim(self, peer: Peer, message: Claim, now: float) -> None:
-        """Make a connection the server of a topic; its window is what it asks for or the bus's own, if that is less."""
-        limits, services = self.limits, self._party(peer).services
-        self._require_concrete(message.topic, "served")
-        if is_own(message.topic):
-            raise InvalidTopic(f"{message.topic!r} is the bus's own: serve another topic")
-        if (held := self._services.get(message.topic)) is not None:
-            raise self._contest(held, peer, now)
-        if len(services) >= limits.services:
-            raise LimitExceeded(
-                f"this connection serves {limits.services} topics, all that Limits.services of the bus allows"
-            )
-        if not message.requests or not message.size:
-            raise ProtocolViolation("a service needs a window of at least one request and one byte")
-        service = Service(
-            message.id,
-            message.topic,
-            peer,
-            min(message.requests, limits.service_requests),
-            min(message.size, limits.service_bytes),
-        )
-        services[message.id] = self._services[message.topic] = service
-        peer.outbox.acknowledge(message.id)
-        self.events.note("claimed", peer, message.topic)
-
-    def _contest(self, service: Service, claimant: Peer, now: float) -> TopicClaimed:
-        """Return the refusal of a second claim, and have the holder of the first asked for a sign of life."""
-        holder = service.peer
-        text = f"{service.topic!r} is served already: serve another topic or end that service first"
-        if holder is claimant or not holder.pings:
-            return TopicClaimed(text)
-        self.contests.begin(holder, service.topic, now)
-        asked = f"its holder was asked for a sign of life, and loses it if it gives none within {ANSWER_TIME:g} s"
-        return TopicClaimed(f"{text}; {asked}")
+    def claim(self, peer: Peer, message: Claim, now: float) -> Service:
+        """Give a topic to a connection that wants to serve it, as :meth:`.ClaimTable.claim` does."""
+        services = self._party(peer).services
+        service = services[message.id] = self.claims.claim(peer, message, len(services), now)
+        return service
 
     def _revoke(self, holder: Peer, topic: str) -> None:
         """End a service whose holder has given no sign of life, if it still has it, and tell it."""
-        service = self._services.get(topic)
+        service = self.claims.find(topic)
         if service is not None and service.peer is holder:
             del self._party(holder).services[service.id]
             self._end(service)
@@ -153,40 +120,43 @@ class ServiceTable:
         services = self._party(peer).services
         service = services.get(message.service)
         if service is not None:
-            self._release(service)
+            self.claims.release(service)
             if not (message.finishes and service.pending):
                 del services[service.id]
                 self._end(service)
         peer.outbox.acknowledge(message.id)
 
-    def _release(self, service: Service) -> None:
-        """Free the topic of a service; what is pending can still be answered."""
-        if not service.is_finishing:
-            service.is_finishing = True
-            del self._services[service.topic]
-            self.events.note("released", service.peer, service.topic)
-
     def _end(self, service: Service) -> None:
         """End a service that its connection has no more."""
-        self._release(service)
+        self.claims.release(service)
         for pending in service.pending.copy().values():
             self._end_call(pending)
             self._refuse(pending, ServiceGone(f"the service of {service.topic!r} left with the request pending"))
 
-    def _require_concrete(self, topic: str, verb: str) -> None:
-        validate(topic, length=self.limits.topic_length, depth=self.limits.topic_depth)
-        if not is_concrete(topic):
-            raise InvalidTopic(f"{topic!r} has wildcards: a topic is {verb} as it is, without them")
+    def withdraw(self, service: Service) -> None:
+        """End a service or a claim, whose client is told by the caller."""
+        del self._party(service.peer).services[service.id]
+        self._end(service)
+
+    def stake(self, peer: Peer, number: int, topic: str) -> Service:
+        """Note a service of another server, under the number that it is known by there."""
+        limits = self.limits
+        service = Service(number, topic, peer, limits.service_requests, limits.service_bytes)
+        self._party(peer).services[number] = service
+        return service
 
     # --- requests
 
     def request(self, peer: Peer, message: Ask, now: float) -> None:
         """Hand a request to its service."""
-        service, party = self._services.get(message.topic), self._party(peer)
+        service, party = self.claims.find(message.topic), self._party(peer)
+        if service is not None and (service.is_wanted or (service.peer.server and peer.server)):
+            # Others have to agree, or it is elsewhere, where this request comes from: it takes one hop.
+            service = None
         if service is None:
             # A topic that is served has been looked at already.
-            self._require_concrete(message.topic, "asked")
-        if len(party.requests) >= self.limits.requests:
+            self.claims.require_concrete(message.topic, "asked")
+        if len(party.requests) >= self.limits.requests and not peer.server:
             raise LimitExceeded(
                 f"this connection has {self.limits.requests} requests pending, all that Limits.requests allows"
             )
@@ -198,13 +168,13 @@ class ServiceTable:
         if spent or not responder.outbox.fits(size, cells):
             self.counters.requests_busy += 1
             raise ServiceBusy(f"the service of {message.topic!r} has all the requests pending that it takes: try later")
-        self._last_call = call = self._last_call + 1
+        call = self.numbers.take()
         expires_at = now + self.limits.request_lifetime
         pending = PendingRequest(call, service, size, expires_at, message.id, party)
         party.requests[message.id] = self._pending[call] = service.pending[call] = pending
         service.size += size
         service.calls += 1
-        self.counters.requests += 1
+        self.counters.requests += not responder.server
         peer.note_received(size)
         responder.note_sent(size)
         outgoing = Call(call, service.id, message.timeout, message.topic, message.payload, message.headers)
@@ -227,7 +197,7 @@ class ServiceTable:
 
     def fail(self, peer: Peer, message: Fail) -> None:
         """Pass a failure to the requester, if it still waits."""
-        if message.code not in (ErrorCode.REMOTE_ERROR, ErrorCode.MALFORMED_MESSAGE):
+        if message.code not in (ErrorCode.REMOTE_ERROR, ErrorCode.MALFORMED_MESSAGE) and not peer.server:
             raise ProtocolViolation(f"a call cannot fail with {message.code.name}")
         pending = self._finish(peer, message.call)
         if pending is not None:
@@ -310,7 +280,7 @@ class ServiceTable:
         """End the services and give up the requests of a connection that has ended."""
         party = self._parties.pop(peer.id, None)
         self._untold.pop(peer.id, None)
-        self.contests.end(peer)
+        self.claims.contests.end(peer)
         if party is None:
             return
         while party.services:
@@ -320,7 +290,7 @@ class ServiceTable:
 
     def expire(self, now: float) -> None:
         """Answer the requests whose lifetime is over, and free their places; take away the claims that are lost."""
-        for holder, topic in self.contests.take_lost(now):
+        for holder, topic in self.claims.contests.take_lost(now):
             self._revoke(holder, topic)
         while self._pending:
             pending = next(iter(self._pending.values()))
@@ -337,7 +307,7 @@ class ServiceTable:
 
     def next_deadline(self) -> float | None:
         """Return when :meth:`expire` has something to do, if ever."""
-        contested = self.contests.next_deadline()
+        contested = self.claims.contests.next_deadline()
         if not self._pending:
             return contested
         expires_at = next(iter(self._pending.values())).expires_at

@@ -3,9 +3,8 @@
 It is one synchronous state machine. A connection's messages are fed to it in order; it changes its tables and puts
 what follows from them into the outboxes of whatever connections they concern, without ever waiting for one. Then it is
 asked what follows: :meth:`Router.take_dirty` returns the peers that have something to be written or whose connection is
-to end, :meth:`Router.take_events` what has happened that people want to know, and :meth:`Router.take_alarm` tells
-whether something is due earlier than before. What depends on time happens in :meth:`Router.expire`, at
-:meth:`Router.next_deadline`.
+to end, :meth:`Router.take_events` what has happened that people want to know. What depends on time happens in
+:meth:`Router.expire`, at :meth:`Router.next_deadline`.
 
 A message can go wrong in two ways. It may ask for something that is refused: its sender is told, and goes on. Or it
 may break the wire's rules: :class:`~t2bus.errors.ProtocolViolation` leaves :meth:`Router.feed`, and the owner ends
@@ -17,30 +16,32 @@ and on nothing else.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Final, assert_never
 
 from attrs import define, field
 
 from .. import errors
-from ..text import printable
 from ..wire import messages as m
-from ..wire.native import VERSION
-from ..wire.values import NAME_LENGTH
 from .about import About
 from .access import Verb
 from .budget import Budget
+from .claims import ClaimTable
+from .connections import Connections
 from .contests import Contests
+from .elsewhere import Elsewhere
 from .events import Events
-from .grants import Grants, require, require_all
-from .outbox import DirtyPeers, Outbox
+from .forwarding import Forwarding
+from .grants import Grants, enforce, require
+from .hearing import Hearing
+from .member import Numbers
+from .outbox import DirtyPeers
 from .peer import ANY, Origin, Peer
 from .pubsub import PubSub
 from .requests import ServiceTable
 from .routes import is_own
 from .statistics import BusStatistics, Counters
 from .subscriptions import SubscriptionTable
-from .welcome import welcome
+from .welcome import name_in, welcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from ..limits import Limits
     from .access import Access
     from .identity import Identity
+    from .service import Service
     from .status import Event
 
 _Operation = m.Publish | m.Subscribe | m.Unsubscribe | m.Claim | m.Unclaim | m.Ask
@@ -77,36 +79,44 @@ class Router:
     _pubsub: PubSub = field(init=False)
     contests: Contests = field(factory=Contests, init=False)
     """Of whom a sign of life is waited for: a PONG, or any other that the owner of the router has seen."""
+    _ended: list[str | Service] = field(factory=list, init=False)
     _services: ServiceTable = field(init=False)
     _grants: Grants = field(init=False)
+    elsewhere: Elsewhere = field(init=False)
+    """The other servers of this bus."""
+    _hearing: Hearing = field(init=False)
     about: About = field(init=False)
     """What the bus says of itself."""
-    _peers: dict[int, Peer] = field(factory=dict, init=False)
-    _by_identity: Counter[str] = field(factory=Counter, init=False)
-    _last_peer: int = field(default=0, init=False)
+    connections: Connections = field(init=False)
+    _peers: dict[int, Peer] = field(init=False)
+    """Those of the connections, which are looked up for each batch."""
 
     def __attrs_post_init__(self) -> None:
         """Make the parts, which share one set of limits and counters."""
         limits, counters = self.limits, self.counters
         self._total = total = Budget(limits.total_bytes, limits.connections)
-        self.subscriptions = SubscriptionTable(limits, counters, total, self.events)
-        self._pubsub = PubSub(limits, counters, total, self.subscriptions)
-        self._services = ServiceTable(limits, counters, self.contests, self.events)
+        self.connections = Connections(limits, total, self.dirty)
+        self._peers = self.connections.peers
+        numbers = Numbers()
+        claims = ClaimTable(limits, self.contests, self.events, self._ended)
+        self.subscriptions = subscriptions = SubscriptionTable(limits, counters, total, self.events, self._ended)
+        forwarding = Forwarding(limits, subscriptions)
+        self._pubsub = pubsub = PubSub(limits, counters, total, subscriptions, forwarding)
+        self._services = services = ServiceTable(limits, counters, claims, numbers)
+        self.elsewhere = elsewhere = Elsewhere(numbers, subscriptions, claims, services)
+        self._hearing = Hearing(elsewhere, subscriptions, services, forwarding, pubsub)
         self._grants = Grants(limits, self.access)
-        self.about = About(limits, counters, total, self._peers, self._by_identity, self.subscriptions, self._services)
+        self.about = About(limits, counters, total, self.connections, subscriptions, services, self.elsewhere)
 
     def __len__(self) -> int:
         """Return the number of connections."""
-        return len(self._peers)
+        return len(self.connections.peers)
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is left of any connection, as in a bus to which nobody has come yet."""
-        return not self._peers and self._total.is_empty and self.subscriptions.is_empty and self._services.is_empty
-
-    def connections_of(self, identity: Identity) -> int:
-        """Return the number of connections of one identity."""
-        return self._by_identity[identity.name]
+        tables = self._total, self.subscriptions, self._services
+        return not self.connections.peers and all(table.is_empty for table in tables)
 
     # --- connections
 
@@ -128,37 +138,36 @@ class Router:
           ProtocolViolation: the first message is no HELLO of a version that is spoken here.
 
         """
-        if not isinstance(hello, m.Hello):
-            raise errors.ProtocolViolation("the first message is not HELLO")
-        if hello.version != VERSION:
-            raise errors.ProtocolViolation(f"version {hello.version} of the wire is not spoken here, only {VERSION}")
-        limits = self.limits
-        self._last_peer = number = self._last_peer + 1
-        outbox = Outbox(number, limits.outbox_bytes, limits.control_bytes, self._total, self.dirty)
-        name = printable(hello.name, NAME_LENGTH)
-        peer = Peer(number, who, outbox, self._grants.of(who), tells_gaps, pings, deep, name, origin)
-        self._peers[number] = peer
-        self._by_identity[who.name] += 1
-        outbox.put_control(welcome(limits, number))
+        name, granted = name_in(hello), self._grants.of(who)
+        peer = self.connections.open(
+            who, granted, tells_gaps=tells_gaps, pings=pings, deep=deep, name=name, origin=origin
+        )
+        peer.outbox.put_control(welcome(self.limits, peer.id))
         self.events.note("connected", peer, text=origin.address)
+        return peer
+
+    def join(self, node: str, who: Identity, origin: Origin = _UNKNOWN) -> Peer:
+        """Let another server of the bus in; what it is told of the clients here is in its outbox."""
+        peer = self.connections.open_uncounted(who, None, name=node, origin=origin, pings=False, server=node)
+        self.elsewhere.join(peer)
         return peer
 
     def disconnect(self, peer: Peer, reason: str = "") -> None:
         """Forget a connection, for this reason, and tell everyone whom its end concerns; idempotent."""
-        if self._peers.pop(peer.id, None) is not None:
-            name = peer.identity.name
-            self._by_identity[name] -= 1
-            if not self._by_identity[name]:
-                del self._by_identity[name]
+        if self.connections.discard(peer):
             peer.outbox.close()
+            is_told = self.elsewhere.leave(peer) if peer.server else True
             self.subscriptions.disconnect(peer)
             self._services.disconnect(peer)
-            self.events.note("left", peer, text=reason)
+            if is_told:
+                self.events.note("lost" if peer.server else "left", peer, text=reason)
 
     # --- what follows
 
     def take_dirty(self) -> list[Peer]:
         """Return the peers that have something to be written, or whose connection is to end, since the last time."""
+        if self._ended:
+            self.elsewhere.follow()
         peers = [*filter(None, map(self._peers.get, self.dirty.take()))]
         for peer in peers:
             if peer.outbox.is_overflowed and peer.ending is None:
@@ -172,11 +181,6 @@ class Router:
             for event in events:
                 self._pubsub.announce(event)
         return events
-
-    def take_alarm(self) -> bool:
-        """Tell whether :meth:`next_deadline` may have come nearer since the last time: a subscriber may stall."""
-        is_alarmed, self.subscriptions.is_alarmed = self.subscriptions.is_alarmed, False
-        return is_alarmed
 
     # --- messages
 
@@ -193,6 +197,8 @@ class Router:
         """
         if peer.id not in self._peers:
             return ()
+        if server := peer.server:
+            self.elsewhere.members[peer.id].heard_at = now
         most = self.steps + self.limits.turn_steps
         for place, message in enumerate(messages):
             if self.steps >= most or (place and not peer.outbox.is_calm):
@@ -201,8 +207,10 @@ class Router:
                 rest = self._publish_run(peer, message, now)
                 if rest is not None:
                     return [rest, *messages[place + 1 :]]
-            else:
+            elif not server or isinstance(message, m.Publish):
                 self.steps += self._carry_out(peer, message, now)
+            else:
+                self.steps += self._hearing.hear(self.elsewhere.members[peer.id], message, now)
         return ()
 
     def _carry_out(self, peer: Peer, message: _Single, now: float) -> int:
@@ -236,7 +244,7 @@ class Router:
 
     def _operate(self, peer: Peer, message: _Operation, now: float) -> int:
         """Carry out a message that is answered, or refuse it, and return the steps that it took."""
-        _begin(peer, message.id)
+        peer.begin(message.id)
         try:
             if peer.permissions is not None:
                 require(peer.permissions, message)
@@ -249,10 +257,11 @@ class Router:
                     self._services.request(peer, message, now)
                 case m.Subscribe():
                     self.subscriptions.subscribe(peer, message)
+                    self.elsewhere.subscribed(peer, message.id, message.topic)
                 case m.Unsubscribe():
                     self.subscriptions.unsubscribe(peer, message)
                 case m.Claim():
-                    self._services.claim(peer, message, now)
+                    self.elsewhere.claimed(self._services.claim(peer, message, now))
                 case m.Unclaim():
                     self._services.unclaim(peer, message)
                 case _:
@@ -266,7 +275,7 @@ class Router:
 
     def _publish_run(self, peer: Peer, message: m.PublishRun, now: float) -> m.PublishRun | None:
         """Carry out a run, or a part of it, and return what is left of it."""
-        _begin(peer, message.id)
+        peer.begin(message.id)
         rest = None
         try:
             if peer.permissions is not None:
@@ -295,18 +304,10 @@ class Router:
         """Put other rules in force. Whoever has subscribed to, or serves, what is forbidden now is expelled."""
         self.access = access
         self._grants = Grants(self.limits, access)
-        for peer in list(self._peers.values()):
-            permissions = peer.permissions = self._grants.of(peer.identity)
-            assert permissions is not None
-            try:
-                require_all(permissions, self.subscriptions.of(peer).values(), self._services.of(peer).values())
-            except errors.PermissionDenied as error:
-                reason = f"the access rules have changed: {error}"
-                # Now, not when it has gone: it may take its time to read what waits, and is to hear nothing newer.
-                self.subscriptions.disconnect(peer)
-                self._services.disconnect(peer)
-                peer.outbox.put_control(m.Error(reason), reason)
-                peer.end(reason, is_flushed=True)
+        for peer in list(self.connections.peers.values()):
+            if not peer.server:
+                peer.permissions = self._grants.of(peer.identity)
+                enforce(peer, self.subscriptions, self._services)
 
     # --- room and time
 
@@ -325,7 +326,7 @@ class Router:
 
     def say_goodbye(self, text: str) -> None:
         """Put a last message in every outbox: the bus shuts down."""
-        for peer in self._peers.values():
+        for peer in self.connections.peers.values():
             peer.outbox.put_control(m.Goodbye(text), text)
 
     def expire(self, now: float) -> None:
@@ -341,10 +342,3 @@ class Router:
     def statistics(self) -> BusStatistics:
         """Return what the bus looks like now."""
         return self.about.statistics()
-
-
-def _begin(peer: Peer, operation: int) -> None:
-    """Use up an operation id; raise ``ProtocolViolation`` unless it is above the last one."""
-    if operation <= peer.last_operation:
-        raise errors.ProtocolViolation(f"operation id {operation} is not above {peer.last_operation}, the last one")
-    peer.last_operation = operation

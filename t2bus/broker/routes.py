@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 
 from ..errors import InvalidTopic
 from ..topic import TopicTree, is_concrete, validate
+from .member import MemberWindow
 from .topic_counts import TopicCount, TopicCounts
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Route:
     """The subscriptions of all of them."""
     withheld: int = 0
     """Connections that it would reach, and that cannot be sent this topic."""
+    ways: tuple[MemberWindow, ...] = ()
+    """Those to servers that have subscribed to something of it. They count for as many receivers as they say."""
 
 
 _SEARCH: Final = 8
@@ -89,13 +92,21 @@ class Routes:
 
     def add(self, window: SendWindow) -> None:
         """Add a subscription. Raises ``InvalidTopic`` if its topic is none."""
-        self._tree.add(window.topic, window)
-        self._forget(window.topic)
+        self.add_at(window.topic, window)
+
+    def add_at(self, topic: str, window: SendWindow) -> None:
+        """Add one that has several topics."""
+        self._tree.add(topic, window)
+        self._forget(topic)
 
     def discard(self, window: SendWindow) -> None:
         """Remove a subscription."""
-        self._tree.discard(window.topic, window)
-        self._forget(window.topic)
+        self.discard_at(window.topic, window)
+
+    def discard_at(self, topic: str, window: SendWindow) -> None:
+        """Remove it from one of several topics."""
+        self._tree.discard(topic, window)
+        self._forget(topic)
 
     def find(self, topic: str) -> tuple[Route, int]:
         """Return the receivers of a topic, and the steps that it took to find them: one if they are remembered.
@@ -112,13 +123,18 @@ class Routes:
             raise InvalidTopic(f"{topic!r} is the bus's own: publish to another topic")
         groups: dict[Peer, list[SendWindow]] = {}
         windows = sorted(self._tree.match(topic), key=lambda each: (each.peer.id, each.id))
+        ways: list[MemberWindow] = []
         for window in windows:
-            groups.setdefault(window.peer, []).append(window)
+            if isinstance(window, MemberWindow):
+                ways.append(window)
+            else:
+                groups.setdefault(window.peer, []).append(window)
         deep = topic.count("**")
         receivers = [
             (peer, group, tuple(each.id for each in group)) for peer, group in groups.items() if deep <= peer.deep
         ]
-        route = Route(self._count(topic), receivers, len(windows), len(groups) - len(receivers))
+        withheld = len(groups) - len(receivers)
+        route = Route(self._count(topic), receivers, len(windows), withheld, tuple(ways))
         if is_concrete(topic):
             self._remember(topic, route)
         return route, _SEARCH + self._tree.last_steps + route.windows

@@ -26,6 +26,9 @@ class Service:
     """What was handed to it so far."""
     is_finishing: bool = field(default=False, init=False)
     """Whether its topic is free again, and it answers what is pending still."""
+    claimed_at: float = 0.0
+    is_wanted: bool = False
+    """Whether it is no service yet: other servers of the bus have to agree to the claim."""
 
 
 @define(eq=False, repr=False)

@@ -28,10 +28,14 @@ class BusCounts:
     """What there is in a bus at one moment, then counts since it opened."""
 
     connections: int
+    """Clients."""
+    members: int
+    """Other servers of this bus that are connected."""
     newcomers: int
     """Peers that have connected and not said HELLO yet."""
     subscriptions: int
     services: int
+    """Those of clients here, as the subscriptions."""
     requests_pending: int
     """Requests that a responder has and has not ended."""
     deliveries_held: int
@@ -41,13 +45,13 @@ class BusCounts:
     incoming_bytes: int
     """What has come of large frames that are not complete."""
     published: int
-    """Publications accepted."""
+    """Publications accepted from clients here."""
     delivered: int
-    """Deliveries made, one for each subscription."""
+    """Deliveries made, one for each subscription here."""
     dropped: int
     """Deliveries dropped because the subscription's window was spent; each is told to it by ``Lagged``."""
     requests: int
-    """Requests handed to a service."""
+    """Requests handed to a service here."""
     requests_busy: int
     """Requests answered ``ServiceBusy``."""
     late_responses: int

@@ -46,6 +46,16 @@ class Status(BusCounts):
     """Seconds since it opened."""
     addresses: list[str]
     """Where it listens."""
+    bus: str = ""
+    """The name that the servers of this bus have in common, or "" where it has one server alone."""
+    name: str = ""
+    """What this one is called, for people."""
+    node: str = ""
+    """What it is to the others, which is made anew whenever it joins them."""
+    min_members: int | None = None
+    """Servers, this one too, without which no new topic is served."""
+    takes_claims: bool | None = None
+    """Whether so many are here."""
 
 
 @frozen
@@ -116,11 +126,11 @@ class ClientsRequest(RequestProtocol[Clients], prefix="bus/clients"):
 
 @frozen
 class ServiceStatus:
-    """One moment of one service."""
+    """One moment of one service. Of one at another server it is known which server that is, and not who serves it."""
 
     topic: str
     client: int
-    """The id of who serves it."""
+    """The id of who serves it, or of the other server."""
     name: str
     identity: str
     window: int
@@ -129,6 +139,8 @@ class ServiceStatus:
     """Requests that it has."""
     calls: int
     """Requests that it was handed so far."""
+    server: str = ""
+    """The node of the server that it is at, or "" if it is here."""
 
 
 @frozen
@@ -188,6 +200,63 @@ class SubscriptionsRequest(RequestProtocol[Subscriptions], prefix="bus/subscript
     """Those behind this one."""
 
 
+# --- other servers
+
+
+@frozen
+class MemberStatus:
+    """One moment of another server of this bus. Counts are from the beginning of its connection."""
+
+    id: int
+    """Of its connection; never given again."""
+    name: str
+    """What it calls itself, for people: its host, unless it was told otherwise. Its node, until it has said that."""
+    node: str
+    age: float
+    """Seconds since it joined."""
+    heard: float
+    """Seconds since it was heard last."""
+    received: int
+    """Publications, requests and answers that have come from it."""
+    received_bytes: int
+    sent: int
+    """Publications, requests and answers that were put on their way to it."""
+    sent_bytes: int
+    unacknowledged: int
+    """Publications that it was sent, and of which it has not said yet whom they have reached there."""
+    waiting_bytes: int
+    """What waits to be written to it."""
+    held: int
+    """Paced publications that wait until it takes what it has."""
+    dropped: int
+    """Publications that it was not sent, as it did not keep up."""
+    groups: int
+    """What its clients subscribe to, as far as this server has to know: see ``group_depth``."""
+    services: int
+    """Topics that its clients serve."""
+    requests: int
+    """Its requests to services here that have no answer yet."""
+    calls: int
+    """Requests from here that it has to answer."""
+
+
+@frozen
+class Members:
+    """A page of other servers, in the order in which they joined."""
+
+    members: list[MemberStatus]
+    next: int | None
+    """What ``after`` is for the next page."""
+
+
+@frozen
+class MembersRequest(RequestProtocol[Members], prefix="bus/members"):
+    """Asks for a page of the other servers that are connected."""
+
+    after: int = 0
+    """Those whose id is above this one."""
+
+
 # --- topics
 
 
@@ -224,18 +293,22 @@ class TopicsRequest(RequestProtocol[Topics], prefix="bus/topics"):
 
 # --- what happens
 
-EventKind = Literal["connected", "left", "subscribed", "unsubscribed", "claimed", "released", "lagging", "denied"]
+EventKind = Literal[
+    "connected", "left", "subscribed", "unsubscribed", "claimed", "released", "lagging", "denied", "joined", "lost"
+]
 
 
 @frozen
 class Event(PublishProtocol, prefix="bus/event"):
-    """What has happened to a client. Its kind is its topic too: ``bus/event/claimed``."""
+    """What has happened to a client or another server. Its kind is its topic too: ``bus/event/claimed``."""
 
     kind: EventKind
     """``lagging`` is the first message that a subscription misses behind one that it took. Who leaves is
-    ``unsubscribed`` from everything, without an event for each.
+    ``unsubscribed`` from everything, without an event for each. Other servers are ``joined`` and ``lost``, and may be
+    ``lagging``.
     """
     client: int
+    """The id of the client, or of the other server."""
     name: str
     identity: str
     topic: str | None = None
@@ -244,3 +317,5 @@ class Event(PublishProtocol, prefix="bus/event"):
     """Where it came from, why it left, or what it was denied."""
     dropped: int = field(default=0)
     """What a lagging subscription has missed so far."""
+    server: str = ""
+    """The node of the other server that it has happened to, or "" for a client."""

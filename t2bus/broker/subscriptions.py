@@ -6,24 +6,33 @@ is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
 
 from ..errors import LimitExceeded, ProtocolViolation
-from .flow import HeldPublication, SendWindow
+from .flow import SendWindow
+from .member import MemberWindow
 from .routes import Routes, is_own
-from .statistics import SubscriptionStatistics
+from .statistics import Counters, SubscriptionStatistics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from ..limits import Limits
     from ..wire.messages import Credit, Subscribe, Unsubscribe
     from .budget import Budget
     from .events import Events
+    from .held import HeldPublication
+    from .member import Numbers
     from .peer import Peer
-    from .statistics import Counters
+    from .service import Service
+
+
+_WAY: Final = 2_097_152
+"""Bytes on their way to another server, at most. A host that stands still takes about 4 MB, and as long as no more is
+on its way nobody who sends to others waits for it.
+"""
 
 
 @define(eq=False)
@@ -44,6 +53,8 @@ class SubscriptionTable:
     total: Budget
     """Shared by the outboxes of all connections."""
     events: Events
+    ended: list[str | Service]
+    """What has ended and other servers are to be told of: the topics of subscriptions, and services."""
     is_alarmed: bool = field(default=False, init=False)
     """Set when a subscription begins to hold something, and so may stall: :meth:`next_deadline` has come nearer."""
     routes: Routes = field(init=False)
@@ -85,7 +96,10 @@ class SubscriptionTable:
         return self.own if is_own(window.topic) else self.routes
 
     def subscribe(self, peer: Peer, message: Subscribe) -> None:
-        """Open a subscription, with the window that the client asks for or the bus's own, whichever is smaller."""
+        """Open a subscription, with the window that the client asks for or the bus's own, whichever is smaller.
+
+        It is for the caller to acknowledge it.
+        """
         limits = self.limits
         subscriber = self._subscribers.get(peer.id) or _Subscriber()
         if len(subscriber.windows) >= limits.subscriptions:
@@ -111,7 +125,6 @@ class SubscriptionTable:
         self._routes_of(window).add(window)
         self._subscribers[peer.id] = subscriber
         subscriber.windows[message.id] = window
-        peer.outbox.acknowledge(message.id)
         self.events.note("subscribed", peer, message.topic)
 
     def unsubscribe(self, peer: Peer, message: Unsubscribe) -> None:
@@ -126,8 +139,41 @@ class SubscriptionTable:
 
     def _remove(self, window: SendWindow) -> None:
         self._routes_of(window).discard(window)
+        if not is_own(window.topic):
+            self.ended.append(window.topic)
         self._holding.pop(window, None)
         window.close()
+
+    def take_alarm(self) -> bool:
+        """Tell whether :meth:`next_deadline` may have come nearer since the last time: a subscriber may stall."""
+        is_alarmed, self.is_alarmed = self.is_alarmed, False
+        return is_alarmed
+
+    # --- for other servers of the bus
+
+    def topics(self) -> list[str]:
+        """Return the topic of each subscription that others can publish to."""
+        windows = (window for each in self._subscribers.values() for window in each.windows.values())
+        return [window.topic for window in windows if not is_own(window.topic)]
+
+    def open_way(self, peer: Peer, numbers: Numbers) -> MemberWindow:
+        """Open the window of what goes to another server. What a slow subscriber over there holds up is held there
+        first, so it may stall for twice as long.
+        """
+        limits, subscriber = self.limits, _Subscriber()
+        self._subscribers[peer.id] = subscriber
+        messages, size = limits.subscription_messages, min(limits.subscription_bytes, _WAY)
+        stall = 2 * limits.stall
+        # What is on its way counts where it arrives.
+        beside = (stall, limits.frame, Counters(), self.events, subscriber.behind)
+        return MemberWindow(0, "**", peer, messages, size, *beside, numbers)
+
+    def close_way(self, window: MemberWindow, groups: Iterable[str]) -> None:
+        """Close it, and let go of what it holds."""
+        for group in groups:
+            self.routes.discard_at(group, window)
+        self._holding.pop(window, None)
+        window.count_none()
 
     def disconnect(self, peer: Peer) -> None:
         """Close all subscriptions of a connection that has ended."""

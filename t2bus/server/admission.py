@@ -287,9 +287,9 @@ class Admission:
         limits, router = self.limits, self.router_task.router
         if self.closed:
             return LimitExceeded("the bus is shutting down")
-        if len(router) >= limits.connections:
+        if router.connections.clients >= limits.connections:
             return LimitExceeded(f"the bus has {limits.connections} connections, all that Limits.connections allows")
-        if router.connections_of(identity) >= limits.connections_per_identity:
+        if router.connections.of(identity) >= limits.connections_per_identity:
             return LimitExceeded(
                 f"{identity} has {limits.connections_per_identity} connections, all that "
                 "Limits.connections_per_identity allows"

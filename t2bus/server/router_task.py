@@ -303,7 +303,7 @@ class RouterTask:
                 except Exception:
                     _logger.exception("what was to be written to %s: internal error", peer.identity)
                     connection.close("internal error")
-        if router.subscriptions.is_alarmed and router.take_alarm():
+        if router.subscriptions.take_alarm():
             self.alarm.set()
         if self.drained is not None and router.is_drained:
             self.drained.set()
