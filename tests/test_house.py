@@ -26,9 +26,10 @@ SHOW_OR_JUDGE_DATES = {
     "t2bus/cli/event_lines.py",
     "t2bus/cli/message_lines.py",
     "t2bus/cli/subscribing.py",
+    "t2bus/server/federated.py",
     "t2bus/server/warnings.py",
 }
-"""What has to know the date: lines for people, and certificates."""
+"""What has to know the date: lines for people, certificates, and servers that compare the ages of two claims."""
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 

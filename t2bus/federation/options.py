@@ -21,14 +21,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from socket import gethostname
 from typing import Final
 
 from attrs import field, frozen
 
 from ..errors import InvalidAddress
-from ..text import quote
+from ..text import printable, quote
 from ..topic import DEPTH, InvalidTopic, is_concrete, validate
 from ..transport.address import TcpAddress, TlsAddress, UnixAddress, is_loopback, parse
+from ..wire.values import NAME_LENGTH
 
 LONGEST_NAME: Final = 64
 """Characters of the name of a bus. It is a part of every key of the engine, which does not survive very long keys."""
@@ -64,6 +66,10 @@ def _seeds(seeds: Sequence[str]) -> tuple[str, ...]:
     return tuple(seeds)
 
 
+def _host() -> str:
+    return printable(gethostname(), NAME_LENGTH)
+
+
 def _path(path: str | os.PathLike[str] | None) -> str | None:
     return None if path is None else os.fspath(path)
 
@@ -97,6 +103,8 @@ class Federation:
     """Fragments at the front of a topic by which servers tell each other what they want."""
     lease: float = 2.0
     """Seconds that a server may be silent before the others go on without it."""
+    name: str = field(factory=_host)
+    """What this server is called, for people who look at the bus: by default as its host."""
 
     def __attrs_post_init__(self) -> None:
         _check_bus(self.bus)
@@ -107,6 +115,8 @@ class Federation:
         _check_range("min_members", self.min_members, 1, 1000)
         _check_range("group_depth", self.group_depth, 1, DEPTH)
         _check_range("lease", self.lease, SHORTEST_LEASE, LONGEST_LEASE)
+        if not (0 < len(self.name) <= NAME_LENGTH and self.name.isprintable()):
+            raise ValueError(f"{quote(self.name)} is no name of a server: use 1 to {NAME_LENGTH} printable characters")
 
 
 def _check_bus(name: str) -> None:

@@ -15,18 +15,20 @@ Whoever sees the token of a node can send to it, for the node has subscribed bef
 it was one to a seed, or when a third node joins and tells the two of each other. If there is neither, one of the two
 has somebody do so: a *go-between*, who is no node, connects to both for a moment.
 
-The law of this module: no other imports Zenoh. Zenoh is called in one thread, and what it calls only notes down.
+The law of this module: no other imports Zenoh. What is a node's is called in one thread, what is a go-between's in
+another, and what Zenoh calls only notes down.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 from collections import deque
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, assert_never
+from typing import TYPE_CHECKING, Any, Final, NoReturn, assert_never
 
 import trio
 import zenoh
@@ -54,6 +56,12 @@ if TYPE_CHECKING:
 _CLOSING: Final = 1.0
 """Seconds that Zenoh may take to close."""
 
+_THREADS: Final = "(rx: (worker_threads: 32))"
+"""Those of Zenoh's that receive. A link that is given up while data is not acknowledged, as when a cable is cut, keeps
+one of them for 10 s in ``close``; of two, which is what Zenoh has by itself, none was left for the others."""
+
+os.environ.setdefault("ZENOH_RUNTIME", _THREADS)  # read when the first node of a process is opened
+
 _ROOM: Final = 1024 * 1024
 """Bytes that may wait for the worker. To be told of each piece that it is sent cost four times the processor time."""
 
@@ -80,15 +88,14 @@ class _Links:
     """Nodes that nothing is sent to any more."""
     taken: int = field(default=0, init=False)
     """Bytes that Zenoh has taken to send, with what is counted beside them."""
-    _sessions: list[zenoh.Session] = field(factory=list, init=False)
-    """That of the node, then the go-between's."""
+    _session: zenoh.Session | None = field(default=None, init=False)
     _declared: list[object] = field(factory=list, init=False)
     """A token that nobody holds is taken back."""
     _publishers: dict[str, zenoh.Publisher] = field(factory=dict, init=False)
 
     def open(self) -> None:
         """Join the others."""
-        session = self._open(of_node(self.options, self.node))
+        session = self._session = _open(of_node(self.options, self.node))
         liveliness, alive, to_this = session.liveliness(), self._key("m"), self._key("n", self.node)
         self._declared = [
             liveliness.declare_subscriber(f"{alive}/*/*", _direct(self._on_token), history=True),
@@ -96,19 +103,10 @@ class _Links:
             liveliness.declare_token(self._key("m", self.node, self.options.endpoint)),
         ]
 
-    def introduce(self, endpoints: list[str]) -> None:
-        """Connect to this node and to others, who hear of each other thereby."""
-        self._open(of_go_between(self.options, [self.options.endpoint, *endpoints]))
-
-    def leave(self) -> None:
-        """End the go-between."""
-        while len(self._sessions) > 1:
-            self._sessions.pop().close()
-
     def close(self) -> None:
         """End everything."""
-        while self._sessions:
-            self._sessions.pop().close()
+        if self._session is not None:
+            self._session.close()
 
     def put(self, node: str, data: bytes) -> None:
         """Send to a node; waits for the lease at most, after which the link to it has ended."""
@@ -121,16 +119,12 @@ class _Links:
         self.taken += len(data) + BESIDE
 
     def _publisher(self, node: str) -> zenoh.Publisher:
-        return self._sessions[0].declare_publisher(
+        assert self._session is not None
+        return self._session.declare_publisher(
             self._key("n", node, self.node),
             congestion_control=zenoh.CongestionControl.BLOCK,
             reliability=zenoh.Reliability.RELIABLE,
         )
-
-    def _open(self, settings: dict[str, Any]) -> zenoh.Session:
-        session = zenoh.open(zenoh.Config.from_json5(json.dumps(settings)))
-        self._sessions.append(session)
-        return session
 
     def _key(self, *parts: str) -> str:
         return "/".join(("t2", self.options.bus, *parts))
@@ -145,6 +139,10 @@ class _Links:
         """Note what has come; as above."""
         sender = str(sample.key_expr).rpartition("/")[2]
         self.mailbox.put(Received(sender, sample.payload.to_bytes()))
+
+
+def _open(settings: dict[str, Any]) -> zenoh.Session:
+    return zenoh.open(zenoh.Config.from_json5(json.dumps(settings)))
 
 
 def _direct(call: Callable[[zenoh.Sample], None]) -> zenoh.handlers.Callback[zenoh.Sample]:
@@ -226,16 +224,25 @@ class ZenohEngine(Engine):
         """Return where the nodes listen that are there."""
         return self._here.values()
 
-    async def mend(self) -> None:
+    async def mend(self) -> NoReturn:
         """Have those looked for who are missing, for ever. One go-between may fail: there will be another."""
         while True:
             await trio.sleep(_LOOK)
             if endpoints := [text for text in self._missing.due(trio.current_time()) if _is_endpoint(text)]:
                 with suppress(CallFailed):
-                    await self._worker.run(partial(self._links.introduce, endpoints))
-                    await trio.sleep(_INTRODUCTION)
-                with suppress(CallFailed):
-                    await self._worker.run(self._links.leave)
+                    await _introduce(self._links.options, endpoints)
+
+
+async def _introduce(options: Federation, endpoints: Sequence[str]) -> None:
+    """Have a go-between connect to this node and to others for a moment, who hear of each other thereby.
+
+    In a thread of its own: Zenoh takes 10 s to close a session that looks for somebody in vain.
+    """
+    settings = of_go_between(options, [options.endpoint, *endpoints])
+    async with open_worker("t2bus go-between", _CLOSING) as worker:
+        session = await worker.run(partial(_open, settings))
+        worker.at_last(session.close)
+        await trio.sleep(_INTRODUCTION)
 
 
 def _nothing() -> None:

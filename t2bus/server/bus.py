@@ -57,7 +57,8 @@ class Bus(Resource):
     _context: ssl.SSLContext | None = None
     _access: str | os.PathLike[str] | None = None
     _peers: frozenset[str] = frozenset()
-    _router_task: RouterTask = field(init=False)
+    routing: RouterTask = field(init=False)
+    """What carries out what clients say; for the house."""
     _admission: Admission = field(init=False)
     _accepting: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _tasks: trio.CancelScope = field(factory=trio.CancelScope, init=False)
@@ -69,15 +70,15 @@ class Bus(Resource):
     def __attrs_post_init__(self) -> None:
         """Make the router and the admission."""
         access = None if self._access is None else read_access(self._access)
-        self._router_task = RouterTask(Router(self.limits, access))
-        self._admission = Admission(self._router_task, self._context, self._peers)
-        about = self._router_task.router.about
+        self.routing = RouterTask(Router(self.limits, access))
+        self._admission = Admission(self.routing, self._context, self._peers)
+        about = self.routing.router.about
         # By way of sys.modules, for nothing inside the package imports its public names.
         about.version = sys.modules[__name__.partition(".")[0]].__version__
         about.process, about.opened_at, about.newcomers = os.getpid(), trio.current_time(), self._admission
 
     def __repr__(self) -> str:
-        count = len(self._router_task.connections)
+        count = self.routing.router.connections.clients
         return f"<t2bus.Bus at {' '.join(self.addresses) or 'no address'}: {count} connections>"
 
     @asynccontextmanager
@@ -140,7 +141,7 @@ class Bus(Resource):
 
     def statistics(self) -> BusStatistics:
         """Return what the bus looks like now."""
-        return self._router_task.router.statistics()
+        return self.routing.router.statistics()
 
     def reload(self) -> None:
         """Read the certificates and the access rules again, and put them in force; both or neither.
@@ -172,8 +173,8 @@ class Bus(Resource):
             self._admission.context = fresh
             warn_of_expiry(fresh)
         if access is not None:
-            self._router_task.router.set_access(access)
-            self._router_task.flush()
+            self.routing.router.set_access(access)
+            self.routing.flush()
 
     # --- connections
 
@@ -196,7 +197,7 @@ class Bus(Resource):
         bound = [listener.address for listener in opened]
         self._host.judge(address, bound)
         self.addresses += tuple(map(str, bound))
-        self._router_task.router.about.addresses = self.addresses
+        self.routing.router.about.addresses = self.addresses
 
     def stop_accepting(self) -> None:
         """Let nobody in any more."""
@@ -213,9 +214,9 @@ class Bus(Resource):
         try:
             with self._tasks:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._router_task.run)
+                    nursery.start_soon(self.routing.run)
                     nursery.start_soon(self._admission.keep_moving)
-                    nursery.start_soon(mind_the_time, self._router_task, self._admission, self._host.looked)
+                    nursery.start_soon(mind_the_time, self.routing, self._admission, self._host.looked)
                     task_status.started(nursery)
         finally:
             self._ended.set()
@@ -246,7 +247,7 @@ class Bus(Resource):
     async def _finish(self) -> None:
         if not self._closed:
             self.stop_accepting()
-            await self._router_task.drain()
+            await self.routing.drain()
 
     async def aclose(self) -> None:
         """Say goodbye to everyone and write what waits, for at most ``Limits.drain``; at once if cancelled.
@@ -268,7 +269,7 @@ class Bus(Resource):
         await self._ended.wait()
 
     async def _say_goodbye(self) -> None:
-        routing = self._router_task
+        routing = self.routing
         self._admission.dismiss_newcomers()
         routing.router.say_goodbye("the bus is shutting down")
         connections = list(routing.connections.values())

@@ -3,7 +3,7 @@
 ::
 
     shown = check_federation(federation, tls, has_rules=access is not None)
-    async with joined(bus, federation, shown):
+    async with joined(routing, federation, shown):
         ...  # the servers of one name are one bus
 
 How servers are one bus is in :mod:`t2bus.federation`. What runs there is imported when a bus joins others: it needs the
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from ..federation.options import Federation
-    from .bus import Bus
+    from .router_task import RouterTask
 
 _logger = logging.getLogger("t2bus.server")
 
@@ -66,13 +66,15 @@ def check_federation(
 
 
 @asynccontextmanager
-async def joined(bus: Bus, federation: Federation | None, shown: ssl.SSLContext | None) -> AsyncGenerator[None, None]:
+async def joined(
+    routing: RouterTask, federation: Federation | None, shown: ssl.SSLContext | None
+) -> AsyncGenerator[None, None]:
     """Be one of several servers until the body ends, and warn once a day of what is shown and ends soon."""
     if federation is None:
         yield
         return
-    from ..federation.run import federated  # noqa: PLC0415 -- it needs the engine
+    from .federated import federated  # noqa: PLC0415 -- only this needs the engine
 
-    async with open_background_nursery() as nursery, federated(bus, federation):
+    async with open_background_nursery() as nursery, federated(routing, federation):
         nursery.start_soon(warn_each_day, shown, *_EXPIRY)
         yield

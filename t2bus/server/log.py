@@ -27,7 +27,7 @@ _LONGEST_NEWS: Final = 600
 """Characters of what has happened, which may quote a topic."""
 
 _LEVELS: Final = {"subscribed": logging.DEBUG, "unsubscribed": logging.DEBUG, "denied": logging.WARNING}
-"""Where it is not ``INFO``."""
+"""Where it is not ``INFO``. A server that is lost for a reason is a warning: without one it is this end that left."""
 
 
 def log_ending(label: str, reason: str) -> None:
@@ -49,7 +49,7 @@ _INTERVAL: Final = 1.0
 
 @define(eq=False)
 class EventLog:
-    """The lines about what happens to clients."""
+    """The lines about what happens to clients and other servers."""
 
     _limiter: LogLimiter = field(factory=lambda: LogLimiter(_INTERVAL), init=False)
 
@@ -62,15 +62,20 @@ class EventLog:
 
 
 def _log_event(event: Event) -> None:
-    """Log what has happened to a client; what it subscribes to is for who wants to have it all."""
-    who = (
-        f"client {event.client} {event.name} ({event.identity})"
-        if event.name
-        else f"client {event.client} ({event.identity})"
-    )
+    """Log what has happened; what a client subscribes to is for who wants to have it all."""
     what = printable(_told(event), _LONGEST_NEWS)
     extra = {"event": event.kind, "client": event.client, "client_name": event.name, "identity": event.identity}
-    _logger.log(_LEVELS.get(event.kind, logging.INFO), "%s %s", who, what, extra=extra)
+    level = logging.WARNING if event.kind == "lost" and event.text else _LEVELS.get(event.kind, logging.INFO)
+    _logger.log(level, "%s %s", _who(event), what, extra=extra | ({"server": event.server} if event.server else {}))
+
+
+def _who(event: Event) -> str:
+    """Say whom it has happened to."""
+    if event.server:
+        name = "" if event.name == event.server else f" {event.name}"
+        return f"federation: server {event.server}{name}"
+    name = f" {event.name}" if event.name else ""
+    return f"client {event.client}{name} ({event.identity})"
 
 
 def _told(event: Event) -> str:
@@ -88,6 +93,10 @@ def _told(event: Event) -> str:
             return f"lags at {event.topic}: {event.dropped} dropped so far"
         case "denied":
             return f"denied: {event.text}"
+        case "joined":
+            return "joined"
+        case "lost":
+            return f"lost: {event.text}" if event.text else "lost"
         case "claimed" | "released":
             return f"{event.kind} {event.topic}"
         case _:

@@ -98,7 +98,7 @@ async def open_hosted_bus(
         async with closing(bus.aclose):
             listeners = await bus.listen(parsed)
             warn_of_expiry(tls)
-            async with joined(bus, federation, shown):  # before anybody is let in
+            async with joined(bus.routing, federation, shown):  # before anybody is let in
                 if listeners:
                     connections.start_soon(bus.accept, listeners, connections)
                 yield bus
