@@ -10,9 +10,11 @@
             async for _, event in events:
                 print(event.kind, event.name, event.topic)
 
-The topics are ``bus/status``, ``bus/clients``, ``bus/services``, ``bus/subscriptions`` and ``bus/topics`` for requests,
-and ``bus/event/…`` for events. They are the bus's own: nobody else serves them or publishes there, and neither a
-subscription to ``**`` nor a publication to it meets them.
+The topics are ``bus/status``, ``bus/clients``, ``bus/services``, ``bus/subscriptions``, ``bus/members`` and
+``bus/topics`` for requests, and ``bus/event/…`` for events. They are the bus's own: nobody else serves them or
+publishes there, and neither a subscription to ``**`` nor a publication to it meets them.
+
+Of several servers that are one bus, each tells of its own clients; :func:`members` are the others.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ from .broker.status import (
     ClientsRequest,
     ClientStatus,
     Event,
+    Members,
+    MembersRequest,
+    MemberStatus,
     Services,
     ServicesRequest,
     ServiceStatus,
@@ -47,6 +52,9 @@ __all__ = [
     "Clients",
     "ClientsRequest",
     "Event",
+    "MemberStatus",
+    "Members",
+    "MembersRequest",
     "ServiceStatus",
     "Services",
     "ServicesRequest",
@@ -59,6 +67,7 @@ __all__ = [
     "Topics",
     "TopicsRequest",
     "clients",
+    "members",
     "services",
     "subscriptions",
     "topics",
@@ -68,7 +77,7 @@ Entry = TypeVar("Entry")
 
 
 async def clients(client: Client) -> list[ClientStatus]:
-    """Return all clients of the bus, in the order in which they came, page by page.
+    """Return all clients of this server of the bus, in the order in which they came, page by page.
 
     Who comes or goes meanwhile is in the list or is not. Raises: as ``client.request``.
     """
@@ -76,13 +85,18 @@ async def clients(client: Client) -> list[ClientStatus]:
 
 
 async def services(client: Client) -> list[ServiceStatus]:
-    """Return all services of the bus, by client; as :func:`clients`."""
+    """Return all services of the bus, by client, those at other servers too; as :func:`clients`."""
     return await _all(client, ServicesRequest, lambda page: page.services)
 
 
 async def subscriptions(client: Client) -> list[SubscriptionStatus]:
-    """Return all subscriptions of the bus, by client; as :func:`clients`."""
+    """Return all subscriptions of this server's clients, by client; as :func:`clients`."""
     return await _all(client, SubscriptionsRequest, lambda page: page.subscriptions)
+
+
+async def members(client: Client) -> list[MemberStatus]:
+    """Return the other servers of the bus that are connected, in the order in which they joined; as :func:`clients`."""
+    return await _all(client, MembersRequest, lambda page: page.members)
 
 
 async def topics(client: Client) -> list[TopicStatus]:

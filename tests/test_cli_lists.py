@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
-LISTS = ["status", "clients", "services", "subs", "ls"]
+LISTS = ["status", "clients", "services", "subs", "members", "ls"]
 LOOKING = [*LISTS, "events", "ping", "top"]
 
 
@@ -63,8 +63,8 @@ async def test_clients(bus: t2bus.Bus, oven: t2bus.Client) -> None:
         (
             "services",
             [
-                "TOPIC         NAME  IDENTITY  PENDING  WINDOW  CALLS",
-                "oven/measure  oven  local           0    1024      0",
+                "TOPIC         NAME  IDENTITY  PENDING  WINDOW  CALLS  SERVER",
+                "oven/measure  oven  local           0    1024      0  -",
             ],
         ),
         (

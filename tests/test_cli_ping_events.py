@@ -144,6 +144,6 @@ class TestEvents:
 
     async def test_unknown_kind(self) -> None:
         """A kind that there is not is wrong usage, and the line has those that there are."""
-        code, out, err = await run("events", "lost")
+        code, out, err = await run("events", "vanished")
         assert (code, out) == (2, "")
-        assert err.startswith("t2bus: argument KIND: 'lost' is no kind of event: there are connected, left, ")
+        assert err.startswith("t2bus: argument KIND: 'vanished' is no kind of event: there are connected, left, ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import termios
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -18,7 +18,7 @@ from t2bus.broker.statistics import BusCounts
 from t2bus.cli.table import width_of
 from t2bus.cli.top_picture import SHOWN, Picture, plot
 from t2bus.cli.views import VIEWS, Seen, TrafficStatus
-from t2bus.status import ClientStatus, ServiceStatus, Status, SubscriptionStatus
+from t2bus.status import ClientStatus, MemberStatus, ServiceStatus, Status, SubscriptionStatus
 from terminal_helpers import at_a_terminal
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ ENTRIES: dict[str, object] = {
     "services": ServiceStatus("oven/measure", 1, "oven", "uid:1000", 10, 0, 0),
     "subs": SubscriptionStatus("oven/**", 1, "oven", "uid:1000", 10, 10, 0, 0, 0),
     "ls": TrafficStatus("topic", "oven/temperature", 1, 10, 0.0, None),
+    "members": MemberStatus(1, "north", "4f1d", 5.0, 0.5, *[0] * 12),
 }
-COUNTS = {each.name: 0 for each in fields(BusCounts)}
+COUNTS: dict[str, Any] = {each.name: 0 for each in fields(BusCounts)}
 STATUS = Status(**COUNTS, version="1.2.3", process=4711, age=60.0, addresses=["unix:my_bus"])
 KEYS = ["left", "right", "s", "r", "up", "down", "page up", "page down", "home", "end", "h", "/", "esc", "enter"]
 
@@ -59,7 +60,7 @@ class TestPicture:
 
     @given(
         st.lists(st.text(max_size=20) | st.text("a炉\x1b\n\u0301", max_size=20), max_size=30),
-        st.lists(st.sampled_from([*KEYS, "1", "2", "3", "4", "tab", "x", "f5"]), max_size=12),
+        st.lists(st.sampled_from([*KEYS, "1", "2", "3", "4", "5", "tab", "x", "f5"]), max_size=12),
         st.tuples(st.integers(0, 150), st.integers(0, 30)),
         st.booleans(),
         st.text(max_size=20),
@@ -87,7 +88,13 @@ class TestPicture:
         about, rates, tabs, *_ = [text for _, text in picture_of().lines(150, 10)]
         assert about == ("t2bus 1.2.3, process 4711, up 1m00s; 0 connections, 0 subscriptions, 0 services; unix:my_bus")
         assert rates == "1.00k/s published, 1.00k/s delivered, 1.00k/s dropped, 1.00k/s requests, 0 B waiting  █"
-        assert tabs == "[1 clients]  2 services  3 subscriptions  4 topics"
+        assert tabs == "[1 clients]  2 services  3 subscriptions  4 topics  5 servers"
+
+    def test_other_servers_stand_above(self) -> None:
+        """A server that is one of several says so in the first line, with the name of their bus."""
+        picture = picture_of()
+        picture.take_status(Seen(evolve(STATUS, bus="plant", node="4f1d", members=2), None))
+        assert "0 services; 2 other servers of plant; unix:my_bus" in picture.lines(150, 10)[0][1]
 
     def test_the_busiest_is_first(self) -> None:
         """Unless told otherwise, it sorts by the first rate, the largest first."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from t2bus.monitor.entries import SHOWN, Listed
+from t2bus.monitor.entries import MEMBERS, SHOWN, Listed, Listing
 from t2bus.monitor.metrics import exposition, families
 from t2bus.monitor.snapshot import COUNTERS, GAUGES, Overview, overview
-from t2bus.status import ClientStatus, Status
+from t2bus.status import ClientStatus, MemberStatus, Status
 from test_monitor_entries import client, listed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from prometheus_client import Metric
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "monitor.md"
@@ -25,10 +27,22 @@ DASHBOARD = DOCUMENT.with_name("monitor-grafana.json")
 _METRIC = re.compile(r"t2bus_\w+")
 
 
-def moment(*clients: ClientStatus, before: Listed | None = None) -> Overview:
-    counts = dict.fromkeys((*GAUGES, *COUNTERS), 0) | {"connections": len(clients), "published": 7}
+MEMBER = MemberStatus(
+    id=3, name="north", node="4f1d", age=1.0, heard=0.5, received=5, received_bytes=50, sent=0, sent_bytes=0,
+    unacknowledged=2, waiting_bytes=0, held=0, dropped=7, groups=0, services=0, requests=0, calls=0,
+)  # fmt: skip
+
+
+def members_listed(*members: MemberStatus) -> Listed:
+    listing = Listing(MEMBERS, 0.0, None)
+    listing.add(members)
+    return listing.end()
+
+
+def moment(*clients: ClientStatus, members: Sequence[MemberStatus] = (), before: Listed | None = None) -> Overview:
+    counts: dict[str, Any] = dict.fromkeys((*GAUGES, *COUNTERS), 0) | {"connections": len(clients), "published": 7}
     status = Status(version="1.2.3", process=1, age=4.5, addresses=[], **counts)
-    return overview(status, listed(*clients, before=before), 0.0, None)
+    return overview(status, listed(*clients, before=before), members_listed(*members), 0.0, None)
 
 
 def parsed(over: Overview) -> dict[str, Metric]:
@@ -53,6 +67,15 @@ def test_every_count_of_a_client_is_a_metric() -> None:
         ({"client": "oven", "identity": "uid:7", "id": "3"}, 5),
         ({"client": "other", "identity": "", "id": ""}, 0),
     ]
+
+
+def test_every_other_server_has_metrics() -> None:
+    """The figures of other servers have name, node and id as labels, those of more than are shown one sum."""
+    found = parsed(moment(members=[MEMBER]))
+    (received, other), (waiting,) = (found[f"t2bus_member_{name}"].samples for name in ("dropped", "unacknowledged"))
+    assert (received.labels, received.value) == ({"server": "north", "node": "4f1d", "id": "3"}, 7)
+    assert (other.labels, other.value) == ({"server": "other", "node": "", "id": ""}, 0)
+    assert (waiting.labels["server"], waiting.value) == ("north", 2)
 
 
 def test_a_hostile_name_is_a_label_and_nothing_else() -> None:
@@ -95,7 +118,7 @@ def test_the_dashboard_asks_for_what_there_is() -> None:
     asked = {
         name for panel in dashboard["panels"] for each in panel["targets"] for name in _METRIC.findall(each["expr"])
     }
-    given = {sample.name for metric in families(moment(client(1))) for sample in metric.samples}
+    given = {sample.name for metric in families(moment(client(1), members=[MEMBER])) for sample in metric.samples}
     assert asked
     assert asked <= given
 
@@ -104,5 +127,5 @@ def test_an_overview_has_the_rates_of_the_bus() -> None:
     """The rates of the bus are the differences of its counters, and unknown where there is no moment before."""
     first = moment()
     assert set(first.rates.values()) == {None}
-    later = overview(attrs.evolve(first.status, published=27), first.clients, 4.0, first)
+    later = overview(attrs.evolve(first.status, published=27), first.clients, first.members, 4.0, first)
     assert (later.rates["published"], later.rates["dropped"]) == (5.0, 0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ import trio
 
 import t2bus
 from monitor_helpers import monitored_bus
+from t2bus.monitor.serve import open_monitor
+from test_federation_view import come_apart, two_servers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
@@ -269,3 +272,35 @@ async def test_a_monitor_that_ends_is_said(browser: Any) -> None:
     async with trio.open_nursery() as nursery:
         place = await nursery.start(serve)
         await trio.to_thread.run_sync(drive, place, lambda: trio.from_thread.run_sync(end.set))
+
+
+async def test_other_servers_are_shown_where_there_are_some(browser: Any) -> None:
+    """The page of a server of several has a table of the others, and says so when too few are here for new services."""
+
+    def is_shown(name: str) -> bool:
+        return bool(browser.find_element(By.ID, name).is_displayed())
+
+    def drive(place: str, part: Callable[[], None]) -> None:
+        with opened(browser, place):
+            until(browser, lambda: column(browser, "members", 1) == ["south"])
+            assert is_shown("members")
+            assert not is_shown("few")
+            assert "server north" in browser.find_element(By.ID, "about").text
+            keep(browser, "monitor-servers.png")
+            part()
+            until(browser, lambda: is_shown("few"))
+            assert column(browser, "members", 1) == ["none"]
+
+    async with two_servers() as (north, _, network), open_monitor(north, "127.0.0.1:0") as (place,):
+        part = partial(trio.from_thread.run, come_apart, network, north)
+        await trio.to_thread.run_sync(drive, place, part)
+
+
+async def test_a_bus_of_one_server_has_no_others(browser: Any) -> None:
+    """The page of a bus of one server has no table of others."""
+
+    def look(browser: Any) -> None:
+        assert not browser.find_element(By.ID, "members").is_displayed()
+        assert not browser.find_element(By.ID, "few").is_displayed()
+
+    await driven(browser, look)

@@ -47,6 +47,7 @@ _OPTIONS: Final = {
     "min_members": "--min-members",
     "group_depth": "--group-depth",
     "lease": "--lease",
+    "name": "--fed-name",
 }
 """The fields of a federation, each with its option."""
 
@@ -80,6 +81,8 @@ def add_federation(verb: VerbParser) -> None:
     group.add_argument("--group-depth", type=count, metavar="K", help=depth)
     lease = "how long a server may be silent before the others go on without it; by default 2"
     group.add_argument("--lease", type=seconds, metavar="SECONDS", help=lease)
+    name = "what this server is called, for people; by default as its host"
+    group.add_argument("--fed-name", type=plain, metavar="NAME", help=name)
 
 
 def federation_options_of(arguments: argparse.Namespace) -> dict[str, Any]:

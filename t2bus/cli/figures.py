@@ -46,6 +46,8 @@ def show(value: float | str | list[str] | None, unit: Unit, *, human: bool) -> s
         return NONE
     if isinstance(value, str):
         return value
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list):
         return " ".join(value)
     if not human or unit is Unit.TEXT:

@@ -1,4 +1,4 @@
-"""``t2bus status``, ``clients``, ``services``, ``subs`` and ``ls``: what a bus says of itself, as tables.
+"""``t2bus status``, ``clients``, ``services``, ``subs``, ``members`` and ``ls``: what a bus says of itself, as tables.
 
 ::
 
@@ -50,6 +50,7 @@ status: _Verb = show_view
 clients: _Verb = show_view
 services: _Verb = show_view
 subs: _Verb = show_view
+members: _Verb = show_view
 
 
 async def ls(arguments: argparse.Namespace) -> int:
@@ -123,10 +124,11 @@ def lines_of(columns: Sequence[Column], found: Sequence[Seen], output: Output) -
 
 
 def _one_below_the_other(view: View, row: Seen, output: Output) -> list[str]:
-    """Return a line for each attribute of one entry, with its rate behind it."""
+    """Return a line for each attribute of one entry that is anything, with its rate behind it."""
     human, rates, width = output.is_terminal, row.rates or {}, max(len(column.title) for column in view.columns)
     texts = []
-    for column, cell in zip(view.columns, row.cells(view.columns, human=human), strict=True):
+    columns = [column for column in view.columns if row.value(column) not in (None, "", [])]
+    for column, cell in zip(columns, row.cells(columns, human=human), strict=True):
         rate = f"  {show(rates[column.field], column.unit, human=human)}/s" if column.field in rates else ""
         texts.append([f"{column.title:<{width}}  {cell}{rate}"])
     return table([Column("", "", Unit.TEXT)], texts, width=None, ascii_only=output.ascii)[1:]

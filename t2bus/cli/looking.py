@@ -1,5 +1,5 @@
-"""The grammar of the verbs that look at a bus: ``status``, ``clients``, ``services``, ``subs``, ``ls``, ``events``,
-``ping`` and ``top``.
+"""The grammar of the verbs that look at a bus: ``status``, ``clients``, ``services``, ``subs``, ``members``, ``ls``,
+``events``, ``ping`` and ``top``.
 
 ::
 
@@ -23,7 +23,18 @@ from .arguments import add_client, add_verb
 if TYPE_CHECKING:
     from .arguments import VerbParser, Verbs
 
-KINDS: Final = ("connected", "left", "subscribed", "unsubscribed", "claimed", "released", "lagging", "denied")
+KINDS: Final = (
+    "connected",
+    "left",
+    "subscribed",
+    "unsubscribed",
+    "claimed",
+    "released",
+    "lagging",
+    "denied",
+    "joined",
+    "lost",
+)
 """As ``EventKind`` in ``broker/status.py``, which imports attrs."""
 
 _TIMEOUT: Final = 5.0
@@ -45,6 +56,10 @@ _LISTS: Final = {
     "clients": ("list who is connected", "By name, with messages and bytes each way, what waits and what was dropped."),
     "services": ("list who serves what", "By topic, with the requests that are pending and those it was handed."),
     "subs": ("list who subscribes to what", "By topic, with what is free of each window and what was dropped."),
+    "members": (
+        "list the other servers of the bus",
+        "By name, with messages and bytes each way, what waits, what was dropped, and when each was heard last.",
+    ),
 }
 
 
@@ -99,8 +114,8 @@ def _add_ping(verbs: Verbs) -> None:
 
 def _add_top(verbs: Verbs) -> None:
     more = (
-        "Tables of clients, services, subscriptions and topics; `h` shows the keys, and `q` ends it. Needs the extra "
-        "t2bus[cli]; without a terminal it needs nothing and prints the table of clients each second."
+        "Tables of clients, services, subscriptions, topics and other servers; `h` shows the keys, and `q` ends it. "
+        "Needs the extra t2bus[cli]; without a terminal it needs nothing and prints the table of clients each second."
     )
     verb = add_verb(verbs, "top", "watch the bus live", more, "--addr unix:my_bus")
     _add_count(verb, "end after COUNT looks")

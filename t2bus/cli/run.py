@@ -82,6 +82,7 @@ _MODULES: Final = {
     "events": "event_lines",
     "ls": "lists",
     "match": "matching",
+    "members": "lists",
     "ping": "pinging",
     "pub": "publishing",
     "register": "naming",

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 Line = tuple[str, str]
 """The name of a style, and the text."""
 
-SHOWN: Final = ("clients", "services", "subs", "ls")
-"""The views, by the keys 1 to 4."""
+SHOWN: Final = ("clients", "services", "subs", "ls", "members")
+"""The views, by the keys 1 to 5."""
 
 _HISTORY: Final = 60
 """Seconds of the small plot."""
@@ -38,7 +38,7 @@ _BARS: Final = "▁▂▃▄▅▆▇█"
 _ASCII_BARS: Final = "_.:-=+*#"
 _KEYS: Final = "q quit  h help  tab view  <- -> sort  r reverse  / filter"
 _HELP: Final = (
-    "1 2 3 4, tab       clients, services, subscriptions, topics",
+    "1 2 3 4 5, tab     clients, services, subscriptions, topics, other servers",
     "left, right, s     sort by another column",
     "r                  reverse the order",
     "up, down, page up, page down, home, end",
@@ -123,7 +123,7 @@ class Picture:
                 self._is_help, self._filter = False, ""
             case "/":
                 self._is_typing, self._filter = True, ""
-            case "1" | "2" | "3" | "4":
+            case "1" | "2" | "3" | "4" | "5":
                 self._switch(int(key) - 1)
             case "tab" | "shift tab":
                 step = 1 if key == "tab" else -1
@@ -192,6 +192,8 @@ class Picture:
             for name in ("connections", "subscriptions", "services")
             for number in [getattr(bus, name)]
         )
+        if bus.node:
+            counts += f"; {bus.members} other {'server' if bus.members == 1 else 'servers'} of {bus.bus}"
         up = show(bus.age, Unit.SECONDS, human=True)
         return f"t2bus {bus.version}, process {bus.process}, up {up}; {counts}; {' '.join(bus.addresses)}"
 
@@ -248,8 +250,8 @@ class Picture:
         return f"{column.title}{falling if self._is_falling else rising}"
 
     def _passes(self, row: Seen) -> bool:
-        """Whether the filter is in a name, an identity or a topic."""
-        texts = (getattr(row.entry, name, None) for name in ("name", "identity", "topic"))
+        """Whether the filter is in a name, an identity, a topic or a node."""
+        texts = (getattr(row.entry, name, None) for name in ("name", "identity", "topic", "node", "server"))
         return any(self._filter.casefold() in text.casefold() for text in texts if text is not None)
 
 

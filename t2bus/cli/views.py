@@ -1,4 +1,4 @@
-"""What can be looked at on a bus: clients, services, subscriptions and topics, each with its columns.
+"""What can be looked at on a bus: clients, services, subscriptions, topics and other servers, each with its columns.
 
 ::
 
@@ -168,6 +168,12 @@ VIEWS: Final = {
             Column("process", "process"),
             Column("age", "age", Unit.SECONDS),
             Column("addresses", "addresses"),
+            Column("bus", "bus"),
+            Column("server", "name"),
+            Column("node", "node"),
+            Column("takes claims", "takes_claims"),
+            Column("min members", "min_members", Unit.COUNT),
+            Column("other servers", "members", Unit.COUNT),
             Column("connections", "connections", Unit.COUNT),
             Column("subscriptions", "subscriptions", Unit.COUNT),
             Column("services", "services", Unit.COUNT),
@@ -223,6 +229,7 @@ VIEWS: Final = {
             Column("PENDING", "pending", Unit.COUNT),
             Column("WINDOW", "window", Unit.COUNT),
             Column("CALLS", "calls", Unit.COUNT),
+            Column("SERVER", "server"),
         ),
     ),
     "subs": View(
@@ -261,6 +268,32 @@ VIEWS: Final = {
             Column("BYTES", "bytes", Unit.BYTES),
             Column("AGO", "age", Unit.SECONDS),
             Column("SERVED-BY", "name"),
+        ),
+    ),
+    "members": View(
+        "servers",
+        "no other server is connected",
+        status.members,
+        identity=("id",),
+        order=("name", "id"),
+        counts=("received", "sent", "received_bytes", "sent_bytes"),
+        columns=(
+            _NAME,
+            Column("NODE", "node"),
+            Column("IN/S", "received", Unit.COUNT, per_second=True),
+            Column("OUT/S", "sent", Unit.COUNT, per_second=True),
+            Column("BYTES-IN/S", "received_bytes", Unit.BYTES, per_second=True),
+            Column("BYTES-OUT/S", "sent_bytes", Unit.BYTES, per_second=True),
+            Column("UNACKED", "unacknowledged", Unit.COUNT),
+            Column("WAITING", "waiting_bytes", Unit.BYTES),
+            Column("HELD", "held", Unit.COUNT),
+            Column("DROPPED", "dropped", Unit.COUNT),
+            Column("GROUPS", "groups", Unit.COUNT),
+            Column("SERVICES", "services", Unit.COUNT),
+            Column("HEARD", "heard", Unit.SECONDS),
+            Column("AGE", "age", Unit.SECONDS),
+            Column("IN", "received", Unit.COUNT),
+            Column("OUT", "sent", Unit.COUNT),
         ),
     ),
 }

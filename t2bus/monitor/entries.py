@@ -53,6 +53,7 @@ class Counted:
 CLIENTS: Final = Counted(
     ("id",), ("received", "received_bytes", "sent", "sent_bytes"), ("received", "sent"), ("dropped", "held")
 )
+MEMBERS: Final = Counted(("id",), ("received", "received_bytes", "sent", "sent_bytes", "dropped"), ("received", "sent"))
 SERVICES: Final = Counted(("client", "topic"), ("calls",), ("calls",))
 TOPICS: Final = Counted(("topic",), ("messages", "bytes"), ("messages",))
 

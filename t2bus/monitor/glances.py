@@ -21,7 +21,7 @@ from attrs import define, field
 
 from .. import status as s
 from ..disconnected import Disconnected
-from .entries import CLIENTS, SERVICES, SHOWN, TOPICS, Listing
+from .entries import CLIENTS, MEMBERS, SERVICES, SHOWN, TOPICS, Listing
 from .snapshot import Details, Overview, overview
 
 if TYPE_CHECKING:
@@ -59,14 +59,18 @@ class Looking:
             raise
 
     async def overview(self) -> Overview:
-        """Return the bus and its clients as they are now, or were within a second; raises as :meth:`ask`."""
+        """Return the bus, its clients and its other servers as they are, or were within a second; raises as
+        :meth:`ask`.
+        """
         async with self._one_at_a_time:
             before, at = self._overview, trio.current_time()
             if before is None or at - self._overview_done >= FRESH:
                 status = await self.ask(s.StatusRequest())
                 known = None if before is None else before.clients
                 clients = await self._list(CLIENTS, s.ClientsRequest, lambda page: page.clients, known)
-                self._overview = overview(status, clients, at, before)
+                known = None if before is None else before.members
+                members = await self._list(MEMBERS, s.MembersRequest, lambda page: page.members, known)
+                self._overview = overview(status, clients, members, at, before)
                 self._overview_done = trio.current_time()
                 return self._overview
             return before

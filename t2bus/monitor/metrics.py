@@ -9,7 +9,7 @@
     t2bus_client_received_messages_total{client="other",id="",identity=""} 99.0
 
 The clients that have moved most have series of their own; the rest is summed under ``client="other"`` with an empty id,
-which no client has. So a bus of any size has a bounded number of series at any time.
+which no client has. So a bus of any size has a bounded number of series at any time. Other servers of the bus likewise.
 
 The law of this module: a function of one value; names are those of Prometheus's conventions, and are never changed.
 """
@@ -23,22 +23,28 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from .entries import CLIENTS
+from .entries import CLIENTS, MEMBERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from .entries import Counted, Listed
     from .snapshot import Overview
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
 _END: Final = b"# EOF\n"
 
-_LABELS: Final = ("client", "identity", "id")
+_OF_CLIENTS: Final = ("client", "identity", "id")
+_OF_MEMBERS: Final = ("server", "node", "id")
 _OTHER: Final = ("other", "", "")
+
+_Meaning = tuple[str, str]
+"""The name of a metric, and what it means."""
 
 _GAUGES: Final = {
     "connections": ("t2bus_connections", "Clients that are connected."),
+    "members": ("t2bus_members", "Other servers of the bus that are connected."),
     "newcomers": ("t2bus_newcomers", "Peers that have connected and not said who they are yet."),
     "subscriptions": ("t2bus_subscriptions", "Subscriptions of all clients."),
     "services": ("t2bus_services", "Topics that are served."),
@@ -48,7 +54,7 @@ _GAUGES: Final = {
     "incoming_bytes": ("t2bus_incoming_bytes", "What has come of large frames that are not complete."),
 }
 _COUNTERS: Final = {
-    "published": ("t2bus_published", "Publications accepted."),
+    "published": ("t2bus_published", "Publications accepted from clients."),
     "delivered": ("t2bus_delivered", "Deliveries made, one for each subscription."),
     "dropped": ("t2bus_dropped", "Deliveries dropped because a subscription did not keep up."),
     "requests": ("t2bus_requests", "Requests handed to a service."),
@@ -69,6 +75,19 @@ _CLIENT_GAUGES: Final = {
     "waiting_bytes": ("t2bus_client_waiting_bytes", "What waits to be written to a client."),
     "held": ("t2bus_client_deliveries_held", "Paced deliveries that wait until a client takes what it has."),
     "dropped": ("t2bus_client_deliveries_missed", "Deliveries that the present subscriptions of a client have missed."),
+}
+_MEMBER_COUNTERS: Final = {
+    "received": ("t2bus_member_received_messages", "Publications, requests and answers that came from a server."),
+    "received_bytes": ("t2bus_member_received_bytes", "The same in bytes."),
+    "sent": ("t2bus_member_sent_messages", "Publications, requests and answers put on their way to a server."),
+    "sent_bytes": ("t2bus_member_sent_bytes", "The same in bytes."),
+    "dropped": ("t2bus_member_dropped", "Publications that a server was not sent, as it did not keep up."),
+}
+_MEMBER_GAUGES: Final = {
+    "unacknowledged": ("t2bus_member_unacknowledged", "Publications that a server has and has not counted yet."),
+    "waiting_bytes": ("t2bus_member_waiting_bytes", "What waits to be written to a server."),
+    "held": ("t2bus_member_publications_held", "Paced publications that wait until a server takes what it has."),
+    "heard": ("t2bus_member_silence_seconds", "Seconds since a server was heard last."),
 }
 
 
@@ -100,15 +119,28 @@ def families(over: Overview) -> Iterator[Metric]:
         yield GaugeMetricFamily(name, text, value=getattr(status, field))
     for field, (name, text) in _COUNTERS.items():
         yield CounterMetricFamily(name, text, value=getattr(status, field))
-    rows = over.clients.rows
-    for field, (name, text) in _CLIENT_COUNTERS.items():
-        counter = CounterMetricFamily(name, text, labels=_LABELS)
-        for row in rows:
-            counter.add_metric((row["name"], row["identity"], str(row["id"])), row[field])
-        counter.add_metric(_OTHER, over.clients.others[CLIENTS.counted.index(field)])
+    yield from _each(_OF_CLIENTS, CLIENTS, over.clients, _CLIENT_COUNTERS, _CLIENT_GAUGES)
+    yield from _each(_OF_MEMBERS, MEMBERS, over.members, _MEMBER_COUNTERS, _MEMBER_GAUGES)
+
+
+def _each(
+    labels: tuple[str, str, str],
+    kind: Counted,
+    listed: Listed,
+    counters: Mapping[str, _Meaning],
+    gauges: Mapping[str, _Meaning],
+) -> Iterator[Metric]:
+    """Give the metrics of the entries of a list, each with its name under the first of these labels."""
+    _, who, number = labels
+    of = [((row["name"], row[who], str(row[number])), row) for row in listed.rows]
+    for field, (name, text) in counters.items():
+        counter = CounterMetricFamily(name, text, labels=labels)
+        for names, row in of:
+            counter.add_metric(names, row[field])
+        counter.add_metric(_OTHER, listed.others[kind.counted.index(field)])
         yield counter
-    for field, (name, text) in _CLIENT_GAUGES.items():
-        gauge = GaugeMetricFamily(name, text, labels=_LABELS)
-        for row in rows:
-            gauge.add_metric((row["name"], row["identity"], str(row["id"])), row[field])
+    for field, (name, text) in gauges.items():
+        gauge = GaugeMetricFamily(name, text, labels=labels)
+        for names, row in of:
+            gauge.add_metric(names, row[field])
         yield gauge

@@ -2,8 +2,8 @@
 
 ::
 
-    first = overview(status, listed, at=10.0, before=None)
-    second = overview(status, listed, at=11.0, before=first)
+    first = overview(status, clients, members, at=10.0, before=None)
+    second = overview(status, clients, members, at=11.0, before=first)
     second.rates["published"]  # publications a second between them
 
 An :class:`Overview` is what metrics need, :class:`Details` what the page shows beside it: both come from the bus page
@@ -32,15 +32,20 @@ GAUGES: Final = tuple(each.name for each in attrs.fields(BusCounts) if each.name
 """What there is in the bus."""
 
 
+_AMONG: Final = ("bus", "name", "node", "min_members", "takes_claims")
+"""What a server is among others."""
+
+
 @frozen(eq=False)
 class Overview:
-    """The bus and its clients."""
+    """The bus, its clients and its other servers."""
 
     at: float
     status: Status
     rates: Mapping[str, float | None]
     """Of each of :data:`COUNTERS`, a second; None where nothing is known of a moment before."""
     clients: Listed
+    members: Listed
 
 
 @frozen(eq=False)
@@ -53,13 +58,13 @@ class Details:
     """Subscriptions that have missed something, or for which something is held."""
 
 
-def overview(status: Status, clients: Listed, at: float, before: Overview | None) -> Overview:
+def overview(status: Status, clients: Listed, members: Listed, at: float, before: Overview | None) -> Overview:
     """Return the moment ``at``, with rates since another one if there is one."""
     rates: dict[str, float | None] = dict.fromkeys(COUNTERS)
     if before is not None and at > before.at:
         for name in COUNTERS:
             rates[name] = max(0, getattr(status, name) - getattr(before.status, name)) / (at - before.at)
-    return Overview(at, status, rates, clients)
+    return Overview(at, status, rates, clients, members)
 
 
 def document(over: Overview, details: Details) -> Iterator[str]:
@@ -70,11 +75,13 @@ def document(over: Overview, details: Details) -> Iterator[str]:
         "process": status.process,
         "age": status.age,
         "addresses": [shown(address) for address in status.addresses],
+        **{name: shown(getattr(status, name)) for name in _AMONG},
         "counts": {name: getattr(status, name) for name in (*GAUGES, *COUNTERS)},
         "rates": over.rates,
     }
     yield json.dumps(head)[:-1]
-    for name, listed in (("clients", over.clients), ("services", details.services), ("topics", details.topics)):
+    lists = {"clients": over.clients, "members": over.members, "services": details.services, "topics": details.topics}
+    for name, listed in lists.items():
         yield f', "{name}": {json.dumps({"total": listed.total, "rows": listed.rows})}'
     lag: list[dict[str, Any]] = [
         {name: shown(value) for name, value in attrs.asdict(each).items()} for each in details.lag

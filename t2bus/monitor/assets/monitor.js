@@ -27,7 +27,15 @@ const TABLES = {
   ]},
   services: {sort: "calls_rate", columns: [
     ["topic", "topic", "text"], ["name", "client", "text"], ["identity", "identity", "text"], ["calls_rate", "calls/s", "rate"],
-    ["calls", "calls", "count"], ["pending", "pending", "count"], ["window", "window", "count"],
+    ["calls", "calls", "count"], ["pending", "pending", "count"], ["window", "window", "count"], ["server", "server", "text"],
+  ]},
+  members: {sort: "received_rate", columns: [
+    ["name", "name", "text"], ["node", "node", "text"], ["received_rate", "in/s", "rate"], ["sent_rate", "out/s", "rate"],
+    ["received_bytes_rate", "bytes in/s", "bytes"], ["sent_bytes_rate", "bytes out/s", "bytes"],
+    ["unacknowledged", "not acknowledged", "count"], ["waiting_bytes", "waiting", "bytes"], ["held", "held", "count"],
+    ["dropped", "missed", "count"], ["groups", "groups", "count"], ["services", "services", "count"],
+    ["requests", "requests", "count"], ["calls", "calls", "count"], ["received", "in", "count"], ["sent", "out", "count"],
+    ["heard", "heard", "time"], ["age", "age", "time"],
   ]},
   topics: {sort: "messages_rate", columns: [
     ["topic", "topic", "text"], ["messages_rate", "messages/s", "rate"], ["bytes_rate", "bytes/s", "bytes"],
@@ -192,8 +200,14 @@ const tables = Object.fromEntries(Object.entries(TABLES).map(([id, table]) => [i
 
 function show(moment) {
   byId("version").textContent = moment.version;
-  byId("about").textContent = [`process ${moment.process}`, `up ${duration(moment.age)}`, ...moment.addresses].join(" · ");
-  byId("figures").replaceChildren(...FIGURES.map(([field, title]) => {
+  const among = moment.node ? [`server ${moment.name} (${moment.node}) of bus ${moment.bus}`] : [];
+  byId("about").textContent = [...among, `process ${moment.process}`, `up ${duration(moment.age)}`, ...moment.addresses].join(" · ");
+  const few = byId("few");
+  few.hidden = moment.takes_claims !== false;
+  few.textContent = few.hidden ? "" : `too few servers are here for new services: it takes ${moment.min_members}`;
+  byId("members").hidden = !moment.node;
+  const figures = moment.node ? [["members", "other servers"], ...FIGURES] : FIGURES;
+  byId("figures").replaceChildren(...figures.map(([field, title]) => {
     const figure = element("div");
     figure.append(element("dt", title), element("dd", shown(moment.counts[field], field.endsWith("bytes") ? "bytes" : "count")));
     return figure;
