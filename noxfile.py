@@ -15,7 +15,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2026.10"
-nox.options.sessions = ["tests", "fuzz", "interop", "faults", "lint", "types"]
+nox.options.sessions = ["tests", "fuzz", "interop", "federation", "faults", "lint", "types"]
 nox.options.default_venv_backend = "virtualenv"
 
 ROOT = Path(__file__).parent
@@ -156,6 +156,16 @@ def interop(session: nox.Session) -> None:
     """Join programs of the Rust crate t2_bus, which are built first; without cargo the tests say so and skip."""
     install_wheel(session, *group("test"))
     session.run("python", "-m", "pytest", "tests/interop", *IN_TWO, *session.posargs, env={"PYTHONSAFEPATH": "1"})
+
+
+@nox.session(requires=["wheel"])
+def federation(session: nox.Session) -> None:
+    """Run servers that are one bus as processes; kill, freeze, part and restart them. Figures come at the end.
+
+    Run it alone: a busy machine is taken for a dead one.
+    """
+    install_wheel(session, *group("test"))
+    session.run("python", "-m", "pytest", "tests/federation", *session.posargs, env={"PYTHONSAFEPATH": "1"})
 
 
 @nox.session(requires=["wheel"])

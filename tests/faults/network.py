@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 FAR: Final = "10.0.0.2"
 """The address of the far end, as seen from the near one."""
 
-_NEAR: Final = "10.0.0.1"
+NEAR: Final = "10.0.0.1"
+"""The address of the near end."""
+
 _DEVICE: Final = "cable"
 _numbers = count()
 
@@ -83,9 +85,10 @@ def open_cable() -> Generator[Cable, None, None]:
             made.append(end)
         veth = ("type", "veth", "peer", "name", _DEVICE, "netns", cable.far)
         _run("ip", "link", "add", _DEVICE, "netns", cable.near, *veth)
-        for end, address in ((cable.near, _NEAR), (cable.far, FAR)):
+        for end, address in ((cable.near, NEAR), (cable.far, FAR)):
             _run("ip", "-n", end, "address", "add", f"{address}/24", "dev", _DEVICE)
             _run("ip", "-n", end, "link", "set", _DEVICE, "up")
+            _run("ip", "-n", end, "link", "set", "lo", "up")
         yield cable
     finally:
         for end in made:
