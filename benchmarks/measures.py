@@ -38,18 +38,19 @@ def deliver(peer: p.Peer, publish: Work, subscribe: Work, processes: int, build:
     """
     with peer.open(build) as server, ExitStack() as stack:
         subscribers = [
-            stack.enter_context(peer.start(build, "subscribe", server.address, subscribe)) for _ in range(processes)
+            stack.enter_context(peer.start(build, "subscribe", server.place_of("subscribe"), subscribe))
+            for _ in range(processes)
         ]
         for subscriber in subscribers:
             subscriber.wait_until_ready()
         publisher = stack.enter_context(peer.start(build, "publish", server.address, publish))
         publisher.wait_until_ready()
         wanted = subscribe.count * subscribe.connections * processes
-        yield partial(_deliver, publisher, server.program, subscribers, wanted)
+        yield partial(_deliver, publisher, server.programs, subscribers, wanted)
 
 
-def _deliver(publisher: Program, bus: Program, subscribers: Sequence[Program], wanted: int) -> Figures:
-    with CpuMeter({"publisher": [publisher], "bus": [bus], "subscriber": subscribers}) as cpu:
+def _deliver(publisher: Program, bus: Sequence[Program], subscribers: Sequence[Program], wanted: int) -> Figures:
+    with CpuMeter({"publisher": [publisher], "bus": bus, "subscriber": subscribers}) as cpu:
         publisher.go()
         try:
             for subscriber in subscribers:
@@ -77,25 +78,25 @@ def request(peer: p.Peer, work: Work, build: Build) -> Generator[Burst]:
 @contextmanager
 def _pair(peer: p.Peer, server: p.Server, work: Work, build: Build) -> Generator[Burst]:
     with (
-        peer.start(build, "answer", server.address, work) as responder,
+        peer.start(build, "answer", server.place_of("answer"), work) as responder,
         peer.start(build, "ask", server.address, work) as requester,
     ):
         responder.wait_until_ready()
         requester.wait_until_ready()
-        yield partial(_ask, requester, server.program, responder, work.count)
+        yield partial(_ask, requester, server.programs, responder, work.count)
 
 
-def _ask(requester: Program, bus: Program, responder: Program, count: int) -> Figures:
-    with CpuMeter({"requester": [requester], "bus": [bus], "responder": [responder]}) as cpu:
+def _ask(requester: Program, bus: Sequence[Program], responder: Program, count: int) -> Figures:
+    with CpuMeter({"requester": [requester], "bus": bus, "responder": [responder]}) as cpu:
         requester.go()
         requester.wait_until("end")
     measured = requester.result()
     if len(measured["times"]) != count:
         raise Failed(f"{len(measured['times'])} of {count} requests were answered")
-    return {**_quantiles(measured["times"]), "rate": count / measured["seconds"], **cpu.per(count)}
+    return {**quantiles(measured["times"]), "rate": count / measured["seconds"], **cpu.per(count)}
 
 
-def _quantiles(seconds: Sequence[float]) -> Figures:
+def quantiles(seconds: Sequence[float]) -> Figures:
     """Return the median of these times and the 99th percentile, in microseconds."""
     quantiles = statistics.quantiles(seconds, n=100)
     return {"p50": quantiles[49] * 1e6, "p99": quantiles[98] * 1e6}
@@ -116,7 +117,7 @@ def _inside(program: Program, messages: int) -> Figures:
     program.wait_until("end")
     measured = program.result()
     figures = {"rate": messages / measured["seconds"], "cpu": measured["cpu"] / messages * 1e6}
-    return {**figures, **_quantiles(measured["times"])} if "times" in measured else figures
+    return {**figures, **quantiles(measured["times"])} if "times" in measured else figures
 
 
 @contextmanager
@@ -153,15 +154,15 @@ def crowd(count: int, build: Build) -> Generator[Burst]:
     with p.crowded(count + 2).open(build) as server, ExitStack() as stack:
         measured: dict[str, float] = {}
         if count:
-            before = _resident(server.program.pid)
+            before = resident(server.program.pid)
             idle = stack.enter_context(python(build, "idle", server.address, count)).wait_until_ready()
-            measured = {"memory": (_resident(server.program.pid) - before) / count, **json.loads(idle)}
+            measured = {"memory": (resident(server.program.pid) - before) / count, **json.loads(idle)}
         ask = stack.enter_context(_pair(p.T2BUS, server, _PAIR, build))
         ask()
         yield lambda: {**measured, **ask()}
 
 
-def _resident(pid: int) -> float:
+def resident(pid: int) -> float:
     """Return the resident memory of a process, in kB."""
     status = Path(f"/proc/{pid}/status")
     if not status.exists():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from importlib.util import find_spec
@@ -19,7 +19,7 @@ from .programs import Program, Skipped, free_port, python, wait_for
 from .rust_programs import rust_programs
 from .work import Work
 
-_NOTHING = Work(count=0, size=0)
+NOTHING = Work(count=0, size=0)
 
 _NATS = "max_pending: 1GB\nwrite_deadline: 60s\n"
 _MOSQUITTO = """
@@ -40,6 +40,19 @@ class Server:
 
     address: str
     program: Program
+    far: str = ""
+    """Where subscribers and services are, if not there."""
+    others: Sequence[Program] = ()
+    """The processes of its other servers."""
+
+    @property
+    def programs(self) -> Sequence[Program]:
+        """All that it consists of."""
+        return [self.program, *self.others]
+
+    def place_of(self, role: str) -> str:
+        """Return the address for a role."""
+        return self.far if self.far and role in {"subscribe", "answer"} else self.address
 
 
 @frozen
@@ -89,6 +102,11 @@ class Peer:
             yield server
 
 
+def executable(name: str) -> str | None:
+    """Return where a program of other systems is."""
+    return shutil.which(name, path=_path())
+
+
 def _path() -> str:
     # Debian puts servers where the PATH of most users does not lead.
     return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
@@ -98,7 +116,7 @@ def _path() -> str:
 
 
 @contextmanager
-def _own(build: Build, system: str, address: str, work: Work = _NOTHING) -> Generator[Server, None, None]:
+def _own(build: Build, system: str, address: str, work: Work = NOTHING) -> Generator[Server, None, None]:
     with python(build, "role", system, "serve", address, work.to_json()) as program:
         yield Server(program.wait_until_ready(), program)
 
@@ -110,7 +128,7 @@ def _external(command: list[object], place: Path | int, address: str) -> Generat
         yield Server(address, program)
 
 
-def _t2bus_unix(folder: Path, build: Build, work: Work = _NOTHING) -> AbstractContextManager[Server]:
+def _t2bus_unix(folder: Path, build: Build, work: Work = NOTHING) -> AbstractContextManager[Server]:
     return _own(build, "t2bus", f"unix:{folder / 'bus'}", work)
 
 
@@ -184,5 +202,5 @@ RUST_ON_T2BUS = Peer("rust on t2bus", _t2bus_unix, "rust", flight=256, volume=_R
 
 def crowded(connections: int) -> Peer:
     """Return t2bus for that many connections."""
-    work = attrs.evolve(_NOTHING, connections=connections)
+    work = attrs.evolve(NOTHING, connections=connections)
     return attrs.evolve(T2BUS, serve=partial(_t2bus_unix, work=work))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from . import federated as f
 from . import measures as m
 from . import peers as p
 from .measuring import Case, System
@@ -174,6 +175,47 @@ def in_process() -> Iterator[Case]:
     yield Case("in process, request, 100 B", _units({"p50": "us", "p99": "us"}, "request"), systems, _BURSTS)
 
 
+_TWO: Final = "t2bus, two servers"
+
+
+def federation() -> Iterator[Case]:
+    """Two servers that are one bus, beside one server and two clustered nats-servers; and up to eight of them."""
+    servers = {_TWO: f.TWO_T2BUS, "nats, two servers": f.TWO_NATS, "t2bus, one server": p.T2BUS}
+    work = Work(count=300, size=100)
+    alone = {name: System(partial(f.publish_alone, peer, work)) for name, peer in servers.items() if peer.ours}
+    yield Case("publish to the other server, alone, 100 B", {"p50": "us", "p99": "us"}, alone, _BURSTS)
+    answers = {name: System(partial(m.request, peer, work), peer.ours) for name, peer in servers.items()}
+    yield Case("request to the other server, 100 B", _ANSWER, answers, _BURSTS)
+    for tasks in (64, 1_000):
+        many = Work(count=3_000, size=100, flight=tasks, tasks=True)
+        yield Case(f"to the other server, 100 B, {tasks:,} tasks", _DELIVERY, _between(servers, many), _BURSTS)
+    for size in (100, 1_000, 16_000):
+        paced = Work(count=_SIZES[size], size=size, flight=_window(size))
+        yield Case(f"to the other server, {size:,} B, paced", _DELIVERY, _between(servers, paced), _BURSTS)
+        batches = _between(servers, attrs.evolve(paced, count=_MORE * paced.count, batch=batch_of(size)), paced)
+        yield Case(f"to the other server, {size:,} B, in batches of {batch_of(size)}", _DELIVERY, batches, _BURSTS)
+    units = {"memory": "MB each", "join": "ms", "idle": "ms/s each"}
+    many_servers = {f"{number} servers": System(partial(f.many, number, Work(count=0, size=0))) for number in (2, 4, 8)}
+    yield Case("servers on one machine", units, many_servers)
+    for topic, groups in (("lab", "one group"), ("lab**", "as many groups")):
+        systems = {
+            f"{count:,} subs": System(partial(f.many, 2, Work(topic=topic, count=count, size=0)))
+            for count in (1_000, 10_000)
+        }
+        yield Case(
+            f"subscriptions of {groups}", {"subscribe": "us", "more": "kB elsewhere", "idle": "ms/s each"}, systems
+        )
+
+
+def _between(servers: Mapping[str, p.Peer], work: Work, of_others: Work | None = None) -> dict[str, System]:
+    """Deliver from one server to another; those that have no batches do ``of_others``."""
+    systems = {}
+    for name, peer in servers.items():
+        suited = work if peer.ours else of_others or work
+        systems[name] = System(partial(m.deliver, peer, suited, suited, 1), peer.ours)
+    return systems
+
+
 def routing() -> Iterator[Case]:
     """The router alone, per publication, by how many subscriptions it has."""
     for kind in ("concrete", "wildcard"):
@@ -237,6 +279,7 @@ WORKLOADS: Final[Mapping[str, Workload]] = {
     "fan-in": fan_in,
     "requests": requests,
     "in-process": in_process,
+    "federation": federation,
     "routing": routing,
     "idle": idle,
     "typed": typed,
