@@ -32,6 +32,7 @@ cert = "/etc/north.pem"
 key = "north.key"
 min_members = 2
 group_depth = 3
+name = "north"
 lease = 4
 """
 TCP = "--federate tcp:127.0.0.1:0 --bus plant"
@@ -78,7 +79,7 @@ class TestSaid:
         """Each option says what its name says."""
         options = (
             "--bus plant --federate tls:a:1 --seed tls:b:2 --seed tls:c:3 --fed-ca d --fed-cert e --fed-key f "
-            "--min-members 2 --group-depth 3 --lease 4.5"
+            "--min-members 2 --group-depth 3 --lease 4.5 --fed-name north"
         )
         assert read(options) == t2bus.Federation(
             bus="plant",
@@ -90,6 +91,7 @@ class TestSaid:
             min_members=2,
             group_depth=3,
             lease=4.5,
+            name="north",
         )
 
     def test_little(self) -> None:
@@ -109,6 +111,7 @@ class TestSaid:
             min_members=2,
             group_depth=3,
             lease=4,
+            name="north",
         )
 
     def test_options_overrule_the_file(self, file: Path) -> None:
