@@ -55,9 +55,12 @@ class Link:
     _said: int = field(default=0, init=False)
     _heard: int = field(default=0, init=False)
 
-    def begin(self) -> None:
-        """Begin another round; only whoever leads does."""
-        self._open(self.round + 1)
+    def begin(self, least: int = 0) -> None:
+        """Begin another round, of this number or a higher one; only whoever leads does.
+
+        Numbers that grow with time need not be remembered when the other server is gone.
+        """
+        self._open(max(self.round + 1, least))
 
     def close(self) -> None:
         """Hear nothing more in this round."""

@@ -60,7 +60,7 @@ class MemberLinks:
     _connected: dict[str, _Connected] = field(factory=dict, init=False)
     """By node."""
     _links: dict[str, Link] = field(factory=dict, init=False)
-    """By node, also with those that are gone."""
+    """By node."""
     _rests: dict[str, float] = field(factory=dict, init=False)
     """How long each node was left alone that could not be borne."""
     _places: Slots = field(factory=lambda: Slots(_PLACES, "Limits.incoming_bytes"), init=False)
@@ -79,12 +79,12 @@ class MemberLinks:
     def _take(self, event: Event) -> None:
         match event:
             case Joined(node):
-                self._links.setdefault(node, Link(leads=self.engine.node < node))
-                self._rests.pop(node, None)
+                self._links[node] = Link(leads=self.engine.node < node)
                 self._begin(node, "it has come again")
             case Left(node):
                 self._leave(node, "it cannot be reached any more")
-                self._links[node].close()
+                del self._links[node]
+                self._rests.pop(node, None)
             case Received(node, data):
                 heard = self._links[node].hear(data)
                 if heard.is_lost:
@@ -102,7 +102,7 @@ class MemberLinks:
         self._leave(node, reason)
         link = self._links[node]
         if link.leads:
-            link.begin()
+            link.begin(int(trio.current_time() * 1000))
             self._connect(node)
         else:
             link.close()
