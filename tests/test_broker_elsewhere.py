@@ -693,3 +693,45 @@ def test_new_rules_do_not_concern_servers() -> None:
     subscribed(servers, "y")
     servers.servers["x"].router.set_access(Access(Rules(), {}))
     assert servers.peers["x", "y"].ending is None
+
+
+def test_what_is_closed_at_once() -> None:
+    """A claim that too few servers may accept is not told to those that are here."""
+    servers = fleet("x", "y", least=3)
+    client = servers.client("x")
+    operation = client.claim("s")
+    servers.settle()
+    assert outcome(client.read(), operation) is CLAIMED
+    assert not servers.servers["y"].router.elsewhere.claims.all
+
+
+@pytest.mark.parametrize("is_refused", [True, False])
+def test_what_is_over_already(is_refused: bool) -> None:
+    """What a server says of a subscription, a publication or a claim that is over changes nothing."""
+    servers = fleet("x", "y")
+    client = servers.client("x")
+    claim = client.claim("s")
+    servers.ways["x", "y"].write()
+    (member,) = servers.servers["x"].router.elsewhere.members.values()
+    (stake,) = member.staked
+    client.disconnect()
+    router, peer = servers.servers["x"].router, servers.peers["x", "y"]
+    late = m.Refused(stake, CLAIMED, "late") if is_refused else m.Accepted(stake, (0,))
+    router.feed(peer, [late], 0.0)  # type: ignore[list-item]
+    assert outcome(client.read(), claim) is None
+    assert said(servers, m.Unreached(999, (1,))) == []
+    assert said(servers, m.Unsubscribe(1000, 999)) == []
+    assert said(servers, m.Refused(1001, CLAIMED, "what")) == []
+
+
+def test_a_lagging_server_holds_nobody() -> None:
+    """A server that has counted nothing for twice the stall holds no paced publisher any more."""
+    servers = fleet("x", "y", subscription_messages=1, stall=1.0)
+    subscribed(servers, "y", messages=1)
+    publisher = servers.client("x")
+    publisher.publish("a", paced=True)
+    publisher.publish("a", paced=True)
+    servers.servers["x"].router.expire(2.5)
+    publisher.read()
+    operation = publisher.publish("a", paced=True)
+    assert outcome(publisher.read(), operation) == 0

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Consent:
     """One group that is subscribed to, or one claim."""
 
-    group: str | None = None
+    group: str = ""
     service: Service | None = None
     members: set[int] = field(factory=set, init=False)
     """The ids of the members that have not agreed yet."""

@@ -167,14 +167,14 @@ class Elsewhere:
                 self._end_group(group)
 
     def _end_group(self, group: str) -> None:
-        if (consent := self._unsettled.pop(group, None)) is not None:
+        if (consent := self._unsettled.get(group)) is not None:
             # Those who waited have gone, or closed it before they were told that it is open.
             consent.members.clear()
             self._finish(consent)
         for member in self.members.values():
-            if (number := member.told_groups.pop(group, None)) is not None:
-                member.asked.pop(number, None)
-                member.peer.outbox.put_control(m.Unsubscribe(self.numbers.take(), number))
+            number = member.told_groups.pop(group)
+            member.asked.pop(number, None)
+            member.peer.outbox.put_control(m.Unsubscribe(self.numbers.take(), number))
 
     def _end_stake(self, service: Service) -> None:
         for member in self.members.values():
@@ -252,8 +252,7 @@ class Elsewhere:
             if self.claims.is_open(consent.service) and consent.service.is_wanted:
                 self.claims.confirm(consent.service)
             return
-        if consent.group is not None and self._unsettled.get(consent.group) is consent:
-            del self._unsettled[consent.group]
+        del self._unsettled[consent.group]
         operations, consent.operations = consent.operations, []
         for peer, operation in operations:
             peer.outbox.acknowledge(operation)

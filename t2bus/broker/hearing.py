@@ -91,8 +91,6 @@ class Hearing:
         """Do what a member asks for, or refuse it; return the steps."""
         try:
             return carry_out() or _STEPS
-        except ProtocolViolation:
-            raise
         except BusError as error:
             if operation is not None:
                 peer.refuse(operation, error)
