@@ -20,6 +20,7 @@ from attrs import frozen
 
 import t2bus
 from cli_helpers import command, run
+from federation_helpers import free_endpoint
 from t2bus import disconnected, errors
 from t2bus.certs import issue_client, make_ca
 from t2bus.cli import main
@@ -175,6 +176,29 @@ async def test_the_rules_are_explained(here: Path) -> None:
     (words,) = re.findall(r"`python -m t2bus (access explain .*?)`", section(README, "Between machines"))
     code, said, _ = await run(*shlex.split(words))
     assert (code, said) == (1, "denied: no publish rule of everyone or 'alice' includes 'hello/bob'\n")
+
+
+# --- several servers
+
+
+async def test_several_servers(here: Path) -> None:
+    """The README's commands make certificates and start two servers that are one bus."""
+    ports = {"tls:localhost:7447": free_endpoint("tls"), "tls:localhost:7448": free_endpoint("tls")}
+    places = {known: place.replace("127.0.0.1", "localhost") for known, place in ports.items()}
+    all_words = commands("Several servers as one bus")
+    init, north, issue, south = [[places.get(word, word) for word in words] for words in all_words]
+    for words in (init, issue):
+        code, _, said = await run(*words)
+        assert (code, said) == (0, "")
+    async with command(*north) as one, command(*south) as other:
+        for server in (one, other):
+            await server.stderr.until("to talk")
+        async with command("sub", "hello/**", "--addr", "unix:south") as subscriber:
+            await subscriber.stderr.until("subscribed")
+            with trio.fail_after(20):
+                while (await run("pub", "hello/alice", '"hi"', "--addr", "unix:north", "--require", "1"))[0]:
+                    pass  # they have not met yet
+            assert await subscriber.stdout.next() == 'hello/alice\t"hi"'
 
 
 # --- the guide
