@@ -61,10 +61,6 @@ class ServiceTable:
     _untold: dict[int, deque[int]] = field(factory=dict, init=False)
     """By responder, the calls that nobody waits for any more and of which it has not been told: it reads slowly."""
 
-    def __len__(self) -> int:
-        """Return the number of services."""
-        return len(self.claims)
-
     @property
     def pending(self) -> int:
         """The number of requests that responders have not ended."""
