@@ -21,7 +21,7 @@ from t2bus.wire.cbor import encode_head
 from t2bus.wire.framing import HEADER_SIZE
 from t2bus.wire.kinds import KINDS
 from t2bus.wire.values import Deflated, ErrorCode
-from wire_corpus import SERVER_MESSAGES
+from wire_corpus import MEMBER_MESSAGES, SERVER_MESSAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -201,6 +201,10 @@ FLOODS: Final[dict[str, Callable[[], Iterable[Any]]]] = {
     **{
         f"{kind.__name__} of a bus": partial(repeat, message, 1000)
         for kind, message in {type(each): each for each in SERVER_MESSAGES}.items()
+    },
+    **{
+        f"{kind.__name__} of a server": partial(repeat, message, 1000)
+        for kind, message in {type(each): each for each in MEMBER_MESSAGES}.items()
     },
 }
 """Each makes the messages of one flood, under ids that rise."""
