@@ -69,9 +69,9 @@ class Link:
     def _open(self, number: int) -> None:
         self.round, self.is_open, self._said, self._heard = number, True, 0, 0
 
-    def say(self, data: bytes) -> bytes:
+    def say(self, data: bytes | memoryview) -> bytes:
         """Return the next piece of the round."""
-        piece = _HEAD.pack(self.round, self._said) + data
+        piece = b"".join((_HEAD.pack(self.round, self._said), data))
         self._said += 1
         return piece
 

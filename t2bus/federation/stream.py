@@ -42,8 +42,8 @@ class MemberStream(trio.abc.Stream):
         self._is_over = True
         self._changed.set()
 
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:  # noqa: ARG002 -- a piece is no more than most
-        """Return the next piece."""
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:  # noqa: ARG002 -- it is here as a whole
+        """Return the next piece, however long it is: to part it would only copy it."""
         await trio.lowlevel.checkpoint()
         while not self._pieces:
             self._check()
@@ -56,7 +56,7 @@ class MemberStream(trio.abc.Stream):
         with memoryview(data) as view:
             for place in range(0, len(view), _PIECE):
                 self._check()
-                piece = self.link.say(bytes(view[place : place + _PIECE]))
+                piece = self.link.say(view[place : place + _PIECE])
                 try:
                     await self._engine.send(self._node, piece)
                 except EngineFailed as error:
