@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from t2bus.federation.engine import Joined, Left, Received
+from t2bus.federation.engine import Arrived, Joined, Left
 from t2bus.federation.options import Federation
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ async def pieces(engine: Engine, count: int) -> list[bytes]:
     """Wait for so many pieces, of whomever."""
     received: list[bytes] = []
     while len(received) < count:
-        received += [event.data for event in await engine.receive() if isinstance(event, Received)]
+        received += [event.data for event in await engine.receive() if isinstance(event, Arrived)]
     return received
 
 

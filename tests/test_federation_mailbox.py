@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from t2bus.federation.engine import EngineFailed, Joined, Received
+from t2bus.federation.engine import Arrived, EngineFailed, Joined
 from t2bus.federation.mailbox import BESIDE, Mailbox
 
 
@@ -24,14 +24,14 @@ async def test_it_is_emptied() -> None:  # noqa: ASYNC124 -- a mailbox is made i
     """What has been taken is gone, and there is room again."""
     mailbox = Mailbox(most=BESIDE + 1)
     for _ in range(3):
-        mailbox.put(Received("a", b"1"))
-        assert mailbox.take() == [Received("a", b"1")]
+        mailbox.put(Arrived("a", b"1"))
+        assert mailbox.take() == [Arrived("a", b"1")]
     assert mailbox.take() == []
 
 
 async def test_overrun_it_fails() -> None:  # noqa: ASYNC124 -- as above
     """More bytes than there is room for are a failure of the engine."""
     mailbox = Mailbox(most=BESIDE + 1)
-    mailbox.put(Received("a", b"12"))
+    mailbox.put(Arrived("a", b"12"))
     with pytest.raises(EngineFailed, match="258 bytes of other servers wait"):
         mailbox.take()

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from federation_helpers import all_for
-from t2bus.federation.engine import EngineFailed, Joined, Left, Received
+from t2bus.federation.engine import Arrived, EngineFailed, Joined, Left
 from t2bus.federation.memory import MemoryNetwork
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ async def test_pieces_arrive_in_order(autojump_clock: MockClock, a: Engine, b: E
     """What one node sends arrives whole and in the order in which it was sent."""
     for data in (b"one", b"two", b"three"):
         await a.send("b", data)
-    assert await all_for(1, b) == [Received("a", b"one"), Received("a", b"two"), Received("a", b"three")]
+    assert await all_for(1, b) == [Arrived("a", b"one"), Arrived("a", b"two"), Arrived("a", b"three")]
 
 
 async def test_what_is_sent_takes_its_time(autojump_clock: MockClock, a: Engine, b: Engine) -> None:
@@ -61,7 +61,7 @@ async def test_who_closes_leaves(autojump_clock: MockClock, network: MemoryNetwo
     async with network.open_engine("c") as c:
         assert await a.receive() == [Joined("c")]
         await c.send("a", b"last")
-    assert await all_for(1, a) == [Received("c", b"last"), Left("c")]
+    assert await all_for(1, a) == [Arrived("c", b"last"), Left("c")]
 
 
 async def test_nobody_is_sent_to(autojump_clock: MockClock, a: Engine) -> None:
@@ -92,7 +92,7 @@ async def test_a_side_stays_whole(autojump_clock: MockClock, network: MemoryNetw
         await c.receive()
         network.part({"a"}, {"b", "c"})
         await c.send("b", b"still here")
-        assert await all_for(1, b) == [Joined("c"), Left("a"), Received("c", b"still here")]
+        assert await all_for(1, b) == [Joined("c"), Left("a"), Arrived("c", b"still here")]
 
 
 async def test_healed_they_meet_again(autojump_clock: MockClock, network: MemoryNetwork, a: Engine, b: Engine) -> None:
@@ -102,7 +102,7 @@ async def test_healed_they_meet_again(autojump_clock: MockClock, network: Memory
     network.heal()
     assert await a.receive() == [Joined("b")]
     await a.send("b", b"again")
-    assert await all_for(1, b) == [Left("a"), Joined("a"), Received("a", b"again")]
+    assert await all_for(1, b) == [Left("a"), Joined("a"), Arrived("a", b"again")]
 
 
 async def test_the_killed_leave_at_once(
@@ -133,7 +133,7 @@ async def test_a_short_freeze_is_not_noticed(
     await a.send("b", b"patience")
     assert await all_for(LEASE - 0.1, b) == []
     network.thaw("b")
-    assert (await all_for(5, a), await all_for(1, b)) == ([], [Received("a", b"patience")])
+    assert (await all_for(5, a), await all_for(1, b)) == ([], [Arrived("a", b"patience")])
 
 
 async def test_the_frozen_leave_after_the_lease(
@@ -163,7 +163,7 @@ async def test_the_frozen_send_nothing(autojump_clock: MockClock, network: Memor
         nursery.start_soon(b.send, "a", b"at last")
         assert await all_for(LEASE / 2, a) == []
         network.thaw("b")
-    assert await a.receive() == [Received("b", b"at last")]
+    assert await a.receive() == [Arrived("b", b"at last")]
 
 
 async def test_the_frozen_delay_their_senders_for_the_lease(

@@ -30,7 +30,7 @@ from t2bus.federation.zenoh import open_engine
 NODE = """
 import sys
 import trio
-from t2bus.federation.engine import Received
+from t2bus.federation.engine import Arrived
 from t2bus.federation.options import Federation
 from t2bus.federation.zenoh import open_engine
 
@@ -41,7 +41,7 @@ async def main():
         print(engine.node, flush=True)
         while True:
             for event in await engine.receive():
-                if isinstance(event, Received):
+                if isinstance(event, Arrived):
                     await engine.send(event.node, event.data)
 
 

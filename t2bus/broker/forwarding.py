@@ -12,18 +12,18 @@ from attrs import define, field
 from ..wire.messages import Publish
 from ..wire.values import size_of
 from .budget import cells_of
+from .joint_count import JointCount
 from .member import HeldForMember
-from .tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..limits import Limits
     from ..wire.messages import Accepted, PublishRun
+    from .joint_count import Acknowledged
     from .member import Member, MemberWindow
     from .peer import Peer
     from .subscriptions import SubscriptionTable
-    from .tally import Acknowledged
 
 
 @define(eq=False, repr=False)
@@ -33,18 +33,18 @@ class Forwarding:
     limits: Limits
     subscriptions: SubscriptionTable
 
-    def publish(self, peer: Peer, message: Publish, windows: Sequence[MemberWindow], now: float) -> Tally:
+    def publish(self, peer: Peer, message: Publish, windows: Sequence[MemberWindow], now: float) -> JointCount:
         """Send a publication to these servers; return who is to be told of its count here."""
-        tally = Tally(peer.outbox, message.id, 1, 1 + len(windows))
+        tally = JointCount(peer.outbox, message.id, 1, 1 + len(windows))
         for window in windows:
             self._offer(peer, message, window, tally, now)
         return tally
 
-    def publish_run(self, peer: Peer, message: PublishRun, windows: Sequence[MemberWindow], now: float) -> Tally:
+    def publish_run(self, peer: Peer, message: PublishRun, windows: Sequence[MemberWindow], now: float) -> JointCount:
         """Do so with a run: as one where the window takes it, else apart."""
         run = message.run
         count, size = len(run.payloads), run.size
-        tally = Tally(peer.outbox, message.id, count, 1 + len(windows))
+        tally = JointCount(peer.outbox, message.id, count, 1 + len(windows))
         for window in windows:
             if window.gap is not None and (window.lagging or not message.paced):
                 window.miss_topic(run.topic, count)

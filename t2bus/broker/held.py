@@ -13,8 +13,8 @@ from .budget import Shared
 
 if TYPE_CHECKING:
     from ..wire.messages import Publication
+    from .joint_count import Acknowledged
     from .peer import Peer
-    from .tally import Acknowledged
 
 _HELD: Final = 4
 """Cells of what is held, beside those of the publication and for each subscription that holds it."""

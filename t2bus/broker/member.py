@@ -2,7 +2,7 @@
 
 It has subscribed to the groups of what its clients have subscribed to (:mod:`.groups`), and says of each publication
 for how many connections it was accepted there. So the acknowledgement of a publication waits until it has
-(:mod:`.tally`).
+(:mod:`.joint_count`).
 
 What goes to it goes through one window, like that of a subscription: what it acknowledges is credit again. A
 publication that finds none is missed, as by a subscriber that reads slowly, or held if it is paced. What was missed is
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from ..wire.messages import Hello
     from .consent import Consent
     from .events import Events
+    from .joint_count import Acknowledged
     from .peer import Peer
     from .service import Service
-    from .tally import Acknowledged
 
 _MOST_TOPICS: Final = 256
 """Topics of one gap. What is missing beyond them is told of ``**``: nobody misses more than he is told."""

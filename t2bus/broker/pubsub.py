@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from .budget import Budget
     from .flow import SendWindow
     from .forwarding import Forwarding
+    from .joint_count import Acknowledged
     from .peer import Peer
     from .routes import Receiver, Route
     from .statistics import Counters
     from .subscriptions import SubscriptionTable
-    from .tally import Acknowledged
 
     Receivers = Sequence[Receiver]
 

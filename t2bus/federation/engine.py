@@ -5,7 +5,7 @@
     async with open_engine(options) as engine:
         while True:
             for event in await engine.receive():
-                ...  # Joined("4f1d…"), Received("4f1d…", b"…"), Left("4f1d…")
+                ...  # Joined("4f1d…"), Arrived("4f1d…", b"…"), Left("4f1d…")
 
 A *node* is one opening of one server: its name is made anew each time, so that nobody takes a server that was started
 again for the one that it was. :mod:`.zenoh` is the engine of servers in use, :mod:`.memory` one for tests.
@@ -46,14 +46,14 @@ class Left:
 
 
 @frozen
-class Received:
+class Arrived:
     """Bytes of a node, in the order in which it sent them; what one ``send`` took comes in one piece."""
 
     node: str
     data: bytes
 
 
-Event = Joined | Left | Received
+Event = Joined | Left | Arrived
 
 
 class Engine(ABC):

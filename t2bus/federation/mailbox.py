@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 from attrs import define, field
 
-from .engine import EngineFailed, Received
+from .engine import Arrived, EngineFailed
 
 if TYPE_CHECKING:
     from .engine import Event
@@ -50,7 +50,7 @@ class Mailbox:
         """Note an event down, in any thread. One for which there is no room is dropped, and :meth:`take` says so."""
         with self._lock:
             is_first = not self._waiting
-            if isinstance(event, Received):
+            if isinstance(event, Arrived):
                 self._size += len(event.data) + BESIDE
             if self._size <= self.most:
                 self._waiting.append(event)

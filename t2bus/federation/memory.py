@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define, field
 
-from .engine import Engine, EngineFailed, Event, Joined, Left, Received
+from .engine import Arrived, Engine, EngineFailed, Event, Joined, Left
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
@@ -170,10 +170,10 @@ class MemoryNetwork:
             return True
         engine = self._engines[to]
         if engine.frozen_at is not None:
-            waiting = [event for _, event in engine.coming if isinstance(event, Received) and event.node == sender]
+            waiting = [event for _, event in engine.coming if isinstance(event, Arrived) and event.node == sender]
             if sum(len(event.data) for event in waiting) >= self.room:
                 return False
-        self._put(engine, Received(sender, data))
+        self._put(engine, Arrived(sender, data))
         return True
 
     def next_end(self) -> float:
@@ -213,4 +213,4 @@ class MemoryNetwork:
 
 
 def _is_of(event: Event, node: str) -> bool:
-    return isinstance(event, Received) and event.node == node
+    return isinstance(event, Arrived) and event.node == node

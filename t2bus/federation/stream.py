@@ -12,7 +12,7 @@ from .engine import EngineFailed
 
 if TYPE_CHECKING:
     from .engine import Engine
-    from .link import Link
+    from .rounds import Rounds
 
 _PIECE: Final = 262_144
 """Bytes of a piece: as many as are encoded at once."""
@@ -22,7 +22,7 @@ _PIECE: Final = 262_144
 class MemberStream(trio.abc.Stream):
     """The end of this server. Whoever receives from the engine feeds it."""
 
-    link: Link
+    link: Rounds
     _engine: Engine
     _node: str
     _pieces: deque[bytes] = field(factory=deque, init=False)

@@ -38,7 +38,7 @@ from .. import tls
 from ..background import open_background_nursery
 from ..errors import InvalidAddress
 from ..text import printable
-from .engine import Engine, EngineFailed, Joined, Left, Received
+from .engine import Arrived, Engine, EngineFailed, Joined, Left
 from .mailbox import BESIDE, Mailbox
 from .missing import Missing
 from .options import place_of
@@ -138,7 +138,7 @@ class _Links:
     def _on_data(self, sample: zenoh.Sample) -> None:
         """Note what has come; as above."""
         sender = str(sample.key_expr).rpartition("/")[2]
-        self.mailbox.put(Received(sender, sample.payload.to_bytes()))
+        self.mailbox.put(Arrived(sender, sample.payload.to_bytes()))
 
 
 def _open(settings: dict[str, Any]) -> zenoh.Session:
@@ -215,7 +215,7 @@ class ZenohEngine(Engine):
                     self._missing.left(endpoint, trio.current_time())
                     self._links.gone.append(node)
                 return endpoint != ""
-            case Received(node):
+            case Arrived(node):
                 return node in self._here
             case _:
                 assert_never(event)
@@ -286,7 +286,7 @@ async def open_engine(options: Federation) -> AsyncGenerator[Engine, None]:
 
 
 def _plain(error: CallFailed) -> str:
-    """Return what Zenoh says, without the places in its source (``at /root/.cargo/.../unicast.rs:338.``)."""
+    """Return what Zenoh says, without the places in its source (``at .../unicast.rs:338.``)."""
     return printable(_SOURCE.sub("", str(error)), _LONGEST_TEXT)
 
 

@@ -13,8 +13,8 @@ from attrs import define, field
 
 from ..broker.identity import Identity
 from ..broker.peer import Origin
-from ..federation.engine import EngineFailed, Joined, Left, Received
-from ..federation.link import Link
+from ..federation.engine import Arrived, EngineFailed, Joined, Left
+from ..federation.rounds import Rounds
 from ..federation.stream import MemberStream
 from ..transport.framed import FramedTransport
 from ..wire.codec import codec_for_member
@@ -59,7 +59,7 @@ class MemberLinks:
     nursery: trio.Nursery
     _connected: dict[str, _Connected] = field(factory=dict, init=False)
     """By node."""
-    _links: dict[str, Link] = field(factory=dict, init=False)
+    _links: dict[str, Rounds] = field(factory=dict, init=False)
     """By node."""
     _rests: dict[str, float] = field(factory=dict, init=False)
     """How long each node was left alone that could not be borne."""
@@ -79,13 +79,13 @@ class MemberLinks:
     def _take(self, event: Event) -> None:
         match event:
             case Joined(node):
-                self._links[node] = Link(leads=self.engine.node < node)
+                self._links[node] = Rounds(leads=self.engine.node < node)
                 self._begin(node, "it has come again")
             case Left(node):
                 self._leave(node, "it cannot be reached any more")
                 del self._links[node]
                 self._rests.pop(node, None)
-            case Received(node, data):
+            case Arrived(node, data):
                 heard = self._links[node].hear(data)
                 if heard.is_lost:
                     self._begin(node, "something that it said was lost")
@@ -108,7 +108,7 @@ class MemberLinks:
             link.close()
             self.nursery.start_soon(self._ask, node, link)
 
-    async def _ask(self, node: str, link: Link) -> None:
+    async def _ask(self, node: str, link: Rounds) -> None:
         """Ask for another round, unless one has begun in a moment."""
         await trio.sleep(_MOMENT)
         if not link.is_open:

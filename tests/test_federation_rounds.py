@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pure_helpers import steady
-from t2bus.federation.link import Link
+from t2bus.federation.rounds import Rounds
 
 
 @define(eq=False)
 class End:
     """A server that has one other."""
 
-    link: Link
+    link: Rounds
     said: dict[int, list[bytes]] = field(factory=dict)
     """What was said in each round."""
     heard: list[bytes] = field(factory=list)
@@ -73,7 +73,7 @@ STEPS = st.lists(
 @steady(500)
 def test_two_ends_agree_in_the_end(steps: list[tuple[str, bool, int]]) -> None:
     """Whatever was lost, and whoever began anew, both hear in order all that is said in one round in the end."""
-    one, other = End(Link(leads=True)), End(Link(leads=False))
+    one, other = End(Rounds(leads=True)), End(Rounds(leads=False))
     one.join()
     other.join()
     for what, is_first, times in steps:
@@ -106,14 +106,14 @@ def test_two_ends_agree_in_the_end(steps: list[tuple[str, bool, int]]) -> None:
 @pytest.mark.parametrize("piece", [b"", b"short", bytes(15)])
 def test_what_is_no_piece(piece: bytes) -> None:
     """What is too short for a piece ends the round and nothing else."""
-    link = Link(leads=True)
+    link = Rounds(leads=True)
     link.begin()
     assert link.hear(piece).is_lost
 
 
 def test_nobody_else_begins_a_round() -> None:
     """Whoever leads begins a round after that of another end that takes itself for leading, and hears nothing of it."""
-    link, other = Link(leads=True), Link(leads=True)
+    link, other = Rounds(leads=True), Rounds(leads=True)
     link.begin()
     other.begin()
     other.begin()

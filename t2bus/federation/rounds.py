@@ -43,7 +43,7 @@ _LOST: Final = Heard(is_lost=True)
 
 
 @define(eq=False)
-class Link:
+class Rounds:
     """One end, from round to round."""
 
     leads: bool

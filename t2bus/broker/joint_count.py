@@ -2,7 +2,7 @@
 
 ::
 
-    tally = Tally(outbox, 7, 2, parts=2)  # of the operations 7 and 8, here and at one other server
+    tally = JointCount(outbox, 7, 2, parts=2)  # of the operations 7 and 8, here and at one other server
     tally.acknowledge(7, (1, 1))          # here each reached one connection
     tally.acknowledge(7, (3,))            # there 7 reached three: outbox.acknowledge(7, (4,)) follows
     tally.acknowledge(8, (0,), missed=1)  # outbox.acknowledge(8, (1,), 1)
@@ -30,7 +30,7 @@ class Acknowledged(Protocol):
 
 
 @define(eq=False, repr=False)
-class Tally:
+class JointCount:
     """The counts of one publication, or of a run, while they come in."""
 
     publisher: Acknowledged
