@@ -29,25 +29,32 @@ class DirectStream(Protocol):
     @property
     def sends_now(self) -> bool:
         """Whether :meth:`send_nowait` ever takes anything."""
+        ...
 
     @property
     def written(self) -> int:
         """Bytes that were taken to be sent so far; the peer has taken those that are not :meth:`unsent`."""
+        ...
 
     def receive_nowait(self, max_bytes: int) -> bytes:
         """Return what has come, or raise ``trio.WouldBlock``."""
+        ...
 
     def send_nowait(self, buffers: Buffers) -> int:
         """Take some of the buffers to be sent, and return how many bytes, 0 if there is no room."""
+        ...
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Wait until something has come and return it; nothing when the peer has closed its end."""
+        ...
 
     async def send_some(self, buffers: Buffers) -> int:
         """Wait for room, take some of the buffers, and return how many bytes."""
+        ...
 
     def unsent(self) -> int | None:
         """Return how many bytes the peer has not taken; None if nobody tells."""
+        ...
 
 
 @frozen(eq=False)
