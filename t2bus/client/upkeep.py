@@ -60,6 +60,10 @@ class _Upkeep:
                 connection.give_up(Disconnected(f"the bus was lost, and cannot be reached again: {error}"))
                 connection.note(error)
                 return
+            if connection.is_closed:
+                # In the pass in which the bus was found: this task is cancelled, and has not met that yet.
+                await dialled.transport.aclose()
+                return
             await self._go_on(dialled)
 
     async def _dial(self) -> Dialled:
