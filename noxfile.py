@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -249,10 +251,12 @@ def package(session: nox.Session) -> None:
     session.run("twine", "check", "--strict", str(built), str(sdist))
     session.run("check-wheel-contents", str(built))
     env = {"PIPX_HOME": str(Path(session.create_tmp()) / "pipx"), "UV_NO_CACHE": "1", "UV_PYTHON_DOWNLOADS": "never"}
-    # Named, so that neither makes do with an older Python that it finds first.
-    python = ("--python", sys.executable)
-    session.run("uv", "tool", "run", *python, "--from", str(built), "t2bus", "--version", env=env)
-    session.run("pipx", "run", *python, "--spec", str(built), "t2bus", "--version", env=env)
+    page = (ROOT / "docs" / "quick-start.md").read_text(encoding="utf-8")
+    for line in re.findall(r"^(?:uvx|pipx run) .*", page, re.MULTILINE):
+        words = [str(built) if word == "./dist/*.whl" else word for word in shlex.split(line)]
+        # Named, so that neither makes do with an older Python that it finds first.
+        after = words.index("run") + 1 if "run" in words else 1
+        session.run(*words[:after], "--python", sys.executable, *words[after:], env=env, silent=True)
 
 
 @nox.session
