@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -239,6 +240,15 @@ def test_the_pictures_have_the_figures_of_their_page() -> None:
         drawn = (page.parent / f"performance-{picture.name}.svg").read_text(encoding="utf-8")
         values = [value.median for group in picture.bars.values() for value in group.values()]
         assert [text for value in values if f">{(text := plots.short(value))}<" not in drawn] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/performance.md"])
+def test_the_bars_are_told_in_words(page: str) -> None:
+    """Beside the picture of the four bars stand their names and figures."""
+    *_, four = plots.pictures(plots.read(ROOT / "docs" / "performance.md"))
+    (words,) = re.findall(r"!\[([^]]*)]\([^)]*performance-bars.svg\)", (ROOT / page).read_text(encoding="utf-8"))
+    told = [f"{name} {plots.short(value.median)}" for name, value in four.bars[""].items()]
+    assert [each for each in told if each not in words] == []
 
 
 @pytest.mark.parametrize(("checkpoint", "count"), [(4.5, 0), (4.7, 1)])
