@@ -216,32 +216,6 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 
-@nox.session
-def lint(session: nox.Session) -> None:
-    """Check style, Trio's pitfalls and the direction of imports."""
-    session.install(*group("lint"))
-    session.run("ruff", "check", ".")
-    session.run("ruff", "format", "--check", ".")
-    # ASYNC910 to 913 cannot see that a helper that is awaited is a checkpoint; tests show it for every public call. 114
-    # and 128 cannot see that a task_status is handed on, and want every startable function listed by name.
-    disabled = "ASYNC910,ASYNC911,ASYNC912,ASYNC913,ASYNC114,ASYNC128"
-    session.run("flake8-async", f"--disable={disabled}", *sources("t2bus", "tests", "examples", "benchmarks"))
-    # The import graph is read from the sources in the working directory; nothing is executed or installed.
-    session.run("lint-imports", "--no-cache", env={"PYTHONPATH": str(ROOT)})
-
-
-@nox.session(requires=["wheel"])
-def types(session: nox.Session) -> None:
-    """Check the types as this repository, and as a user of the wheel sees them."""
-    install_wheel(session, *group("types"))
-    session.run("mypy", "--strict", *folders("t2bus", "tests", "examples", "benchmarks"))
-    # The second asks for strictness itself: programs of users, whose mistakes have to be found, and nothing else.
-    session.run("pyright", "t2bus", "tests/typed_programs.py")
-    # Away from the repository, so that t2bus can only be the installed one.
-    session.chdir(session.create_tmp())
-    session.run("pyright", "--verifytypes", "t2bus", "--ignoreexternal")
-
-
 @nox.session(requires=["wheel"])
 def package(session: nox.Session) -> None:
     """Check what would be uploaded, its long description too, and run the command as ``uvx`` and ``pipx run`` do."""
@@ -267,3 +241,29 @@ def changelog(session: nox.Session) -> None:
     empty = [path.name for path in (ROOT / "changelog.d").iterdir() if not path.read_text(encoding="utf-8").strip()]
     if empty:
         session.error(f"Empty: {', '.join(empty)}")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, Trio's pitfalls and the direction of imports."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    # ASYNC910 to 913 cannot see that a helper that is awaited is a checkpoint; tests show it for every public call. 114
+    # and 128 cannot see that a task_status is handed on, and want every startable function listed by name.
+    disabled = "ASYNC910,ASYNC911,ASYNC912,ASYNC913,ASYNC114,ASYNC128"
+    session.run("flake8-async", f"--disable={disabled}", *sources("t2bus", "tests", "examples", "benchmarks"))
+    # The import graph is read from the sources in the working directory; nothing is executed or installed.
+    session.run("lint-imports", "--no-cache", env={"PYTHONPATH": str(ROOT)})
+
+
+@nox.session(requires=["wheel"])
+def types(session: nox.Session) -> None:
+    """Check the types as this repository, and as a user of the wheel sees them."""
+    install_wheel(session, *group("types"))
+    session.run("mypy", "--strict", *folders("t2bus", "tests", "examples", "benchmarks"))
+    # The second asks for strictness itself: programs of users, whose mistakes have to be found, and nothing else.
+    session.run("pyright", "t2bus", "tests/typed_programs.py")
+    # Away from the repository, so that t2bus can only be the installed one.
+    session.chdir(session.create_tmp())
+    session.run("pyright", "--verifytypes", "t2bus", "--ignoreexternal")
