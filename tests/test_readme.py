@@ -258,11 +258,14 @@ async def test_the_rules_are_explained(here: Path) -> None:
 # --- several servers
 
 
-async def test_several_servers(here: Path) -> None:
-    """The commands of the quick start make certificates and start two servers that are one bus."""
+@pytest.mark.parametrize(
+    ("title", "page"), [("Several hosts", README), ("Several servers as one bus", QUICK_START)], ids=["readme", "start"]
+)
+async def test_several_servers(here: Path, title: str, page: Path) -> None:
+    """The commands of README and quick start make certificates and start two servers that are one bus."""
     ports = {"tls:localhost:7447": free_endpoint("tls"), "tls:localhost:7448": free_endpoint("tls")}
     places = {known: place.replace("127.0.0.1", "localhost") for known, place in ports.items()}
-    all_words = commands("Several servers as one bus")
+    all_words = commands(title, page=page)
     init, north, issue, south = [[places.get(word, word) for word in words] for words in all_words]
     for words in (init, issue):
         code, _, said = await run(*words)
