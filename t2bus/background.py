@@ -30,12 +30,14 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from .documented import DocumentedAbstract
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
     from types import TracebackType
 
 
-class Resource(trio.abc.AsyncResource):
+class Resource(trio.abc.AsyncResource, metaclass=DocumentedAbstract):
     """A resource that lets the exception of its body leave, whatever closing raises."""
 
     async def __aexit__(

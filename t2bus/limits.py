@@ -12,6 +12,8 @@ from __future__ import annotations
 from attrs import field, frozen
 from attrs.validators import ge, gt
 
+from .documented import Documented
+
 __all__ = ["Limits"]
 
 _KIB = 1024
@@ -29,7 +31,7 @@ def _seconds(default: float) -> float:
 
 
 @frozen(kw_only=True)
-class Limits:
+class Limits(metaclass=Documented):
     """The bounds of a bus or of a client; every argument is optional.
 
     Raises:

@@ -25,6 +25,7 @@ from attrs import define, field
 
 from .background import open_background_nursery
 from .client.connect import open_client
+from .documented import Documented
 from .limits import Limits
 from .server.open import open_bus
 
@@ -43,8 +44,7 @@ __all__ = ["UnsteadyBus", "bus", "concrete_topics", "matching_pairs", "memory_bu
 _LONGEST_NAME: Final = 3
 
 
-@asynccontextmanager
-async def memory_bus(**limits: Any) -> AsyncGenerator[Bus, None]:
+def memory_bus(**limits: Any) -> AbstractAsyncContextManager[Bus]:
     """Open a bus that has no listeners: clients come from ``bus.open_client()``.
 
     There is no socket and no thread, so it suits Trio's autojump clock: nothing takes real time.
@@ -69,12 +69,11 @@ async def memory_bus(**limits: Any) -> AsyncGenerator[Bus, None]:
       TypeError, ValueError: there is no such limit, it is too small, or it contradicts another.
 
     """
-    async with open_bus(limits=Limits(**limits)) as bus:
-        yield bus
+    return open_bus(limits=Limits(**limits))
 
 
 @define(eq=False)
-class UnsteadyBus:
+class UnsteadyBus(metaclass=Documented):
     """A place in memory where a bus is, or is not; made by :func:`unsteady_bus`."""
 
     limits: Limits
@@ -135,8 +134,7 @@ class UnsteadyBus:
         await self._ended.wait()
 
 
-@asynccontextmanager
-async def unsteady_bus(**limits: Any) -> AsyncGenerator[UnsteadyBus, None]:
+def unsteady_bus(**limits: Any) -> AbstractAsyncContextManager[UnsteadyBus]:
     """Open a bus in memory that can be lost and restored, for the tests of what then happens.
 
     ::
@@ -155,8 +153,13 @@ async def unsteady_bus(**limits: Any) -> AsyncGenerator[UnsteadyBus, None]:
       limits: as for :func:`memory_bus`.
 
     """
+    return _run_unsteady(Limits(**limits))
+
+
+@asynccontextmanager
+async def _run_unsteady(limits: Limits) -> AsyncGenerator[UnsteadyBus, None]:
     async with open_background_nursery() as nursery:
-        place = UnsteadyBus(Limits(**limits), nursery)
+        place = UnsteadyBus(limits, nursery)
         await place.restore()
         yield place
 

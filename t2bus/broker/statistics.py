@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 
 from attrs import define, frozen
 
+from ..documented import Documented
+
 
 @define(eq=False)
 class Counters:
@@ -24,7 +26,7 @@ class Counters:
 
 
 @frozen
-class BusCounts:
+class BusCounts(metaclass=Documented):
     """What there is in a bus at one moment, then counts since it opened."""
 
     connections: int

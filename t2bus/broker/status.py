@@ -19,6 +19,7 @@ from typing import Final, Literal
 
 from attrs import field, frozen
 
+from ..documented import Documented
 from ..protocol import PublishProtocol, RequestProtocol
 from .statistics import BusCounts
 
@@ -59,7 +60,7 @@ class Status(BusCounts):
 
 
 @frozen
-class StatusRequest(RequestProtocol[Status], prefix="bus/status"):
+class StatusRequest(RequestProtocol[Status], prefix="bus/status", metaclass=Documented):
     """Asks for :class:`Status`."""
 
 
@@ -67,7 +68,7 @@ class StatusRequest(RequestProtocol[Status], prefix="bus/status"):
 
 
 @frozen
-class ClientStatus:
+class ClientStatus(metaclass=Documented):
     """One moment of one connection. Counts are from its beginning; of two such, their difference gives rates."""
 
     id: int
@@ -105,7 +106,7 @@ class ClientStatus:
 
 
 @frozen
-class Clients:
+class Clients(metaclass=Documented):
     """A page of clients, in the order in which they came."""
 
     clients: list[ClientStatus]
@@ -114,7 +115,7 @@ class Clients:
 
 
 @frozen
-class ClientsRequest(RequestProtocol[Clients], prefix="bus/clients"):
+class ClientsRequest(RequestProtocol[Clients], prefix="bus/clients", metaclass=Documented):
     """Asks for a page of clients."""
 
     after: int = 0
@@ -125,7 +126,7 @@ class ClientsRequest(RequestProtocol[Clients], prefix="bus/clients"):
 
 
 @frozen
-class ServiceStatus:
+class ServiceStatus(metaclass=Documented):
     """One moment of one service. Of one at another server it is known which server that is, and not who serves it."""
 
     topic: str
@@ -144,7 +145,7 @@ class ServiceStatus:
 
 
 @frozen
-class Services:
+class Services(metaclass=Documented):
     """A page of services, by client."""
 
     services: list[ServiceStatus]
@@ -153,7 +154,7 @@ class Services:
 
 
 @frozen
-class ServicesRequest(RequestProtocol[Services], prefix="bus/services"):
+class ServicesRequest(RequestProtocol[Services], prefix="bus/services", metaclass=Documented):
     """Asks for a page of services."""
 
     after: Place = _BEGINNING
@@ -164,7 +165,7 @@ class ServicesRequest(RequestProtocol[Services], prefix="bus/services"):
 
 
 @frozen
-class SubscriptionStatus:
+class SubscriptionStatus(metaclass=Documented):
     """One moment of one subscription."""
 
     topic: str
@@ -184,7 +185,7 @@ class SubscriptionStatus:
 
 
 @frozen
-class Subscriptions:
+class Subscriptions(metaclass=Documented):
     """A page of subscriptions, by client."""
 
     subscriptions: list[SubscriptionStatus]
@@ -193,7 +194,7 @@ class Subscriptions:
 
 
 @frozen
-class SubscriptionsRequest(RequestProtocol[Subscriptions], prefix="bus/subscriptions"):
+class SubscriptionsRequest(RequestProtocol[Subscriptions], prefix="bus/subscriptions", metaclass=Documented):
     """Asks for a page of subscriptions."""
 
     after: Place = _BEGINNING
@@ -204,7 +205,7 @@ class SubscriptionsRequest(RequestProtocol[Subscriptions], prefix="bus/subscript
 
 
 @frozen
-class MemberStatus:
+class MemberStatus(metaclass=Documented):
     """One moment of another server of this bus. Counts are from the beginning of its connection."""
 
     id: int
@@ -241,7 +242,7 @@ class MemberStatus:
 
 
 @frozen
-class Members:
+class Members(metaclass=Documented):
     """A page of other servers, in the order in which they joined."""
 
     members: list[MemberStatus]
@@ -250,7 +251,7 @@ class Members:
 
 
 @frozen
-class MembersRequest(RequestProtocol[Members], prefix="bus/members"):
+class MembersRequest(RequestProtocol[Members], prefix="bus/members", metaclass=Documented):
     """Asks for a page of the other servers that are connected."""
 
     after: int = 0
@@ -261,7 +262,7 @@ class MembersRequest(RequestProtocol[Members], prefix="bus/members"):
 
 
 @frozen
-class TopicStatus:
+class TopicStatus(metaclass=Documented):
     """What was published to one topic lately."""
 
     topic: str
@@ -275,7 +276,7 @@ class TopicStatus:
 
 
 @frozen
-class Topics:
+class Topics(metaclass=Documented):
     """A page of topics, in the order of the alphabet."""
 
     topics: list[TopicStatus]
@@ -284,7 +285,7 @@ class Topics:
 
 
 @frozen
-class TopicsRequest(RequestProtocol[Topics], prefix="bus/topics"):
+class TopicsRequest(RequestProtocol[Topics], prefix="bus/topics", metaclass=Documented):
     """Asks for a page of the topics that were published to lately (twice ``Limits.routes`` at most)."""
 
     after: str = ""
@@ -299,7 +300,7 @@ EventKind = Literal[
 
 
 @frozen
-class Event(PublishProtocol, prefix="bus/event"):
+class Event(PublishProtocol, prefix="bus/event", metaclass=Documented):
     """What has happened to a client or another server. Its kind is its topic too: ``bus/event/claimed``."""
 
     kind: EventKind

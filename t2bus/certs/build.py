@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from ..documented import Documented
 from .names import InvalidCertificateRequest, host_names, identity_name
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Role(Enum):
 
 
 @frozen
-class Pair:
+class Pair(metaclass=Documented):
     """A certificate and its private key."""
 
     certificate: x509.Certificate

@@ -27,10 +27,13 @@ from .upkeep import run_links
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+    from contextlib import AbstractAsyncContextManager
+
+    Place = str | trio.abc.Stream | Callable[[], Awaitable[trio.abc.Stream]]
+    Wire = Literal["t2bus", "t2"]
 
 
-@asynccontextmanager
-async def open_client(
+def open_client(
     address: str | trio.abc.Stream | Callable[[], Awaitable[trio.abc.Stream]],
     *,
     tls: ssl.SSLContext | None = None,
@@ -39,7 +42,7 @@ async def open_client(
     limits: Limits | None = None,
     name: str | None = None,
     reconnect: Reconnect | None = None,
-) -> AsyncGenerator[Client, None]:
+) -> AbstractAsyncContextManager[Client]:
     """Connect to the bus at an address, and disconnect when the body ends.
 
     Leaving the body writes what was sent and not written yet, for at most ``Limits.drain``; cancelled, it leaves at
@@ -78,6 +81,21 @@ async def open_client(
       RuntimeError: it is not Trio that runs this.
 
     """
+    return _connected_client(address, tls=tls, peers=peers, wire=wire, limits=limits, name=name, reconnect=reconnect)
+
+
+@asynccontextmanager
+async def _connected_client(
+    address: Place,
+    *,
+    tls: ssl.SSLContext | None,
+    peers: Collection[str],
+    wire: Wire | None,
+    limits: Limits | None,
+    name: str | None,
+    reconnect: Reconnect | None,
+) -> AsyncGenerator[Client, None]:
+    """Check what was asked for, dial, and run the client."""
     require_trio()
     if wire not in ("t2bus", "t2", None):
         raise ValueError(f"there is no wire {wire!r}: it is 't2bus', or 't2' for a bus of the Rust crate t2_bus")

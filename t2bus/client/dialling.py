@@ -21,6 +21,7 @@ import trio
 from attrs import define, evolve, field, frozen
 from attrs.validators import ge, gt, le
 
+from ..documented import Documented
 from ..endpoints import connect, open_transport
 from ..errors import ConnectFailed, ProtocolViolation, TlsFailed
 from ..tls import reread
@@ -137,7 +138,7 @@ def _seconds(default: float) -> Any:
 
 
 @frozen(kw_only=True)
-class Reconnect:
+class Reconnect(metaclass=Documented):
     """How a client comes back to a bus that it has lost, or that is not there yet.
 
     ::

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..documented import Documented
 from ..wire.values import NO_HEADERS
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 Body_co = TypeVar("Body_co", covariant=True)
 
 
-class Received(tuple[str, Body_co]):  # noqa: SLOT001 -- a tuple of variable size cannot have slots
+class Received(tuple[str, Body_co], metaclass=Documented):  # noqa: SLOT001 -- a tuple of variable size cannot have slots
     """A message that arrived; ``topic, body = received`` takes the two parts that most programs want.
 
     It is a pair, rather than a class that can be iterated over, because only so do type checkers know that the second

@@ -15,11 +15,12 @@ from __future__ import annotations
 import math
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 import trio
 from attrs import define, field
 
+from ..documented import Documented
 from ..wire.values import FRAME_OVERHEAD, ErrorCode
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def text_of(reason: str, frame: int) -> str:
 
 
 @define(eq=False, slots=False)
-class Request(Generic[Body, Result]):
+class Request(Generic[Body, Result], metaclass=Documented):
     """A request to answer, once, with :meth:`respond` or :meth:`fail`."""
 
     topic: str
@@ -64,6 +65,7 @@ class Request(Generic[Body, Result]):
     """Whether it has been answered, or given up."""
     _scope: trio.CancelScope | None = field(default=None, init=False)
     """What is cancelled when nobody waits for the answer any more."""
+    _for_the_house: ClassVar = ("cancelled_when_withdrawn", "check_answerable", "encode", "give_up", "is_of", "put")
 
     def __repr__(self) -> str:
         return f"<t2bus.Request of {self.topic!r}: {self.body!r}>"

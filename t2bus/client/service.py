@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import math
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import trio
 from attrs import define, field
@@ -56,6 +56,7 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
     _lot: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
     _log: LogLimiter = field(factory=partial(LogLimiter, _LOG_INTERVAL), init=False)
     _closed: bool = field(default=False, init=False)
+    _for_the_house: ClassVar = ("open",)
 
     def __repr__(self) -> str:
         return f"<t2bus.Requests of {self.topic!r}>"

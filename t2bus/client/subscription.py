@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from functools import partial
 from itertools import repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import trio
 from attrs import define, field
@@ -59,6 +59,7 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
     _receiving: bool = field(default=False, init=False)
     """Whether a task is receiving. A second one is refused: which of them got a message would be chance."""
     _closed: bool = field(default=False, init=False)
+    _for_the_house: ClassVar = ("open",)
 
     def __repr__(self) -> str:
         return f"<t2bus.Subscription to {self.topic!r}>"

@@ -26,6 +26,7 @@ from typing import Final
 
 from attrs import field, frozen
 
+from ..documented import Documented
 from ..errors import InvalidAddress
 from ..text import printable, quote
 from ..topic import DEPTH, InvalidTopic, is_concrete, validate
@@ -75,7 +76,7 @@ def _path(path: str | os.PathLike[str] | None) -> str | None:
 
 
 @frozen(kw_only=True)
-class Federation:
+class Federation(metaclass=Documented):
     """What makes a server one of several that are one bus.
 
     Raises:

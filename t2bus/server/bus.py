@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import trio
 from attrs import define, field
@@ -32,6 +32,7 @@ from .warnings import warn_of_expiry
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from ..broker.access import Access
     from ..broker.statistics import BusStatistics
@@ -66,6 +67,7 @@ class Bus(Resource):
     """Set when all tasks have ended."""
     _listeners: AsyncExitStack = field(factory=AsyncExitStack, init=False)
     _closed: bool = field(default=False, init=False)
+    _for_the_house: ClassVar = ("accept", "listen", "routing", "run", "stop_accepting")
 
     def __attrs_post_init__(self) -> None:
         """Make the router and the admission."""
@@ -81,10 +83,9 @@ class Bus(Resource):
         count = self.routing.router.connections.clients
         return f"<t2bus.Bus at {' '.join(self.addresses) or 'no address'}: {count} connections>"
 
-    @asynccontextmanager
-    async def open_client(
+    def open_client(
         self, *, limits: Limits | None = None, name: str | None = None
-    ) -> AsyncGenerator[Client, None]:
+    ) -> AbstractAsyncContextManager[Client]:
         """Open a client in this process, over memory channels.
 
         Payloads are still encoded, so nothing is shared between publisher and subscriber. Its identity is ``local``.
@@ -99,6 +100,10 @@ class Bus(Resource):
           trio.ClosedResourceError: the bus was closed.
 
         """
+        return self._open_client(limits, name)
+
+    @asynccontextmanager
+    async def _open_client(self, limits: Limits | None, name: str | None) -> AsyncGenerator[Client, None]:
         require_trio()
         self._check_open()
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from attrs import define, frozen
 
+from ..documented import Documented
+
 
 @define(eq=False)
 class ClientCounters:
@@ -19,7 +21,7 @@ class ClientCounters:
 
 
 @frozen
-class ClientStatistics:
+class ClientStatistics(metaclass=Documented):
     """One moment of a client. Counts since it opened come last."""
 
     subscriptions: int

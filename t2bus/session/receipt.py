@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Self
 
+from ..documented import Documented
 
-class Receipt(int):
+
+class Receipt(int, metaclass=Documented):
     """The number of connections that took a publication: 3, say. ``missed`` says how many more it should have reached.
 
     ``missed`` is not 0 where subscribers are there and do not take what they are sent: their windows are spent. Each
