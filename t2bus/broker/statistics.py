@@ -27,25 +27,27 @@ class Counters:
 
 @frozen
 class BusCounts(metaclass=Documented):
-    """What there is in a bus at one moment, then counts since it opened."""
+    """What there is in a bus at one moment, then, from ``published`` on, counts since it opened."""
 
     connections: int
-    """Clients."""
+    """Clients that are connected."""
     members: int
     """Other servers of this bus that are connected."""
     newcomers: int
     """Peers that have connected and not said HELLO yet."""
     subscriptions: int
+    """Subscriptions of clients here."""
     services: int
-    """Those of clients here, as the subscriptions."""
+    """Topics that clients here serve."""
     requests_pending: int
-    """Requests that a responder has and has not ended."""
+    """Requests that a service has and has not answered."""
     deliveries_held: int
     """Paced deliveries that wait for a subscriber."""
     buffered_bytes: int
-    """What waits to be written, or is held, over all connections. A publication counts once, however many have it."""
+    """Bytes that wait to be written, or are held, over all connections. A publication counts once, however many have
+    it."""
     incoming_bytes: int
-    """What has come of large frames that are not complete."""
+    """Bytes that have come of large frames that are not complete."""
     published: int
     """Publications accepted from clients here."""
     delivered: int
@@ -70,10 +72,10 @@ class BusCounts(metaclass=Documented):
 
 @frozen
 class BusStatistics(BusCounts):
-    """One moment of a bus."""
+    """One moment of a bus: what ``bus.statistics()`` returns."""
 
     identities: Mapping[str, int]
-    """How many connections each identity has."""
+    """The number of connections of each identity that has some."""
 
 
 @frozen
