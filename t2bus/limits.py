@@ -108,12 +108,12 @@ class Limits(metaclass=Documented):
     """Bytes of acknowledgements, refusals, gaps and cancellations that wait to be written to a connection. One that
     needs more is closed, since these cannot be dropped."""
     total_bytes: int = _count(256 * _MIB)
-    """Bytes that wait for all connections together; a publication counts once, however many it waits for. An eighth is for
-    shares: each connection has one, 32 KiB by default, that others never take. A quarter is for what is held for paced
-    publishers. This and ``outbox_bytes`` bound the memory beside the bytes too, at 64 bytes a cell."""
+    """Bytes that wait for all connections together; a publication counts once, however many it waits for. An eighth is
+    for shares: each connection has one, 32 KiB by default, that others never take. A quarter is for what is held for
+    paced publishers. This and ``outbox_bytes`` bound the memory beside the bytes too, at 64 bytes a cell."""
     incoming_bytes: int = _count(64 * _MIB)
-    """Bytes that may have come of frames above 64 KiB that are not complete, over all connections; one frame at least. One
-    more waits, and takes the place of one that comes slower than 100 kB/s, or stands still for a second: that
+    """Bytes that may have come of frames above 64 KiB that are not complete, over all connections; one frame at least.
+    One more waits, and takes the place of one that comes slower than 100 kB/s, or stands still for a second: that
     connection is closed."""
     inbox: int = _count(64)
     """Batches, each what one read brought, that wait for the router. When it is full the readers wait, and so do the

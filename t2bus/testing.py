@@ -45,7 +45,7 @@ _LONGEST_NAME: Final = 3
 
 
 def memory_bus(**limits: Any) -> AbstractAsyncContextManager[Bus]:
-    """Open a bus that has no listeners: clients come from ``bus.open_client()``.
+    """Open a bus that has no listeners, with other limits in one line; ``async with`` gives the :class:`t2bus.Bus`.
 
     There is no socket and no thread, so it suits Trio's autojump clock: nothing takes real time.
 
@@ -60,13 +60,14 @@ def memory_bus(**limits: Any) -> AbstractAsyncContextManager[Bus]:
                     with pytest.raises(t2bus.Lagged):
                         await messages.receive()
 
-    Leaving the block shuts the bus down, as ``t2bus.open_bus`` does. Exceptions of the body leave as they are.
+    Entering and leaving are those of :func:`t2bus.open_bus`.
 
     Args:
-      limits: those of ``t2bus.Limits`` that are not to be the default.
+      limits: those of :class:`t2bus.Limits` that are not to be the default.
 
     Raises:
-      TypeError, ValueError: there is no such limit, it is too small, or it contradicts another.
+      TypeError: there is no such limit.
+      ValueError: it is too small, or contradicts another.
 
     """
     return open_bus(limits=Limits(**limits))
@@ -74,12 +75,16 @@ def memory_bus(**limits: Any) -> AbstractAsyncContextManager[Bus]:
 
 @define(eq=False)
 class UnsteadyBus(metaclass=Documented):
-    """A place in memory where a bus is, or is not; made by :func:`unsteady_bus`."""
+    """A place in memory where a bus is, or is not: what :func:`unsteady_bus` gives.
+
+    A call of it that is cancelled leaves it in no certain state: leave its block then.
+    """
 
     limits: Limits
+    """Those of each bus that is restored there."""
     _nursery: trio.Nursery
     bus: Bus | None = field(default=None, init=False)
-    """The bus that is there now."""
+    """The bus that is there now; None while there is none."""
     _streams: list[trio.abc.Stream] = field(factory=list, init=False)
     """The bus's ends of all connections so far."""
     _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
@@ -88,7 +93,7 @@ class UnsteadyBus(metaclass=Documented):
     def open_client(
         self, *, reconnect: Reconnect | None = None, limits: Limits | None = None, name: str | None = None
     ) -> AbstractAsyncContextManager[Client]:
-        """Open a client as ``t2bus.open_client`` does where an address leads here."""
+        """Open a client as :func:`t2bus.open_client` does where an address leads here."""
         return open_client(self._open_stream, reconnect=reconnect, limits=limits, name=name)
 
     async def _open_stream(self) -> trio.abc.Stream:
@@ -108,7 +113,12 @@ class UnsteadyBus(metaclass=Documented):
             await trio.aclose_forcefully(stream)
 
     async def restore(self) -> Bus:
-        """Have a bus there, which knows nothing of any before; return it when it can be reached."""
+        """Have a bus there, which knows nothing of any before; return it when it can be reached.
+
+        Raises:
+          RuntimeError: a bus is there already.
+
+        """
         if self.bus is not None:
             raise RuntimeError("a bus is there already: lose() it first")
         self._scope, self._ended = trio.CancelScope(), trio.Event()
@@ -125,7 +135,10 @@ class UnsteadyBus(metaclass=Documented):
             self._ended.set()
 
     async def lose(self) -> None:
-        """Have the bus gone as if its process was killed: nothing more is written, and nobody is told."""
+        """Have the bus gone as if its process was killed: nothing more is written, and nobody is told.
+
+        It returns when the bus has ended, at once where none is.
+        """
         self.bus = None
         streams, self._streams = self._streams, []
         for stream in streams:
@@ -135,7 +148,7 @@ class UnsteadyBus(metaclass=Documented):
 
 
 def unsteady_bus(**limits: Any) -> AbstractAsyncContextManager[UnsteadyBus]:
-    """Open a bus in memory that can be lost and restored, for the tests of what then happens.
+    """Open a bus in memory that can be lost and restored; ``async with`` gives the :class:`UnsteadyBus`.
 
     ::
 
