@@ -75,7 +75,7 @@ def _texts(owner: type) -> dict[str, str]:
 
     try:
         body = ast.parse(inspect.getsource(owner)).body[0]
-    except (OSError, SyntaxError):
+    except (OSError, SyntaxError, TypeError):
         return {}
     assert isinstance(body, ast.ClassDef)
     texts = {}
