@@ -43,8 +43,8 @@ class Resource(trio.abc.AsyncResource, metaclass=DocumentedAbstract):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close. It takes as long as ``aclose`` does, and in a cancelled scope no time."""
-        await _close_after(error, self.aclose)  # noqa: ASYNC102 -- for that reason
+        """Close, as ``aclose`` does; the exception of the body leaves as it is, whatever that raises."""
+        await _close_after(error, self.aclose)  # noqa: ASYNC102 -- it takes as long as closing does, and none if cancelled
 
 
 @asynccontextmanager

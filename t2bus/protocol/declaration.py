@@ -83,6 +83,7 @@ class Struct:
     """Those of the function around the class."""
 
     def __init_subclass__(cls, *, transparent: bool = False, as_array: bool = False, **kwargs: object) -> None:
+        """Take the shape from the class line."""
         super().__init_subclass__(**kwargs)
         if transparent and as_array:
             raise TypeError(f"{cls.__name__} cannot be transparent and an array: choose one of them")
@@ -130,6 +131,7 @@ class PublishProtocol(Struct):
     def __init_subclass__(
         cls, *, prefix: str | None = None, transparent: bool = False, as_array: bool = False, **kwargs: object
     ) -> None:
+        """Take from the class line the prefix, and the shape."""
         super().__init_subclass__(transparent=transparent, as_array=as_array, **kwargs)
         _declare(cls, prefix, "t2bus.PublishProtocol")
 
@@ -154,6 +156,7 @@ class RequestProtocol(Struct, Generic[R_co]):
     def __init_subclass__(
         cls, *, prefix: str | None = None, transparent: bool = False, as_array: bool = False, **kwargs: object
     ) -> None:
+        """Take from the class line the prefix, and the shape."""
         super().__init_subclass__(transparent=transparent, as_array=as_array, **kwargs)
         response = _response(cls)
         if not variables_in(response) <= set(getattr(cls, "__parameters__", ())):
