@@ -195,9 +195,11 @@ def _draw_lines(axes: Axes, lines: Lines) -> None:
         colour, marker = _STYLES[name]
         sizes = sorted(lines[name])
         medians, reach = _with_reach([lines[name][size] for size in sizes])
-        look = {"color": colour, "marker": marker, "linestyle": "--" if name == "bare Trio" else "-"}
-        wide = 3.0 if name.startswith("t2bus") else 1.5
-        axes.errorbar(sizes, medians, yerr=reach, label=name, linewidth=wide, elinewidth=1, capsize=2, **look)
+        drawn = axes.errorbar(
+            sizes, medians, yerr=reach, label=name, elinewidth=1, capsize=2, color=colour, marker=marker
+        )
+        drawn[0].set_linestyle("--" if name == "bare Trio" else "-")
+        drawn[0].set_linewidth(3.0 if name.startswith("t2bus") else 1.5)
     axes.set_xscale("log")
     axes.set_yscale("log")
     sizes = sorted({size for line in lines.values() for size in line})
