@@ -5,6 +5,7 @@ The comment before a block says what becomes of it::
     <!-- run -->              a program whose ``main`` is awaited, or commands that end well, one a line
     <!-- process -->          a program that is run in a process of its own
     <!-- exit 3 -->           commands that end with this exit code
+    <!-- until -->            a command that ends well at last, if it is repeated
     <!-- start -->            a command that goes on; it is ended with the page
     <!-- look -->             commands that are read and not run: they want root, another machine or a server of theirs
     <!-- output -->           what the block before prints
@@ -60,7 +61,6 @@ sys.exit(t2bus.cli.main())
 """
 _SCRIPT = """
 import os, runpy, sys
-os.dup2(1, 2)
 sys.argv = sys.argv[1:]
 sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
 runpy.run_path(sys.argv[0], run_name="__main__")
@@ -126,14 +126,18 @@ def free_port() -> int:
 
 def matches(shown: str, printed: str) -> bool:
     """Tell whether a page shows what was printed."""
-    pattern = re.escape(shown).replace("…\n", "\0").replace("…", r"[^\n]*")
-    # A line of nothing else stands for any number of lines.
-    lines = re.sub(r"(?:^|(?<=\n))\0", r"(?:[^\\n]*\\n)*", pattern.replace("\\\n", "\n"))
-    return re.fullmatch(lines.replace("\0", "[^\\n]*\n"), printed) is not None
+    lines = [
+        r"(?:[^\n]*\n)*" if line == "…" else re.escape(line).replace("…", r"[^\n]*") + "\n"
+        for line in shown.splitlines()
+    ]
+    return re.fullmatch("".join(lines), printed) is not None
 
 
 def start(line: str) -> AbstractAsyncContextManager[Command]:
-    """Start what a reader types into a terminal; all that it prints comes from its standard output."""
+    """Start what a reader types into a terminal.
+
+    All that it prints comes from its standard output. Programs of Python keep their log on standard error.
+    """
     words = shlex.split(line)
     if not _WORDS_OF_THE_SHELL.search(line):
         if words[0] == "t2bus":
@@ -171,7 +175,7 @@ class Reader:
         for step in steps(page):
             try:
                 await self._do(step)
-            except (AssertionError, trio.TooSlowError) as error:
+            except AssertionError as error:
                 raise AssertionError(f"{step}: {error}") from error
 
     async def _do(self, step: Step) -> None:
@@ -185,6 +189,8 @@ class Reader:
                 await self._run(step, 0)
             case ["exit", code]:
                 await self._run(step, int(code))
+            case ["until"]:
+                await self._repeat(step)
             case ["process"]:
                 await self._run_program(step)
             case ["output"] if self._newest:
@@ -210,6 +216,14 @@ class Reader:
             assert ended == code, f"{line} ended with {ended}: {printed}"
             self._printed += printed
 
+    async def _repeat(self, step: Step) -> None:
+        (line,) = step.commands()
+        self._newest = ""
+        with trio.fail_after(20):
+            ended, self._printed = await run(self.localised(line))
+            while ended:
+                ended, self._printed = await run(self.localised(line))
+
     async def _run_program(self, step: Step) -> None:
         async with open_program(step.text) as program:
             self._printed = (await program.stdout.read()).decode()
@@ -217,14 +231,11 @@ class Reader:
             assert (await program.end(), said) == (0, "")
 
     async def _expect(self, line: str, text: str) -> None:
-        command, printed = self._running[line], ""
-        with trio.fail_after(20):
-            while not matches(text, printed):
-                new = await command.stdout.next()
-                assert new, f"{line} ended and had printed {printed!r}"
+        printed = ""
+        with trio.move_on_after(20):
+            while not matches(text, printed) and (new := await self._running[line].stdout.next()):
                 printed += f"{new}\n"
-                enough = printed.count("\n") > 100
-                assert not enough, f"{line} printed {printed!r}"
+        assert matches(text, printed), f"{line} printed {printed!r}"
 
 
 @asynccontextmanager

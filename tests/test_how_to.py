@@ -39,7 +39,7 @@ async def test_programs_print_what_is_shown(
     assert is_whole, "it ends by running main"
     module = ModuleType("how_to")
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    exec(compile(program, str(step), "exec"), vars(module))
+    exec(compile(program, str(step), "exec", dont_inherit=True), vars(module))
     await module.main()
     printed = capsys.readouterr().out
     assert matches(output_of(step), printed), printed
