@@ -3,7 +3,6 @@
 The comment before a block says what becomes of it::
 
     <!-- run -->              a program whose ``main`` is awaited, or commands that end well, one a line
-    <!-- process -->          a program that is run in a process of its own
     <!-- exit 3 -->           commands that end with this exit code
     <!-- until -->            a command that ends well at last, if it is repeated
     <!-- start -->            a command that goes on; it is ended with the page
@@ -15,17 +14,20 @@ The comment before a block says what becomes of it::
     <!-- recorder.py -->      a file in the reader's folder
     <!-- docs/x/y.service --> lines of a file of the repository
 
-And ``<!-- interrupt COMMAND -->`` stands alone: Ctrl-C in its terminal. In what is printed, ``…`` stands for anything, and
+Two stand alone: ``<!-- interrupt COMMAND -->`` is Ctrl-C in its terminal, and ``<!-- take FILE from PAGE -->`` a file of another
+page. In what is printed, ``…`` stands for anything, and
 a line of it for any number of lines.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import signal
 import socket
+import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -45,7 +47,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted(path for path in (ROOT / "docs" / "how-to").glob("*.md") if path.name != "index.md")
 
 _STEP = re.compile(
-    r"^<!-- (?P<alone>interrupt .+?) -->$|^(?:<!-- (?P<mark>.+?) -->\n)?```(?P<language>\S+)\n(?P<text>.*?)^```$",
+    r"^<!-- (?P<alone>(?:interrupt|take) .+?) -->$|^(?:<!-- (?P<mark>.+?) -->\n)?```(?P<language>\S+)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 _PORTS = re.compile(r"\b(?:4242|4280|7447|7448)\b")
@@ -64,6 +66,19 @@ import os, runpy, sys
 sys.argv = sys.argv[1:]
 sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
 runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+_IPYTHON = "ipython"
+_END_OF_CELL = "end of cell"
+_CELLS = f"""
+import json, sys
+sys.path.insert(0, "")
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+shell = InteractiveShell(config=Config({{"HistoryManager": {{"enabled": False}}}}))
+for line in sys.stdin:
+    shell.run_cell(json.loads(line), store_history=True)
+    print("{_END_OF_CELL}", flush=True)
 """
 
 
@@ -191,8 +206,8 @@ class Reader:
                 await self._run(step, int(code))
             case ["until"]:
                 await self._repeat(step)
-            case ["process"]:
-                await self._run_program(step)
+            case ["cell"]:
+                await self._type(step)
             case ["output"] if self._newest:
                 await self._expect(self._newest, text)
                 self._newest = ""
@@ -204,6 +219,10 @@ class Reader:
                 command = self._running.pop(line)
                 command.process.send_signal(signal.SIGINT)
                 await command.end()
+            case ["take", named]:
+                name, _, other = named.partition(" from ")
+                (taken,) = [each for each in steps(step.page.with_name(other)) if each.mark == name]
+                Path(name).write_text(self.localised(taken.text), encoding="utf-8")
             case _ if step.is_file:
                 Path(step.mark).write_text(text, encoding="utf-8")
             case ["run"]:  # a program, and its output is not that of a command
@@ -224,11 +243,17 @@ class Reader:
             while ended:
                 ended, self._printed = await run(self.localised(line))
 
-    async def _run_program(self, step: Step) -> None:
-        async with open_program(step.text) as program:
-            self._printed = (await program.stdout.read()).decode()
-            said = (await program.stderr.read()).decode()
-            assert (await program.end(), said) == (0, "")
+    async def _type(self, step: Step) -> None:
+        """Type a cell into IPython, which begins with the first."""
+        if _IPYTHON not in self._running:
+            ipython = process(sys.executable, "-c", _CELLS)
+            self._running[_IPYTHON] = await self._stack.enter_async_context(ipython)
+        ipython_ = self._running[_IPYTHON]
+        await ipython_.stdin.send_all(f"{json.dumps(step.text)}\n".encode())
+        self._newest = self._printed = ""
+        while (line := await ipython_.stdout.next()) != _END_OF_CELL:
+            assert line, f"IPython ended: {await ipython_.stderr.rest()}"
+            self._printed += f"{line}\n"
 
     async def _expect(self, line: str, text: str) -> None:
         printed = ""
