@@ -10,7 +10,7 @@ The comment before a block says what becomes of it::
     <!-- output -->           what the block before prints
     <!-- says COMMAND -->     what a command that goes on prints next
     <!-- cell -->             what is typed into IPython
-    <!-- rows -->             what another test compares
+    <!-- beside NAME -->      how a program is started that the reader has to be given; without it, the page ends there
     <!-- recorder.py -->      a file in the reader's folder
     <!-- docs/x/y.service --> lines of a file of the repository
 
@@ -40,7 +40,7 @@ from cli_helpers import Command, process
 from program_helpers import open_program
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
 ROOT = Path(__file__).parents[1]
@@ -52,6 +52,8 @@ _STEP = re.compile(
 )
 _PORTS = re.compile(r"\b(?:4242|4280|7447|7448)\b")
 """The ports that pages name; each test has free ones in their place."""
+
+_FOLDERS = re.compile(r"/(?:run|etc)/t2bus/")
 
 _WORDS_OF_THE_SHELL = re.compile(r"[|<>;&$]|^\w+=")
 
@@ -175,6 +177,8 @@ class Reader:
     """Follows a page in a folder of its own."""
 
     _stack: AsyncExitStack
+    _programs: Mapping[str, Path] = Factory(dict)
+    """Those that stand for what ``beside`` starts."""
     _running: dict[str, Command] = Factory(dict)
     _ports: dict[str, str] = Factory(dict)
     _printed: str = ""
@@ -182,12 +186,14 @@ class Reader:
     """The command that was started last and whose first words have not been read."""
 
     def localised(self, text: str) -> str:
-        """Return a text with free ports for those of the page."""
-        return _PORTS.sub(lambda found: self._ports.setdefault(found[0], str(free_port())), text)
+        """Return a text with free ports for those of the page, and the reader's folder for those of a machine."""
+        return _PORTS.sub(lambda found: self._ports.setdefault(found[0], str(free_port())), _FOLDERS.sub("./", text))
 
     async def follow(self, page: Path) -> None:
         """Do all that the page says. Programs that are awaited are left to the tests that have a clock."""
         for step in steps(page):
+            if step.mark.startswith("beside ") and step.mark.split()[1] not in self._programs:
+                return
             try:
                 await self._do(step)
             except AssertionError as error:
@@ -200,6 +206,9 @@ class Reader:
                 (line,) = step.commands()
                 self._newest = line
                 self._running[line] = await self._stack.enter_async_context(start(self.localised(line)))
+            case ["beside", name]:
+                self._newest = name
+                self._running[name] = await self._stack.enter_async_context(process(str(self._programs[name])))
             case ["run"] if step.language == "sh":
                 await self._run(step, 0)
             case ["exit", code]:
@@ -264,21 +273,20 @@ class Reader:
 
 
 @asynccontextmanager
-async def open_reader() -> AsyncGenerator[Reader, None]:
+async def open_reader(**programs: Path) -> AsyncGenerator[Reader, None]:
     """Begin to follow a page, in the working directory; what still runs at the end is killed."""
     async with AsyncExitStack() as stack:
-        yield Reader(stack)
+        yield Reader(stack, programs)
 
 
 def words_of(steps: Sequence[Step], command: str) -> list[list[str]]:
     """Return the arguments of each call of a command in blocks of a shell, also behind ``sudo`` and in a container."""
     found = []
     for line in [line for step in steps if step.language == "sh" for line in step.commands()]:
-        words = [word for word in shlex.split(re.sub(r"\$\(.*?\)", "0", line)) if not re.match(r"\d?[<>]", word)]
-        if command in words:
-            rest = words[words.index(command) + 1 :]
-            ends = [rest.index(end) for end in ("|", "&", "||", ";") if end in rest]
-            found.append(rest[: min(ends, default=len(rest))])
+        words = shlex.split(re.sub(r" [|>].*", "", line))
+        is_named_only = words[:2] == ["docker", "build"] and command != "build"
+        if command in words and not is_named_only:
+            found.append(words[words.index(command) + 1 :])
     return found
 
 
