@@ -14,9 +14,8 @@ The comment before a block says what becomes of it::
     <!-- recorder.py -->      a file in the reader's folder
     <!-- docs/x/y.service --> lines of a file of the repository
 
-Two stand alone: ``<!-- interrupt COMMAND -->`` is Ctrl-C in its terminal, and ``<!-- take FILE from PAGE -->`` a file of another
-page. In what is printed, ``…`` stands for anything, and
-a line of it for any number of lines.
+Two stand alone: ``<!-- interrupt COMMAND -->`` is Ctrl-C in its terminal, and ``<!-- take FILE from PAGE -->`` a file
+of another page. In what is printed, ``…`` stands for anything, and a line of it for any number of lines.
 """
 
 from __future__ import annotations
@@ -47,7 +46,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted(path for path in (ROOT / "docs" / "how-to").glob("*.md") if path.name != "index.md")
 
 _STEP = re.compile(
-    r"^<!-- (?P<alone>(?:interrupt|take) .+?) -->$|^(?:<!-- (?P<mark>.+?) -->\n)?```(?P<language>\S+)\n(?P<text>.*?)^```$",
+    r"^<!-- (?P<alone>(?:interrupt|take) .+?) -->$"
+    r"|^(?:<!-- (?P<mark>.+?) -->\n)?```(?P<language>\S+)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 _PORTS = re.compile(r"\b(?:4242|4280|7447|7448)\b")
@@ -164,12 +164,13 @@ def start(line: str) -> AbstractAsyncContextManager[Command]:
     return process("sh", "-c", f"exec 2>&1; {line}")
 
 
-async def run(line: str) -> tuple[int, str]:
-    """Run it to its end; return its exit code and what it prints."""
+async def run(line: str) -> tuple[int, str, list[str]]:
+    """Run it to its end; return its exit code, what it prints, and its log."""
     async with start(line) as command:
         await command.stdin.aclose()
         printed = (await command.stdout.read()).decode()
-        return await command.end(), printed
+        log = await command.stderr.rest()
+        return await command.end(), printed, log
 
 
 @define(eq=False)
@@ -231,26 +232,26 @@ class Reader:
             case ["take", named]:
                 name, _, other = named.partition(" from ")
                 (taken,) = [each for each in steps(step.page.with_name(other)) if each.mark == name]
-                Path(name).write_text(self.localised(taken.text), encoding="utf-8")
+                await trio.Path(name).write_text(self.localised(taken.text), encoding="utf-8")
             case _ if step.is_file:
-                Path(step.mark).write_text(text, encoding="utf-8")
+                await trio.Path(step.mark).write_text(text, encoding="utf-8")
             case ["run"]:  # a program, and its output is not that of a command
                 self._printed = output_of(step)
 
     async def _run(self, step: Step, code: int) -> None:
         self._newest, self._printed = "", ""
         for line in step.commands():
-            ended, printed = await run(self.localised(line))
-            assert ended == code, f"{line} ended with {ended}: {printed}"
+            ended, printed, log = await run(self.localised(line))
+            assert ended == code, f"{line} ended with {ended}: {printed}{log}"
             self._printed += printed
 
     async def _repeat(self, step: Step) -> None:
         (line,) = step.commands()
         self._newest = ""
         with trio.fail_after(20):
-            ended, self._printed = await run(self.localised(line))
+            ended, self._printed, _ = await run(self.localised(line))
             while ended:
-                ended, self._printed = await run(self.localised(line))
+                ended, self._printed, _ = await run(self.localised(line))
 
     async def _type(self, step: Step) -> None:
         """Type a cell into IPython, which begins with the first."""
@@ -267,7 +268,7 @@ class Reader:
     async def _expect(self, line: str, text: str) -> None:
         printed = ""
         with trio.move_on_after(20):
-            while not matches(text, printed) and (new := await self._running[line].stdout.next()):
+            while not (printed and matches(text, printed)) and (new := await self._running[line].stdout.next()):
                 printed += f"{new}\n"
         assert matches(text, printed), f"{line} printed {printed!r}"
 

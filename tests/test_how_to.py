@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from trio.testing import MockClock
 
+_LINK = re.compile(r"\]\((?!https?://)([^)#]*\.md|)(?:#([^)]*))?\)")
+_ON_GITHUB = re.compile(r"\]\(https://github.com/t2bus/t2bus/blob/main/([^)]*)\)")
+
 ALL = [step for page in PAGES for step in steps(page)]
 PROGRAMS = [step for step in ALL if step.mark == "run" and step.language == "python"]
 SESSIONS = [page for page in PAGES if any(step.mark == "run" and step.language == "sh" for step in steps(page))]
@@ -88,9 +91,11 @@ def test_commands_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=stem)
 def test_every_block_is_checked(page: Path) -> None:
-    """Every block says what becomes of it; of those that are only looked at, a test of this module says why they are true."""
+    """Every block says what becomes of it; those that are only looked at are of kinds that other tests read."""
     known = re.compile(r"(?:run|until|start|look|output|cell|(?:exit|says|beside|interrupt|take) .+)")
-    assert [str(step) for step in steps(page) if not (known.fullmatch(step.mark) or step.is_file or step.is_quote)] == []
+    assert [
+        str(step) for step in steps(page) if not (known.fullmatch(step.mark) or step.is_file or step.is_quote)
+    ] == []
     looked_at = {step.language for step in steps(page) if step.mark == "look"}
     assert looked_at <= {"sh", "yaml", "dockerfile"}
 
@@ -101,9 +106,7 @@ def test_systemd_takes_the_units(step: Step, tmp_path: Path) -> None:
     """A unit that a page shows whole is such that systemd has nothing to say of it."""
     unit = tmp_path / step.mark
     unit.write_text(re.sub(r"^ExecStart=\S+", f"ExecStart={sys.executable}", step.text, flags=re.MULTILINE))
-    done = subprocess.run(
-        ["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False, timeout=60
-    )
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -115,8 +118,8 @@ def test_files_to_copy_are_there() -> None:
     assert [name for name in named if not (ROOT / name).is_file()] == []
 
 
-async def test_rules_speak_of_metrics_that_there_are() -> None:
-    """Every metric of a rule for Prometheus is one that the page of the monitor lists, and a test there knows of all."""
+def test_rules_speak_of_metrics_that_there_are() -> None:
+    """Every metric of a rule for Prometheus is one that the page of the monitor lists."""
     listed = set(re.findall(r"^\| `(t2bus_\w+)` \|", (ROOT / "docs" / "monitor.md").read_text(), re.MULTILINE))
     named = {name for step in ALL if step.language == "yaml" for name in re.findall(r"\bt2bus_\w+", step.text)}
     assert named
@@ -148,12 +151,10 @@ def test_the_index_lists_every_page() -> None:
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "docs" / "how-to" / "index.md"], ids=stem)
 def test_links_lead_somewhere(page: Path) -> None:
     """Every link to a file of the repository leads to one, and every anchor to a heading."""
-    broken = []
-    for path, anchor in re.findall(r"\]\((?!https?://)([^)#]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8")):
+    text, broken = page.read_text(encoding="utf-8"), []
+    for path, anchor in _LINK.findall(text):
         target = page.parent / path if path else page
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(f"{path}#{anchor}")
-    for path in re.findall(r"\]\(https://github.com/t2bus/t2bus/blob/main/([^)]*)\)", page.read_text(encoding="utf-8")):
-        if not (ROOT / path).exists():
-            broken.append(path)
+    broken += [path for path in _ON_GITHUB.findall(text) if not (ROOT / path).exists()]
     assert broken == []

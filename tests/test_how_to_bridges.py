@@ -1,4 +1,4 @@
-"""What docs/how-to/notebooks.md and asyncio.md give to be copied, Link and Guest: errors, cancelling and ends."""
+"""What docs/how-to/notebooks.md and guest.md give to be copied, Link and Guest: errors, cancelling and ends."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_link_that_is_closed(address: str) -> None:
 
 @pytest.fixture
 def guest_module() -> Any:
-    return module_of("asyncio.md", "guest.py")
+    return module_of("guest.md", "guest.py")
 
 
 def test_a_guest_raises(guest_module: Any) -> None:
@@ -181,5 +181,3 @@ def test_what_a_coroutine_raises_reaches_the_guest(guest_module: Any) -> None:
             return said
 
     assert asyncio.run(main()) == "caught 'why'"
-
-
