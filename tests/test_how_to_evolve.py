@@ -36,6 +36,11 @@ class Circle:
 
 
 @attrs.frozen
+class Dot:
+    size: float = 1.0
+
+
+@attrs.frozen
 class Disc:
     radius: float
 
@@ -50,7 +55,7 @@ class Line:
     length: float
 
 
-NAMES = {each.__name__: each for each in (Color, MoreColors, Circle, Disc, Square, Line)}
+NAMES = {each.__name__: each for each in (Color, MoreColors, Circle, Dot, Disc, Square, Line)}
 
 VALUES: dict[str, Sequence[Any]] = {
     "int": [7],
@@ -62,6 +67,8 @@ VALUES: dict[str, Sequence[Any]] = {
     "Circle": [Circle(1.0)],
     "Circle | Square": [Circle(1.0), Square(1.0)],
     "Circle | Square | Line": [Circle(1.0), Square(1.0), Line(1.0)],
+    "Dot": [Dot(2.0)],
+    "Dot | Square": [Dot(2.0), Square(1.0)],
     "Disc | Square": [Disc(1.0), Square(1.0)],
 }
 """What a field of each type is sent with."""
