@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -87,6 +88,8 @@ def test_commands_exist(page: Path) -> None:
     for words in words_of(steps(page), "t2bus"):
         is_served_by_a_container = not words or words[0].startswith("-")
         make_parser().parse_args([*(["serve"] if is_served_by_a_container else []), *words])
+    for command in re.findall(r"`t2bus ([^`]+)`", page.read_text(encoding="utf-8")):
+        make_parser().parse_args(shlex.split(command))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=stem)
