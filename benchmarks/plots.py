@@ -160,7 +160,7 @@ def _write(picture: Picture, path: Path) -> None:
 
     inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "grid.color")
     # The same figures give the same file.
-    look = {"font.size": 11, "svg.hashsalt": picture.name, "svg.fonttype": "none", **dict.fromkeys(inked, _INK)}
+    look: Any = {"font.size": 11, "svg.hashsalt": picture.name, "svg.fonttype": "none", **dict.fromkeys(inked, _INK)}
     height = 4.6 if picture.lines else 1.0 + 0.27 * sum(len(group) + 1 for group in picture.bars.values())
     with mpl.rc_context(look):
         figure = Figure(figsize=(5.6, height), dpi=100, facecolor=_GROUND, layout="constrained")
