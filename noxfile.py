@@ -15,7 +15,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2026.10"
-nox.options.sessions = ["tests", "fuzz", "interop", "federation", "faults", "lint", "types"]
+nox.options.sessions = ["tests", "fuzz", "interop", "federation", "faults", "lint", "types", "docs"]
 nox.options.default_venv_backend = "virtualenv"
 
 ROOT = Path(__file__).parent
@@ -221,7 +221,7 @@ def lint(session: nox.Session) -> None:
     # ASYNC910 to 913 cannot see that a helper that is awaited is a checkpoint; tests show it for every public call. 114
     # and 128 cannot see that a task_status is handed on, and want every startable function listed by name.
     disabled = "ASYNC910,ASYNC911,ASYNC912,ASYNC913,ASYNC114,ASYNC128"
-    session.run("flake8-async", f"--disable={disabled}", *sources("t2bus", "tests", "examples", "benchmarks"))
+    session.run("flake8-async", f"--disable={disabled}", *sources("t2bus", "tests", "examples", "benchmarks", "docs"))
     # The import graph is read from the sources in the working directory; nothing is executed or installed.
     session.run("lint-imports", "--no-cache", env={"PYTHONPATH": str(ROOT)})
 
@@ -230,9 +230,22 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check the types as this repository, and as a user of the wheel sees them."""
     install_wheel(session, *group("types"))
-    session.run("mypy", "--strict", *folders("t2bus", "tests", "examples", "benchmarks"))
+    session.run("mypy", "--strict", *folders("t2bus", "tests", "examples", "benchmarks", "docs"))
     # The second asks for strictness itself: programs of users, whose mistakes have to be found, and nothing else.
     session.run("pyright", "t2bus", "tests/typed_programs.py")
     # Away from the repository, so that t2bus can only be the installed one.
     session.chdir(session.create_tmp())
     session.run("pyright", "--verifytypes", "t2bus", "--ignoreexternal")
+
+
+@nox.session(python=PYTHONS[-1], requires=["wheel"])
+def docs(session: nox.Session) -> None:
+    """Make the site of docs/ in build/site, or with ``nox -s docs -- FOLDER`` there.
+
+    A broken link, a page that no table of contents has, and a public name that has no docstring or no page fail it.
+    """
+    install_wheel(session, *group("docs"))
+    folder = session.posargs[0] if session.posargs else "build/site"
+    doctrees = str(Path(session.cache_dir) / "doctrees")
+    options = ["-W", "--keep-going", "--fresh-env", "--quiet", "-d", doctrees]
+    session.run("sphinx-build", *options, "docs", folder, env={"PYTHONSAFEPATH": "1"})

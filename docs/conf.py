@@ -1,4 +1,4 @@
-"""How Sphinx makes the site of these pages: ``nox -s docs``, or ``sphinx-build -nW --keep-going docs build/site``.
+"""How Sphinx makes the site of these pages: ``nox -s docs``, or ``sphinx-build -W --keep-going docs build/site``.
 
 The build is strict. A link that leads nowhere, a page that no table of contents has, a public name that the reference
 lacks, and one that has no docstring are warnings, and a warning fails it.
@@ -23,6 +23,7 @@ version = release = t2bus.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "generated_pages", "public_names"]
 exclude_patterns = ["_ext", "_static", "container", "systemd"]
 nitpicky = True
+smartquotes_action = "De"  # dashes, but no quotes: most of these are those of code
 
 # A part of the site that is not there yet, such as tutorial/, is left out.
 logging.getLogger("sphinx.sphinx.directives.other").addFilter(lambda record: "glob pattern" not in str(record.msg))
@@ -42,8 +43,8 @@ autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_inherit_docstrings = True
 napoleon_numpy_docstring = False
+napoleon_attr_annotations = False
 python_maximum_signature_line_length = 80
-python_use_unqualified_type_names = True
 toc_object_entries_show_parents = "hide"
 
 # Names of other packages are linked where there is a net to ask for them, and plain text elsewhere.

@@ -18,9 +18,11 @@ import pytest
 import trio
 from attrs import frozen
 
+import promise_tests
 import t2bus
 from cli_helpers import command, run
 from federation_helpers import free_endpoint
+from generated_pages import fill
 from t2bus import disconnected, errors
 from t2bus.certs import issue_client, make_ca
 from t2bus.cli import main
@@ -36,12 +38,13 @@ GUIDE = ROOT / "docs" / "guide.md"
 PROMISES = ROOT / "docs" / "promises.md"
 COMMAND_LINE = ROOT / "docs" / "command-line.md"
 BESIDE = ["CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
-PAGES = [README, *(ROOT / name for name in BESIDE), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, *(ROOT / name for name in BESIDE), *sorted((ROOT / "docs").rglob("*.md"))]
 
 LONGEST_PROGRAM = 25
 
 _BLOCK = re.compile(r"^(?:<!-- (?P<mark>.+?) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?://)([^)#]*)(?:#([^)]*))?\)")
+_SOURCE = re.compile(r"\]\(https://github\.com/t2bus/t2bus/(?:blob|tree)/main/([^)#]*)(?:#[^)]*)?\)")
 _TABLE_NAME = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| ([^|]*) \|", re.MULTILINE)
 
 
@@ -280,16 +283,21 @@ def test_the_page_names_every_option(capsys: pytest.CaptureFixture[str]) -> None
 # --- all pages
 
 
+def anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
 def anchors(page: Path) -> set[str]:
-    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    headings = re.findall(r"^#+ (.*)$", fill(page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {anchor(heading) for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=relative)
 def test_links_lead_somewhere(page: Path) -> None:
-    """Every relative link of a page leads to a file, and every anchor to a heading."""
-    broken = []
-    for path, anchor in _LINK.findall(page.read_text(encoding="utf-8")):
+    """Every relative link of a page leads to a file, every anchor to a heading, and what is of the sources is there."""
+    text = page.read_text(encoding="utf-8")
+    broken = [path for path in _SOURCE.findall(text) if not (ROOT / path).exists()]
+    for path, anchor in _LINK.findall(text):
         target = page.parent / path if path else page
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(f"{path}#{anchor}")
@@ -300,12 +308,17 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_promises_are_held() -> None:
-    """There are fourteen promises, and each names tests that exist."""
-    text = PROMISES.read_text(encoding="utf-8")
-    sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
-    assert [int(part.partition(".")[0]) for part in sections] == list(range(1, 15))
-    tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
-    for part in sections:
-        named = re.findall(r"`(test_\w+)`", part)
-        assert named, part.partition("\n")[0]
-        assert [name for name in named if not re.search(rf"^(?:async )?def {name}\(", tests, re.MULTILINE)] == []
+    """There are fourteen promises, each is held by tests, and each test with a number is of one of them."""
+    tests = dict(promise_tests.all_tests())
+    promised = promise_tests.promised(tests)
+    assert [int(title.partition(".")[0]) for title in promised] == list(range(1, 15))
+    assert all(promised.values())
+    numbered = {name for name in tests if name.startswith("test_promise_")}
+    assert numbered <= {name for names in promised.values() for name in names}
+
+
+def test_every_promise_links_to_its_tests() -> None:
+    """The section of each promise ends with a link to the section that lists its tests."""
+    parts = re.split(r"^(?=## )", PROMISES.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    links = [f"[The tests of this promise](promise-tests.md#{anchor(part.partition(chr(10))[0])})" for part in parts]
+    assert [part.rstrip().splitlines()[-1] for part in parts] == links

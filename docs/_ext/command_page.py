@@ -81,27 +81,27 @@ def usage(verb: argparse.ArgumentParser) -> str:
     words = [verb.prog]
     if any(action.option_strings and action.dest != "help" for action in verb._actions):
         words.append("[OPTIONS]")
-    formatter = verb._get_formatter()
-    for action in verb._actions:
-        if not action.option_strings:
-            words.append(formatter._format_args(action, formatter._get_default_metavar_for_positional(action)))
+    show = verb._get_formatter()
+    places = [action for action in verb._actions if not action.option_strings]
+    words += [show._format_args(place, show._get_default_metavar_for_positional(place)) for place in places]
     return " ".join(words)
 
 
 def arguments(verb: argparse.ArgumentParser, shared: list[argparse.Action]) -> list[str]:
-    """Return the arguments of a verb by group, without those of every client, which a link stands for."""
+    """Return the arguments of a verb by group; for those of every client, if it is one, a link stands."""
     known = {(*action.option_strings, action.help) for action in shared}
+    is_client = known <= {(*action.option_strings, action.help) for action in verb._actions}
     lines: list[str] = []
     for group in verb._action_groups:
         own = [
             action
             for action in group._group_actions
-            if action.dest != "help" and (*action.option_strings, action.help) not in known
+            if action.dest != "help" and not (is_client and (*action.option_strings, action.help) in known)
         ]
         if group.description and own:
             lines += [prose(f"{(group.title or '').capitalize()}. {group.description}"), ""]
         lines += [*definitions(own), ""] if own else []
-    if known <= {(*action.option_strings, action.help) for action in verb._actions}:
+    if is_client:
         lines += [f"And the [options of every client](#{_SHARED.lower().replace(' ', '-')}).", ""]
     return lines
 
@@ -146,4 +146,3 @@ def prose(said: str) -> str:
 def _marked(part: str) -> str:
     pieces = _OPTION.split(part)
     return "".join(f"`{piece}`" if index % 2 else _SPECIAL.sub(r"\\\g<0>", piece) for index, piece in enumerate(pieces))
-

@@ -22,10 +22,10 @@ def text() -> str:
     lines: list[str] = []
     defaults = attrs.asdict(t2bus.Limits())
     for title, fields in groups().items():
-        lines += [f"## {title[0].upper()}{title[1:]}", "", "| limit | default | what it bounds, and what happens there |"]
-        lines += ["|---|--:|---|"]
+        lines += [f"## {title[0].upper()}{title[1:]}", "", ":::{container} stacked"]
+        lines += ["| limit | default | what it bounds, and what happens there |", "|---|--:|---|"]
         lines += [f"| `{name}` | {amount(name, defaults[name])} | {said} |" for name, said in fields.items()]
-        lines.append("")
+        lines += [":::", ""]
     return "\n".join(lines)
 
 
@@ -41,12 +41,14 @@ def groups() -> dict[str, dict[str, str]]:
             continue
         if (comment := comments[field.lineno - 1]).startswith("# --- "):
             found[comment.removeprefix("# --- ")] = {}
-        said = docstring.value.value if isinstance(docstring, ast.Expr) and isinstance(docstring.value, ast.Constant) else ""
-        found[list(found)[-1]][field.target.id] = " ".join(str(said).split()).replace("``", "`")
+        assert isinstance(docstring, ast.Expr)
+        assert isinstance(docstring.value, ast.Constant)
+        said = str(docstring.value.value)
+        found[list(found)[-1]][field.target.id] = " ".join(said.split()).replace("``", "`")
     return found
 
 
-def amount(name: str, value: float) -> str:
+def amount(name: str, value: int | float) -> str:  # noqa: PYI041 -- which of the two it is makes a difference
     """Return a value with its unit: ``1 MiB``, ``5 s``, ``1,024``."""
     if isinstance(value, float):
         return f"{value:g} s"

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT: Final = Path(__file__).parents[2]
 PROMISES: Final = ROOT / "docs" / "promises.md"
@@ -47,7 +49,9 @@ def promised(tests: dict[str, Told]) -> dict[str, list[str]]:
         number = int(title["number"])
         own = [name for name in tests if (of := _NUMBER.match(name)) and int(of[1]) == number]
         others = [name for names in _OTHERS.findall(part) for name in names.split()]
-        found[title[0].removeprefix("## ")] = [*own, *(name for name in others if tests[name])]
+        if absent := [name for name in others if name not in tests]:
+            raise KeyError(f"{title['words']}: there is no {', '.join(absent)}")
+        found[title[0].removeprefix("## ")] = own + others
     return found
 
 

@@ -10,25 +10,27 @@ Autodoc and napoleon read the docstrings. This adds
 
 from __future__ import annotations
 
+import ast
 import importlib
-import inspect
 import re
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import attrs
-from docutils import nodes
 from pygments.lexers.special import TextLexer
 from sphinx import addnodes
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util import logging
+from sphinx.util.nodes import make_refnode
 
 import t2bus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from docutils import nodes
     from sphinx.application import Sphinx
+    from sphinx.domains.python import ObjectEntry
     from sphinx.environment import BuildEnvironment
 
 logger = logging.getLogger(__name__)
@@ -65,12 +67,21 @@ WITHOUT_WORDS: Final = {
 }
 """Fields and constants whose name says all, or whose class does."""
 
+FIXTURES: Final = {"bus"}
+"""Functions that pytest calls. Their docstring is that which type checkers see."""
+
 MADE_BY_PROGRAMS: Final = {"Federation", "PublishProtocol", "Reconnect", "RequestProtocol", "Struct", "TopicTree"}
 """Classes whose signature is shown; the others are made by t2bus, or have too many optional arguments."""
 
 _LAW: Final = re.compile(r"The laws? of this module")
-_ENTERED: Final = re.compile(r"(?:AbstractAsyncContextManager|AsyncGenerator|AsyncIterator)\[(.+?)(?:, None)?\]")
-_AWAITED: Final = re.compile(r"Coroutine\[Any, Any, (.+)\]")
+_WRAPPED: Final = {
+    "AbstractAsyncContextManager": ("async with ", 0),
+    "AsyncGenerator": ("async with ", 0),
+    "Coroutine": ("async ", 2),
+}
+"""What a call returns that is entered or awaited: how the page says so, and which argument of it is the result."""
+
+_WHEN: Final = re.compile(r"Raises, (?P<when>.+):")
 _FOREIGN: Final = re.compile(r"(?:trio|ssl|pathlib|argparse|cryptography|hypothesis|datetime|collections)\b.*")
 
 
@@ -85,15 +96,20 @@ def public_names() -> set[str]:
 # --- docstrings and signatures
 
 
-def _docstring(_app: Sphinx, what: str, name: str, member: object, options: Any, lines: list[str]) -> None:
+def _docstring(_app: Sphinx, what: str, name: str, _member: object, _options: Any, lines: list[str]) -> None:
     if what == "module":
         _leave_out_the_law(lines)
     owner, _, field = name.rpartition(".")
     short = owner.rpartition(".")[2]
+    if field in FIXTURES and what == "function":
+        lines[:] = _words_for_checkers(owner, field)
     if what == "data":
         lines[:] = _words_of_data(owner, field)
     if not any(line.strip() for line in lines) and field not in WITHOUT_WORDS.get(short, ()):
         logger.warning("%s has no docstring", name, type="public_names", subtype="docstring")
+    _divide_raises(lines)
+    if what == "attribute" and (values := _values(owner, field)):
+        lines += ["", f"One of {', '.join(f'``{value}``' for value in values)}.", ""]
     if what in ("attribute", "data", "property"):
         lines[:0] = ["..", ""]  # a comment: napoleon takes what is before a colon in the first line for a type
     if what == "attribute" and (default := _default(owner, field)):
@@ -107,6 +123,13 @@ def _words_of_data(module: str, name: str) -> list[str]:
     return next((list(lines) for lines in found if lines), [])
 
 
+def _words_for_checkers(module: str, name: str) -> list[str]:
+    """Return the docstring of the first function of this name in the source of a module."""
+    tree = ast.parse(ModuleAnalyzer.for_module(module).code)
+    function = next(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == name)
+    return (ast.get_docstring(function) or "").splitlines()
+
+
 def _leave_out_the_law(lines: list[str]) -> None:
     """Take out what a module says to those who change it, which is always the last but for how to get it."""
     for number, line in enumerate(lines):
@@ -117,62 +140,115 @@ def _leave_out_the_law(lines: list[str]) -> None:
             return
 
 
+def _divide_raises(lines: list[str]) -> None:
+    """Make ``Raises, where the class is defined:`` a sentence of its own and the section that napoleon knows."""
+    for number, line in enumerate(lines):
+        if found := _WHEN.fullmatch(line):
+            when = found["when"]
+            lines[number : number + 1] = [f"{when[0].upper()}{when[1:]}:", "", "Raises:"]
+
+
+def _class(owner: str) -> type | None:
+    module, _, name = owner.rpartition(".")
+    return getattr(importlib.import_module(module), name, None) if module else None
+
+
+def _values(owner: str, field: str) -> tuple[Any, ...]:
+    """Return the values of a field whose type is a ``Literal``."""
+    cls = _class(owner)
+    if cls is None or not attrs.has(cls):
+        return ()
+    try:
+        kind = get_type_hints(cls).get(field)
+    except NameError:  # imported for type checkers only
+        return ()
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def _order_members() -> None:
+    """Let autodoc, which knows the order of one class, give inherited members before a class's own, each in order."""
+    for public in public_names():
+        cls = _class(public)
+        if not isinstance(cls, type) or not cls.__module__.startswith("t2bus."):
+            continue
+        order: dict[str, int] = {}
+        for base in (*cls.__mro__[1:], cls):
+            if base.__module__.startswith("t2bus."):
+                tags = _analyzed(base).tagorder
+                own = [name for name in tags if name.startswith(f"{base.__qualname__}.")]
+                for name in sorted(own, key=tags.__getitem__):
+                    order.setdefault(name.removeprefix(f"{base.__qualname__}."), len(order))
+        _analyzed(cls).tagorder.update({f"{cls.__qualname__}.{name}": place for name, place in order.items()})
+
+
+def _analyzed(cls: type) -> ModuleAnalyzer:
+    analyzer = ModuleAnalyzer.for_module(cls.__module__)
+    analyzer.analyze()
+    return analyzer
+
+
 def _default(owner: str, field: str) -> str:
     """Return what the page says of the default of an attrs field, or nothing."""
-    module, _, name = owner.rpartition(".")
-    cls = getattr(importlib.import_module(module), name, None) if module else None
-    if cls is None or not attrs.has(cls) or name not in MADE_BY_PROGRAMS:
+    cls = _class(owner)
+    if cls is None or not attrs.has(cls) or cls.__name__ not in MADE_BY_PROGRAMS:
         return ""
     found = attrs.fields_dict(cls).get(field)
     if found is None:
         return ""
     if found.default is attrs.NOTHING:
-        return "Required."
-    if isinstance(found.default, attrs.Factory):  # type: ignore[arg-type] -- it is a class, that is typed as a function
+        return ""
+    if hasattr(found.default, "factory"):  # it is worked out for each object
         return ""
     return f"By default ``{found.default!r}``."
 
 
 def _signature(
-    _app: Sphinx, what: str, name: str, _member: object, _options: Any, signature: str | None, _returns: str | None
+    _app: Sphinx, what: str, name: str, _member: object, _options: Any, signature: str | None, returns: str | None
 ) -> tuple[str | None, str | None] | None:
     if what in ("class", "exception") and signature and name.rpartition(".")[2] not in MADE_BY_PROGRAMS:
         return "", None
-    return None
+    # What attrs writes where the default is made by a function.
+    return (signature.replace("= NOTHING", "= ..."), returns) if signature else None
 
 
 def _entered(_app: Sphinx, domain: str, _kind: str, content: addnodes.desc_content) -> None:
     """Say in the signature itself that a call is entered with ``async with``, or awaited, and show what that gives."""
-    if domain != "py" or not isinstance(content.parent, addnodes.desc):
+    if domain != "py" or content.parent is None:
         return
     for signature in content.parent.findall(addnodes.desc_signature):
-        for returns in list(signature.findall(addnodes.desc_returns)):
-            for pattern, word in ((_ENTERED, "async with "), (_AWAITED, "async ")):
-                if pattern.fullmatch(returns.astext()):
-                    _unwrap(signature, returns, word, leave=2 if pattern is _AWAITED else 0)
+        if signature.parent is not content.parent:  # of a member, which has been here already
+            continue
+        for annotation in list(signature.findall(addnodes.desc_annotation)):
+            if annotation.astext() == ": Final":
+                signature.remove(annotation)
+        returns = next(iter(signature.findall(addnodes.desc_returns)), None)
+        outer = "" if returns is None else returns.astext().removeprefix(" -> ").partition("[")[0]
+        if returns is not None and (found := _WRAPPED.get(outer)):
+            word, place = found if signature.get("fullname") not in FIXTURES else ("fixture ", 0)
+            for old in list(signature.findall(addnodes.desc_annotation)):
+                signature.remove(old)
+            signature.insert(0, addnodes.desc_annotation(word, word))
+            returns.children = _argument(returns, place)
 
 
-def _unwrap(signature: addnodes.desc_signature, returns: addnodes.desc_returns, word: str, *, leave: int) -> None:
-    """Put the word first, and leave of ``Outer[A, B, C]`` the argument that counts."""
-    if not signature.astext().startswith("async "):
-        signature.insert(0, addnodes.desc_annotation(word, word))
-    else:
-        first = next(iter(signature.findall(addnodes.desc_annotation)))
-        first.replace_self(addnodes.desc_annotation(word, word))
-    depth, place = 0, 0
+def _argument(returns: addnodes.desc_returns, wanted: int) -> list[nodes.Node]:
+    """Return what stands at this place among the arguments of ``Outer[A, B, C]``."""
+    depth = place = 0
     kept: list[nodes.Node] = []
-    for child in list(returns.children):
+    for child in returns.children:
         text = child.astext()
-        if text == "]":
-            depth -= 1
-        if depth and not (depth == 1 and text in {",", " "}) and place == leave:
-            kept.append(child)
-        if depth == 1 and text == ",":
-            place += 1
         if text == "[":
             depth += 1
-    returns.clear()
-    returns.extend(kept)
+            if depth == 1:
+                continue
+        elif text == "]":
+            depth -= 1
+        elif text == "," and depth == 1:
+            place += 1
+            continue
+        if depth and place == wanted and (kept or text.strip()):
+            kept.append(child)
+    return kept
 
 
 # --- links
@@ -185,30 +261,29 @@ def _resolve(
     if node.get("refdomain") != "py":
         return None
     target: str = node["reftarget"].lstrip(".~")
-    domain = env.get_domain("py")
-    found = [(name, entry) for name, entry in domain.objects.items() if name.endswith(f".{target.removeprefix('t2bus.')}")]
-    if not found:
-        last = target.rpartition(".")[2]
-        found = [
-            (name, entry)
-            for name, entry in domain.objects.items()
-            if target.startswith("t2bus.") and name in (f"t2bus.{last}", *(f"{module}.{last}" for module in MODULES))
-        ]
+    found = _found(env, target)
     if len(found) == 1:
-        name, entry = found[0]
-        from sphinx.util.nodes import make_refnode
-
+        ((name, entry),) = found
         return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, content, name)
     if _is_in_signature(node) or _FOREIGN.fullmatch(target):
         return content
     return None
 
 
+def _found(env: BuildEnvironment, target: str) -> list[tuple[str, ObjectEntry]]:
+    """Return what a name can mean: the end of a public one, or the place in a module that a public one comes from."""
+    names = env.get_domain("py").objects
+    if ends := [(name, entry) for name, entry in names.items() if name.endswith(f".{target.removeprefix('t2bus.')}")]:
+        return ends
+    last = target.rpartition(".")[2] if target.startswith("t2bus.") else ""
+    return [(name, names[name]) for home in ("t2bus", *MODULES) if (name := f"{home}.{last}") in names]
+
+
 def _is_in_signature(node: nodes.Node) -> bool:
-    while (node := node.parent) is not None:  # type: ignore[assignment] -- of a document it is None
-        if isinstance(node, addnodes.desc_signature):
-            return True
-    return False
+    above: nodes.Node | None = node.parent
+    while above is not None and not isinstance(above, addnodes.desc_signature):
+        above = above.parent
+    return above is not None
 
 
 # --- completeness
@@ -226,7 +301,9 @@ def _check(_app: Sphinx, env: BuildEnvironment) -> None:
 def shown_names(env: BuildEnvironment) -> Iterator[str]:
     """Yield the names that pages of the reference have, without modules and members."""
     kinds = {"module", "method", "property", "attribute", "staticmethod", "classmethod"}
-    return (name for name, entry in env.get_domain("py").objects.items() if entry.objtype not in kinds and not entry.aliased)
+    return (
+        name for name, entry in env.get_domain("py").objects.items() if entry.objtype not in kinds and not entry.aliased
+    )
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -236,5 +313,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("object-description-transform", _entered)
     app.connect("missing-reference", _resolve, priority=900)
     app.connect("env-check-consistency", _check)
+    _order_members()
     app.add_lexer("mermaid", TextLexer)  # the source of a diagram, where a page has one
     return {"parallel_read_safe": True}
