@@ -309,10 +309,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_promises_are_held() -> None:
     """There are fourteen promises, each is held by tests, and each test with a number is of one of them."""
-    tests = dict(promise_tests.all_tests())
+    tests = promise_tests.all_tests()
     promised = promise_tests.promised(tests)
     assert [int(title.partition(".")[0]) for title in promised] == list(range(1, 15))
     assert all(promised.values())
+    assert {name for names in promised.values() for name in names} <= tests.keys()
     numbered = {name for name in tests if name.startswith("test_promise_")}
     assert numbered <= {name for names in promised.values() for name in names}
 

@@ -130,12 +130,12 @@ def test_a_default_has_its_unit(name: str, value: float, shown: str) -> None:
 
 def test_every_test_of_a_promise_is_told() -> None:
     """The page of the promises' tests has the name and the docstring of each, with a link to its line."""
-    tests = dict(promise_tests.all_tests())
+    tests = promise_tests.all_tests()
     text = promise_tests.text()
-    for names in promise_tests.promised(tests).values():
-        for name in names:
-            path, line, said = tests[name]
-            assert f"[{name}]({promise_tests.SOURCES}{path}#L{line})\n: {said}\n" in text
+    for promised in (promise_tests.promised(tests), promise_tests.promised_of_security()):
+        for name in (name for names in promised.values() for name in names):
+            for path, line, said in tests[name]:
+                assert f"[{name}]({root_pages.SOURCES}{path}#L{line})\n: {said}\n" in text
 
 
 def test_links_of_pages_beside_the_readme_lead_to_the_site() -> None:
