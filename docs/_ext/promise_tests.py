@@ -67,7 +67,7 @@ def _sections(page: str, heading: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def all_tests() -> dict[str, list[Told]]:
-    """Return what is told of each test by its name, which several may have; that of a method has its class before it."""
+    """Return what is told of each test by its name, which several may have; a method has its class before its own."""
     found: dict[str, list[Told]] = {}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         place = path.relative_to(ROOT).as_posix()
