@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import re
 import sys
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin, get_type_hints
@@ -105,6 +106,10 @@ def _docstring(_app: Sphinx, what: str, name: str, _member: object, _options: An
         lines[:] = _words_for_checkers(owner, field)
     if what == "data":
         lines[:] = _words_of_data(owner, field)
+    if what in ("class", "exception"):
+        _leave_to_members(_class(name), lines)
+    if what == "attribute" and not any(lines):
+        lines[:] = _attributes(_class(owner)).get(field, [])
     if not any(line.strip() for line in lines) and field not in WITHOUT_WORDS.get(short, ()):
         logger.warning("%s has no docstring", name, type="public_names", subtype="docstring")
     _divide_raises(lines)
@@ -138,6 +143,41 @@ def _leave_out_the_law(lines: list[str]) -> None:
             end = rest.index("") if not line.rstrip().endswith(":") else len(rest)
             del lines[number : number + end]
             return
+
+
+def _leave_to_members(cls: type | None, lines: list[str]) -> None:
+    """Take out of the section ``Attributes:`` what is told with the member itself, and the section if nothing is left."""
+    told = {name for base in getattr(cls, "__mro__", ()) for name in vars(base).get("__annotations__", {})}
+    if "Attributes:" in lines:
+        begin = lines.index("Attributes:")
+        kept = [f"  {line}" for name, words in _section(lines[begin + 1 :]) if name not in told for line in words]
+        del lines[begin:]
+        lines += ["Attributes:", *kept] if kept else []
+
+
+def _attributes(cls: type | None) -> dict[str, list[str]]:
+    """Return what the docstring of a class says of its attributes, each as paragraphs of its own."""
+    lines = (inspect.getdoc(cls) or "").splitlines()
+    section = _section(lines[lines.index("Attributes:") + 1 :]) if "Attributes:" in lines else ()
+    return {name: _paragraph(words) for name, words in section}
+
+
+def _section(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each name that a section tells of, which is the last of a docstring, and its lines."""
+    words: list[str] = []
+    for line in inspect.cleandoc("\n".join(["", *lines])).splitlines():
+        if words and line and not line.startswith(" "):
+            yield words[0].partition(":")[0], words
+            words = []
+        words.append(line)
+    if words:
+        yield words[0].partition(":")[0], words
+
+
+def _paragraph(words: list[str]) -> list[str]:
+    """Return ``name: what it is`` as a sentence without the name."""
+    said = " ".join(line.strip() for line in words).partition(": ")[2]
+    return [f"{said[:1].upper()}{said[1:]}"]
 
 
 def _divide_raises(lines: list[str]) -> None:
