@@ -10,14 +10,10 @@ Autodoc and napoleon read the docstrings. This adds
 
 from __future__ import annotations
 
-import ast
 import importlib
-import inspect
 import re
-import sys
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Final
 
-import attrs
 from pygments.lexers.special import TextLexer
 from sphinx import addnodes
 from sphinx.pycode import ModuleAnalyzer
@@ -25,6 +21,17 @@ from sphinx.util import logging
 from sphinx.util.nodes import make_refnode
 
 import t2bus
+from docstring_lines import (
+    attributes,
+    class_of,
+    default_of,
+    divide_raises,
+    leave_out_the_law,
+    leave_to_members,
+    values,
+    words_for_checkers,
+    words_of_data,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +81,6 @@ FIXTURES: Final = {"bus"}
 MADE_BY_PROGRAMS: Final = {"Federation", "PublishProtocol", "Reconnect", "RequestProtocol", "Struct", "TopicTree"}
 """Classes whose signature is shown; the others are made by t2bus, or have too many optional arguments."""
 
-_LAW: Final = re.compile(r"The laws? of this module")
 _WRAPPED: Final = {
     "AbstractAsyncContextManager": ("async with ", 0),
     "AsyncGenerator": ("async with ", 0),
@@ -82,7 +88,6 @@ _WRAPPED: Final = {
 }
 """What a call returns that is entered or awaited: how the page says so, and which argument of it is the result."""
 
-_WHEN: Final = re.compile(r"Raises, (?P<when>.+):")
 _FOREIGN: Final = re.compile(r"(?:trio|ssl|pathlib|argparse|cryptography|hypothesis|datetime|collections)\b.*")
 
 
@@ -99,116 +104,32 @@ def public_names() -> set[str]:
 
 def _docstring(_app: Sphinx, what: str, name: str, _member: object, _options: Any, lines: list[str]) -> None:
     if what == "module":
-        _leave_out_the_law(lines)
+        leave_out_the_law(lines)
     owner, _, field = name.rpartition(".")
     short = owner.rpartition(".")[2]
     if field in FIXTURES and what == "function":
-        lines[:] = _words_for_checkers(owner, field)
+        lines[:] = words_for_checkers(owner, field)
     if what == "data":
-        lines[:] = _words_of_data(owner, field)
+        lines[:] = words_of_data(owner, field)
     if what in ("class", "exception"):
-        _leave_to_members(_class(name), lines)
+        leave_to_members(class_of(name), lines)
     if what == "attribute" and not any(lines):
-        lines[:] = _attributes(_class(owner)).get(field, [])
+        lines[:] = attributes(class_of(owner)).get(field, [])
     if not any(line.strip() for line in lines) and field not in WITHOUT_WORDS.get(short, ()):
         logger.warning("%s has no docstring", name, type="public_names", subtype="docstring")
-    _divide_raises(lines)
-    if what == "attribute" and (values := _values(owner, field)):
-        lines += ["", f"One of {', '.join(f'``{value}``' for value in values)}.", ""]
+    divide_raises(lines)
+    if what == "attribute" and (choices := values(owner, field)):
+        lines += ["", f"One of {', '.join(f'``{choice}``' for choice in choices)}.", ""]
     if what in ("attribute", "data", "property"):
         lines[:0] = ["..", ""]  # a comment: napoleon takes what is before a colon in the first line for a type
-    if what == "attribute" and (default := _default(owner, field)):
+    if what == "attribute" and short in MADE_BY_PROGRAMS and (default := default_of(owner, field)):
         lines[:] = [*lines, "", default, ""]
-
-
-def _words_of_data(module: str, name: str) -> list[str]:
-    """Return the docstring of a constant, which may be defined in a module below the public one."""
-    homes = [home for home in sorted(sys.modules) if home == module or home.startswith(f"{module}.")]
-    found = (ModuleAnalyzer.for_module(home).find_attr_docs().get(("", name)) for home in homes)
-    return next((list(lines) for lines in found if lines), [])
-
-
-def _words_for_checkers(module: str, name: str) -> list[str]:
-    """Return the docstring of the first function of this name in the source of a module."""
-    tree = ast.parse(ModuleAnalyzer.for_module(module).code)
-    function = next(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == name)
-    return (ast.get_docstring(function) or "").splitlines()
-
-
-def _leave_out_the_law(lines: list[str]) -> None:
-    """Take out what a module says to those who change it, which is always the last but for how to get it."""
-    for number, line in enumerate(lines):
-        if _LAW.match(line):
-            rest = lines[number:]
-            end = rest.index("") if not line.rstrip().endswith(":") else len(rest)
-            del lines[number : number + end]
-            return
-
-
-def _leave_to_members(cls: type | None, lines: list[str]) -> None:
-    """Take out of the section ``Attributes:`` what is told with the member itself, and the section if nothing is left."""
-    told = {name for base in getattr(cls, "__mro__", ()) for name in vars(base).get("__annotations__", {})}
-    if "Attributes:" in lines:
-        begin = lines.index("Attributes:")
-        kept = [f"  {line}" for name, words in _section(lines[begin + 1 :]) if name not in told for line in words]
-        del lines[begin:]
-        lines += ["Attributes:", *kept] if kept else []
-
-
-def _attributes(cls: type | None) -> dict[str, list[str]]:
-    """Return what the docstring of a class says of its attributes, each as paragraphs of its own."""
-    lines = (inspect.getdoc(cls) or "").splitlines()
-    section = _section(lines[lines.index("Attributes:") + 1 :]) if "Attributes:" in lines else ()
-    return {name: _paragraph(words) for name, words in section}
-
-
-def _section(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield each name that a section tells of, which is the last of a docstring, and its lines."""
-    words: list[str] = []
-    for line in inspect.cleandoc("\n".join(["", *lines])).splitlines():
-        if words and line and not line.startswith(" "):
-            yield words[0].partition(":")[0], words
-            words = []
-        words.append(line)
-    if words:
-        yield words[0].partition(":")[0], words
-
-
-def _paragraph(words: list[str]) -> list[str]:
-    """Return ``name: what it is`` as a sentence without the name."""
-    said = " ".join(line.strip() for line in words).partition(": ")[2]
-    return [f"{said[:1].upper()}{said[1:]}"]
-
-
-def _divide_raises(lines: list[str]) -> None:
-    """Make ``Raises, where the class is defined:`` a sentence of its own and the section that napoleon knows."""
-    for number, line in enumerate(lines):
-        if found := _WHEN.fullmatch(line):
-            when = found["when"]
-            lines[number : number + 1] = [f"{when[0].upper()}{when[1:]}:", "", "Raises:"]
-
-
-def _class(owner: str) -> type | None:
-    module, _, name = owner.rpartition(".")
-    return getattr(importlib.import_module(module), name, None) if module else None
-
-
-def _values(owner: str, field: str) -> tuple[Any, ...]:
-    """Return the values of a field whose type is a ``Literal``."""
-    cls = _class(owner)
-    if cls is None or not attrs.has(cls):
-        return ()
-    try:
-        kind = get_type_hints(cls).get(field)
-    except NameError:  # imported for type checkers only
-        return ()
-    return get_args(kind) if get_origin(kind) is Literal else ()
 
 
 def _order_members() -> None:
     """Let autodoc, which knows the order of one class, give inherited members before a class's own, each in order."""
     for public in public_names():
-        cls = _class(public)
+        cls = class_of(public)
         if not isinstance(cls, type) or not cls.__module__.startswith("t2bus."):
             continue
         order: dict[str, int] = {}
@@ -225,21 +146,6 @@ def _analyzed(cls: type) -> ModuleAnalyzer:
     analyzer = ModuleAnalyzer.for_module(cls.__module__)
     analyzer.analyze()
     return analyzer
-
-
-def _default(owner: str, field: str) -> str:
-    """Return what the page says of the default of an attrs field, or nothing."""
-    cls = _class(owner)
-    if cls is None or not attrs.has(cls) or cls.__name__ not in MADE_BY_PROGRAMS:
-        return ""
-    found = attrs.fields_dict(cls).get(field)
-    if found is None:
-        return ""
-    if found.default is attrs.NOTHING:
-        return ""
-    if hasattr(found.default, "factory"):  # it is worked out for each object
-        return ""
-    return f"By default ``{found.default!r}``."
 
 
 def _signature(
