@@ -59,6 +59,7 @@ if os.environ.get("READTHEDOCS"):
 
 html_theme = "furo"
 html_title = "t2bus"
+pygments_dark_style = "github-dark"
 html_baseurl = os.environ.get("READTHEDOCS_CANONICAL_URL", "https://t2bus.readthedocs.io/")
 html_static_path = ["_static"]
 html_css_files = ["t2bus.css"]

@@ -48,19 +48,23 @@ def leave_out_the_law(lines: list[str]) -> None:
 
 def leave_to_members(cls: type | None, lines: list[str]) -> None:
     """Take from the section ``Attributes:`` what is told with the member itself, and the section if nothing is left."""
-    told = {name for base in getattr(cls, "__mro__", ()) for name in vars(base).get("__annotations__", {})}
-    if "Attributes:" in lines:
+    if cls is not None and "Attributes:" in lines:
+        told = _in_body(cls)
         begin = lines.index("Attributes:")
         kept = [f"  {line}" for name, words in _section(lines[begin + 1 :]) if name not in told for line in words]
         del lines[begin:]
         lines += ["Attributes:", *kept] if kept else []
 
 
-def attributes(cls: type | None) -> dict[str, list[str]]:
-    """Return what the docstring of a class says of its attributes, each as paragraphs of its own."""
+def _in_body(cls: type) -> set[str]:
+    return {name for base in cls.__mro__ for name in vars(base).get("__annotations__", {})}
+
+
+def attributes(cls: type) -> dict[str, list[str]]:
+    """Return what the docstring of a class says of its attributes that its body has, as their own docstrings."""
     lines = (inspect.getdoc(cls) or "").splitlines()
     section = _section(lines[lines.index("Attributes:") + 1 :]) if "Attributes:" in lines else ()
-    return {name: _paragraph(words) for name, words in section}
+    return {name: _paragraph(words) for name, words in section if name in _in_body(cls)}
 
 
 def _section(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
@@ -78,7 +82,7 @@ def _section(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
 def _paragraph(words: list[str]) -> list[str]:
     """Return ``name: what it is`` as a sentence without the name."""
     said = " ".join(line.strip() for line in words).partition(": ")[2]
-    return [f"{said[:1].upper()}{said[1:]}"]
+    return [f"{said[:1].upper()}{said[1:]}", ""]
 
 
 def divide_raises(lines: list[str]) -> None:

@@ -14,6 +14,7 @@ import importlib
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from docutils import nodes
 from pygments.lexers.special import TextLexer
 from sphinx import addnodes
 from sphinx.pycode import ModuleAnalyzer
@@ -36,7 +37,6 @@ from docstring_lines import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from docutils import nodes
     from sphinx.application import Sphinx
     from sphinx.domains.python import ObjectEntry
     from sphinx.environment import BuildEnvironment
@@ -65,6 +65,7 @@ WITHOUT_WORDS: Final = {
     "Status": {"subscriptions"},
     "SubscriptionStatus": {"topic", "name", "identity", "delivered"},
     "Subscriptions": {"subscriptions"},
+    "TopicTree": {"last_steps"},
     "Topics": {"topics"},
     "UnsteadyBus": {"limits"},
     "Pair": {"certificate", "key"},
@@ -113,10 +114,6 @@ def _docstring(_app: Sphinx, what: str, name: str, _member: object, _options: An
         lines[:] = words_of_data(owner, field)
     if what in ("class", "exception"):
         leave_to_members(class_of(name), lines)
-    if what == "attribute" and not any(lines):
-        lines[:] = attributes(class_of(owner)).get(field, [])
-    if not any(line.strip() for line in lines) and field not in WITHOUT_WORDS.get(short, ()):
-        logger.warning("%s has no docstring", name, type="public_names", subtype="docstring")
     divide_raises(lines)
     if what == "attribute" and (choices := values(owner, field)):
         lines += ["", f"One of {', '.join(f'``{choice}``' for choice in choices)}.", ""]
@@ -126,8 +123,11 @@ def _docstring(_app: Sphinx, what: str, name: str, _member: object, _options: An
         lines[:] = [*lines, "", default, ""]
 
 
-def _order_members() -> None:
-    """Let autodoc, which knows the order of one class, give inherited members before a class's own, each in order."""
+def _prepare_classes() -> None:
+    """Tell autodoc, which reads one class, of the order of inherited members, and of attributes that a docstring has.
+
+    Inherited members come before the class's own.
+    """
     for public in public_names():
         cls = class_of(public)
         if not isinstance(cls, type) or not cls.__module__.startswith("t2bus."):
@@ -139,7 +139,10 @@ def _order_members() -> None:
                 own = [name for name in tags if name.startswith(f"{base.__qualname__}.")]
                 for name in sorted(own, key=tags.__getitem__):
                     order.setdefault(name.removeprefix(f"{base.__qualname__}."), len(order))
-        _analyzed(cls).tagorder.update({f"{cls.__qualname__}.{name}": place for name, place in order.items()})
+        analyzer = _analyzed(cls)
+        analyzer.tagorder.update({f"{cls.__qualname__}.{name}": place for name, place in order.items()})
+        for name, lines in attributes(cls).items():
+            analyzer.attr_docs.setdefault((cls.__qualname__, name), lines)
 
 
 def _analyzed(cls: type) -> ModuleAnalyzer:
@@ -164,6 +167,7 @@ def _entered(_app: Sphinx, domain: str, _kind: str, content: addnodes.desc_conte
     for signature in content.parent.findall(addnodes.desc_signature):
         if signature.parent is not content.parent:  # of a member, which has been here already
             continue
+        _check_words(signature, content)
         for annotation in list(signature.findall(addnodes.desc_annotation)):
             if annotation.astext() == ": Final":
                 signature.remove(annotation)
@@ -175,6 +179,14 @@ def _entered(_app: Sphinx, domain: str, _kind: str, content: addnodes.desc_conte
                 signature.remove(old)
             signature.insert(0, addnodes.desc_annotation(word, word))
             returns.children = _argument(returns, place)
+
+
+def _check_words(signature: addnodes.desc_signature, content: addnodes.desc_content) -> None:
+    """Warn of a name about which nothing is said, not even by its members."""
+    owner, _, name = f"{signature.get('module')}.{signature.get('fullname')}".rpartition(".")
+    said = [node for node in content.children if not isinstance(node, nodes.comment | addnodes.index)]
+    if not said and name not in WITHOUT_WORDS.get(owner.rpartition(".")[2], ()):
+        logger.warning("%s.%s has no docstring", owner, name, type="public_names", subtype="docstring")
 
 
 def _argument(returns: addnodes.desc_returns, wanted: int) -> list[nodes.Node]:
@@ -259,6 +271,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("object-description-transform", _entered)
     app.connect("missing-reference", _resolve, priority=900)
     app.connect("env-check-consistency", _check)
-    _order_members()
+    _prepare_classes()
     app.add_lexer("mermaid", TextLexer)  # the source of a diagram, where a page has one
     return {"parallel_read_safe": True}
