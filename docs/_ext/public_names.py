@@ -230,7 +230,7 @@ def _resolve(
 
 def _found(env: BuildEnvironment, target: str) -> list[tuple[str, ObjectEntry]]:
     """Return what a name can mean: the end of a public one, or the place in a module that a public one comes from."""
-    names = env.get_domain("py").objects
+    names = env.domains.python_domain.objects
     if ends := [(name, entry) for name, entry in names.items() if name.endswith(f".{target.removeprefix('t2bus.')}")]:
         return ends
     last = target.rpartition(".")[2] if target.startswith("t2bus.") else ""
@@ -260,7 +260,7 @@ def shown_names(env: BuildEnvironment) -> Iterator[str]:
     """Yield the names that pages of the reference have, without modules and members."""
     kinds = {"module", "method", "property", "attribute", "staticmethod", "classmethod"}
     return (
-        name for name, entry in env.get_domain("py").objects.items() if entry.objtype not in kinds and not entry.aliased
+        name for name, entry in env.domains.python_domain.objects.items() if entry.objtype not in kinds and not entry.aliased
     )
 
 
