@@ -46,6 +46,9 @@ logger = logging.getLogger(__name__)
 MODULES: Final = ("t2bus.status", "t2bus.testing", "t2bus.tls", "t2bus.topic", "t2bus.certs")
 """Public modules beside t2bus itself."""
 
+SINGLE: Final = {"t2bus.monitor.serve.open_monitor"}
+"""Public names of modules that have no others."""
+
 ELSEWHERE: Final = {f"t2bus.topic.{name}" for name in ("BusError", "InvalidTopic", "TopicTooBroad")}
 """Second names: these are on the page of errors, as ``t2bus.BusError``."""
 
@@ -97,7 +100,7 @@ def public_names() -> set[str]:
     names = {f"t2bus.{name}" for name in t2bus.__all__ if f"t2bus.{name}" not in MODULES}
     for module in MODULES:
         names |= {f"{module}.{name}" for name in importlib.import_module(module).__all__}
-    return names - ELSEWHERE
+    return names - ELSEWHERE | SINGLE
 
 
 # --- docstrings and signatures
