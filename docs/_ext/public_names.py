@@ -262,9 +262,8 @@ def _check(_app: Sphinx, env: BuildEnvironment) -> None:
 def shown_names(env: BuildEnvironment) -> Iterator[str]:
     """Yield the names that pages of the reference have, without modules and members."""
     kinds = {"module", "method", "property", "attribute", "staticmethod", "classmethod"}
-    return (
-        name for name, entry in env.domains.python_domain.objects.items() if entry.objtype not in kinds and not entry.aliased
-    )
+    names = env.domains.python_domain.objects.items()
+    return (name for name, entry in names if entry.objtype not in kinds and not entry.aliased)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
