@@ -221,7 +221,7 @@ def lint(session: nox.Session) -> None:
     # ASYNC910 to 913 cannot see that a helper that is awaited is a checkpoint; tests show it for every public call. 114
     # and 128 cannot see that a task_status is handed on, and want every startable function listed by name.
     disabled = "ASYNC910,ASYNC911,ASYNC912,ASYNC913,ASYNC114,ASYNC128"
-    session.run("flake8-async", f"--disable={disabled}", *sources("t2bus", "tests", "examples", "benchmarks", "docs"))
+    session.run("flake8-async", f"--disable={disabled}", *sources("t2bus", "tests", "examples", "benchmarks"))
     # The import graph is read from the sources in the working directory; nothing is executed or installed.
     session.run("lint-imports", "--no-cache", env={"PYTHONPATH": str(ROOT)})
 
@@ -230,7 +230,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check the types as this repository, and as a user of the wheel sees them."""
     install_wheel(session, *group("types"))
-    session.run("mypy", "--strict", *folders("t2bus", "tests", "examples", "benchmarks", "docs"))
+    session.run("mypy", "--strict", *folders("t2bus", "tests", "examples", "benchmarks", "docs/_ext"))
     # The second asks for strictness itself: programs of users, whose mistakes have to be found, and nothing else.
     session.run("pyright", "t2bus", "tests/typed_programs.py")
     # Away from the repository, so that t2bus can only be the installed one.
