@@ -44,6 +44,7 @@ LONGEST_PROGRAM = 25
 
 _BLOCK = re.compile(r"^(?:<!-- (?P<mark>.+?) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?://)([^)#]*)(?:#([^)]*))?\)")
+_FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _TABLE_NAME = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| ([^|]*) \|", re.MULTILINE)
 
 
@@ -295,7 +296,7 @@ def anchors(page: Path) -> set[str]:
 def test_links_lead_somewhere(page: Path) -> None:
     """Every relative link of a page leads to a file, and every anchor to a heading."""
     broken = []
-    for path, anchor in _LINK.findall(page.read_text(encoding="utf-8")):
+    for path, anchor in _LINK.findall(_FENCED.sub("", page.read_text(encoding="utf-8"))):
         target = page.parent / path if path else page
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(f"{path}#{anchor}")
