@@ -6,6 +6,7 @@ import argparse
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,11 @@ def test_no_mark_is_left(page: Path) -> None:
     assert MARK.search(fill(page.read_text(encoding="utf-8"))) is None
 
 
+@cache
+def commands() -> str:
+    return command_page.text()
+
+
 def all_verbs(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
     for _, _, verb in command_page.verbs(parser):
         yield verb
@@ -74,7 +80,7 @@ def all_verbs(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentPars
 @pytest.mark.parametrize("verb", list(all_verbs(make_parser())), ids=lambda verb: verb.prog.replace(" ", "-"))
 def test_a_verb_is_explained(verb: argparse.ArgumentParser) -> None:
     """The section of a verb has each of its arguments and their variables, or they are those of every client."""
-    text = command_page.text()
+    text = commands()
     found = re.search(rf"^#+ {re.escape(verb.prog)}$(.*?)(?=^#+ |\Z)", text, re.MULTILINE | re.DOTALL)
     assert found is not None
     shared = text.partition("\n## t2bus")[0] if "options of every client" in found[1] else ""
