@@ -15,7 +15,6 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from docutils import nodes
-from pygments.lexers.special import TextLexer
 from sphinx import addnodes
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util import logging
@@ -52,32 +51,8 @@ SINGLE: Final = {"t2bus.monitor.serve.open_monitor"}
 ELSEWHERE: Final = {f"t2bus.topic.{name}" for name in ("BusError", "InvalidTopic", "TopicTooBroad")}
 """Second names: these are on the page of errors, as ``t2bus.BusError``."""
 
-WITHOUT_WORDS: Final = {
-    "Bus": {"limits"},
-    "BusStatistics": {"subscriptions"},
-    "ClientStatistics": {"subscriptions", "services"},
-    "Publisher": {"paced"},
-    "Reconnect": {"first", "longest", "jitter"},
-    "ClientStatus": {"subscriptions", "services"},
-    "Clients": {"clients"},
-    "Event": {"name", "identity"},
-    "MemberStatus": {"node", "received_bytes", "sent_bytes"},
-    "Members": {"members"},
-    "ServiceStatus": {"topic", "name", "identity"},
-    "Services": {"services"},
-    "Status": {"subscriptions"},
-    "SubscriptionStatus": {"topic", "name", "identity", "delivered"},
-    "Subscriptions": {"subscriptions"},
-    "TopicTree": {"last_steps"},
-    "Topics": {"topics"},
-    "UnsteadyBus": {"limits"},
-    "Pair": {"certificate", "key"},
-    "certs": {"CA_DAYS", "LEAF_DAYS", "LOCAL_HOSTS"},
-    "t2bus": {"__version__"},
-    "tls": {"ALPN"},
-    "topic": {"DEPTH", "LENGTH"},
-}
-"""Fields and constants whose name says all, or whose class does."""
+WITHOUT_WORDS: Final = {"TopicTree": {"last_steps"}, "t2bus": {"__version__"}}
+"""Names that say all, or of which the docstring of their class does."""
 
 FIXTURES: Final = {"bus"}
 """Functions that pytest calls. Their docstring is that which type checkers see."""
@@ -274,5 +249,4 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("missing-reference", _resolve, priority=900)
     app.connect("env-check-consistency", _check)
     _prepare_classes()
-    app.add_lexer("mermaid", TextLexer)  # the source of a diagram, where a page has one
     return {"parallel_read_safe": True}
