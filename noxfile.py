@@ -17,7 +17,18 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2026.10"
-nox.options.sessions = ["tests", "fuzz", "interop", "federation", "faults", "lint", "types", "package", "changelog"]
+nox.options.sessions = [
+    "tests",
+    "fuzz",
+    "interop",
+    "federation",
+    "faults",
+    "lint",
+    "types",
+    "package",
+    "changelog",
+    "docs",
+]
 nox.options.default_venv_backend = "virtualenv"
 
 ROOT = Path(__file__).parent
@@ -261,9 +272,22 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check the types as this repository, and as a user of the wheel sees them."""
     install_wheel(session, *group("types"))
-    session.run("mypy", "--strict", *folders("t2bus", "tests", "examples", "benchmarks"))
+    session.run("mypy", "--strict", *folders("t2bus", "tests", "examples", "benchmarks", "docs/_ext"))
     # The second asks for strictness itself: programs of users, whose mistakes have to be found, and nothing else.
     session.run("pyright", "t2bus", "tests/typed_programs.py")
     # Away from the repository, so that t2bus can only be the installed one.
     session.chdir(session.create_tmp())
     session.run("pyright", "--verifytypes", "t2bus", "--ignoreexternal")
+
+
+@nox.session(python=PYTHONS[-1], requires=["wheel"])
+def docs(session: nox.Session) -> None:
+    """Make the site of docs/ in build/site, or with ``nox -s docs -- FOLDER`` there.
+
+    A broken link, a page that no table of contents has, and a public name that has no docstring or no page fail it.
+    """
+    install_wheel(session, *group("docs"))
+    folder = session.posargs[0] if session.posargs else "build/site"
+    doctrees = str(Path(session.cache_dir) / "doctrees")
+    options = ["-W", "--keep-going", "--fresh-env", "--quiet", "-d", doctrees]
+    session.run("sphinx-build", *options, "docs", folder, env={"PYTHONSAFEPATH": "1"})

@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -18,9 +19,11 @@ import pytest
 import trio
 from attrs import frozen
 
+import promise_tests
 import t2bus
 from cli_helpers import command, run
 from federation_helpers import free_endpoint
+from generated_pages import fill
 from t2bus import disconnected, errors
 from t2bus.certs import issue_client, make_ca
 from t2bus.cli import main
@@ -38,7 +41,7 @@ GUIDE = ROOT / "docs" / "guide.md"
 PROMISES = ROOT / "docs" / "promises.md"
 COMMAND_LINE = ROOT / "docs" / "command-line.md"
 BESIDE = ["CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
-PAGES = [README, *(ROOT / name for name in BESIDE), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, *(ROOT / name for name in BESIDE), *sorted((ROOT / "docs").rglob("*.md"))]
 
 LONGEST_PROGRAM = 25
 
@@ -52,6 +55,7 @@ _OF_THE_PROJECT = {
 }
 """Where the addresses of the project lead to in this repository."""
 _LINK = re.compile(r"\]\((?!https?://)([^)#]*)(?:#([^)]*))?\)")
+_FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _TABLE_NAME = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| ([^|]*) \|", re.MULTILINE)
 
 
@@ -360,16 +364,21 @@ def test_the_page_names_every_option(capsys: pytest.CaptureFixture[str]) -> None
 # --- all pages
 
 
+def anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
+@cache
 def anchors(page: Path) -> set[str]:
-    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    headings = re.findall(r"^#+ (.*)$", fill(page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {anchor(heading) for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=relative)
 def test_links_lead_somewhere(page: Path) -> None:
     """Every relative link of a page leads to a file, and every anchor to a heading."""
     broken = []
-    for path, anchor in _LINK.findall(page.read_text(encoding="utf-8")):
+    for path, anchor in _LINK.findall(_FENCED.sub("", page.read_text(encoding="utf-8"))):
         target = page.parent / path if path else page
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(f"{path}#{anchor}")
@@ -399,12 +408,18 @@ def test_addresses_of_the_project_lead_somewhere(page: Path) -> None:
 
 
 def test_promises_are_held() -> None:
-    """There are fourteen promises, and each names tests that exist."""
-    text = PROMISES.read_text(encoding="utf-8")
-    sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
-    assert [int(part.partition(".")[0]) for part in sections] == list(range(1, 15))
-    tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
-    for part in sections:
-        named = re.findall(r"`(test_\w+)`", part)
-        assert named, part.partition("\n")[0]
-        assert [name for name in named if not re.search(rf"^(?:async )?def {name}\(", tests, re.MULTILINE)] == []
+    """There are fourteen promises, each is held by tests, and each test with a number is of one of them."""
+    tests = promise_tests.all_tests()
+    promised = promise_tests.promised(tests)
+    assert [int(title.partition(".")[0]) for title in promised] == list(range(1, 15))
+    assert all(promised.values())
+    assert {name for names in promised.values() for name in names} <= tests.keys()
+    numbered = {name for name in tests if name.startswith("test_promise_")}
+    assert numbered <= {name for names in promised.values() for name in names}
+
+
+def test_every_promise_links_to_its_tests() -> None:
+    """The section of each promise ends with a link to the section that lists its tests."""
+    parts = re.split(r"^(?=## )", PROMISES.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    links = [f"[The tests of this promise](promise-tests.md#{anchor(part.partition(chr(10))[0])})" for part in parts]
+    assert [part.rstrip().splitlines()[-1] for part in parts] == links

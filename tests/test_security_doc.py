@@ -5,15 +5,13 @@ The files that it and the other pages show are valid.
 
 from __future__ import annotations
 
-import ast
 import re
 import signal
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+import promise_tests
 from cli_helpers import command
 from t2bus.broker.access import Verb
 from t2bus.broker.access_file import parse
@@ -24,43 +22,12 @@ from t2bus.cli.serve_open import federation_of
 from t2bus.cli.settings import read_settings
 from t2bus.contexts.document import read_contexts
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 ROOT = Path(__file__).parents[1]
 SECURITY = ROOT / "docs" / "security.md"
 COMMAND_LINE = ROOT / "docs" / "command-line.md"
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 _FILE = re.compile(r"^(?:<!-- (?P<name>\S+) -->\n)?```toml\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def promises() -> list[str]:
-    """Return the parts of the page that promise something, each from its title on."""
-    parts = re.split(r"^(?=##)", SECURITY.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return [part for part in parts if part.startswith("### ")]
-
-
-def title(part: str) -> str:
-    return part.partition("\n")[0].removeprefix("### ")
-
-
-@cache
-def existing() -> frozenset[str]:
-    """Return the names of all tests; a method's has its class before it."""
-    return frozenset(name for path in (ROOT / "tests").rglob("test_*.py") for name in names_in(path))
-
-
-def names_in(path: Path) -> Iterator[str]:
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node.name
-        elif isinstance(node, ast.ClassDef):
-            yield from (
-                f"{node.name}.{inner.name}"
-                for inner in node.body
-                if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef)
-            )
 
 
 def files(name: str) -> list[tuple[Path, str]]:
@@ -76,19 +43,27 @@ def files(name: str) -> list[tuple[Path, str]]:
 # --- promises
 
 
-@pytest.mark.parametrize("part", promises(), ids=title)
-def test_every_promise_is_held(part: str) -> None:
-    """A promise names tests, and those exist."""
-    named = re.findall(r"^- `([\w.]+)`$", part, re.MULTILINE)
-    assert named
-    assert [name for name in named if name not in existing()] == []
+def test_every_promise_is_held() -> None:
+    """Each promise names tests, and those exist."""
+    promised = promise_tests.promised_of_security()
+    tests = promise_tests.all_tests()
+    assert {name for names in promised.values() for name in names} <= tests.keys()
+    assert [title for title, names in promised.items() if not names] == []
 
 
-def test_nothing_else_is_listed() -> None:
+def test_every_promise_links_to_its_tests() -> None:
+    """Each promise ends with a link to the section that lists its tests."""
+    titles = list(promise_tests.promised_of_security())
+    links = re.findall(
+        r"^\[The tests of this promise\]\(promise-tests\.md#(.+)\)$", SECURITY.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert links == [re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles]
+
+
+def test_nothing_else_is_named() -> None:
     """Whatever looks like the name of a test on the page is one of those that are checked."""
-    text = SECURITY.read_text(encoding="utf-8")
-    listed = re.findall(r"^- `([\w.]+)`$", text, re.MULTILINE)
-    assert re.findall(r"(?:Test\w+\.)?\btest_\w+", text) == listed
+    named = [name for names in promise_tests.promised_of_security().values() for name in names]
+    assert re.findall(r"(?:Test\w+\.)?\btest_\w+", SECURITY.read_text(encoding="utf-8")) == named
 
 
 def test_every_verb_is_explained() -> None:
