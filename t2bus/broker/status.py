@@ -6,6 +6,9 @@
     page = await client.request("", ClientsRequest(after=0))     # bus/clients
     async with client.subscribe(Event, "*") as events: ...       # bus/event/connected, bus/event/claimed, ...
 
+A request may name the server that it is for in ``server``, by its node or its name; by default it is the one that the
+client is connected to.
+
 The lists come in pages, so that a bus of 10,000 clients is looked at in pieces while it works. A page has at most
 :data:`PAGE` entries, and in ``next`` where the one behind it begins, or None if it is the last. What comes or goes
 between two pages is in one of them or in none.
@@ -61,6 +64,8 @@ class Status(BusCounts):
 @frozen
 class StatusRequest(RequestProtocol[Status], prefix="bus/status"):
     """Asks for :class:`Status`."""
+
+    server: str = ""
 
 
 # --- clients
@@ -119,6 +124,7 @@ class ClientsRequest(RequestProtocol[Clients], prefix="bus/clients"):
 
     after: int = 0
     """Those whose id is above this one."""
+    server: str = ""
 
 
 # --- services
@@ -158,6 +164,7 @@ class ServicesRequest(RequestProtocol[Services], prefix="bus/services"):
 
     after: Place = _BEGINNING
     """Those behind this one."""
+    server: str = ""
 
 
 # --- subscriptions
@@ -198,6 +205,7 @@ class SubscriptionsRequest(RequestProtocol[Subscriptions], prefix="bus/subscript
 
     after: Place = _BEGINNING
     """Those behind this one."""
+    server: str = ""
 
 
 # --- other servers
@@ -255,6 +263,7 @@ class MembersRequest(RequestProtocol[Members], prefix="bus/members"):
 
     after: int = 0
     """Those whose id is above this one."""
+    server: str = ""
 
 
 # --- topics
@@ -289,6 +298,7 @@ class TopicsRequest(RequestProtocol[Topics], prefix="bus/topics"):
 
     after: str = ""
     """Those behind this one."""
+    server: str = ""
 
 
 # --- what happens
