@@ -72,7 +72,7 @@ async def joined(*servers: Server) -> None:
 
 # --- two of them, by name
 
-NORTH, SOUTH = "a" * 16, "b" * 16
+NORTH, SOUTH = "0d5b83f1c6a2e947", "4f1d0c7a93b2e856"
 """Nodes."""
 
 PLACE = "tcp:127.0.0.1:7447"
