@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import cbor2
 import pytest
 from attrs import evolve
 from hypothesis import given
@@ -87,6 +88,14 @@ def test_a_server_knows_itself(server: str) -> None:
     client = servers.client("x")
     ask(client, request := StatusRequest(server))
     assert heard(client, request).node == "x"
+
+
+def test_a_request_that_knows_no_servers() -> None:
+    """A client that was written for a bus of one server is answered by the one that it is connected to."""
+    servers = named(x="north", y="south")
+    client = servers.client("x")
+    client.request("bus/status", cbor2.dumps({}))
+    assert heard(client, StatusRequest()).node == "x"
 
 
 @pytest.mark.parametrize("servers", [named(x="north", y="south"), Fleet({"x": Bus()})], ids=["among others", "alone"])

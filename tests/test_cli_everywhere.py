@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 import trio.testing
+from attrs import evolve
 
 import t2bus
 from cli_helpers import command, run
@@ -162,6 +163,18 @@ async def test_servers_of_one_name_are_shown_by_node(autojump_clock: MockClock) 
             await trio.sleep(0.01)
         rows = await Everywhere(asker, VIEWS["status"]).next()
     assert [row.place["server"] for row in rows] == ["a1", "b1"]
+
+
+async def test_a_bus_of_one_server_that_does_not_answer(autojump_clock: MockClock) -> None:
+    """Where there is no other server to show, one that does not answer is an error."""
+
+    async def hang(_: t2bus.Client, *, server: str | None = None) -> list[object]:
+        await trio.sleep_forever()
+
+    async with t2bus.open_bus() as bus, bus.open_client() as asker:
+        looks = Everywhere(asker, evolve(VIEWS["clients"], ask=hang), patience=1)
+        with pytest.raises(t2bus.RequestTimeout, match="the bus has not answered within 1 s"):
+            await looks.next()
 
 
 # --- the command line

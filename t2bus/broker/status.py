@@ -66,6 +66,7 @@ class StatusRequest(RequestProtocol[Status], prefix="bus/status"):
     """Asks for :class:`Status`."""
 
     server: str = ""
+    """The node or name of the server that is asked, or "" for the one that the client is connected to."""
 
 
 # --- clients
@@ -125,6 +126,7 @@ class ClientsRequest(RequestProtocol[Clients], prefix="bus/clients"):
     after: int = 0
     """Those whose id is above this one."""
     server: str = ""
+    """As in :class:`StatusRequest`."""
 
 
 # --- services
@@ -165,6 +167,7 @@ class ServicesRequest(RequestProtocol[Services], prefix="bus/services"):
     after: Place = _BEGINNING
     """Those behind this one."""
     server: str = ""
+    """As in :class:`StatusRequest`."""
 
 
 # --- subscriptions
@@ -206,6 +209,7 @@ class SubscriptionsRequest(RequestProtocol[Subscriptions], prefix="bus/subscript
     after: Place = _BEGINNING
     """Those behind this one."""
     server: str = ""
+    """As in :class:`StatusRequest`."""
 
 
 # --- other servers
@@ -264,6 +268,7 @@ class MembersRequest(RequestProtocol[Members], prefix="bus/members"):
     after: int = 0
     """Those whose id is above this one."""
     server: str = ""
+    """As in :class:`StatusRequest`."""
 
 
 # --- topics
@@ -299,6 +304,7 @@ class TopicsRequest(RequestProtocol[Topics], prefix="bus/topics"):
     after: str = ""
     """Those behind this one."""
     server: str = ""
+    """As in :class:`StatusRequest`."""
 
 
 # --- what happens
