@@ -82,45 +82,49 @@ Entry = TypeVar("Entry")
 
 
 async def status(client: Client, *, server: str | None = None) -> Status:
-    """Return the bus as a whole, as this server sees it, or the one that is named; as :func:`clients`."""
+    """Ask for the bus as a whole, as this server sees it, or the one that is named; as :func:`clients` does."""
     return await client.request("", StatusRequest(server or ""))
 
 
 async def clients(client: Client, *, server: str | None = None) -> list[ClientStatus]:
-    """Return all clients of a server of the bus, in the order in which they came, page by page.
+    """Ask the bus for all its clients, in the order in which they came; of several servers, for those of one.
 
-    ``server`` is the node or the name of one of several servers; None is the one that the client is connected to. Who
-    comes or goes meanwhile is in the list or is not.
+    It asks page by page: who comes or goes meanwhile is in the list or is not. Cancelled, it asks no more.
+
+    Args:
+      client: of whichever server.
+      server: the name or the node of the server whose clients they are; None is the one where ``client`` is.
 
     Raises:
-      ServiceNotFound: no server of the bus is called so, or several are, which only their nodes tell from each other.
+      ServiceNotFound: no server of the bus is called so, or several are, which their nodes tell from each other.
       ServiceGone: that server has left before it has answered.
       ServiceBusy: it is asked too much at once.
-      BusError: as ``client.request``.
+      PermissionDenied: the access rules where ``client`` is do not allow it.
+      BusError: as :meth:`t2bus.Client.request`.
 
     """
     return await _all(client, ClientsRequest, lambda page: page.clients, server)
 
 
 async def services(client: Client, *, server: str | None = None) -> list[ServiceStatus]:
-    """Return all services of the bus, by client, those at other servers too; as :func:`clients`."""
+    """Ask for all services of the bus, by client, those at other servers too; as :func:`clients` does."""
     return await _all(client, ServicesRequest, lambda page: page.services, server)
 
 
 async def subscriptions(client: Client, *, server: str | None = None) -> list[SubscriptionStatus]:
-    """Return all subscriptions of a server's clients, by client; as :func:`clients`."""
+    """Ask for all subscriptions of a server's clients, by client; as :func:`clients` does."""
     return await _all(client, SubscriptionsRequest, lambda page: page.subscriptions, server)
 
 
 async def members(client: Client, *, server: str | None = None) -> list[MemberStatus]:
-    """Return the servers that a server is connected with, in the order in which they joined; as :func:`clients`."""
+    """Ask for the servers that one is connected with, in the order in which they joined; as :func:`clients` does."""
     return await _all(client, MembersRequest, lambda page: page.members, server)
 
 
 async def topics(client: Client, *, server: str | None = None) -> list[TopicStatus]:
-    """Return the topics that were published to lately, as far as a server has met them, in the order of the alphabet.
+    """Ask for the topics that were published to lately, in the order of the alphabet; as :func:`clients` does.
 
-    As :func:`clients`. A publication that other servers have taken counts at each of them too.
+    Each server counts the publications that reach it, those of its own clients and those from other servers.
     """
     return await _all(client, TopicsRequest, lambda page: page.topics, server)
 

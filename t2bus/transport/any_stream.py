@@ -7,7 +7,7 @@ waiting.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import trio
 from attrs import frozen
@@ -22,7 +22,6 @@ _SEND_SIZE: Final = 262_144
 was taken. A socket says how much."""
 
 
-@runtime_checkable
 class DirectStream(Protocol):
     """What a framed transport reads and writes. :class:`.SocketStream` says what each method gives."""
 
@@ -87,4 +86,5 @@ class _Adapter:
 
 def direct(stream: trio.abc.Stream) -> DirectStream:
     """Return what a framed transport reads and writes of a stream."""
-    return stream if isinstance(stream, DirectStream) else _Adapter(stream)
+    # To ask whether it is an instance of the protocol takes 30 us, for each connection.
+    return cast("DirectStream", stream) if hasattr(stream, "sends_now") else _Adapter(stream)
