@@ -25,11 +25,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .broker.events import Event
 from .broker.status import (
     Clients,
     ClientsRequest,
     ClientStatus,
-    Event,
     Members,
     MembersRequest,
     MemberStatus,

@@ -10,7 +10,7 @@ from attrs import evolve, fields
 
 import t2bus
 from t2bus import status
-from t2bus.broker.status import EventKind
+from t2bus.broker.events import EventKind
 from t2bus.cli.looking import KINDS
 from t2bus.cli.looks import Looks, asked
 from t2bus.cli.views import VIEWS, Seen, TrafficStatus, rows

@@ -49,9 +49,9 @@ if TYPE_CHECKING:
 
     from ..limits import Limits
     from .access import Access
+    from .events import Event
     from .identity import Identity
     from .service import Service
-    from .status import Event
 
 _Operation = m.Publish | m.Subscribe | m.Unsubscribe | m.Claim | m.Unclaim | m.Ask
 """A message that is answered."""

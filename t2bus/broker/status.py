@@ -1,10 +1,9 @@
-"""What a bus says of itself: typed messages at topics of its own, which any client may ask for and subscribe to.
+"""What a bus says of itself: typed messages at topics of its own, which any client may ask for.
 
 ::
 
     status = await client.request("", StatusRequest())           # bus/status
     page = await client.request("", ClientsRequest(after=0))     # bus/clients
-    async with client.subscribe(Event, "*") as events: ...       # bus/event/connected, bus/event/claimed, ...
 
 A request may name the server that it is for in ``server``, by its node or its name; by default it is the one that the
 client is connected to.
@@ -18,12 +17,12 @@ The law of this module: values only.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
-from attrs import field, frozen
+from attrs import frozen
 
 from ..documented import Documented
-from ..protocol import PublishProtocol, RequestProtocol
+from ..protocol import RequestProtocol
 from .statistics import BusCounts
 
 PAGE: Final = 100
@@ -323,35 +322,3 @@ class TopicsRequest(RequestProtocol[Topics], prefix="bus/topics", metaclass=Docu
     """Those behind this one."""
     server: str = ""
     """As in :class:`StatusRequest`."""
-
-
-# --- what happens
-
-EventKind = Literal[
-    "connected", "left", "subscribed", "unsubscribed", "claimed", "released", "lagging", "denied", "joined", "lost"
-]
-
-
-@frozen
-class Event(PublishProtocol, prefix="bus/event", metaclass=Documented):
-    """What has happened to a client or another server; its kind is the end of its topic, ``bus/event/claimed``."""
-
-    kind: EventKind
-    """``lagging`` is the first message that a subscription misses after one that it took. A client that has ``left`` is
-    unsubscribed from everything, without an event for each. Other servers are ``joined`` and ``lost``, and may be
-    ``lagging``.
-    """
-    client: int
-    """The id of the client, or of the other server."""
-    name: str
-    """What it calls itself."""
-    identity: str
-    """Who the client is, as its transport says; ``server NODE`` for another server."""
-    topic: str | None = None
-    """The full topic of the subscription or service, where it is about one."""
-    text: str = ""
-    """Where it came from, why it left, or what it was denied."""
-    dropped: int = field(default=0)
-    """Messages that a lagging subscription has missed so far."""
-    server: str = ""
-    """The node of the other server that it has happened to, or "" for a client."""

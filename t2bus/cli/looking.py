@@ -35,7 +35,7 @@ KINDS: Final = (
     "joined",
     "lost",
 )
-"""As ``EventKind`` in ``broker/status.py``, which imports attrs."""
+"""As ``EventKind`` in ``broker/events.py``, which imports attrs."""
 
 _TIMEOUT: Final = 5.0
 """Seconds until a ping is lost."""
