@@ -27,7 +27,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What whoever runs the tests has set up for their own buses is not what is tested, in programs that they start neither.
-_OF_TESTS = {"T2BUS_FUZZ", "T2BUS_INTEROP_CACHE", "T2BUS_MODEL_RUNS", "T2BUS_SOAK"}
+_OF_TESTS = {"T2BUS_FUZZ", "T2BUS_INTEROP_CACHE", "T2BUS_MODEL_RUNS", "T2BUS_SCREENSHOTS", "T2BUS_SOAK"}
 for _name in {name for name in os.environ if name.startswith("T2BUS_")} - _OF_TESTS:
     del os.environ[_name]
 os.environ["T2BUS_CONTEXTS"] = "/nowhere/contexts.toml"

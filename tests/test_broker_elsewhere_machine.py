@@ -17,6 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from broker_helpers import RawPeer, assert_empty
 from fleet_helpers import Fleet, fleet
 from pure_helpers import of_kind, one_by_one, steady
+from t2bus.protocol import encode
+from t2bus.status import StatusRequest
 from t2bus.topic import intersects
 from t2bus.wire import messages as m
 from t2bus.wire.values import ErrorCode
@@ -125,6 +127,12 @@ class ServersMachine(RuleBasedStateMachine):
     @rule(who=st.integers(0, 3), topic=st.sampled_from(SERVED))
     def request(self, who: int, topic: str) -> None:
         self.clients[who].asked.add(self.clients[who].raw.request(topic))
+        self.read()
+
+    @rule(who=st.integers(0, 3), server=st.sampled_from(NAMES))
+    def ask_a_server(self, who: int, server: str) -> None:
+        request = encode(StatusRequest(server))
+        self.clients[who].asked.add(self.clients[who].raw.request("bus/status", request))
         self.read()
 
     @rule(who=st.integers(0, 3))

@@ -214,6 +214,29 @@ class TestMembers:
         assert run("issue", "south", "--member", "--renew") == 0
         assert undated(capfd.readouterr().out) == MEMBER
 
+    @pytest.mark.parametrize("host", ["localhost", "north.example"])
+    def test_next_one_on_the_same_host(self, host: str, capfd: pytest.CaptureFixture[str]) -> None:
+        """A further server on the host of the first one is told no port that the first one has."""
+        assert run("init", "--member", "--host", "north.example") == 0
+        capfd.readouterr()
+        assert run("issue", "south", "--member", "--host", host) == 0
+        _, told, command = capfd.readouterr().out.splitlines()
+        assert told == "start the server, with a port that is free, --seed and the endpoint of another:"
+        assert f" --federate tls:{host}:PORT " in command
+
+    def test_the_first_one_renewed(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """The first server keeps its port when its certificate is renewed."""
+        assert run("init", "--member", "--host", "north.example") == 0
+        assert run("issue", "bus", "--member", "--renew") == 0
+        assert capfd.readouterr().out.splitlines()[-1].count(":7447 ") == 1
+
+    def test_without_the_first_one(self, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """Where the first certificate is not in the folder, another server is told the usual port."""
+        assert run("init", "--member", "--host", "north.example") == 0
+        (here / "members/bus.pem").unlink()
+        assert run("issue", "south", "--member", "--host", "north.example") == 0
+        assert capfd.readouterr().out.splitlines()[-1].count(":7447 ") == 1
+
     def test_needs_a_ca(self, capfd: pytest.CaptureFixture[str]) -> None:
         """Without a CA it says how to make one for servers."""
         assert run("issue", "south", "--member", "--host", "south.example") == 1

@@ -10,7 +10,7 @@ from attrs import evolve, fields
 
 import t2bus
 from t2bus import status
-from t2bus.broker.status import EventKind
+from t2bus.broker.events import EventKind
 from t2bus.cli.looking import KINDS
 from t2bus.cli.looks import Looks, asked
 from t2bus.cli.views import VIEWS, Seen, TrafficStatus, rows
@@ -105,7 +105,7 @@ async def test_asking_takes_a_fifth_of_the_time(
 ) -> None:
     """The next look is a second after the last one has begun, or later where looking takes long."""
 
-    async def ask(_: t2bus.Client) -> list[object]:
+    async def ask(_: t2bus.Client, *, server: str | None = None) -> list[object]:
         await trio.sleep(took)
         return listed()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import socket
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,68 +12,19 @@ import trio
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 import t2bus
-from bus_helpers import wait_until
 from cli_helpers import run
 from monitor_helpers import Monitored
+from server_helpers import NORTH, PLACE, SOUTH, be_among, heard_of, two_servers
 from t2bus import status
-from t2bus.federation.memory import MemoryNetwork
 from t2bus.monitor.serve import open_monitor
-from t2bus.server.federated import federated
 from terminal_helpers import at_a_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from trio.testing import MockClock
 
-NORTH, SOUTH = "a" * 16, "b" * 16
-"""Nodes."""
-
-PLACE = "tcp:127.0.0.1:7447"
-
-
-async def join(
-    bus: t2bus.Bus,
-    network: MemoryNetwork,
-    node: str,
-    name: str,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Have a bus be among others in memory, until this is cancelled."""
-    federation = t2bus.Federation(bus="plant", endpoint=PLACE, name=name, min_members=2)
-    async with federated(bus.routing, federation, lambda _: network.open_engine(node)):
-        task_status.started()
-        await trio.sleep_forever()
-
-
-@asynccontextmanager
-async def two_servers(
-    *addresses: str, limits: t2bus.Limits | None = None
-) -> AsyncGenerator[tuple[t2bus.Bus, t2bus.Bus, MemoryNetwork], None]:
-    """Open the servers ``north``, which listens at the addresses, and ``south``, each of which knows the other."""
-    network = MemoryNetwork()
-    async with (
-        t2bus.open_bus(*addresses, limits=limits) as north,
-        t2bus.open_bus(limits=limits) as south,
-        trio.open_nursery() as nursery,
-    ):
-        async with heard_of(north, "joined"), heard_of(south, "joined"):
-            await nursery.start(join, north, network, NORTH, "north")
-            await nursery.start(join, south, network, SOUTH, "south")
-        await wait_until(lambda: not (north.statistics().connections or south.statistics().connections))
-        yield north, south, network
-        nursery.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def heard_of(bus: t2bus.Bus, kind: str, count: int = 1) -> AsyncGenerator[None, None]:
-    """Wait, behind the body, until a bus has told of so many events of a kind."""
-    async with bus.open_client() as client, client.subscribe(status.Event, kind) as events:
-        yield
-        with trio.fail_after(60):
-            for _ in range(count):
-                await events.receive()
+    from t2bus.federation.memory import MemoryNetwork
 
 
 async def come_apart(network: MemoryNetwork, north: t2bus.Bus) -> None:
@@ -159,7 +109,7 @@ async def test_an_end_is_no_warning(autojump_clock: MockClock, caplog: pytest.Lo
         trio.open_nursery() as nursery,
     ):
         async with heard_of(east, "joined", 2), heard_of(north, "joined"), heard_of(south, "joined"):
-            await nursery.start(join, east, network, "c" * 16, "east")
+            await nursery.start(be_among, east, network, "c" * 16, "east")
         nursery.cancel_scope.cancel()
     lost = [record.getMessage() for record in caplog.records if " lost" in record.getMessage()]
     assert lost == [f"federation: server {'c' * 16} east lost: it cannot be reached any more"] * 2

@@ -14,11 +14,13 @@ import trio
 
 import t2bus
 from monitor_helpers import monitored_bus
+from server_helpers import two_servers
 from t2bus.monitor.serve import open_monitor
-from test_federation_view import come_apart, two_servers
+from test_federation_view import come_apart
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
+    from contextlib import AbstractAsyncContextManager
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 from selenium.webdriver.common.by import By  # noqa: E402 -- as the line above
@@ -55,11 +57,13 @@ def browser() -> Generator[Any, None, None]:
 
 
 @contextmanager
-def opened(browser: Any, place: str, scheme: str = "light", width: int = 1000) -> Generator[None, None, None]:
+def opened(
+    browser: Any, place: str, scheme: str = "light", size: tuple[int, int] = (1000, 1000)
+) -> Generator[None, None, None]:
     """Open a page, on a screen of its own kind; at the end it is left, and nothing of it is in the next one's log."""
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    metrics = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.get(place)
     try:
@@ -90,14 +94,40 @@ async def busy_bus() -> AsyncGenerator[str, None]:
         nursery.cancel_scope.cancel()
 
 
-async def talk(client: t2bus.Client) -> None:
+@asynccontextmanager
+async def busy_servers() -> AsyncGenerator[str, None]:
+    """Open two servers of one bus, each with a service, and one client who lags; give where the page of one is."""
+    slow = t2bus.Limits(subscription_messages=5)
+    async with (
+        two_servers() as (north, south, _),
+        open_monitor(north, "127.0.0.1:0") as (place,),
+        north.open_client(name="oven") as oven,
+        north.open_client(name="recorder") as recorder,
+        north.open_client(name="plot", limits=slow) as plot,
+        south.open_client(name="kiln") as kiln,
+        recorder.subscribe_bytes("**") as messages,
+        plot.subscribe_bytes("temperature/*"),
+        kiln.subscribe_bytes("pressure/*") as pressures,
+        trio.open_nursery() as nursery,
+    ):
+        await nursery.start(recorder.serve_bytes_with, "measure/oven", echo)
+        await nursery.start(kiln.serve_bytes_with, "measure/kiln", echo)
+        for client, name in ((oven, "oven"), (kiln, "oven"), (oven, "kiln")):
+            nursery.start_soon(talk, client, name)
+        for received in (messages, pressures):
+            nursery.start_soon(drain, received)
+        yield place
+        nursery.cancel_scope.cancel()
+
+
+async def talk(client: t2bus.Client, name: str = "oven") -> None:
     count = 0
     while True:
         count += 1
         for _ in range(1 + count % 20):
-            await client.publish_bytes("temperature/oven", b"21.5")
+            await client.publish_bytes(f"temperature/{name}", b"21.5")
         await client.publish_bytes("pressure/hall", b"1013")
-        await client.request_bytes("measure/oven", b"1")
+        await client.request_bytes(f"measure/{name}", b"1")
         await trio.sleep(0.05)
 
 
@@ -111,17 +141,23 @@ async def drain(messages: Any) -> None:
         pass
 
 
-async def driven(browser: Any, look: Callable[[Any], None], scheme: str = "light", width: int = 1000) -> None:
+async def driven(
+    browser: Any,
+    look: Callable[[Any], None],
+    scheme: str = "light",
+    size: tuple[int, int] = (1000, 1000),
+    open_bus: Callable[[], AbstractAsyncContextManager[str]] = busy_bus,
+) -> None:
     """Run what a person does in a thread, while the bus of the page runs here."""
 
     def drive() -> None:
-        with opened(browser, place, scheme, width):
+        with opened(browser, place, scheme, size):
             until(browser, lambda: points(browser) >= 2)
             look(browser)
             log = [entry["message"] for entry in browser.get_log("browser")]
             assert log == []
 
-    async with busy_bus() as place:
+    async with open_bus() as place:
         await trio.to_thread.run_sync(drive)
 
 
@@ -234,7 +270,7 @@ async def test_light_and_dark(scheme: str, browser: Any) -> None:
         assert abs(paper - ink) > 150
         keep(browser, f"monitor-{scheme}.png")
 
-    await driven(browser, look, scheme)
+    await driven(browser, look, scheme, (1200, 1480), busy_servers)
 
 
 def brightness(colour: str) -> float:
@@ -251,7 +287,7 @@ async def test_a_narrow_screen(browser: Any) -> None:
         assert width <= 400
         keep(browser, "monitor-narrow.png")
 
-    await driven(browser, look, width=400)
+    await driven(browser, look, size=(400, 1000))
 
 
 async def test_a_monitor_that_ends_is_said(browser: Any) -> None:

@@ -305,7 +305,7 @@ def test_a_long_request_is_refused_unread(payload: Payload) -> None:
     assert isinstance(refusal, m.Refused)
     assert (refusal.code, refusal.text) == (
         ErrorCode.MESSAGE_TOO_LARGE,
-        "a request to the bus itself has at most 512 bytes, which are not compressed",
+        "a request to the bus itself has at most 768 bytes, which are not compressed",
     )
 
 

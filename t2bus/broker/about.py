@@ -2,7 +2,8 @@
 
 ::
 
-    about.answer(peer, Ask(7, None, "bus/clients", encode(ClientsRequest(after=100))), now)
+    request = about.read("bus/clients", encode(ClientsRequest(after=100)))
+    about.answer(peer, 7, request, now)
     # puts Response(7, encode(Clients([...], next=200))) in the peer's outbox, and returns how many steps that took
 
 A request is answered at once, so nothing of it is pending anywhere. A list is answered page by page. A page ends behind
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sized
 
     from ..limits import Limits
-    from ..wire.messages import Ask
     from ..wire.values import Payload
     from .budget import Budget
     from .connections import Connections
@@ -45,14 +45,21 @@ if TYPE_CHECKING:
     from .statistics import Counters
     from .subscriptions import SubscriptionTable
 
+Request = (
+    s.StatusRequest | s.ClientsRequest | s.ServicesRequest | s.SubscriptionsRequest | s.MembersRequest | s.TopicsRequest
+)
+"""What a bus may be asked about itself."""
+
 Key = TypeVar("Key")
 Entry = TypeVar("Entry")
 
 _ENTRY_STEPS: Final = 10
 """What an entry of a page counts for: it took 10 to 20 us in CPython 3.11, and a step 2."""
 
-_LONGEST_REQUEST: Final = 256
-"""Bytes of a request, beside a topic in it. It is read in a turn of the router: a megabyte took 100 ms, and 64 MB."""
+_LONGEST_REQUEST: Final = 512
+"""Bytes of a request and the name of a server in it, beside a topic. It is read in a turn of the router: a megabyte
+took 100 ms, and 64 MB.
+"""
 
 _PAGE_ROUTES: Final = 2000
 """Subscriptions and services that are looked at for one page of clients; the client that is the last one may have
@@ -105,38 +112,47 @@ class About:
 
     # --- answers
 
-    def answer(self, peer: Peer, message: Ask, now: float) -> int:
-        """Answer a request at one of the bus's own topics, and return the steps that it took.
+    def read(self, topic: str, payload: Payload) -> Request:
+        """Return what is asked at one of the bus's own topics.
 
         Raises:
           ServiceNotFound: there is no such topic.
           MalformedMessage: the request is not of its class.
-          MessageTooLarge: the request is longer than any has to be, or not even one entry fits in a frame.
-          LimitExceeded: the requester has not read what waits for it.
+          MessageTooLarge: the request is longer than any has to be.
 
         """
-        payload, steps = self._payload(message.topic, message.payload, now)
-        if not peer.outbox.fits(len(payload), ANSWER):
-            raise LimitExceeded("the answer does not fit: the requester's Limits.outbox_bytes are waiting")
-        peer.outbox.put_answer(Response(message.id, payload), len(payload))
-        return steps
-
-    def _payload(self, topic: str, payload: Payload, now: float) -> tuple[bytes, int]:
-        """Return the payload of an answer, and the steps that it took."""
-        if (known := _ANSWERS.get(topic)) is None:
-            raise ServiceNotFound(f"the bus has no {quote(topic)} of its own: there are {', '.join(_ANSWERS)}")
-        request_class, give = known
+        if (request_class := _REQUESTS.get(topic)) is None:
+            raise ServiceNotFound(f"the bus has no {quote(topic)} of its own: there are {', '.join(_REQUESTS)}")
         longest = _LONGEST_REQUEST + self.limits.topic_length
         if not isinstance(payload, bytes) or len(payload) > longest:
             raise MessageTooLarge(f"a request to the bus itself has at most {longest} bytes, which are not compressed")
-        request = decode(payload, request_class)
-        most = s.PAGE
+        return decode(payload, request_class)
+
+    def answer(self, peer: Peer, operation: int, request: Request, now: float) -> int:
+        """Answer a request that was read, under its id, and return the steps that it took.
+
+        Raises:
+          MessageTooLarge: not even one entry fits in a frame.
+          LimitExceeded: the requester has not read what waits for it.
+
+        """
+        payload, steps = self._payload(request, now)
+        if not peer.outbox.fits(len(payload), ANSWER):
+            raise LimitExceeded("the answer does not fit: the requester's Limits.outbox_bytes are waiting")
+        peer.outbox.put_answer(Response(operation, payload), len(payload))
+        return steps
+
+    def _payload(self, request: Request, now: float) -> tuple[bytes, int]:
+        """Return the payload of an answer, and the steps that it took."""
+        request_class, most = type(request), s.PAGE
+        give = _ANSWERS[request_class]
         while True:
             data = encode_as(give(self, request, now, most), response_type(request_class))
             if len(data) + FRAME_OVERHEAD <= self.limits.frame:
                 return data, _ENTRY_STEPS * most
             if most == 1:
-                raise MessageTooLarge(f"an entry of {topic} needs a frame of {len(data) + FRAME_OVERHEAD} bytes")
+                text = f"an entry of {prefix_of(request_class)} needs a frame of {len(data) + FRAME_OVERHEAD} bytes"
+                raise MessageTooLarge(text)
             most //= 2
 
     def status(self, _request: s.StatusRequest, now: float, _most: int) -> s.Status:
@@ -277,15 +293,15 @@ def _subscription(peer: Peer, window: SendWindow) -> s.SubscriptionStatus:
 
 _Answer = Callable[[About, Any, float, int], object]
 
-_ANSWERS: Final[dict[str, tuple[type[Any], _Answer]]] = {
-    prefix_of(request): (request, give)
-    for request, give in (
-        (s.StatusRequest, About.status),
-        (s.ClientsRequest, About.clients),
-        (s.ServicesRequest, About.all_services),
-        (s.SubscriptionsRequest, About.all_subscriptions),
-        (s.MembersRequest, About.members),
-        (s.TopicsRequest, About.topics),
-    )
+_ANSWERS: Final[dict[type[Request], _Answer]] = {
+    s.StatusRequest: About.status,
+    s.ClientsRequest: About.clients,
+    s.ServicesRequest: About.all_services,
+    s.SubscriptionsRequest: About.all_subscriptions,
+    s.MembersRequest: About.members,
+    s.TopicsRequest: About.topics,
 }
-"""By topic: what is asked there, and what answers it."""
+"""What answers each."""
+
+_REQUESTS: Final = {prefix_of(request): request for request in _ANSWERS}
+"""By topic: what is asked there."""

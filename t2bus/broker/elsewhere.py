@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from ..errors import TopicClaimed
+from ..errors import ServiceNotFound, TopicClaimed
+from ..text import quote
 from ..wire import messages as m
 from ..wire.values import FRAME_OVERHEAD
 from .budget import ANSWER
@@ -77,7 +78,8 @@ class Elsewhere:
 
     def join(self, peer: Peer) -> Member:
         """Take note of a server that can be reached, and have it told of the clients here."""
-        member = Member(peer.server, self.subscriptions.open_way(peer, self.numbers))
+        way = self.subscriptions.open_way(peer, self.numbers)
+        member = Member(peer.server, way, self.services.open_about(peer))
         self.members[peer.id] = member
         peer.outbox.put_control(introduction(self.name or self.node), self.name)
         for group in self.groups.counts:
@@ -100,6 +102,25 @@ class Elsewhere:
         for consent in asked.values():
             self.agree(consent, member)
         return member.is_known
+
+    def find(self, server: str) -> Member | None:
+        """Return the server with this node, or else this name; None if that is this one, as it is for "".
+
+        Raises:
+          ServiceNotFound: no server is called so, or several are.
+
+        """
+        if server in ("", self.node):
+            return None
+        found: list[Member | None] = [each for each in self.members.values() if each.node == server]
+        if not found:
+            found += [each for each in self.members.values() if each.peer.name == server]
+            found += [None] if server == self.name else []
+        if not found:
+            raise ServiceNotFound(f"no server of this bus is called {quote(server)}")
+        if len(found) > 1:
+            raise ServiceNotFound(f"{len(found)} servers of this bus are called {quote(server)}: give the node of one")
+        return found[0]
 
     @property
     def takes_claims(self) -> bool:

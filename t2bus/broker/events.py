@@ -1,5 +1,9 @@
 """What has happened in a router since its owner last asked: who came, left, claimed, lags, was denied.
 
+::
+
+    async with client.subscribe(Event, "*") as events: ...  # bus/event/connected, bus/event/claimed, ...
+
 The router notes it and goes on. Its owner takes the events after each step, logs them, and has those who have
 subscribed told of them.
 
@@ -8,19 +12,49 @@ The law of this module: it calls nobody.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
-from attrs import define, field
+from attrs import define, field, frozen
 
+from ..documented import Documented
+from ..protocol import PublishProtocol
 from ..text import printable
-from .status import Event
 
 if TYPE_CHECKING:
     from .peer import Peer
-    from .status import EventKind
 
 _LONGEST_TEXT: Final = 600
 """Characters of a reason, which may quote what a peer has sent."""
+
+
+EventKind = Literal[
+    "connected", "left", "subscribed", "unsubscribed", "claimed", "released", "lagging", "denied", "joined", "lost"
+]
+
+
+@frozen
+class Event(PublishProtocol, prefix="bus/event", metaclass=Documented):
+    """What has happened to a client or another server; its kind is the end of its topic, ``bus/event/claimed``."""
+
+    kind: EventKind
+    """``lagging`` is the first message that a subscription misses after one that it took. A client that has ``left`` is
+    unsubscribed from everything, without an event for each. Other servers are ``joined`` and ``lost``, and may be
+    ``lagging``.
+    """
+    client: int
+    """The id of the client, or of the other server."""
+    name: str
+    """What it calls itself."""
+    identity: str
+    """Who the client is, as its transport says; ``server NODE`` for another server."""
+    topic: str | None = None
+    """The full topic of the subscription or service, where it is about one."""
+    text: str = ""
+    """Where it came from, why it left, or what it was denied."""
+    dropped: int = field(default=0)
+    """Messages that a lagging subscription has missed so far."""
+    server: str = ""
+    """The node of the other server that it has happened to, or "" for a client."""
 
 
 @define(eq=False, repr=False)

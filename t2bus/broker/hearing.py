@@ -14,6 +14,7 @@ from attrs import define
 
 from ..errors import BusError, ProtocolViolation
 from ..wire import messages as m
+from .routes import is_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .elsewhere import Elsewhere
     from .forwarding import Forwarding
     from .member import Member
+    from .own_topics import OwnTopics
     from .peer import Peer
     from .pubsub import PubSub
     from .requests import ServiceTable
@@ -39,6 +41,7 @@ class Hearing:
     services: ServiceTable
     forwarding: Forwarding
     pubsub: PubSub
+    own_topics: OwnTopics
 
     def hear(self, member: Member, message: m.MemberMessage | m.ClientMessage, now: float) -> int:
         """Carry out what a member says, publications aside; return the steps that it took.
@@ -64,7 +67,7 @@ class Hearing:
                 return self._try(peer, None, lambda: self.pubsub.lapse(message))
             case m.Call():
                 ask = m.Ask(message.id, message.timeout, message.topic, message.payload, message.headers)
-                return self._try(peer, message.id, lambda: self.services.request(peer, ask, now))
+                return self._try(peer, message.id, lambda: self._request(peer, ask, now))
             case m.Subscribe():
                 return self._try(peer, message.id, lambda: self._open_group(member, message))
             case m.Unsubscribe():
@@ -95,6 +98,12 @@ class Hearing:
             if operation is not None:
                 peer.refuse(operation, error)
             return _STEPS
+
+    def _request(self, peer: Peer, ask: m.Ask, now: float) -> int | None:
+        if is_own(ask.topic):
+            return self.own_topics.request(peer, ask, now)
+        self.services.request(peer, ask, now)
+        return None
 
     def _hear_accepted(self, member: Member, message: m.Accepted, now: float) -> None:
         if member.asked:

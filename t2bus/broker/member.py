@@ -160,6 +160,8 @@ class Member:
 
     node: str
     window: MemberWindow
+    about: Service
+    """What it is asked about itself."""
     groups: dict[int, str] = field(factory=dict, init=False)
     """What it has subscribed to, by the ids of its subscriptions."""
     stakes: dict[str, Service] = field(factory=dict, init=False)

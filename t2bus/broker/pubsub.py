@@ -20,8 +20,8 @@ from ..protocol import encode, full_topic
 from ..wire.messages import Deliver, DeliverRun, Publication, Publish, PublishRun, Run
 from ..wire.values import size_of
 from .budget import RUN, Shared, cells_of
+from .events import Event
 from .held import HeldPublication
-from .status import Event
 
 if TYPE_CHECKING:
     from ..limits import Limits

@@ -15,13 +15,14 @@ The law of this module: a pending request leaves each table once, and whoever fi
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
 
 from ..errors import (
     BusError,
     LimitExceeded,
+    MessageTooLarge,
     ProtocolViolation,
     RequestTimeout,
     ServiceBusy,
@@ -43,6 +44,10 @@ if TYPE_CHECKING:
     from .member import Numbers
     from .peer import Peer
     from .statistics import Counters
+
+
+_ABOUT: Final = 32
+"""Requests that are pending at another server about itself. Each may take a page, which is 2 ms of a router."""
 
 
 @define(eq=False, repr=False)
@@ -91,8 +96,8 @@ class ServiceTable:
         """Return how many requests a connection has asked and is asked, and the bytes of the latter."""
         if (party := self._parties.get(peer.id)) is None:
             return 0, 0, 0
-        services = party.services.values()
-        return len(party.requests), sum(len(each.pending) for each in services), sum(each.size for each in services)
+        pending, size = sum(len(each.pending) for each in party.asked), sum(each.size for each in party.asked)
+        return len(party.requests), pending, size
 
     # --- claims
 
@@ -125,9 +130,13 @@ class ServiceTable:
     def _end(self, service: Service) -> None:
         """End a service that its connection has no more."""
         self.claims.release(service)
+        self._leave(service, f"the service of {service.topic!r} left with the request pending")
+
+    def _leave(self, service: Service, text: str) -> None:
+        """Tell all that wait for a service that it has left."""
         for pending in service.pending.copy().values():
             self._end_call(pending)
-            self._refuse(pending, ServiceGone(f"the service of {service.topic!r} left with the request pending"))
+            self._refuse(pending, ServiceGone(text))
 
     def withdraw(self, service: Service) -> None:
         """End a service or a claim, whose client is told by the caller."""
@@ -141,6 +150,11 @@ class ServiceTable:
         self._party(peer).services[number] = service
         return service
 
+    def open_about(self, peer: Peer) -> Service:
+        """Let another server be asked about itself, as if that were a service of it."""
+        service = self._party(peer).about = Service(0, "", peer, _ABOUT, self.limits.service_bytes)
+        return service
+
     # --- requests
 
     def request(self, peer: Peer, message: Ask, now: float) -> None:
@@ -152,12 +166,25 @@ class ServiceTable:
         if service is None:
             # A topic that is served has been looked at already.
             self.claims.require_concrete(message.topic, "asked")
-        if len(party.requests) >= self.limits.requests and not peer.server:
+        self._check_room(party)
+        if service is None:
+            raise ServiceNotFound(f"nobody serves {message.topic!r}: start its service, or check the topic")
+        self._hand(party, message, service, now)
+
+    def ask_about(self, peer: Peer, message: Ask, service: Service, now: float) -> None:
+        """Hand a request to another server, which it asks about itself; see :meth:`open_about`."""
+        party = self._party(peer)
+        self._check_room(party)
+        self._hand(party, message, service, now)
+
+    def _check_room(self, party: Party) -> None:
+        if len(party.requests) >= self.limits.requests and not party.peer.server:
             raise LimitExceeded(
                 f"this connection has {self.limits.requests} requests pending, all that Limits.requests allows"
             )
-        if service is None:
-            raise ServiceNotFound(f"nobody serves {message.topic!r}: start its service, or check the topic")
+
+    def _hand(self, party: Party, message: Ask, service: Service, now: float) -> None:
+        """Put a request on its way, if the responder takes one more."""
         size, cells = size_of(message.topic, message.payload, message.headers), cells_of(message.headers)
         responder = service.peer
         spent = len(service.pending) >= service.window_requests or service.size >= service.window_size
@@ -171,7 +198,7 @@ class ServiceTable:
         service.size += size
         service.calls += 1
         self.counters.requests += not responder.server
-        peer.note_received(size)
+        party.peer.note_received(size)
         responder.note_sent(size)
         outgoing = Call(call, service.id, message.timeout, message.topic, message.payload, message.headers)
         responder.outbox.put(outgoing, size, cells)
@@ -189,7 +216,12 @@ class ServiceTable:
             response = Response(pending.request, message.payload, message.headers)
             size = size_of("", message.payload, message.headers)
             peer.note_received(size)
-            self._answer(pending, response, size, cells_of(message.headers, ANSWER))
+            if peer.server and size > self.limits.frame:
+                # The other server has larger frames, and whoever asked here reads no such.
+                text = f"the answer of another server has {size} bytes: {self.limits.frame} are allowed (Limits.frame)"
+                self._refuse(pending, MessageTooLarge(text))
+            else:
+                self._answer(pending, response, size, cells_of(message.headers, ANSWER))
 
     def fail(self, peer: Peer, message: Fail) -> None:
         """Pass a failure to the requester, if it still waits."""
@@ -279,6 +311,8 @@ class ServiceTable:
         self.claims.contests.end(peer)
         if party is None:
             return
+        if party.about is not None:
+            self._leave(party.about, f"the server {peer.name!r} left with the request pending")
         while party.services:
             self._end(party.services.popitem()[1])
         while party.requests:

@@ -35,6 +35,7 @@ from .grants import Grants, enforce, require
 from .hearing import Hearing
 from .member import Numbers
 from .outbox import DirtyPeers
+from .own_topics import OwnTopics
 from .peer import ANY, Origin, Peer
 from .pubsub import PubSub
 from .requests import ServiceTable
@@ -48,9 +49,9 @@ if TYPE_CHECKING:
 
     from ..limits import Limits
     from .access import Access
+    from .events import Event
     from .identity import Identity
     from .service import Service
-    from .status import Event
 
 _Operation = m.Publish | m.Subscribe | m.Unsubscribe | m.Claim | m.Unclaim | m.Ask
 """A message that is answered."""
@@ -87,6 +88,7 @@ class Router:
     _hearing: Hearing = field(init=False)
     about: About = field(init=False)
     """What the bus says of itself."""
+    _own_topics: OwnTopics = field(init=False)
     connections: Connections = field(init=False)
     _peers: dict[int, Peer] = field(init=False)
     """Those of the connections, which are looked up for each batch."""
@@ -104,9 +106,10 @@ class Router:
         self._pubsub = pubsub = PubSub(limits, counters, total, subscriptions, forwarding)
         self._services = services = ServiceTable(limits, counters, claims, numbers)
         self.elsewhere = elsewhere = Elsewhere(numbers, subscriptions, claims, services)
-        self._hearing = Hearing(elsewhere, subscriptions, services, forwarding, pubsub)
         self._grants = Grants(limits, self.access)
-        self.about = About(limits, counters, total, self.connections, subscriptions, services, self.elsewhere)
+        self.about = About(limits, counters, total, self.connections, subscriptions, services, elsewhere)
+        self._own_topics = own_topics = OwnTopics(self.about, elsewhere, services)
+        self._hearing = Hearing(elsewhere, subscriptions, services, forwarding, pubsub, own_topics)
 
     def __len__(self) -> int:
         """Return the number of connections."""
@@ -252,7 +255,7 @@ class Router:
                 case m.Publish():
                     return self._pubsub.publish(peer, message, now)
                 case m.Ask() if is_own(message.topic):
-                    return self.about.answer(peer, message, now)
+                    return self._own_topics.request(peer, message, now)
                 case m.Ask():
                     self._services.request(peer, message, now)
                 case m.Subscribe():

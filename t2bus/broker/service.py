@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .peer import Peer
 
 
@@ -51,3 +53,10 @@ class Party:
     peer: Peer
     services: dict[int, Service] = field(factory=dict, init=False)
     requests: dict[int, PendingRequest] = field(factory=dict, init=False)
+    about: Service | None = field(default=None, init=False)
+    """Of another server: what it is asked about itself, which is no claim of a topic."""
+
+    @property
+    def asked(self) -> Iterable[Service]:
+        """All that it may have requests of."""
+        return self.services.values() if self.about is None else (*self.services.values(), self.about)

@@ -1,10 +1,12 @@
-"""What a bus says of itself: typed messages at topics of its own, which any client may ask for and subscribe to.
+"""What a bus says of itself: typed messages at topics of its own, which any client may ask for.
 
 ::
 
     status = await client.request("", StatusRequest())           # bus/status
     page = await client.request("", ClientsRequest(after=0))     # bus/clients
-    async with client.subscribe(Event, "*") as events: ...       # bus/event/connected, bus/event/claimed, ...
+
+A request may name the server that it is for in ``server``, by its node or its name; by default it is the one that the
+client is connected to.
 
 The lists come in pages, so that a bus of 10,000 clients is looked at in pieces while it works. A page has at most
 :data:`PAGE` entries, and in ``next`` where the one behind it begins, or None if it is the last. What comes or goes
@@ -15,12 +17,12 @@ The law of this module: values only.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
-from attrs import field, frozen
+from attrs import frozen
 
 from ..documented import Documented
-from ..protocol import PublishProtocol, RequestProtocol
+from ..protocol import RequestProtocol
 from .statistics import BusCounts
 
 PAGE: Final = 100
@@ -62,6 +64,9 @@ class Status(BusCounts):
 @frozen
 class StatusRequest(RequestProtocol[Status], prefix="bus/status", metaclass=Documented):
     """Asks the bus how it is: ``await client.request("", t2bus.status.StatusRequest())`` gives :class:`Status`."""
+
+    server: str = ""
+    """The node or name of the server that is asked, or "" for the one that the client is connected to."""
 
 
 # --- clients
@@ -123,6 +128,8 @@ class ClientsRequest(RequestProtocol[Clients], prefix="bus/clients", metaclass=D
 
     after: int = 0
     """Those whose id is above this one."""
+    server: str = ""
+    """As in :class:`StatusRequest`."""
 
 
 # --- services
@@ -166,6 +173,8 @@ class ServicesRequest(RequestProtocol[Services], prefix="bus/services", metaclas
 
     after: Place = _BEGINNING
     """Those behind this one."""
+    server: str = ""
+    """As in :class:`StatusRequest`."""
 
 
 # --- subscriptions
@@ -211,6 +220,8 @@ class SubscriptionsRequest(RequestProtocol[Subscriptions], prefix="bus/subscript
 
     after: Place = _BEGINNING
     """Those behind this one."""
+    server: str = ""
+    """As in :class:`StatusRequest`."""
 
 
 # --- other servers
@@ -272,6 +283,8 @@ class MembersRequest(RequestProtocol[Members], prefix="bus/members", metaclass=D
 
     after: int = 0
     """Those whose id is above this one."""
+    server: str = ""
+    """As in :class:`StatusRequest`."""
 
 
 # --- topics
@@ -307,35 +320,5 @@ class TopicsRequest(RequestProtocol[Topics], prefix="bus/topics", metaclass=Docu
 
     after: str = ""
     """Those behind this one."""
-
-
-# --- what happens
-
-EventKind = Literal[
-    "connected", "left", "subscribed", "unsubscribed", "claimed", "released", "lagging", "denied", "joined", "lost"
-]
-
-
-@frozen
-class Event(PublishProtocol, prefix="bus/event", metaclass=Documented):
-    """What has happened to a client or another server; its kind is the end of its topic, ``bus/event/claimed``."""
-
-    kind: EventKind
-    """``lagging`` is the first message that a subscription misses after one that it took. A client that has ``left`` is
-    unsubscribed from everything, without an event for each. Other servers are ``joined`` and ``lost``, and may be
-    ``lagging``.
-    """
-    client: int
-    """The id of the client, or of the other server."""
-    name: str
-    """What it calls itself."""
-    identity: str
-    """Who the client is, as its transport says; ``server NODE`` for another server."""
-    topic: str | None = None
-    """The full topic of the subscription or service, where it is about one."""
-    text: str = ""
-    """Where it came from, why it left, or what it was denied."""
-    dropped: int = field(default=0)
-    """Messages that a lagging subscription has missed so far."""
     server: str = ""
-    """The node of the other server that it has happened to, or "" for a client."""
+    """As in :class:`StatusRequest`."""

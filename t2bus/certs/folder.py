@@ -174,6 +174,14 @@ def _place(folder: Path, file_name: str, pair: Pair, *, renew: bool) -> Files:
 # --- reading
 
 
+def first_hosts(folder: Path) -> tuple[str, ...]:
+    """Return the hosts of the certificate that was made with the CA; none if it is not in the folder any more."""
+    try:
+        return _names(x509.load_pem_x509_certificate((folder / "bus.pem").read_bytes()))
+    except (OSError, ValueError, x509.ExtensionNotFound):
+        return ()
+
+
 def _authority(folder: Path, *options: str) -> Pair:
     """Return the CA that is in the folder; raise ``UnusableAuthority`` for all that only looks like one.
 

@@ -16,6 +16,7 @@ module             has
 ``requesting``     ``request`` and ``reply``
 ``looking``        the grammar of the verbs that look at a bus
 ``lists``          ``status``, ``clients``, ``ls`` …: ``views`` of it
+``everywhere``     ``--all``, which looks at all servers of the bus
 ``event_lines``    ``events``; ``pinging`` is ``ping``
 ``top``            ``top``, with a ``top_picture`` on a ``top_screen``
 ``bench``          the grammar of ``bench``, whose ``loads`` make a ``measurement``

@@ -130,7 +130,7 @@ def _init(arguments: argparse.Namespace) -> list[str]:
             *written,
             f"{_written(bus)}: a server at {', '.join(bus.names)}",
             "start the server:",
-            _federate(host, ca.certificate, bus),
+            _federate(host, _PORT_OF_MEMBERS, ca.certificate, bus),
             "make the certificate of another server:",
             _command("certs", "issue", "south", "--member", "--host", "south.example", *folder),
         ]
@@ -153,7 +153,11 @@ def _issue(arguments: argparse.Namespace) -> list[str]:
     if arguments.member:
         bus = issue_server(folder, arguments.name, arguments.hosts, days=days, renew=renew, role=Role.MEMBER)
         shown = f"{_written(bus)}: a server at {', '.join(bus.names)}"
-        return [shown, "start the server, with --seed and the endpoint of another:", _federate(bus.names[0], ca, bus)]
+        if _is_beside_the_first(folder, bus):
+            told = "start the server, with a port that is free, --seed and the endpoint of another:"
+            return [shown, told, _federate(bus.names[0], "PORT", ca, bus)]
+        told = "start the server, with --seed and the endpoint of another:"
+        return [shown, told, _federate(bus.names[0], _PORT_OF_MEMBERS, ca, bus)]
     if arguments.server:
         bus = issue_server(folder, arguments.name, arguments.hosts, days=days, renew=renew)
         shown = f"{_written(bus)}: a bus at {', '.join(bus.names)}"
@@ -164,6 +168,13 @@ def _issue(arguments: argparse.Namespace) -> list[str]:
     shown = f"{_written(client)}: the client {', '.join(client.names)}"
     command = _command("sub", "**", "--addr", f"tls:localhost:{_PORT}", *_options(ca, client))
     return [shown, "connect to the bus:", command]
+
+
+def _is_beside_the_first(folder: Path, bus: Files) -> bool:
+    """Tell whether a server is on the host of the first one, which has the usual port there already."""
+    from ..certs.folder import first_hosts
+
+    return bus.certificate != folder / "bus.pem" and not {*bus.names}.isdisjoint(first_hosts(folder))
 
 
 def _folder(arguments: argparse.Namespace) -> Path:
@@ -189,13 +200,13 @@ def _serve(host: str, ca: Path, bus: Files) -> str:
     return _command("serve", _place(host, _PORT), *_options(ca, bus))
 
 
-def _federate(host: str, ca: Path, bus: Files) -> str:
+def _federate(host: str, port: int | str, ca: Path, bus: Files) -> str:
     """Return the command that starts a server which the others find at a host, with this certificate."""
     files = ["--fed-ca", _word(ca), "--fed-cert", _word(bus.certificate), "--fed-key", _word(bus.key)]
-    return _command("serve", "--bus", "plant", "--federate", _place(host, _PORT_OF_MEMBERS), *files)
+    return _command("serve", "--bus", "plant", "--federate", _place(host, port), *files)
 
 
-def _place(host: str, port: int) -> str:
+def _place(host: str, port: int | str) -> str:
     return f"tls:[{host}]:{port}" if ":" in host else f"tls:{host}:{port}"
 
 

@@ -7,6 +7,10 @@
     oven.py[4711]      uid:1000  9.98      0       419 B          0 B      0 B        0     0         1  12s
     recorder.py[4712]  uid:1000     0   9.98         0 B        419 B      0 B        0     1         0   8s
 
+    $ t2bus subs --all --once
+    SERVER  TOPIC    NAME               IDENTITY  FREE  WINDOW  HELD  DROPPED  MSGS
+    north   oven/**  recorder.py[4712]  uid:1000  16384  16384     0        0   120
+
     $ t2bus ls 'oven/**' --json | jq .topic
     "oven/temperature"
 
@@ -24,19 +28,23 @@ import trio
 from ..topic import intersects
 from .connecting import open_client_of
 from .console import Output, say
+from .everywhere import Everywhere
 from .exits import Exit
 from .figures import Unit, show
-from .looks import INTERVAL, Looks
+from .looks import INTERVAL, PATIENCE, Looks
 from .notation import diagnostic
 from .refreshing import InPlace
 from .signals import run_until_signal
 from .table import Column, table
-from .views import VIEWS, Seen, View
+from .views import SERVER, VIEWS, Seen, View
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
     from typing import Any
+
+    from ..client.client import Client
+    from .everywhere import Failure
 
     _Verb = Callable[[argparse.Namespace], Coroutine[Any, Any, int]]
 
@@ -65,7 +73,7 @@ async def _print_once(arguments: argparse.Namespace) -> int:
     """Look twice, or once if that is enough, and print."""
     output, view = Output(), VIEWS[arguments.verb]
     async with open_client_of(arguments) as client:
-        looks = Looks(client, view)
+        looks = _looks_of(arguments, client)
         found = await looks.next()
         if not arguments.once:
             await trio.sleep(INTERVAL)
@@ -75,7 +83,22 @@ async def _print_once(arguments: argparse.Namespace) -> int:
         await output.write("\n".join(_lines(arguments, output, view, found)))
     else:
         say(view.none)
-    return Exit.OK
+    failures = _failures_of(looks)
+    for failure in failures:
+        say(str(failure))
+    return failures[0].code if failures else Exit.OK
+
+
+def _looks_of(arguments: argparse.Namespace, client: Client) -> Looks | Everywhere:
+    """Return looks at the servers that were asked for."""
+    view, patience = VIEWS[arguments.verb], PATIENCE if arguments.timeout is None else arguments.timeout
+    if getattr(arguments, "all", False):
+        return Everywhere(client, view, patience)
+    return Looks(client, view, arguments.at, patience)
+
+
+def _failures_of(looks: Looks | Everywhere) -> Sequence[Failure]:
+    return looks.failures if isinstance(looks, Everywhere) else ()
 
 
 async def _watch(arguments: argparse.Namespace) -> int:
@@ -83,18 +106,32 @@ async def _watch(arguments: argparse.Namespace) -> int:
     output, view = Output(), VIEWS[arguments.verb]
     screen = InPlace(output) if output.is_terminal and not arguments.json else None
     async with open_client_of(arguments) as client:
-        looks = Looks(client, view)
+        looks = _looks_of(arguments, client)
         title: list[str] = []
+        failed: set[str] = set()
         while True:
             found = _asked_for(arguments, await looks.next())
+            failures = {failure.server: str(failure) for failure in _failures_of(looks)}
             if screen is not None:
-                await screen.show(_lines(arguments, output, view, found) if found else [view.none])
-            elif changed := [row for row in found if row.is_changed]:
-                lines = _lines(arguments, output, view, changed)
-                # The title stands above the first lines only: what follows is a stream.
-                await output.write("\n".join(lines if arguments.json or not title else lines[1:]))
-                title = lines[:1]
+                lines = _lines(arguments, output, view, found) if found else [view.none]
+                await screen.show([*lines, *_in_the_width(output, failures.values())])
+            else:
+                for server in failures.keys() - failed:
+                    say(failures[server])
+                if changed := [row for row in found if row.is_changed]:
+                    lines = _lines(arguments, output, view, changed)
+                    # The title stands above the first lines only: what follows is a stream.
+                    await output.write("\n".join(lines if arguments.json or not title else lines[1:]))
+                    title = lines[:1]
+            failed = {*failures}
             await trio.sleep_until(looks.due)
+
+
+def _in_the_width(output: Output, texts: Iterable[str]) -> list[str]:
+    """Return texts as lines, each cut to the width of the screen."""
+    return table([Column("", "", Unit.TEXT)], [[text] for text in texts], width=output.width, ascii_only=output.ascii)[
+        1:
+    ]
 
 
 def _asked_for(arguments: argparse.Namespace, found: list[Seen]) -> list[Seen]:
@@ -114,6 +151,8 @@ def _lines(arguments: argparse.Namespace, output: Output, view: View, found: Seq
     if arguments.verb == "status":
         return _one_below_the_other(view, found[0], output)
     columns = view.columns_with(rates=not arguments.once)
+    if found[0].place:
+        columns = [SERVER, *columns]
     return lines_of(columns, found, output)
 
 

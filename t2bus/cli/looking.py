@@ -35,7 +35,7 @@ KINDS: Final = (
     "joined",
     "lost",
 )
-"""As ``EventKind`` in ``broker/status.py``, which imports attrs."""
+"""As ``EventKind`` in ``broker/events.py``, which imports attrs."""
 
 _TIMEOUT: Final = 5.0
 """Seconds until a ping is lost."""
@@ -63,10 +63,15 @@ _LISTS: Final = {
 }
 
 
+_OF_EACH: Final = ("clients", "subs", "ls")
+"""The verbs of what each server says of itself alone, so that there is something to be had from all of them."""
+
+
 def _add_list(verbs: Verbs, name: str, summary: str, more: str) -> None:
     verb = add_verb(verbs, name, summary, more, "--json")
     _add_format(verb)
     _add_once(verb)
+    _add_servers(verb, name)
     add_client(verb)
 
 
@@ -80,6 +85,7 @@ def _add_ls(verbs: Verbs) -> None:
     text = "go on each second: in place on a terminal, else with a line for each that has changed"
     how.add_argument("--watch", action="store_true", help=text)
     _add_once(how)
+    _add_servers(verb, "ls")
     add_client(verb)
 
 
@@ -120,6 +126,17 @@ def _add_top(verbs: Verbs) -> None:
     verb = add_verb(verbs, "top", "watch the bus live", more, "--addr unix:my_bus")
     _add_count(verb, "end after COUNT looks")
     add_client(verb)
+
+
+def _add_servers(verb: VerbParser, name: str) -> None:
+    """Add which of several servers that are one bus are asked."""
+    which = verb.add_mutually_exclusive_group()
+    text = "ask this server of the bus, by its name or its node, and not the one that is connected to"
+    which.add_argument("--at", type=types.text, metavar="SERVER", help=text)
+    if name in _OF_EACH:
+        which.add_argument("--all", action="store_true", help="ask all servers of the bus, and say of each line which")
+    text = "how long a server has to answer; by default 10"
+    verb.add_argument("--timeout", type=types.seconds, metavar="SECONDS", help=text)
 
 
 def _add_count(verb: VerbParser, text: str) -> None:

@@ -16,6 +16,7 @@ most a fifth of the time is spent on asking.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import trio
@@ -47,11 +48,17 @@ _OTHER_BUS: Final = (
 _RIGHT: Final = 'the access rules of the bus have to allow it, as request = ["bus/*"] does'
 
 
-async def asked(client: Client, ask: Callable[[Client], Awaitable[Answer]], patience: float = PATIENCE) -> Answer:
-    """Return what a bus answers about itself.
+async def asked(
+    client: Client,
+    ask: Callable[[Client], Awaitable[Answer]],
+    patience: float = PATIENCE,
+    *,
+    server: str | None = None,
+) -> Answer:
+    """Return what a bus answers about itself, or one of its servers, which ``ask`` names as ``server`` does.
 
     Raises:
-      ServiceNotFound: it is one that does not; the text says so.
+      ServiceNotFound: it is one that does not, or it has no such server; the text says so.
       PermissionDenied: its access rules do not let this client ask; the text says which rule would.
       RequestTimeout: it has not answered in time.
       BusError: as ``client.request``.
@@ -61,18 +68,23 @@ async def asked(client: Client, ask: Callable[[Client], Awaitable[Answer]], pati
         try:
             return await ask(client)
         except ServiceNotFound as error:
+            if server is not None:
+                raise
             raise ServiceNotFound(_OTHER_BUS) from error
         except PermissionDenied as error:
             raise PermissionDenied(f"{error}: {_RIGHT}") from error
-    raise RequestTimeout(f"the bus has not answered within {patience:g} s: it hangs, or the network does")
+    who = "the bus" if server is None else "that server"
+    raise RequestTimeout(f"{who} has not answered within {patience:g} s: it hangs, or the network does")
 
 
 @define(eq=False)
 class Looks:
-    """Looks at one view through one client."""
+    """Looks at one view through one client, at the server where it is or at the one that is named."""
 
     client: Client
     view: View
+    server: str | None = None
+    patience: float = PATIENCE
     _before: Sequence[Any] | None = field(default=None, init=False)
     _at: float = field(default=0.0, init=False)
     due: float = field(default=-math.inf, init=False)
@@ -81,7 +93,8 @@ class Looks:
     async def next(self) -> list[Seen]:
         """Look, and return what there is, with what it did in each second since the last look. Raises: as asked()."""
         begun = trio.current_time()
-        found = await asked(self.client, self.view.ask)
+        ask = partial(self.view.ask, server=self.server)
+        found = await asked(self.client, ask, self.patience, server=self.server)
         now = trio.current_time()
         self.due = max(begun + INTERVAL, now + _REST * (now - begun))
         seen = rows(self.view, found, self._before, max(now - self._at, 0.001))

@@ -16,19 +16,20 @@ no case for one of them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from attrs import asdict, field, frozen
 
 from .. import status
-from ..client.client import Client
 from .figures import Unit, show
 from .table import Column
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
+
+    from ..client.client import Client
 
 
 @frozen
@@ -47,6 +48,14 @@ class TrafficStatus:
     """Of who serves it."""
 
 
+class Ask(Protocol):
+    """Asks a bus for all things of a kind, or the server of it that has this node or name."""
+
+    def __call__(self, client: Client, /, *, server: str | None = None) -> Awaitable[Sequence[Any]]:
+        """Return them; None is the server that the client is connected to."""
+        ...
+
+
 @frozen
 class View:
     """One kind of things that a bus has."""
@@ -54,7 +63,7 @@ class View:
     title: str
     none: str
     """What is said if there are none."""
-    ask: Callable[[Client], Awaitable[Sequence[Any]]]
+    ask: Ask
     identity: tuple[str, ...]
     """The attributes that tell the same thing in two looks."""
     order: tuple[str, ...]
@@ -62,6 +71,8 @@ class View:
     counts: tuple[str, ...]
     """The attributes that only go up, which have rates."""
     columns: tuple[Column, ...]
+    ask_each: Ask | None = None
+    """What is asked where all servers are, if ``ask`` gives what is at other servers too."""
 
     def columns_with(self, *, rates: bool) -> list[Column]:
         """Return all columns, or those that need no rates."""
@@ -77,9 +88,13 @@ class Seen:
     """By the name of the attribute; None where there was no look before."""
     is_changed: bool = field(default=True)
     """Whether it has counted anything since that look, or was not there."""
+    place: Mapping[str, str] = field(factory=dict)
+    """Where all servers were asked: the ``server`` that has said it, by its name, and the ``node`` of that."""
 
     def value(self, column: Column) -> Any:
         """Return what stands in a column."""
+        if column.field in self.place:
+            return self.place[column.field]
         if column.per_second:
             return None if self.rates is None else self.rates.get(column.field)
         return getattr(self.entry, column.field)
@@ -91,7 +106,7 @@ class Seen:
     def document(self) -> dict[str, Any]:
         """Return what JSON shows: all attributes, and the rates as ``NAME_per_second``; times to the millisecond."""
         rates = {f"{name}_per_second": rate for name, rate in (self.rates or {}).items()}
-        members = (asdict(self.entry) | rates).items()
+        members = (dict(self.place) | asdict(self.entry) | rates).items()
         return {name: round(each, 3) if isinstance(each, float) else each for name, each in members}
 
 
@@ -134,26 +149,33 @@ def _rated(view: View, entry: Any, earlier: Any, seconds: float) -> Seen:
     return Seen(entry, rates, is_changed)
 
 
-async def _status(client: Client) -> list[status.Status]:
-    return [await client.request("", status.StatusRequest())]
+async def _status(client: Client, *, server: str | None = None) -> list[status.Status]:
+    return [await status.status(client, server=server)]
 
 
-async def _traffic(client: Client) -> list[TrafficStatus]:
+async def _traffic(client: Client, *, server: str | None = None) -> list[TrafficStatus]:
     """Return the topics that are published to, and those that are served."""
-    published = [
-        TrafficStatus("topic", each.topic, each.messages, each.bytes, each.age, None)
-        for each in await status.topics(client)
-    ]
-    served = [
-        TrafficStatus("service", each.topic, each.calls, None, None, each.name)
-        for each in await status.services(client)
-    ]
+    return _listed(await status.topics(client, server=server), await status.services(client, server=server))
+
+
+async def _traffic_of_one(client: Client, *, server: str | None = None) -> list[TrafficStatus]:
+    """Return the same without the topics that other servers serve."""
+    served = [each for each in await status.services(client, server=server) if not each.server]
+    return _listed(await status.topics(client, server=server), served)
+
+
+def _listed(topics: Iterable[status.TopicStatus], services: Iterable[status.ServiceStatus]) -> list[TrafficStatus]:
+    published = [TrafficStatus("topic", each.topic, each.messages, each.bytes, each.age, None) for each in topics]
+    served = [TrafficStatus("service", each.topic, each.calls, None, None, each.name) for each in services]
     return [*published, *served]
 
 
 _NAME: Final = Column("NAME", "name")
 _IDENTITY: Final = Column("IDENTITY", "identity")
 _TOPIC: Final = Column("TOPIC", "topic")
+
+SERVER: Final = Column("SERVER", "server")
+"""Stands first where all servers were asked."""
 
 VIEWS: Final = {
     "status": View(
@@ -269,6 +291,7 @@ VIEWS: Final = {
             Column("AGO", "age", Unit.SECONDS),
             Column("SERVED-BY", "name"),
         ),
+        ask_each=_traffic_of_one,
     ),
     "members": View(
         "servers",

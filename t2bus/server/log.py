@@ -16,7 +16,7 @@ from ..text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..broker.status import Event
+    from ..broker.events import Event
 
 _logger = logging.getLogger("t2bus.server")
 

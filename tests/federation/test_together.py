@@ -149,6 +149,21 @@ async def test_requests_find_their_service_at_another_server(folder: Path, measu
         nursery.cancel_scope.cancel()
 
 
+async def test_each_server_tells_of_itself_through_any(folder: Path, measured: Measured) -> None:
+    """A client of any server is told by each of them who is connected there, as that tells its own clients."""
+    async with clients(folder) as three:
+        own = [await t2bus.status.status(client) for client in three]
+        started = time.monotonic()
+        told = [
+            [[each.id for each in await t2bus.status.clients(client, server=other.node)] for other in own]
+            for client in three
+        ]
+        taken = (time.monotonic() - started) / len(own) ** 2
+        assert [[each.id for each in await t2bus.status.clients(client)] for client in three] == told[0]
+    measured.exactly("3 servers: told the same of each through all", sum(each == told[0] for each in told), len(own))
+    measured.beside("3 servers: a page of clients, through any, mean", 1e3 * taken, "ms")
+
+
 async def test_a_topic_is_served_once_among_all(folder: Path) -> None:
     """A topic that is served at one server cannot be claimed at another, until its service ends."""
     async with clients(folder, 2) as (near, far):
