@@ -26,6 +26,8 @@ class Received(tuple[str, Body_co]):  # noqa: SLOT001 -- a tuple of variable siz
     part is the body. Hence it equals the bare pair too; two of them are equal if their headers are as well.
     """
 
+    __match_args__ = ("topic", "body")
+
     headers: Mapping[str, str] = NO_HEADERS
     """What the sender sent along."""
 
