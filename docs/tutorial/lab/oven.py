@@ -32,6 +32,7 @@ class Oven:
         async with trio.open_nursery() as nursery:
             await nursery.start(client.serve_with, Measure, self.place, self.measure)
             await nursery.start(client.subscribe_with, Setpoint, self.place, self.follow)
+            print(f"{self.place} works", flush=True)
             task_status.started()
             while True:
                 self.heat()
@@ -58,9 +59,7 @@ class Oven:
 
 
 async def main(client: t2bus.Client, arguments: argparse.Namespace) -> None:
-    async with trio.open_nursery() as nursery:
-        await nursery.start(Oven(arguments.place).work, client)
-        print(f"{arguments.place} works", flush=True)
+    await Oven(arguments.place).work(client)
 
 
 if __name__ == "__main__":
