@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import random
+import statistics
 
 import attrs
 import trio
@@ -42,11 +43,16 @@ class Oven:
 
     async def measure(self, request: Measure) -> Measured:
         """Answer one request; its requester may give up meanwhile, which cancels this."""
-        total = 0.0
-        for _ in range(request.samples):
-            await trio.sleep(SECONDS_PER_SAMPLE)
-            total += random.gauss(self.celsius, 0.01)
-        return Measured(total / request.samples, request.samples)
+        print(f"{self.place} takes {request.samples} samples", flush=True)
+        values: list[float] = []
+        try:
+            for _ in range(request.samples):
+                await trio.sleep(SECONDS_PER_SAMPLE)
+                values.append(random.gauss(self.celsius, 0.01))
+        except trio.Cancelled:
+            print(f"{self.place} stops after {len(values)} samples", flush=True)
+            raise
+        return Measured(statistics.fmean(values), len(values))
 
     async def follow(self, setpoint: Setpoint) -> None:
         self.setpoint = setpoint.celsius

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 async def record(client: t2bus.Client, topic: str, file: TextIO, window: int = 1000) -> None:
     """Write a row for each reading, and one where readings are missing."""
-    writer = csv.writer(file)
+    writer = csv.writer(file, lineterminator="\n")
     async with client.subscribe(Reading, topic, messages=window) as readings:
         print(f"recording {readings.topic}", flush=True)
         async for item in readings.items():

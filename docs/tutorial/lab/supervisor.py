@@ -6,6 +6,7 @@ python supervisor.py north/oven south/oven
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from functools import partial
 
@@ -24,7 +25,8 @@ async def keep(client: t2bus.Client, place: str) -> None:
     while True:
         async with trio.open_nursery() as nursery:
             command = [sys.executable, "oven.py", place]
-            process = await nursery.start(partial(trio.run_process, command, check=False))
+            run_quietly = partial(trio.run_process, stdout=subprocess.DEVNULL, check=False)
+            process = await nursery.start(run_quietly, command)
             print(f"{place} is process {process.pid}", flush=True)
             nursery.start_soon(check, client, place, process)
             code = await process.wait()
