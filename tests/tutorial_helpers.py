@@ -3,7 +3,7 @@
 Every block of a page stands behind a comment that says what it is::
 
     <!-- file: oven.py -->                       to be written to this file
-    <!-- terminal: oven -->                      a session in the terminal of this name, which may go on from an earlier one
+    <!-- terminal: oven -->                      a session in the terminal of this name, or more of an earlier one
     <!-- terminal: oven, numbers vary -->        likewise, and any number may stand where one is shown
     <!-- terminal: oven, in any order -->        likewise, and the lines that are shown may come in any order
     <!-- terminal: oven, goes on -->             likewise, and the last command has not ended when the next block begins
@@ -14,7 +14,6 @@ In a session ``$ …`` is typed, ``^C`` and ``^Z`` are keys, ``...`` stands for 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shlex
@@ -23,19 +22,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import trio
 from attrs import define, field, frozen
 
-from cli_helpers import IS_LINUX, Command, forked, process, python, run
+from cli_helpers import IS_LINUX, PATIENCE, Command, forked, process, python, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from contextlib import AbstractAsyncContextManager
+    from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorial"
 LAB = TUTORIAL / "lab"
 PAGES = sorted(TUTORIAL.glob("[0-9]-*.md"))
 
-RUNS_ON = re.compile(r"t2bus (serve|sub|events)\b(?!.* (?:--check|-n))|tail .*-f |python (oven|recorder|supervisor)\.py")
+RUNS_ON = re.compile(r"t2bus serve\b(?!.* --check)|tail .*-f |python (oven|recorder|supervisor)\.py")
 """Commands that go on while their reader does something else."""
 
 T2BUS = """
@@ -56,7 +56,12 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 """What ``python FILE`` does in the folder of the file, likewise."""
 
-_BLOCK = re.compile(r"^(?:<!-- (?P<mark>.+?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+DIGITS_OF_A_PROCESS = 4
+"""What is a process id on a page has as many at least, and no other number that is typed."""
+
+_BLOCK = re.compile(
+    r"^(?:<!-- (?P<mark>.+?) -->\n)?```(?P<language>[\w{}]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 
 
 @frozen
@@ -92,7 +97,7 @@ def start(typed: str, env: Mapping[str, str]) -> AbstractAsyncContextManager[Com
 class Terminal:
     """A shell: one program at a time, and variables that it sets."""
 
-    _programs: contextlib.AsyncExitStack
+    _programs: AsyncExitStack
     _env: dict[str, str]
     _running: Command | None = field(default=None, init=False)
     _is_over: bool = field(default=False, init=False)
@@ -109,7 +114,7 @@ class Terminal:
             return
         await self.finish()
         if typed.startswith("export "):
-            self._env.update(word.split("=", 1) for word in shlex.split(typed)[1:])
+            self._env.update(re.findall(r"(\w+)=(\S+)", typed))
             return
         self.goes_on = RUNS_ON.match(typed) is not None
         self._running = await self._programs.enter_async_context(start(typed, self._env))
@@ -164,7 +169,7 @@ def simple(line: str) -> str:
 class Reader:
     """Follows pages, in one folder and several terminals."""
 
-    _programs: contextlib.AsyncExitStack
+    _programs: AsyncExitStack
     _env: Mapping[str, str]
     _instead: Mapping[str, str]
     """What stands on the page, and what it is for this reader: ports, users, folders."""
@@ -176,7 +181,7 @@ class Reader:
         """Have what later pages need of a page: its files, and its certificates."""
         for block in blocks(page):
             if block.file:
-                Path(block.file).write_text(self._own(block.text, self._instead), encoding="utf-8")
+                self._write(block)
             for words in re.findall(r"^\$ t2bus (certs .*)$", block.text, re.MULTILINE):
                 assert (await run(*shlex.split(words)))[0] == 0
 
@@ -185,16 +190,20 @@ class Reader:
         try:
             for block in blocks(page):
                 if block.file:
-                    Path(block.file).write_text(self._own(block.text, self._instead), encoding="utf-8")
+                    self._write(block)
                 elif block.mark.startswith("terminal: "):
                     name, *kinds = block.mark.removeprefix("terminal: ").split(", ")
                     terminal = self._terminals.setdefault(name, Terminal(self._programs, {**self._env}))
                     text = self._own(block.text, self._instead).replace("\\\n", "")
                     await self._session(terminal, text.splitlines(), kinds)
         finally:
-            for terminal in self._terminals.values():
-                await terminal.close()
-            self._terminals.clear()
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + PATIENCE):
+                for terminal in self._terminals.values():
+                    await terminal.close()
+
+    def _write(self, block: Block) -> None:
+        assert block.file is not None
+        Path(block.file).write_text(self._own(block.text, self._instead), encoding="utf-8")
 
     def _own(self, text: str, instead: Mapping[str, str]) -> str:
         for shown, actual in instead.items():
@@ -222,7 +231,8 @@ class Reader:
             await terminal.finish()
 
     def _note(self, shown: str, actual: str) -> None:
-        self._numbers.update(zip(re.findall(r"\d{4,}", shown), re.findall(r"\d{2,}", actual), strict=False))
+        pairs = zip(re.findall(r"\d+", shown), re.findall(r"\d+", actual), strict=False)
+        self._numbers.update((one, other) for one, other in pairs if len(one) >= DIGITS_OF_A_PROCESS and one != other)
 
 
 def environment(folder: Path) -> dict[str, str]:
