@@ -5,7 +5,7 @@ Every block of a page stands behind a comment that says what it is::
     <!-- file: oven.py -->                       to be written to this file
     <!-- terminal: oven -->                      a session in the terminal of this name, or more of an earlier one
     <!-- terminal: oven, numbers vary -->        likewise, and any number may stand where one is shown
-    <!-- terminal: oven, in any order -->        likewise, and the lines that are shown may come in any order
+    <!-- terminal: oven, in any order -->        likewise, and all lines come, in any order, some perhaps more often
     <!-- terminal: oven, goes on -->             likewise, and the last command has not ended when the next block begins
     <!-- by hand -->                             to be done by people alone
 
@@ -88,7 +88,7 @@ def start(typed: str, env: Mapping[str, str]) -> AbstractAsyncContextManager[Com
     words = shlex.split(typed)
     code = {"t2bus": T2BUS, "python": SCRIPT}.get(words[0])
     if code is None or words[1] == "-m" or "|" in words:
-        become = "" if {"|", ">"} & set(words) else "exec "  # so that a signal reaches it, and not the shell alone
+        become = "exec " if words[0] == "tail" else ""  # so that Ctrl-C reaches it, and not the shell alone
         return process("sh", "-c", f"exec 2>&1\n{become}{typed}", env=env)
     return forked(*words[1:], code=code, env=env) if IS_LINUX else python("-c", code, *words[1:], env=env)
 
@@ -223,12 +223,20 @@ class Reader:
                 shown.append(line)
             else:
                 self._note(line, await terminal.has(line, varies="numbers vary" in kinds))
-        come = [await terminal.next() for _ in shown]
-        assert sorted(map(simple, come)) == sorted(map(simple, shown))
-        for line in shown:
-            self._note(line, next(each for each in come if simple(each) == simple(line)))
+        await self._any_order(terminal, shown)
         if "goes on" not in kinds and not terminal.goes_on:
             await terminal.finish()
+
+    async def _any_order(self, terminal: Terminal, shown: list[str]) -> None:
+        """Read until each line that is shown has come, and meanwhile nothing else but the like."""
+        wanted = {simple(line) for line in shown}
+        left = [*shown]
+        while left:
+            come = await terminal.next()
+            assert simple(come) in wanted, f"{come!r} instead of one of {left}"
+            if found := next((line for line in left if simple(line) == simple(come)), None):
+                left.remove(found)
+                self._note(found, come)
 
     def _note(self, shown: str, actual: str) -> None:
         pairs = zip(re.findall(r"\d+", shown), re.findall(r"\d+", actual), strict=False)
