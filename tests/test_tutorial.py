@@ -6,18 +6,25 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 
+import t2bus.testing
 from federation_helpers import free_endpoint
 from t2bus.cli.parser import make_parser
 from tutorial_helpers import LAB, PAGES, TUTORIAL, Reader, blocks, environment
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from trio.testing import MockClock
 
 MARKS = re.compile(r"file: \S+|terminal: \w+(, (goes on|in any order|numbers vary))*|by hand")
 LONGEST = 80
@@ -45,6 +52,24 @@ async def test_a_step_does_what_it_shows(number: int, folder: Path, instead: dic
         for page in PAGES[: number - 1]:
             await reader.prepare(page)
         await reader.follow(PAGES[number - 1])
+
+
+async def test_the_bus_is_away_and_no_oven_is_blamed(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The supervisor kills an oven that does not answer, and none while the bus is away."""
+    monkeypatch.syspath_prepend(LAB)
+    check = import_module("supervisor").check
+    async with t2bus.testing.unsteady_bus() as place, trio.open_nursery() as nursery:
+        oven = await nursery.start(partial(trio.run_process, ["sleep", "1000"], check=False))
+        async with place.open_client(reconnect=t2bus.Reconnect()) as client, client.serve_bytes("measure/north/oven"):
+            nursery.start_soon(check, client, "north/oven", oven)
+            await place.lose()
+            await trio.sleep(100)
+            assert oven.returncode is None
+            await place.restore()
+            assert await oven.wait() == -signal.SIGKILL
+            nursery.cancel_scope.cancel()
 
 
 def test_the_files_are_those_of_the_lab() -> None:

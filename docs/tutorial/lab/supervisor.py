@@ -39,6 +39,7 @@ async def check(client: t2bus.Client, place: str, process: trio.Process) -> None
     """Kill an instrument that does not answer."""
     while True:
         await trio.sleep(PATIENCE)
+        await client.connected()  # while the bus is away nobody can answer
         try:
             with trio.fail_after(PATIENCE):
                 await client.request(place, Measure())
