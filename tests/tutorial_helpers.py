@@ -161,8 +161,11 @@ class Terminal:
 
 
 def simple(line: str) -> str:
-    """Return a line without what is another in each run: numbers, and how wide they make the columns of a table."""
-    return re.sub(r"\s+", " ", re.sub(r"\d+", "0", line)).strip()
+    """Return a line without what is another in each run: numbers, and how wide they make the columns of a table.
+
+    On a terminal, as the pages show it, the numbers of tables have units; here they have none.
+    """
+    return re.sub(r"\s+", " ", re.sub(r"\d+(\.\d+)?( B\b|s\b)?", "0", line)).strip()
 
 
 @define(eq=False)

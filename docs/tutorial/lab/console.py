@@ -29,7 +29,8 @@ async def measure(client: t2bus.Client, arguments: argparse.Namespace) -> None:
 
 async def set_(client: t2bus.Client, arguments: argparse.Namespace) -> None:
     accepted = await client.publish(arguments.places, Setpoint(arguments.celsius))
-    print(f"accepted for {accepted} instruments")
+    plural = "" if accepted == 1 else "s"
+    print(f"accepted for {accepted} instrument{plural}")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -43,7 +43,7 @@ class Oven:
 
     async def measure(self, request: Measure) -> Measured:
         """Answer one request; its requester may give up meanwhile, which cancels this."""
-        print(f"{self.place} takes {request.samples} samples", flush=True)
+        print(f"{self.place} begins to measure", flush=True)
         values: list[float] = []
         try:
             for _ in range(request.samples):
