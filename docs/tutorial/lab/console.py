@@ -34,12 +34,12 @@ async def set_(client: t2bus.Client, arguments: argparse.Namespace) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    console = argparse.ArgumentParser(prog="console", description="Asks and sets instruments.")
+    console = argparse.ArgumentParser(prog="console", description="Uses instruments.")
     verbs = console.add_subparsers(required=True)
     asker = verbs.add_parser("measure", help="ask one instrument")
     asker.set_defaults(verb=measure)
     asker.add_argument("place", help="such as north/oven")
-    asker.add_argument("--samples", type=int, default=1, help="how many to take the mean of")
+    asker.add_argument("--samples", type=int, default=1, help="how many to take")
     asker.add_argument("--within", type=float, default=5.0, help="seconds to wait")
     setter = verbs.add_parser("set", help="set one or many instruments")
     setter.set_defaults(verb=set_)

@@ -47,12 +47,13 @@ def run(
     parser: argparse.ArgumentParser,
     reconnect: t2bus.Reconnect | None = None,
 ) -> None:
-    """Run ``main`` with a client of the bus, until it ends or Ctrl-C; errors of the bus are one line."""
+    """Run ``main`` with a client, until it ends or Ctrl-C; errors of the bus are a line."""
     t2bus.add_arguments(parser)
     arguments = parser.parse_args()
 
     async def connect() -> None:
-        async with t2bus.client_of(arguments, name=parser.prog, reconnect=reconnect) as client:
+        opened = t2bus.client_of(arguments, name=parser.prog, reconnect=reconnect)
+        async with opened as client:
             await main(client, arguments)
 
     reason = None

@@ -1,4 +1,4 @@
-"""An oven: publishes a reading twice a second, measures on request, and follows its setpoint.
+"""An oven: publishes readings, measures on request, and follows its setpoint.
 
 python oven.py north/oven
 """
@@ -28,7 +28,9 @@ class Oven:
     setpoint: float = 20.0
 
     async def work(
-        self, client: t2bus.Client, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        self,
+        client: t2bus.Client,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(client.serve_with, Measure, self.place, self.measure)
@@ -37,7 +39,8 @@ class Oven:
             task_status.started()
             while True:
                 self.heat()
-                with contextlib.suppress(t2bus.Disconnected):  # this reading is lost, the next one waits for the bus
+                # With the bus this reading is lost; the next one waits until it is back.
+                with contextlib.suppress(t2bus.Disconnected):
                     await client.publish(self.place, Reading(self.celsius))
                 await trio.sleep(0.5)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 
-async def record(client: t2bus.Client, topic: str, file: TextIO, window: int = 1000) -> None:
+async def record(client: t2bus.Client, topic: str, file: TextIO, window: int = 500) -> None:
     """Write a row for each reading, and one where readings are missing."""
     writer = csv.writer(file, lineterminator="\n")
     async with client.subscribe(Reading, topic, messages=window) as readings:
@@ -45,5 +45,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="recorder", description="Records readings.")
     parser.add_argument("topic", help="of the instruments, such as '*/oven'")
     parser.add_argument("file", type=Path, help="to which rows are appended")
-    parser.add_argument("--window", type=int, default=1000, help="readings that may wait (default: %(default)s)")
+    parser.add_argument("--window", type=int, default=500, help="readings that may wait")
     run(main, parser, reconnect=t2bus.Reconnect())

@@ -69,6 +69,6 @@ async def main(client: t2bus.Client, arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="supervisor", description="Keeps instruments working.")
+    parser = argparse.ArgumentParser(prog="supervisor", description="Keeps instruments.")
     parser.add_argument("places", nargs="+", help="such as north/oven south/oven")
     run(main, parser, reconnect=t2bus.Reconnect())

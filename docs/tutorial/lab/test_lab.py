@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     from trio.testing import MockClock
 
 
-async def test_an_oven_follows_its_setpoint(bus: t2bus.Bus, autojump_clock: MockClock) -> None:
-    async with bus.open_client() as client, bus.open_client() as asker, trio.open_nursery() as nursery:
+async def test_an_oven_heats(bus: t2bus.Bus, autojump_clock: MockClock) -> None:
+    async with (
+        bus.open_client() as client,
+        bus.open_client() as asker,
+        trio.open_nursery() as nursery,
+    ):
         await nursery.start(Oven("north/oven").work, client)
         await asker.publish("*/oven", Setpoint(180.0))
         await trio.sleep(60)
@@ -30,20 +34,21 @@ async def test_an_oven_follows_its_setpoint(bus: t2bus.Bus, autojump_clock: Mock
         nursery.cancel_scope.cancel()
 
 
-async def test_a_measurement_may_take_too_long(bus: t2bus.Bus, autojump_clock: MockClock) -> None:
-    arguments = console.parser().parse_args(["measure", "north/oven", "--samples", "1000", "--within", "10"])
+async def test_an_answer_takes_too_long(bus: t2bus.Bus, autojump_clock: MockClock) -> None:
+    words = ["measure", "north/oven", "--samples", "1000", "--within", "10"]
     async with bus.open_client() as client, trio.open_nursery() as nursery:
         await nursery.start(Oven("north/oven").work, client)
         with pytest.raises(SystemExit, match="no answer within 10 s"):
-            await console.measure(client, arguments)
+            await console.measure(client, console.parser().parse_args(words))
         assert trio.current_time() == pytest.approx(10, abs=1)
         nursery.cancel_scope.cancel()
 
 
 async def test_nobody_is_there(bus: t2bus.Bus) -> None:
+    words = ["measure", "west/oven"]
     async with bus.open_client() as client:
         with pytest.raises(SystemExit, match="no instrument is at west/oven"):
-            await console.measure(client, console.parser().parse_args(["measure", "west/oven"]))
+            await console.measure(client, console.parser().parse_args(words))
 
 
 async def test_the_recorder_says_where_the_bus_was_lost(autojump_clock: MockClock) -> None:
