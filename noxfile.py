@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,12 +17,14 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2026.10"
-nox.options.sessions = ["tests", "fuzz", "interop", "federation", "faults", "lint", "types"]
+nox.options.sessions = ["tests", "fuzz", "interop", "federation", "faults", "lint", "types", "package", "changelog"]
 nox.options.default_venv_backend = "virtualenv"
 
 ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 SUPPORTED = ("3.11", "3.12", "3.13")
+TRIED = (*SUPPORTED, "3.14")
+"""What is tested where it is present; the newest is promised to nobody."""
 
 CHECKED = ("t2bus", "tests", "examples", "docs/tutorial/lab", "benchmarks")
 """The folders of Python files whose types are checked, and what Trio asks of them."""
@@ -56,9 +60,9 @@ def runs(interpreter: Path, version: str) -> bool:
 
 
 def present_pythons() -> list[str]:
-    """The supported versions that run here, each made the first of its name on the PATH for nox to find."""
+    """The versions of ``TRIED`` that run here, each made the first of its name on the PATH for nox to find."""
     present = []
-    for version in SUPPORTED:
+    for version in TRIED:
         interpreter = next((path for path in candidates(version) if runs(path, version)), None)
         if interpreter is not None:
             os.environ["PATH"] = f"{interpreter.parent}{os.pathsep}{os.environ['PATH']}"
@@ -111,7 +115,7 @@ def tests(session: nox.Session) -> None:
 
     There the laws are tried on all their examples, on the others on a fifth of them.
     """
-    if session.python == PYTHONS[0] and (absent := sorted(set(SUPPORTED) - set(PYTHONS))):
+    if session.python == PYTHONS[0] and (absent := sorted(set(TRIED) - set(PYTHONS))):
         session.warn(f"Not on this machine, so not tested: Python {', '.join(absent)}")
     install_wheel(session, *group("test"))
     # t2bus is the wheel: a safe path keeps the working directory off sys.path, here and in programs the tests start.
@@ -213,6 +217,33 @@ def bench(session: nox.Session) -> None:
     """Measure t2bus beside its peers; those whose server is not on this machine are skipped."""
     install_wheel(session, *group("bench"))
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(requires=["wheel"])
+def package(session: nox.Session) -> None:
+    """Check what would be uploaded, its long description too, and run the command as ``uvx`` and ``pipx run`` do."""
+    session.install(*group("package"))
+    (built,) = wheel_folder(session).glob("*.whl")
+    (sdist,) = wheel_folder(session).glob("*.tar.gz")
+    session.run("twine", "check", "--strict", str(built), str(sdist))
+    session.run("check-wheel-contents", str(built))
+    env = {"PIPX_HOME": str(Path(session.create_tmp()) / "pipx"), "UV_NO_CACHE": "1", "UV_PYTHON_DOWNLOADS": "never"}
+    page = (ROOT / "docs" / "quick-start.md").read_text(encoding="utf-8")
+    for line in re.findall(r"^(?:uvx|pipx run) .*", page, re.MULTILINE):
+        words = [str(built) if word == "./dist/*.whl" else word for word in shlex.split(line)]
+        # Named, so that neither makes do with an older Python that it finds first.
+        after = words.index("run") + 1 if "run" in words else 1
+        session.run(*words[:after], "--python", sys.executable, *words[after:], env=env, silent=True)
+
+
+@nox.session
+def changelog(session: nox.Session) -> None:
+    """Show what the next release has in its changelog; a fragment with a wrong name, or without a word, fails."""
+    session.install(*group("changelog"))
+    session.run("towncrier", "build", "--draft", "--version", "NEXT", "--date", "YYYY-MM-DD")
+    empty = [path.name for path in (ROOT / "changelog.d").iterdir() if not path.read_text(encoding="utf-8").strip()]
+    if empty:
+        session.error(f"Empty: {', '.join(empty)}")
 
 
 @nox.session

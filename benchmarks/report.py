@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import attrs
 
+from .measuring import Row, Spread
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from .measuring import Measurements, Row, Spread
+    from .measuring import Measurements
+
+_NUMBER = r"[\d,.e+-]*\d"
+_REACH = rf"\((?P<least>{_NUMBER}) to (?P<most>{_NUMBER})\)"
+_SPREAD = re.compile(rf"(?P<system>.*?) (?P<median>{_NUMBER})(?: {_REACH})?(?: (?P<unit>.*))?")
 
 _COLUMNS = ((18, "case, figure"), (28, "system"), (44, "median (least to most)"))
 
@@ -95,3 +102,38 @@ def _figures(rows: Iterable[Row]) -> Iterable[Sequence[Row]]:
     for row in rows:
         figures.setdefault((row.case, row.figure), []).append(row)
     return figures.values()
+
+
+def read_markdown(path: Path) -> list[Row]:
+    """Return the rows of the table that ``write_markdown`` has written to a page, as far as it tells them.
+
+    The value of a system that is told as a multiple is that multiple of the first one's median.
+    """
+    cells = [line.strip("| \n").split(" | ") for line in path.read_text(encoding="utf-8").splitlines()]
+    start = next(
+        (number for number, row in enumerate(cells) if row[:2] == ["case, figure", "first system"]), len(cells)
+    )
+    return [row for line in cells[start + 2 :] if len(line) > 1 for row in _rows(*line[:3])]
+
+
+def _rows(title: str, first: str, others: str = "") -> Iterator[Row]:
+    case, _, figure = title.rpartition(", ")
+    system, value, unit = _read_spread(first)
+
+    def row(name: str, value: Spread, ratio: Spread | None) -> Row:
+        return Row("", case, figure, unit, name, value, system, ratio, None, is_baseline=False, rounds=0, bursts=0)
+
+    yield row(system, value, None)
+    for other in re.split(r"(?<=[\d)]), ", others) if others else ():
+        name, ratio, _ = _read_spread(other)
+        multiples = (ratio.median, ratio.least, ratio.most)
+        yield row(name, Spread(*(value.median * multiple for multiple in multiples)), ratio)
+
+
+def _read_spread(text: str) -> tuple[str, Spread, str]:
+    """Return whose it is, how much, and the unit, if there is one."""
+    found = _SPREAD.fullmatch(text)
+    assert found is not None, text
+    median, least, most = (found[name] or found["median"] for name in ("median", "least", "most"))
+    numbers = (float(number.replace(",", "")) for number in (median, least, most))
+    return found["system"], Spread(*numbers), found["unit"] or ""

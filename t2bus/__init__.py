@@ -1,8 +1,36 @@
-"""t2bus: a message bus for Trio programs. The names here are the public ones; ``docs/`` explains them.
+"""A message bus for Trio programs: publish/subscribe and request/response between tasks, processes and hosts.
 
-They are imported when they are first used, so that ``import t2bus.topic`` and ``t2bus --help`` pay for nothing else.
-Type checkers read ``__init__.pyi`` instead.
+::
+
+    @attrs.frozen
+    class Hello(t2bus.PublishProtocol, prefix="hello"):
+        text: str
+
+    async with t2bus.open_bus() as bus, bus.open_client() as client:
+        async with client.subscribe(Hello, "*") as messages:
+            await client.publish("alice", Hello("Hello Alice"))
+            topic, hello = await messages.receive()  # hello/alice
+
+===================  ============================================================================================
+for                  there is
+===================  ============================================================================================
+a bus                ``open_bus`` or ``serve`` gives a ``Bus``; ``BusStatistics``, ``Federation``, ``Limits``
+a client             ``open_client`` gives a ``Client``, which has all calls; ``ClientStatistics``, ``Reconnect``
+publishing           ``Client.publish`` returns a ``Receipt``, ``Client.open_publisher`` a ``Publisher``
+subscribing          ``Client.subscribe`` gives a ``Subscription`` of ``Received``
+asking               ``Client.request`` returns the response
+serving              ``Client.serve`` gives ``Requests``, each a ``Request``
+classes of messages  ``PublishProtocol``, ``RequestProtocol``, ``Struct``, ``register_scalar``
+command lines        ``add_arguments``, ``client_of``, ``default_address``
+errors               ``BusError`` is the root of all; the tree is in ``t2bus.errors``
+===================  ============================================================================================
+
+Modules: ``t2bus.topic`` matches topics, ``t2bus.tls`` makes contexts of mutual TLS and ``t2bus.certs`` certificates,
+``t2bus.status`` is what a bus says of itself, ``t2bus.testing`` is for tests of programs.
 """
+
+# Names are imported when they are first used, so that ``import t2bus.topic`` and ``t2bus --help`` pay for nothing else.
+# Type checkers read ``__init__.pyi`` instead.
 
 from __future__ import annotations
 

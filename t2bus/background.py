@@ -30,19 +30,21 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from .documented import DocumentedAbstract
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
     from types import TracebackType
 
 
-class Resource(trio.abc.AsyncResource):
+class Resource(trio.abc.AsyncResource, metaclass=DocumentedAbstract):
     """A resource that lets the exception of its body leave, whatever closing raises."""
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close. It takes as long as ``aclose`` does, and in a cancelled scope no time."""
-        await _close_after(error, self.aclose)  # noqa: ASYNC102 -- for that reason
+        """Close, as ``aclose`` does; the exception of the body leaves as it is, whatever that raises."""
+        await _close_after(error, self.aclose)  # noqa: ASYNC102 -- it takes as long as closing does, and none if cancelled
 
 
 @asynccontextmanager

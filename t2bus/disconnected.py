@@ -23,5 +23,6 @@ __all__ = ["Disconnected"]
 class Disconnected(BusError, trio.BrokenResourceError):
     """The connection to the bus ended; the text says why. Calls that were pending may or may not have had effect.
 
-    Every later call of that client raises it too: open a new client, and subscribe and serve again.
+    Every later call of that client raises it too: open a new client, and subscribe and serve again. One that was opened
+    with ``reconnect`` does so by itself, and only what was pending raises it.
     """

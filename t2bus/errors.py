@@ -136,31 +136,37 @@ class MessageTooLarge(BusError):
 
 
 class LimitExceeded(BusError):
-    """A bound of :class:`t2bus.Limits` was reached; the text names it, and what asked for more was not done."""
+    """A bound of :class:`t2bus.Limits` was reached; the text names it. What asked for more was not done."""
 
 
 class PermissionDenied(BusError):
-    """The access rules of the bus forbid this verb on this topic. The text does not tell which rules there are."""
+    """The access rules of the bus do not allow this on this topic; nothing was done. The text does not tell the rules.
+
+    ``t2bus access explain`` says which rule decides, to whoever has the file.
+    """
 
 
 class TopicClaimed(BusError):
-    """Another connection, or this one, serves the topic already; that service is untouched."""
+    """Another connection, or this one, serves the topic already; that service is untouched.
+
+    If its holder gives no sign of life within a second, as after a lost connection, it has lost the topic then: who
+    claims it again succeeds.
+    """
 
 
 class ServiceRevoked(TopicClaimed):
-    """A service that was open is no more: somebody else serves its topic now. Nothing more is received from it.
+    """A service that was open has ended: somebody else serves its topic. Its channel receives nothing more.
 
-    Another client wanted the topic, and this one gave no sign of life within a second; or it claimed the topic while
-    this client had lost the bus.
+    Another client claimed the topic while this one gave no sign of life for a second, or had lost the bus.
     """
 
 
 class ServiceNotFound(BusError):
-    """Nobody serves the topic of the request. The bus answers so at once."""
+    """Nobody serves the topic of the request, so nothing was done. The bus answers so at once."""
 
 
 class ServiceBusy(BusError):
-    """The service has as many pending requests as it takes; this one was not handed to it.
+    """The service has as many pending requests as it takes; this one was not handed to it. The bus answers so at once.
 
     The bounds are ``Limits.service_requests`` and ``Limits.service_bytes`` of the service's client, 1,024 and 8 MiB by
     default.
@@ -175,7 +181,11 @@ class ServiceGone(BusError):
 
 
 class RemoteError(BusError):
-    """The handler of the request failed; the text is what it said, its first 4,096 characters at most."""
+    """The handler of the request failed; the text is what it said, its first 4,096 characters at most.
+
+    A handler raises it to send just its own text, ``raise t2bus.RemoteError("no such oven")``; of any other exception
+    the requester gets the type too, ``KeyError: 'oven'``.
+    """
 
 
 class RequestTimeout(BusError):
@@ -197,8 +207,8 @@ class Lagged(BusError):
             print(f"missed {lag.dropped or 'some'} messages")
 
     Attributes:
-      dropped: how many messages were lost at this place, at least 1; None where nobody knows, as the connection was
-        lost and made again: it may be none.
+      dropped: how many messages were lost here, at least 1. None where nobody knows, as the connection was lost and
+        made again: it may be none.
 
     """
 
@@ -235,11 +245,14 @@ class Unconfirmed(BusError):
 
 
 class ProtocolViolation(BusError):
-    """The peer sent what the wire forbids; its connection was closed, and no other is affected."""
+    """The peer sent what the wire forbids; its connection was closed, and no other is affected.
+
+    Programs meet it in logs alone, or as the cause of a ``ConnectFailed``.
+    """
 
 
 class BindFailed(BusError, OSError):
-    """A listener could not be opened at its address; listeners that were opened before it are closed again."""
+    """A listener could not be opened at its address: it is in use, or may not be used. No bus is open then."""
 
 
 class ConnectFailed(BusError):

@@ -12,6 +12,8 @@ from __future__ import annotations
 from attrs import field, frozen
 from attrs.validators import ge, gt
 
+from .documented import Documented
+
 __all__ = ["Limits"]
 
 _KIB = 1024
@@ -29,8 +31,15 @@ def _seconds(default: float) -> float:
 
 
 @frozen(kw_only=True)
-class Limits:
-    """The bounds of a bus or of a client; every argument is optional.
+class Limits(metaclass=Documented):
+    """The bounds of a bus, or of a client; each has a default. Sizes are in bytes, times in seconds, others are counts.
+
+    ::
+
+        async with t2bus.open_bus("unix:my_bus", limits=t2bus.Limits(connections=100, frame=65_536)) as bus: ...
+
+    A client is told the bounds of its bus when it connects. Of its own it goes by the windows (``subscription_``,
+    ``service_`` and ``publisher_…``), ``outbox_bytes``, ``handshake_time`` and the times from ``ping_interval`` on.
 
     Raises:
       ValueError: a count is below 1, a time is not above 0, or one bound contradicts another; the text names both.
@@ -39,9 +48,9 @@ class Limits:
 
     # --- who may be connected
     connections: int = _count(1024)
-    """Connections of one bus. The usual soft limit of open files is 1,024 as well."""
+    """Connections of one bus; one more is not let in. The usual soft limit of open files is 1,024 as well."""
     connections_per_identity: int = _count(256)
-    """Those of one identity, so that one program gone wild leaves room for the others."""
+    """Connections of one identity, so that one program gone wild leaves room for the others."""
     accepts: int = _count(1000)
     """Connections let in per second; more wait in the kernel's queue. A handshake of TLS takes about 2 ms."""
     handshakes: int = _count(64)
@@ -50,59 +59,61 @@ class Limits:
     tls_handshakes: int = _count(16)
     """Handshakes of TLS at once; one more waits, and takes the place of one that is stuck."""
     handshake_bytes: int = _count(4 * _KIB)
-    """What a peer may send before its WELCOME, the handshake of TLS aside. A HELLO takes under 100 bytes."""
+    """Bytes that a peer may send before its WELCOME, the handshake of TLS aside. A HELLO takes under 100."""
     handshake_time: float = _seconds(5.0)
-    """How long a peer may take for the handshake of TLS, then for HELLO, and a bus for WELCOME. NATS allows 2 s."""
+    """Seconds that a peer may take for the handshake of TLS, then for HELLO, and a bus for WELCOME. NATS allows 2."""
 
     # --- how large a thing may be
     frame: int = _count(_MIB)
-    """The largest frame that a client may send, as in NATS (``max_payload``) and in the Rust crate. It bounds the
-    payload before compression too, with room for the topic, the headers and 64 bytes around them."""
+    """Bytes of the largest frame that a client may send, as in NATS (``max_payload``) and in the Rust crate. It bounds
+    the payload before compression too, with room for the topic, the headers and 64 bytes around them; more raises
+    ``MessageTooLarge``."""
     topic_length: int = _count(256)
-    """Characters of a full topic, prefix included."""
+    """Characters of a full topic, prefix included; more raises ``InvalidTopic``."""
     topic_depth: int = _count(16)
-    """Fragments of a full topic. MQTT brokers commonly allow 7 to 128 levels."""
+    """Fragments of a full topic; more raises ``InvalidTopic``. MQTT brokers commonly allow 7 to 128 levels."""
 
     # --- what one connection may hold
     subscriptions: int = _count(1024)
-    """Subscriptions of a connection."""
+    """Subscriptions of a connection; one more raises ``LimitExceeded``."""
     services: int = _count(256)
-    """Topics that a connection serves."""
+    """Topics that a connection serves; one more raises ``LimitExceeded``."""
     requests: int = _count(256)
-    """Requests of a connection that are not answered yet."""
+    """Requests of a connection that are not answered yet; one more raises ``LimitExceeded``."""
 
     # --- flow control
     subscription_messages: int = _count(16_384)
     """The credit window of a subscription, in messages: 0.1 s at the pace of a fast publisher."""
     subscription_bytes: int = _count(8 * _MIB)
-    """The same, in bytes of topics, payloads and headers; the last message may run over it."""
+    """The credit window of a subscription, in bytes of topics, payloads and headers; the last message may run over
+    it."""
     service_requests: int = _count(1024)
     """Requests handed to a service and not answered yet. The next one is answered ``ServiceBusy`` at once."""
     service_bytes: int = _count(8 * _MIB)
-    """The same, in bytes; the last request may run over it."""
+    """Bytes of requests handed to a service and not answered yet; the last one may run over it."""
     publisher_messages: int = _count(1024)
     """Publications of a publisher that are not acknowledged yet; the next ``send`` waits."""
     publisher_bytes: int = _count(8 * _MIB)
-    """The same, in bytes; the last publication may run over it."""
+    """Bytes of publications of a publisher that are not acknowledged yet; the last one may run over it."""
     held_messages: int = _count(16_384)
     """Paced publications of a connection that the bus holds for subscribers whose window is spent: 16 publishers'
     windows. One more is dropped for such a subscriber, and counted there."""
     stall: float = _seconds(1.0)
-    """How long a subscriber that takes nothing may hold paced publishers up."""
+    """Seconds that a subscriber which takes nothing may hold paced publishers up."""
 
     # --- memory
     outbox_bytes: int = _count(16 * _MIB)
-    """What waits to be written to a connection: two full subscription windows."""
+    """Bytes that wait to be written to a connection: two full subscription windows."""
     control_bytes: int = _count(_MIB)
-    """What waits to be written of acknowledgements, refusals, gaps and cancellations. A connection that
+    """Bytes of acknowledgements, refusals, gaps and cancellations that wait to be written to a connection. One that
     needs more is closed, since these cannot be dropped."""
     total_bytes: int = _count(256 * _MIB)
-    """What waits for all connections together; a publication counts once, however many it waits for. An eighth is for
-    shares: each connection has one, 32 KiB by default, that others never take. A quarter is for what is held for paced
-    publishers. This and ``outbox_bytes`` bound the memory beside the bytes too, at 64 bytes a cell."""
+    """Bytes that wait for all connections together; a publication counts once, however many it waits for. An eighth is
+    for shares: each connection has one, 32 KiB by default, that others never take. A quarter is for what is held for
+    paced publishers. This and ``outbox_bytes`` bound the memory beside the bytes too, at 64 bytes a cell."""
     incoming_bytes: int = _count(64 * _MIB)
-    """What may have come of frames above 64 KiB that are not complete, over all connections; one frame at least. One
-    more waits, and takes the place of one that comes slower than 100 kB/s, or stands still for a second: that
+    """Bytes that may have come of frames above 64 KiB that are not complete, over all connections; one frame at least.
+    One more waits, and takes the place of one that comes slower than 100 kB/s, or stands still for a second: that
     connection is closed."""
     inbox: int = _count(64)
     """Batches, each what one read brought, that wait for the router. When it is full the readers wait, and so do the
@@ -119,15 +130,15 @@ class Limits:
 
     # --- time
     request_lifetime: float = _seconds(300.0)
-    """How long a request without a deadline waits for a responder that lives."""
+    """Seconds that a request without a deadline waits for a responder that lives; then it is ``RequestTimeout``."""
     ping_interval: float = _seconds(10.0)
-    """After this long without a byte from the peer, or to it, it is asked for a sign of life."""
+    """Seconds without a byte from the peer, or to it, after which it is asked for a sign of life."""
     silence: float = _seconds(20.0)
-    """After this long without a byte the peer is taken for gone. MQTT takes 1.5 times a keep-alive of 60 s."""
+    """Seconds without a byte after which the peer is taken for gone. MQTT takes 1.5 times a keep-alive of 60 s."""
     write_stall: float = _seconds(10.0)
-    """After this long without progress of a write the connection is closed."""
+    """Seconds without progress of a write after which the connection is closed."""
     drain: float = _seconds(5.0)
-    """How long a shutdown waits for what was accepted to be written."""
+    """Seconds that a shutdown waits for what was accepted to be written."""
 
     def __attrs_post_init__(self) -> None:
         """Refuse bounds that contradict each other."""

@@ -77,30 +77,32 @@ Entry = TypeVar("Entry")
 
 
 async def clients(client: Client) -> list[ClientStatus]:
-    """Return all clients of this server of the bus, in the order in which they came, page by page.
+    """Ask the bus for all its clients, in the order in which they came; of several servers, for those of this one.
 
-    Who comes or goes meanwhile is in the list or is not. Raises: as ``client.request``.
+    It asks page by page: who comes or goes meanwhile is in the list or is not. Cancelled, it asks no more.
+
+    Raises: as :meth:`t2bus.Client.request`; ``PermissionDenied`` where access rules do not allow it, for one.
     """
     return await _all(client, ClientsRequest, lambda page: page.clients)
 
 
 async def services(client: Client) -> list[ServiceStatus]:
-    """Return all services of the bus, by client, those at other servers too; as :func:`clients`."""
+    """Ask for all services of the bus, by client, those at other servers too; as :func:`clients` does."""
     return await _all(client, ServicesRequest, lambda page: page.services)
 
 
 async def subscriptions(client: Client) -> list[SubscriptionStatus]:
-    """Return all subscriptions of this server's clients, by client; as :func:`clients`."""
+    """Ask for all subscriptions of this server's clients, by client; as :func:`clients` does."""
     return await _all(client, SubscriptionsRequest, lambda page: page.subscriptions)
 
 
 async def members(client: Client) -> list[MemberStatus]:
-    """Return the other servers of the bus that are connected, in the order in which they joined; as :func:`clients`."""
+    """Ask for the other servers of the bus, in the order in which they joined; as :func:`clients` does."""
     return await _all(client, MembersRequest, lambda page: page.members)
 
 
 async def topics(client: Client) -> list[TopicStatus]:
-    """Return the topics that were published to lately, in the order of the alphabet; as :func:`clients`."""
+    """Ask for the topics that were published to lately, in the order of the alphabet; as :func:`clients` does."""
     return await _all(client, TopicsRequest, lambda page: page.topics)
 
 

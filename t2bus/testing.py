@@ -25,6 +25,7 @@ from attrs import define, field
 
 from .background import open_background_nursery
 from .client.connect import open_client
+from .documented import Documented
 from .limits import Limits
 from .server.open import open_bus
 
@@ -43,9 +44,8 @@ __all__ = ["UnsteadyBus", "bus", "concrete_topics", "matching_pairs", "memory_bu
 _LONGEST_NAME: Final = 3
 
 
-@asynccontextmanager
-async def memory_bus(**limits: Any) -> AsyncGenerator[Bus, None]:
-    """Open a bus that has no listeners: clients come from ``bus.open_client()``.
+def memory_bus(**limits: Any) -> AbstractAsyncContextManager[Bus]:
+    """Open a bus that has no listeners, with other limits in one line; ``async with`` gives the :class:`t2bus.Bus`.
 
     There is no socket and no thread, so it suits Trio's autojump clock: nothing takes real time.
 
@@ -60,27 +60,31 @@ async def memory_bus(**limits: Any) -> AsyncGenerator[Bus, None]:
                     with pytest.raises(t2bus.Lagged):
                         await messages.receive()
 
-    Leaving the block shuts the bus down, as ``t2bus.open_bus`` does. Exceptions of the body leave as they are.
+    Entering and leaving are those of :func:`t2bus.open_bus`.
 
     Args:
-      limits: those of ``t2bus.Limits`` that are not to be the default.
+      limits: those of :class:`t2bus.Limits` that are not to be the default.
 
     Raises:
-      TypeError, ValueError: there is no such limit, it is too small, or it contradicts another.
+      TypeError: there is no such limit.
+      ValueError: it is too small, or contradicts another.
 
     """
-    async with open_bus(limits=Limits(**limits)) as bus:
-        yield bus
+    return open_bus(limits=Limits(**limits))
 
 
 @define(eq=False)
-class UnsteadyBus:
-    """A place in memory where a bus is, or is not; made by :func:`unsteady_bus`."""
+class UnsteadyBus(metaclass=Documented):
+    """A place in memory where a bus is, or is not: what :func:`unsteady_bus` gives.
+
+    A call of it that is cancelled leaves it in no certain state: leave its block then.
+    """
 
     limits: Limits
+    """Those of each bus that is restored there."""
     _nursery: trio.Nursery
     bus: Bus | None = field(default=None, init=False)
-    """The bus that is there now."""
+    """The bus that is there now; None while there is none."""
     _streams: list[trio.abc.Stream] = field(factory=list, init=False)
     """The bus's ends of all connections so far."""
     _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
@@ -89,7 +93,7 @@ class UnsteadyBus:
     def open_client(
         self, *, reconnect: Reconnect | None = None, limits: Limits | None = None, name: str | None = None
     ) -> AbstractAsyncContextManager[Client]:
-        """Open a client as ``t2bus.open_client`` does where an address leads here."""
+        """Open a client as :func:`t2bus.open_client` does where an address leads here."""
         return open_client(self._open_stream, reconnect=reconnect, limits=limits, name=name)
 
     async def _open_stream(self) -> trio.abc.Stream:
@@ -109,7 +113,12 @@ class UnsteadyBus:
             await trio.aclose_forcefully(stream)
 
     async def restore(self) -> Bus:
-        """Have a bus there, which knows nothing of any before; return it when it can be reached."""
+        """Have a bus there, which knows nothing of any before; return it when it can be reached.
+
+        Raises:
+          RuntimeError: a bus is there already.
+
+        """
         if self.bus is not None:
             raise RuntimeError("a bus is there already: lose() it first")
         self._scope, self._ended = trio.CancelScope(), trio.Event()
@@ -126,7 +135,10 @@ class UnsteadyBus:
             self._ended.set()
 
     async def lose(self) -> None:
-        """Have the bus gone as if its process was killed: nothing more is written, and nobody is told."""
+        """Have the bus gone as if its process was killed: nothing more is written, and nobody is told.
+
+        It returns when the bus has ended, at once where none is.
+        """
         self.bus = None
         streams, self._streams = self._streams, []
         for stream in streams:
@@ -135,9 +147,8 @@ class UnsteadyBus:
         await self._ended.wait()
 
 
-@asynccontextmanager
-async def unsteady_bus(**limits: Any) -> AsyncGenerator[UnsteadyBus, None]:
-    """Open a bus in memory that can be lost and restored, for the tests of what then happens.
+def unsteady_bus(**limits: Any) -> AbstractAsyncContextManager[UnsteadyBus]:
+    """Open a bus in memory that can be lost and restored; ``async with`` gives the :class:`UnsteadyBus`.
 
     ::
 
@@ -155,8 +166,13 @@ async def unsteady_bus(**limits: Any) -> AsyncGenerator[UnsteadyBus, None]:
       limits: as for :func:`memory_bus`.
 
     """
+    return _run_unsteady(Limits(**limits))
+
+
+@asynccontextmanager
+async def _run_unsteady(limits: Limits) -> AsyncGenerator[UnsteadyBus, None]:
     async with open_background_nursery() as nursery:
-        place = UnsteadyBus(Limits(**limits), nursery)
+        place = UnsteadyBus(limits, nursery)
         await place.restore()
         yield place
 

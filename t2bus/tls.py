@@ -41,6 +41,7 @@ StrPath: TypeAlias = str | os.PathLike[str]
 """What names a file."""
 
 ALPN: Final = "t2bus/1"
+"""The ALPN protocol that both ends of a connection name."""
 
 
 class _FileContext(ssl.SSLContext):
@@ -55,7 +56,8 @@ class _FileContext(ssl.SSLContext):
 def server_context(*, ca: StrPath, certificate: StrPath, key: StrPath | None = None) -> ssl.SSLContext:
     """Return the context of a bus that lets in whom its authority has certified, and nobody else.
 
-    The files are read at once. ``bus.reload()`` reads them again, so a renewed certificate needs no restart.
+    It is for ``tls=`` of :func:`t2bus.open_bus`. The files are read at once. ``bus.reload()`` reads them again, so a
+    renewed certificate needs no restart.
 
     Args:
       ca: the file with the certificate of the authority, or of several, in PEM; an intermediate one will do.
@@ -74,9 +76,9 @@ def server_context(*, ca: StrPath, certificate: StrPath, key: StrPath | None = N
 def client_context(*, ca: StrPath, certificate: StrPath, key: StrPath | None = None) -> ssl.SSLContext:
     """Return the context of a client that talks to a bus of its authority, and to nobody else.
 
-    Arguments and errors are those of :func:`server_context`. The certificate says who the client is: the name in it is
-    the identity that access rules speak of. The files are read at once, and not again: for a renewed certificate make
-    a new context, and connect with it.
+    It is for ``tls=`` of :func:`t2bus.open_client`. Arguments and errors are those of :func:`server_context`. The name
+    in the certificate is the client's identity, which access rules speak of. The files are read at once, and again for
+    each connection of a client that reconnects; otherwise a renewed certificate takes a new context.
     """
     return _context(_files(ca, certificate, key), is_server=False)
 
@@ -127,13 +129,14 @@ def prepare(context: ssl.SSLContext, *, is_server: bool) -> None:
 
 
 def check(context: ssl.SSLContext) -> None:
-    """Show the certificate of a context to a peer in memory that has the same authority, as all peers have.
+    """Raise if the other end would refuse the certificate of a context; its files are read again.
 
-    Its files are read again. Of a context that was not made from files nothing is known, and nothing is said.
+    It is shown to a peer in memory that has the same authority, as all peers have. Of a context that was not made from
+    files nothing is known, and nothing is raised.
 
     Raises:
-      TlsFailed: the other end would refuse a certificate of the chain: it has expired or is not valid yet, its key is
-        weak, its issuer is missing. The text names that certificate, its file, and OpenSSL's reason.
+      TlsFailed: a certificate of the chain would be refused: it has expired or is not valid yet, its key is weak, its
+        issuer is missing. The text names that certificate, its file, and OpenSSL's reason.
 
     """
     if isinstance(context, _FileContext) and (text := refusal(context.files, is_server=context.is_server)):

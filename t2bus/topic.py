@@ -41,9 +41,10 @@ from typing import Final, Generic, TypeVar
 __all__ = ["BusError", "InvalidTopic", "TopicTooBroad"]
 __all__ += ["DEPTH", "LENGTH", "TopicTree", "explain", "includes", "intersects", "is_concrete", "main", "validate"]
 
-# Characters and fragments of a topic unless told otherwise; NATS recommends the same two bounds for its subjects.
 LENGTH: Final = 256
+"""Characters of a topic unless told otherwise; NATS recommends this bound, and the next, for its subjects."""
 DEPTH: Final = 16
+"""Fragments of a topic unless told otherwise."""
 
 _OTHER: Final = ""  # stands for any fragment that no topic in question names
 _FRAGMENT: Final = re.compile(r"[a-z0-9_]+|\*\*?")
@@ -70,7 +71,7 @@ class TopicTooBroad(BusError):
 def validate(topic: str, *, length: int = LENGTH, depth: int = DEPTH) -> str:
     """Return the topic unchanged if it is of the grammar, at most ``length`` characters and ``depth`` fragments.
 
-    Raises :exc:`InvalidTopic` if it is not: "fragment 2 of topic 'a/B' has 'B' in it: use a-z, 0-9 and _ only".
+    Raises :exc:`InvalidTopic`, "fragment 2 of topic 'a/B' has 'B' in it: use a-z, 0-9 and _ only", or ``TypeError``.
     """
     if not issubclass(type(topic), str):  # isinstance would be unreachable code to type checkers
         raise TypeError(f"a topic is a str, not {type(topic).__name__}")
@@ -98,7 +99,7 @@ def _flaw(topic: str, length: int, depth: int) -> str:
 
 
 def is_concrete(topic: str) -> bool:
-    """Whether a valid topic is free of wildcards. It is not validated here."""
+    """Tell whether a valid topic is free of wildcards. It is not validated here."""
     return "*" not in topic
 
 
@@ -143,14 +144,14 @@ class _Pattern:
 
 
 def intersects(a: str, b: str, *, length: int = LENGTH, depth: int = DEPTH) -> bool:
-    """Whether some concrete topic matches both, in either order. Raises :exc:`InvalidTopic` as :func:`validate`."""
+    """Tell whether some concrete topic matches both, in either order. Raises as :func:`validate`."""
     pattern = _Pattern(validate(a, length=length, depth=depth))
     fragments = validate(b, length=length, depth=depth).split("/")
     return bool(reduce(pattern.meet, fragments, pattern.start) & pattern.end)
 
 
 def includes(a: str, b: str, *, length: int = LENGTH, depth: int = DEPTH) -> bool:
-    """Whether every concrete topic of ``b`` matches ``a``. Raises as :func:`intersects`."""
+    """Tell whether every concrete topic of ``b`` matches ``a``. Raises as :func:`validate`."""
     pattern = _Pattern(validate(a, length=length, depth=depth))
     fragments = _canonical(validate(b, length=length, depth=depth))
     if fragments == ["**"]:
@@ -182,18 +183,17 @@ class TopicTree(Generic[V]):
 
     >>> tree = TopicTree[int](); tree.add("oven/**", 7); tree.match("*/status")
     {7}
+
+    ``length`` and ``depth`` are for :func:`validate`. ``cache`` is how many concrete topics have their result kept, of
+    64 values on average; the oldest go first. ``steps`` is how many stored fragments a topic *with wildcards* may look
+    at; 50,000 took 20 to 50 ms in CPython 3.11, and everybody waits meanwhile. A concrete topic is never refused: its
+    publisher could not narrow it, and it looks only at stored topics that agree with it so far, which are few unless
+    many have wildcards. ``last_steps`` is how many the last search looked at.
     """
 
     def __init__(self, *, steps: int = 50_000, cache: int = 4096, length: int = LENGTH, depth: int = DEPTH) -> None:
-        """Start empty; ``length`` and ``depth`` are for :func:`validate`.
-
-        ``steps`` is how many stored fragments a topic *with wildcards* may look at; 50,000 took 20 to 50 ms in CPython
-        3.11, and everybody waits meanwhile. A concrete topic is never refused: its publisher could not narrow it, and
-        it looks only at stored topics that agree with it so far, which are few unless many have wildcards.
-        ``cache`` is how many concrete topics have their result kept, of 64 values on average; the oldest go first.
-        """
         self._steps = steps
-        self.last_steps: int = 0  # stored fragments that the last search looked at
+        self.last_steps: int = 0
         self._limits = {"length": length, "depth": depth}
         self._root: _Node[V] = _Node()
         self._size = 0
@@ -242,7 +242,7 @@ class TopicTree(Generic[V]):
         return set(self.match_cached(topic))
 
     def match_cached(self, topic: str) -> frozenset[V]:
-        """Do as :meth:`match`, sharing the result: while it is kept and no change touches it, the identical object.
+        """Return what :meth:`match` does as a shared set: while it is kept and no change touches it, the same object.
 
         So a caller who keeps something derived from a result may test with ``is`` whether it is still valid.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -25,7 +26,7 @@ from benchmarks.builds import Build, NoBuild, installed_in  # noqa: E402 -- as a
 from benchmarks.measures import deliver, inside  # noqa: E402 -- as above
 from benchmarks.measuring import Burst, Case, Measurements, Row, Spread, System  # noqa: E402 -- as above
 from benchmarks.programs import Failed, Skipped  # noqa: E402 -- as above
-from benchmarks.report import write_json  # noqa: E402 -- as above
+from benchmarks.report import write_json, write_markdown  # noqa: E402 -- as above
 from benchmarks.trace import files, trace  # noqa: E402 -- as above
 from benchmarks.with_t2bus import ENCODED  # noqa: E402 -- as above
 from benchmarks.work import Work, batch_of  # noqa: E402 -- as above
@@ -187,7 +188,7 @@ def measured_once() -> list[Row]:
 def test_pictures_show_all_systems_at_all_sizes() -> None:
     """Those one to one have t2bus one by one and in batches, and each other system, at each size."""
     systems = {plots.BATCHES, plots.ONE_BY_ONE, "bare Trio", "nats", "redis", "pyzmq", "mosquitto", "rust"}
-    rate, _, _, cpu = plots.pictures(measured_once())
+    rate, _, _, cpu, _ = plots.pictures(measured_once())
     for picture in (rate, cpu):
         assert picture.lines.keys() == systems
         assert all(line.keys() == {100, 1_000, 16_000, 256_000} for line in picture.lines.values())
@@ -195,7 +196,7 @@ def test_pictures_show_all_systems_at_all_sizes() -> None:
 
 def test_pictures_show_all_groups() -> None:
     """Fan-out, fan-in and requests have a group for each of their cases, without the baselines."""
-    _, fan, latency, _ = plots.pictures(measured_once())
+    _, fan, latency, *_ = plots.pictures(measured_once())
     systems = {plots.BATCHES, plots.ONE_BY_ONE, "nats", "redis", "mosquitto", "rust"}
     assert [group.keys() for group in fan.bars.values()] == [systems] * 3
     alone, spaced = latency.bars.values()
@@ -217,6 +218,37 @@ def test_figures_are_read_as_they_were_written(tmp_path: Path) -> None:
     one = Measurements(1, rows=measured_once())
     write_json(one, tmp_path / "figures.json")
     assert plots.read(tmp_path / "figures.json") == one.rows
+
+
+def test_a_page_tells_what_was_written(tmp_path: Path) -> None:
+    """The table of a run, read from a page, has its systems, units and values, as far as three digits tell them."""
+    one = Measurements(1, rows=[row for row in measured_once() if not row.is_baseline])
+    write_markdown(one, tmp_path / "figures.md")
+    page = tmp_path / "page.md"
+    page.write_text(f"# Figures\n\n{(tmp_path / 'figures.md').read_text()}\nThe end.\n")
+
+    def told(rows: list[Row]) -> list[tuple[str, str, str, str, float]]:
+        return sorted((row.case, row.figure, row.system, row.unit, row.value.median) for row in rows)
+
+    assert told(plots.read(page)) == told(one.rows)
+
+
+def test_the_pictures_have_the_figures_of_their_page() -> None:
+    """Each bar of the pictures in docs/ has behind it what the table of docs/performance.md says."""
+    page = ROOT / "docs" / "performance.md"
+    for picture in plots.pictures(plots.read(page)):
+        drawn = (page.parent / f"performance-{picture.name}.svg").read_text(encoding="utf-8")
+        values = [value.median for group in picture.bars.values() for value in group.values()]
+        assert [text for value in values if f">{(text := plots.short(value))}<" not in drawn] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/performance.md"])
+def test_the_bars_are_told_in_words(page: str) -> None:
+    """Beside the picture of the four bars stand their names and figures."""
+    *_, four = plots.pictures(plots.read(ROOT / "docs" / "performance.md"))
+    (words,) = re.findall(r"!\[([^]]*)]\([^)]*performance-bars.svg\)", (ROOT / page).read_text(encoding="utf-8"))
+    told = [f"{name.replace(',', '')} {plots.short(value.median)}" for name, value in four.bars[""].items()]
+    assert [each for each in told if each not in words] == []
 
 
 @pytest.mark.parametrize(("checkpoint", "count"), [(4.5, 0), (4.7, 1)])

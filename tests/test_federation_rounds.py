@@ -41,7 +41,7 @@ class End:
     def say(self, data: bytes) -> None:
         if self.link.is_open:
             self.said[self.link.round].append(data)
-            self.out.append(self.link.say(data))
+            self.out.append(self.link.say((data,)))
 
     def hear(self, piece: bytes) -> None:
         heard = self.link.hear(piece)
@@ -103,7 +103,47 @@ def test_two_ends_agree_in_the_end(steps: list[tuple[str, bool, int]]) -> None:
     assert one.heard[-1] == other.heard[-1] == b"last"
 
 
-@pytest.mark.parametrize("piece", [b"", b"short", bytes(15)])
+def in_a_round() -> tuple[Rounds, Rounds]:
+    """Return two ends in one round: the first has said a piece, and the second has heard it."""
+    one, other = Rounds(leads=True), Rounds(leads=False)
+    one.begin()
+    other.hear(one.say((b"hello",)))
+    return one, other
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.binary(max_size=9)), max_size=40))
+@steady(300)
+def test_what_is_under_way(steps: list[tuple[bool, bool, bytes]]) -> None:
+    """Under way are just those pieces of which the other end has not said that it has heard them."""
+    ends = in_a_round()
+    # Of each end: pieces that are not there yet, each with how many it says were heard; how many it has heard; of those
+    # that it has said the sizes, and how many it knows to be heard.
+    out: tuple[deque[tuple[bytes, int]], ...] = (deque(), deque())
+    heard, sizes, known = [0, 1], ([ends[0].under_way], list[int]()), [0, 0]
+    for is_first, says, data in steps:
+        end, to = (0, 1) if is_first else (1, 0)
+        if says:
+            piece = ends[end].say((data,))
+            out[end].append((piece, heard[end]))
+            sizes[end].append(len(piece))
+        elif out[end]:
+            piece, known[to] = out[end].popleft()
+            ends[to].hear(piece)
+            heard[to] += 1
+    assert [ends[end].under_way for end in (0, 1)] == [sum(sizes[end][known[end] :]) for end in (0, 1)]
+
+
+def test_nobody_has_heard_what_was_not_said() -> None:
+    """An end that says it has heard more than there was ends the round."""
+    one, other = in_a_round()
+    for _ in range(2):
+        other.hear(one.say((b"hello",)))
+    one.begin()
+    piece = other.say((b"hello",))
+    assert one.hear((2).to_bytes(8, "big") + piece[8:]).is_lost
+
+
+@pytest.mark.parametrize("piece", [b"", b"short", bytes(15), bytes(23)])
 def test_what_is_no_piece(piece: bytes) -> None:
     """What is too short for a piece ends the round and nothing else."""
     link = Rounds(leads=True)
@@ -117,6 +157,6 @@ def test_nobody_else_begins_a_round() -> None:
     link.begin()
     other.begin()
     other.begin()
-    assert link.hear(other.say(b"hello")).is_lost
+    assert link.hear(other.say((b"hello",))).is_lost
     link.begin()
     assert link.round == 3

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+QUICK_START = ROOT / "docs" / "quick-start.md"
+COMPARISON = ROOT / "docs" / "comparison.md"
 GUIDE = ROOT / "docs" / "guide.md"
 PROMISES = ROOT / "docs" / "promises.md"
 COMMAND_LINE = ROOT / "docs" / "command-line.md"
@@ -41,6 +43,14 @@ PAGES = [README, *(ROOT / name for name in BESIDE), *sorted((ROOT / "docs").glob
 LONGEST_PROGRAM = 25
 
 _BLOCK = re.compile(r"^(?:<!-- (?P<mark>.+?) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_ADDRESS = re.compile(r"\]\((https://[^)]*)\)")
+_OF_THE_PROJECT = {
+    "https://github.com/t2bus/t2bus/blob/main/": "",
+    "https://github.com/t2bus/t2bus/tree/main/": "",
+    "https://raw.githubusercontent.com/t2bus/t2bus/main/": "",
+    "https://t2bus.readthedocs.io/en/latest/": "docs/",
+}
+"""Where the addresses of the project lead to in this repository."""
 _LINK = re.compile(r"\]\((?!https?://)([^)#]*)(?:#([^)]*))?\)")
 _TABLE_NAME = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| ([^|]*) \|", re.MULTILINE)
 
@@ -106,23 +116,50 @@ def test_programs_print_what_is_shown() -> None:
     assert printed == outputs
 
 
-@pytest.mark.parametrize("block", quotes(README), ids=str)
+@pytest.mark.parametrize("block", quotes(QUICK_START), ids=str)
 def test_quotes_are_exact(block: Block) -> None:
-    """What the README quotes of an example stands in it, line for line."""
+    """What the quick start quotes of an example stands in it, line for line."""
     assert f"\n{block.text}" in (ROOT / block.mark).read_text(encoding="utf-8")
 
 
 def test_every_block_is_checked() -> None:
-    """Every block of Python in the README is a program that is run or a quote that is compared."""
-    assert [block.line for block in blocks(README) if not (block.mark == "run" or block.mark.endswith(".py"))] == []
+    """Every block of Python in README and quick start is a program that is run or a quote that is compared."""
+    assert {block.mark for block in blocks(README)} == {"run"}
+    assert [block.line for block in blocks(QUICK_START) if not block.mark.endswith(".py")] == []
 
 
 def test_every_example_is_quoted() -> None:
-    """The README shows something of every example."""
-    assert {block.mark for block in quotes(README)} == {relative(path) for path in (ROOT / "examples").glob("*.py")}
+    """The quick start shows something of every example."""
+    assert {block.mark for block in quotes(QUICK_START)} == {
+        relative(path) for path in (ROOT / "examples").glob("*.py")
+    }
 
 
-# --- between machines
+def table(page: Path) -> dict[str, list[str]]:
+    """Return the other cells of each row of the table beside others, by its first."""
+    lines = re.findall(r"^\|(.*)\|$", page.read_text(encoding="utf-8").partition("# Beside others\n")[2], re.MULTILINE)
+    cells = ([cell.strip() for cell in line.split("|")] for line in lines)
+    return {first: others for first, *others in cells if not first.startswith("---")}
+
+
+def test_the_table_is_a_part_of_the_whole() -> None:
+    """Beside others, the README has five rows of verdicts that the whole table has too."""
+    verdicts = [[re.sub(r"[,:].*", "", cell) for cell in cells] for cells in table(COMPARISON).values()]
+    titles, *shown = table(README).values()
+    assert (len(titles), len(shown)) == (6, 5)
+    assert [cells for cells in shown if cells not in verdicts] == []
+
+
+def test_every_partly_is_explained() -> None:
+    """Below the whole table stands something of each system that does a thing partly."""
+    names, *verdicts = table(COMPARISON).values()
+    partly = {name for cells in verdicts for name, cell in zip(names, cells, strict=True) if cell.startswith("partly")}
+    explained = section(COMPARISON, "What *partly* means").replace("mosquitto", "MQTT")
+    assert partly
+    assert {name for name in partly if name.split()[0] not in explained} == set()
+
+
+# --- from the command line
 
 
 @pytest.fixture
@@ -131,15 +168,55 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     if paths := os.environ.get("PYTHONPATH"):
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join(str(Path(path).resolve()) for path in paths.split(os.pathsep)))
     monkeypatch.chdir(tmp_path)
-    write_files(README, tmp_path)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    write_files(QUICK_START, tmp_path)
     return tmp_path
 
 
-def commands(title: str, address: str = "") -> list[list[str]]:
+def commands(title: str, address: str = "", page: Path = QUICK_START) -> list[list[str]]:
     """Return the commands of a section without ``python -m t2bus``; with an address, this one instead of theirs."""
-    text = section(README, title).replace("\\\n", "")
-    found = [shlex.split(line) for line in re.findall(r"^```sh\npython -m t2bus (.*)\n```$", text, re.MULTILINE)]
+    text = section(page, title).replace("\\\n", "")
+    lines = re.findall(r"^```sh\n(?:.* && )?python -m t2bus (.*)\n```$", text, re.MULTILINE)
+    found = [shlex.split(line) for line in lines]
     return [[address if address and word == "tls:127.0.0.1:4242" else word for word in words] for words in found]
+
+
+async def publish_and_print(serve: list[str], sub: list[str], pub: list[str]) -> str:
+    """Return what a subscriber prints of what is published, at a bus where nobody names an address."""
+    async with command(*serve) as bus:
+        await bus.stderr.until("serving at ")
+        async with command(*sub, "-n", "1") as subscriber:
+            await subscriber.stderr.until("subscribed")
+            assert (await run(*pub))[0] == 0
+            return await subscriber.stdout.next()
+
+
+async def test_the_readme_publishes(here: Path) -> None:
+    """The README's commands run a bus, print what is published, and publish."""
+    printed = await publish_and_print(*commands("Set up", page=README))
+    first, _, second = printed.partition("\t")
+    assert f"prints `{first}`, a tab, and `{second}`" in README.read_text(encoding="utf-8")
+
+
+async def test_the_quick_start_publishes(here: Path) -> None:
+    """The first commands of the quick start run a bus, print what is published as it is shown, and publish."""
+    (shown,) = (block.text for block in blocks(QUICK_START, "text"))
+    serve, sub, pub, *_ = commands("From the command line")
+    assert await publish_and_print(serve, sub, pub) == shown.removesuffix("\n")
+
+
+async def test_the_quick_start_asks(here: Path) -> None:
+    """Its next two answer a request, and print the answer."""
+    serve, _, _, reply, request = commands("From the command line")
+    async with command(*serve) as bus:
+        await bus.stderr.until("serving at ")
+        async with command(*reply) as replier:
+            await replier.stderr.until("hello")
+            code, said, _ = await run(*request)
+            assert (code, said) == (0, '{"text": "Hello"}\n')
+
+
+# --- between machines
 
 
 async def test_between_machines(here: Path) -> None:
@@ -159,7 +236,7 @@ async def test_between_machines(here: Path) -> None:
 
 
 async def test_rules_between_machines(here: Path) -> None:
-    """With the README's access rules, alice may publish as herself and not as bob."""
+    """With the access rules of the quick start, alice may publish as herself and not as bob."""
     make_ca(here / "certs")
     issue_client(here / "certs", "alice")
     *_, serve, _, _ = commands("Between machines", "tls:127.0.0.1:0")
@@ -172,8 +249,8 @@ async def test_rules_between_machines(here: Path) -> None:
 
 
 async def test_the_rules_are_explained(here: Path) -> None:
-    """The README's command that explains a rule says what the bus does."""
-    (words,) = re.findall(r"`python -m t2bus (access explain .*?)`", section(README, "Between machines"))
+    """The command that explains a rule says what the bus does."""
+    (words,) = re.findall(r"`python -m t2bus (access explain .*?)`", section(QUICK_START, "Between machines"))
     code, said, _ = await run(*shlex.split(words))
     assert (code, said) == (1, "denied: no publish rule of everyone or 'alice' includes 'hello/bob'\n")
 
@@ -181,11 +258,14 @@ async def test_the_rules_are_explained(here: Path) -> None:
 # --- several servers
 
 
-async def test_several_servers(here: Path) -> None:
-    """The README's commands make certificates and start two servers that are one bus."""
+@pytest.mark.parametrize(
+    ("title", "page"), [("Several hosts", README), ("Several servers as one bus", QUICK_START)], ids=["readme", "start"]
+)
+async def test_several_servers(here: Path, title: str, page: Path) -> None:
+    """The commands of README and quick start make certificates and start two servers that are one bus."""
     ports = {"tls:localhost:7447": free_endpoint("tls"), "tls:localhost:7448": free_endpoint("tls")}
     places = {known: place.replace("127.0.0.1", "localhost") for known, place in ports.items()}
-    all_words = commands("Several servers as one bus")
+    all_words = commands(title, page=page)
     init, north, issue, south = [[places.get(word, word) for word in words] for words in all_words]
     for words in (init, issue):
         code, _, said = await run(*words)
@@ -293,6 +373,25 @@ def test_links_lead_somewhere(page: Path) -> None:
         target = page.parent / path if path else page
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(f"{path}#{anchor}")
+    assert broken == []
+
+
+def test_the_readme_is_read_anywhere() -> None:
+    """The README has absolute links alone: it is shown on a package index too."""
+    assert _LINK.findall(README.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_addresses_of_the_project_lead_somewhere(page: Path) -> None:
+    """Every link of a page to the repository, or to a page of the site, leads to a file and to a heading of it."""
+    broken = []
+    for address in _ADDRESS.findall(page.read_text(encoding="utf-8")):
+        for start, folder in _OF_THE_PROJECT.items():
+            if address.startswith(start):
+                path, _, anchor = address.removeprefix(start).partition("#")
+                target = ROOT / folder / re.sub(r"\.html$", ".md", path)
+                if not target.exists() or (anchor and anchor not in anchors(target)):
+                    broken.append(address)
     assert broken == []
 
 

@@ -629,6 +629,35 @@ async def test_closing_while_the_bus_is_found_ends_what_waits(autojump_clock: Cl
         assert not nursery.child_tasks
 
 
+@pytest.mark.parametrize("again", range(6))  # Trio draws the order in which the tasks of a pass go on
+@pytest.mark.parametrize("passes", range(10))
+async def test_nothing_begins_after_closing_while_the_bus_is_found(
+    autojump_clock: Clock, scene: Scene, passes: int, again: int
+) -> None:
+    """At whatever moment of the return another task closes a client, what is called then raises and does not wait."""
+    close = trio.Event()
+
+    async def close_then() -> None:
+        await close.wait()
+        await scene.client.aclose()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(close_then)
+        await scene.place.lose()
+        await scene.place.restore()
+        await trio.sleep(STEADY.first)
+        for _ in range(passes):
+            await trio.lowlevel.checkpoint()
+        close.set()
+    with trio.fail_after(1):
+        await expect(trio.ClosedResourceError, lambda: scene.client.request_bytes("a", b""))
+        await expect(trio.ClosedResourceError, lambda: scene.client.publish_bytes("a", b""))
+        await expect(trio.ClosedResourceError, scene.client.subscribe_bytes("a").__aenter__)
+    await trio.testing.wait_all_tasks_blocked()
+    assert scene.place.bus is not None
+    assert scene.place.bus.statistics().connections == 0
+
+
 @pytest.mark.parametrize("passes", range(16))
 async def test_a_bus_lost_before_all_is_open_again_is_no_return(
     autojump_clock: Clock, scene: Scene, caplog: pytest.LogCaptureFixture, passes: int

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 
 from attrs import define, frozen
 
+from ..documented import Documented
+
 
 @define(eq=False)
 class Counters:
@@ -24,26 +26,28 @@ class Counters:
 
 
 @frozen
-class BusCounts:
-    """What there is in a bus at one moment, then counts since it opened."""
+class BusCounts(metaclass=Documented):
+    """What there is in a bus at one moment, then, from ``published`` on, counts since it opened."""
 
     connections: int
-    """Clients."""
+    """Clients that are connected."""
     members: int
     """Other servers of this bus that are connected."""
     newcomers: int
     """Peers that have connected and not said HELLO yet."""
     subscriptions: int
+    """Subscriptions of clients here."""
     services: int
-    """Those of clients here, as the subscriptions."""
+    """Topics that clients here serve."""
     requests_pending: int
-    """Requests that a responder has and has not ended."""
+    """Requests that a service has and has not answered."""
     deliveries_held: int
     """Paced deliveries that wait for a subscriber."""
     buffered_bytes: int
-    """What waits to be written, or is held, over all connections. A publication counts once, however many have it."""
+    """Bytes that wait to be written, or are held, over all connections. A publication counts once, however many have
+    it."""
     incoming_bytes: int
-    """What has come of large frames that are not complete."""
+    """Bytes that have come of large frames that are not complete."""
     published: int
     """Publications accepted from clients here."""
     delivered: int
@@ -68,10 +72,10 @@ class BusCounts:
 
 @frozen
 class BusStatistics(BusCounts):
-    """One moment of a bus."""
+    """One moment of a bus: what ``bus.statistics()`` returns."""
 
     identities: Mapping[str, int]
-    """How many connections each identity has."""
+    """The number of connections of each identity that has some."""
 
 
 @frozen

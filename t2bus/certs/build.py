@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from ..documented import Documented
 from .names import InvalidCertificateRequest, host_names, identity_name
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ CLIENT: Final = (ExtendedKeyUsageOID.CLIENT_AUTH,)
 """What the certificate of a client may be used for."""
 
 CA_DAYS: Final = 3650
+"""How long a CA is valid."""
 LEAF_DAYS: Final = 365
+"""How long other certificates are valid unless told otherwise."""
 _MOST_DAYS: Final = 36_500
 """A hundred years."""
 
@@ -69,11 +72,13 @@ class Role(Enum):
 
 
 @frozen
-class Pair:
+class Pair(metaclass=Documented):
     """A certificate and its private key."""
 
     certificate: x509.Certificate
+    """As ``cryptography`` has it."""
     key: ec.EllipticCurvePrivateKey
+    """On the curve P-256."""
 
 
 def build_authority(now: datetime, days: int = CA_DAYS) -> Pair:
@@ -100,9 +105,8 @@ def build_server(
 ) -> Pair:
     """Return a certificate by which clients know the bus, or members each other, at these hosts.
 
-    Hosts are DNS names and IP addresses.
-
-    The label is for people; it is cut to 64 characters. It is valid for so many days, but never longer than the CA.
+    Hosts are DNS names and IP addresses. The label is for people; it is cut to 64 characters. The certificate is valid
+    from ``now``, which has a time zone, for so many days, but never longer than the CA.
 
     Raises:
       InvalidCertificateRequest: there is no host, or one is wrong, or the days are.
@@ -115,7 +119,7 @@ def build_server(
 
 
 def build_client(authority: Pair, identity: str, now: datetime, days: int = LEAF_DAYS) -> Pair:
-    """Return a certificate by which the bus knows a client, by exactly one name.
+    """Return a certificate by which the bus knows a client, by exactly one name; otherwise as :func:`build_server`.
 
     Raises:
       InvalidCertificateRequest: the identity or the days are wrong.

@@ -29,6 +29,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
+from ..documented import Documented
 from ..pem import closing
 from .build import (
     CA_DAYS,
@@ -54,7 +55,7 @@ _OTHERS: Final = 0o077
 
 
 @frozen
-class Files:
+class Files(metaclass=Documented):
     """What was written: a certificate and its private key."""
 
     certificate: Path

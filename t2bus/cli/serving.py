@@ -18,8 +18,9 @@ The law of this module: whoever waits for the bus is told that it is ready when 
 
 from __future__ import annotations
 
+import gc
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -43,6 +44,12 @@ if TYPE_CHECKING:
 
     from ..server.bus import Bus
     from .notify import Notifier
+
+
+_FULL_COLLECTIONS: Final = 100
+"""Collections of the middle generation before one of all objects, in place of CPython's 10. A bus keeps nearly all that
+it makes, and makes little that is garbage: while 6,000 clients connected, a third of its time went into looking.
+"""
 
 
 async def serve(arguments: argparse.Namespace) -> int:
@@ -80,6 +87,7 @@ async def _serve(arguments: argparse.Namespace) -> int:
     monitor = monitor_of(settings.monitor)
     asked = trio.Event()
     hangups, to_reload = trio.open_memory_channel[None](1)
+    gc.set_threshold(*gc.get_threshold()[:2], _FULL_COLLECTIONS)
 
     async def run() -> int:
         async with plan.open(notifier.looked) as bus, monitor(bus), open_background_nursery() as nursery:

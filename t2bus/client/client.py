@@ -27,19 +27,30 @@ if TYPE_CHECKING:
 
 @define(eq=False, slots=False)
 class Client(PublishSubscribe, RequestResponse, Resource):
-    """A connection to a bus; made by ``t2bus.open_client`` or ``bus.open_client``.
+    """A connection to a bus: what :func:`t2bus.open_client` and :meth:`t2bus.Bus.open_client` give.
 
-    Every method may be called from several tasks at once. Every call is a checkpoint; cancelling one leaves the client
-    usable. After the bus is lost for good each call raises ``Disconnected``, after the client is closed
-    ``trio.ClosedResourceError``. A client that reconnects (:class:`t2bus.Reconnect`) loses it for good only where a
-    certificate is refused; calls that are made before it is there again wait.
+    ::
+
+        await client.publish("alice", Hello("Hello Alice"))  # typed: below the prefix of Hello, which is "hello"
+        await client.publish_bytes("hello/alice", payload)  # raw: by full topic
+
+    All methods may be called from several tasks at once. Every asynchronous one is a checkpoint. Cancelling it leaves
+    the client usable and nothing registered; what was sent by then may have had effect.
+
+    Each call that uses the bus may raise, beside what it names itself:
+
+    - ``Disconnected`` where the connection ended while the call was pending, which may have had effect, and in every
+      call once the bus is lost for good. For a client that reconnects (:class:`t2bus.Reconnect`) that is only where a
+      certificate is refused; calls that it makes before the bus is there again wait.
+    - ``trio.ClosedResourceError`` after this program closed the client, or while it drains it.
+    - ``TypeError`` for an argument of the wrong type; nothing was sent.
     """
 
     def __repr__(self) -> str:
         return f"<t2bus.Client: connection {self._connection.session.welcome.connection} of its bus>"
 
     def statistics(self) -> ClientStatistics:
-        """Return what the connection looks like now."""
+        """Return what the client looks like now: what is open, what waits, and counts since it opened."""
         return self._connection.session.statistics()
 
     @property
@@ -57,7 +68,9 @@ class Client(PublishSubscribe, RequestResponse, Resource):
         return self._connection.last_error
 
     async def connected(self) -> None:
-        """Wait until the client is connected, and everything that was open is registered.
+        """Wait until the client is connected, and everything that was open is registered again.
+
+        Without ``reconnect`` it waits for nothing. Cancelled, it changes nothing.
 
         Raises:
           Disconnected: the bus was lost for good.
@@ -77,7 +90,8 @@ class Client(PublishSubscribe, RequestResponse, Resource):
             async for state in client.states():
                 print(state, client.last_error or "")
 
-        A change that was over before anyone looked is left out. It ends behind ``"disconnected"`` and ``"closed"``.
+        A state that is over before the program looks is left out. The iterator ends after ``"disconnected"`` or
+        ``"closed"``. Cancelled, it loses nothing.
         """
         return States(self._connection)
 
@@ -85,17 +99,19 @@ class Client(PublishSubscribe, RequestResponse, Resource):
         """Begin nothing new, finish what was begun, and close; all within ``Limits.drain``, and at once if cancelled.
 
         What was published is acknowledged and what was asked answered. Subscriptions receive what the bus has sent, and
-        end then (``trio.EndOfChannel``); this waits until the program has taken it. Services get no request any more,
-        and their requesters the answers to those that they have. Calls that are made meanwhile raise
-        ``trio.ClosedResourceError``, answers aside.
+        then end (``trio.EndOfChannel``); this waits until the program has taken it all. Services get no more requests,
+        and answer those that they have. Publishing, asking, subscribing and serving raise ``trio.ClosedResourceError``
+        meanwhile.
+
+        A client that is not connected is closed at once; nothing of the bus is raised.
         """
         await drain(self._connection)
 
     async def aclose(self) -> None:
         """Write what was sent and not written yet, for at most ``Limits.drain``, and disconnect; at once if cancelled.
 
-        The block of ``open_client`` does so when it ends. Closed earlier, whatever waits raises
-        ``trio.ClosedResourceError``.
+        The block of ``open_client`` does so when it ends. Whatever still waits raises ``trio.ClosedResourceError``.
+        Closing once more does nothing.
         """
         await self._connection.aclose()
 

@@ -27,10 +27,13 @@ from .upkeep import run_links
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+    from contextlib import AbstractAsyncContextManager
+
+    Place = str | trio.abc.Stream | Callable[[], Awaitable[trio.abc.Stream]]
+    Wire = Literal["t2bus", "t2"]
 
 
-@asynccontextmanager
-async def open_client(
+def open_client(
     address: str | trio.abc.Stream | Callable[[], Awaitable[trio.abc.Stream]],
     *,
     tls: ssl.SSLContext | None = None,
@@ -39,45 +42,69 @@ async def open_client(
     limits: Limits | None = None,
     name: str | None = None,
     reconnect: Reconnect | None = None,
-) -> AsyncGenerator[Client, None]:
-    """Connect to the bus at an address, and disconnect when the body ends.
+) -> AbstractAsyncContextManager[Client]:
+    """Connect to a bus until the body ends; ``async with`` gives the :class:`t2bus.Client`.
 
-    Leaving the body writes what was sent and not written yet, for at most ``Limits.drain``; cancelled, it leaves at
-    once. The body's exceptions leave as they are. Losing the bus does not end the body. Without ``reconnect`` every
-    call raises ``Disconnected`` from then on.
+    ::
 
-    With it this waits until the bus is there, and the client connects again whenever it has lost the bus. Subscriptions
-    and services go on by themselves: they are registered again, in their order, before any call goes on. What was
-    pending at the loss raises ``Disconnected``, since it may have had effect, and is not sent again; calls that are
-    made meanwhile wait (``trio.fail_after``). A subscription gives ``Lagged`` with ``dropped=None`` where messages may
-    be missing. A publisher raises ``Unconfirmed`` if publications were on their way. A service whose topic somebody
-    else serves by then ends with ``ServiceRevoked``.
+        async with t2bus.open_client("unix:my_bus") as client:
+            await client.publish("alice", Hello("Hello Alice"))
+
+    Entering waits until the bus has let the client in. Cancelled there, nothing stays open. Leaving writes what was
+    sent and not written yet, for at most ``Limits.drain``; cancelled, it leaves at once. The body's exceptions leave as
+    they are. Losing the bus does not end the body: every call raises ``Disconnected`` from then on.
+
+    With ``reconnect`` entering waits until the bus is there (``trio.fail_after`` bounds that), and the client connects
+    again whenever it has lost the bus. Then
+
+    - what was pending raises ``Disconnected``, since it may have had effect; it is not sent again;
+    - calls that are made meanwhile wait;
+    - subscriptions and services go on by themselves: they are registered again, in their order, before any call is
+      carried out. A subscription gives ``Lagged`` with ``dropped=None`` where messages may be missing; a service whose
+      topic somebody else serves by then ends with ``ServiceRevoked``;
+    - a publisher raises ``Unconfirmed`` once if publications were on their way, and goes on.
 
     Args:
       address: ``unix:PATH``, ``tcp:HOST:PORT`` or ``tls:HOST:PORT``; ``name:NAME`` for what ``t2bus register NAME``
-        has written down; or any Trio stream that leads to a bus (``bus.serve_stream``), which is closed at the end, or
-        an asynchronous function that opens one.
-      tls: what this client shows and asks for at an address of TLS: ``t2bus.tls.client_context(...)``, or a context
-        of your own that verifies the bus. By default it is made of the certificates of ``name:NAME``, if it has some.
+        has written down; or any Trio stream whose other end a bus serves (:meth:`t2bus.Bus.serve_stream`), which is
+        closed at the end; or an asynchronous function that opens one.
+      tls: what this client shows and asks for at a ``tls:`` address: :func:`t2bus.tls.client_context`, or a context of
+        your own that verifies the bus. By default it is made of the certificates of ``name:NAME``, if it has some.
       peers: whose bus it may be at a unix socket, beside this user's and root's, as ``uid:N`` or ``gid:N``. By default
         those that are written down for ``name:NAME``.
       wire: ``"t2"`` for a bus of the Rust crate ``t2_bus``, whose wire is another one, without headers. By default it
         is ``"t2bus"``, or what is written down for ``name:NAME``.
-      limits: the client's own windows and times.
-      name: what the program calls itself, in the bus's logs and in what it says of itself (:mod:`t2bus.status`); at
-        most 64 printable characters. By default the program and the id of its process, as ``recorder.py[4711]``. It
-        gives no rights, and is never taken for an identity.
-      reconnect: how to come back to a bus that was lost, or that is not there yet.
+      limits: the client's own windows and times; by default ``Limits()``.
+      name: what the program calls itself, for people who read the bus's logs or :mod:`t2bus.status`; at most 64
+        printable characters. By default the program and the id of its process, as ``recorder.py[4711]``. It gives no
+        rights.
+      reconnect: how to come back to a bus that was lost, or that is not there yet; by default not at all.
 
     Raises:
-      InvalidAddress: the address is of no kind that the bus speaks, needs ``tls``, or is a name that is not known.
-      ConnectFailed: no bus answers there, or it did not let this client in; the text says why. With ``reconnect`` only
-        what is not ``retryable``.
-      TlsFailed: it is a ConnectFailed for which certificates, keys or host names are the likely cause.
-      ValueError: ``tls`` does not verify the bus or is for one, a peer or a name is none, or there is no such wire.
-      RuntimeError: it is not Trio that runs this.
+      InvalidAddress: the address is of no known kind, needs ``tls``, or is a name that is not written down.
+      ConnectFailed: nothing listens there, no bus answers within ``Limits.handshake_time``, or it did not let this
+        client in; the text says which. With ``reconnect`` only where trying again does not help (not ``retryable``).
+      TlsFailed: a ``ConnectFailed`` for which certificates, keys or host names are the likely cause.
+      ValueError: ``tls`` does not verify the bus, or is made for a bus; a peer, the name or the wire cannot be one; or
+        ``reconnect`` is given for a stream, which cannot be opened again.
+      RuntimeError: this does not run under Trio.
 
     """
+    return _connected_client(address, tls=tls, peers=peers, wire=wire, limits=limits, name=name, reconnect=reconnect)
+
+
+@asynccontextmanager
+async def _connected_client(
+    address: Place,
+    *,
+    tls: ssl.SSLContext | None,
+    peers: Collection[str],
+    wire: Wire | None,
+    limits: Limits | None,
+    name: str | None,
+    reconnect: Reconnect | None,
+) -> AsyncGenerator[Client, None]:
+    """Check what was asked for, dial, and run the client."""
     require_trio()
     if wire not in ("t2bus", "t2", None):
         raise ValueError(f"there is no wire {wire!r}: it is 't2bus', or 't2' for a bus of the Rust crate t2_bus")

@@ -21,6 +21,7 @@ import trio
 from attrs import define, evolve, field, frozen
 from attrs.validators import ge, gt, le
 
+from ..documented import Documented
 from ..endpoints import connect, open_transport
 from ..errors import ConnectFailed, ProtocolViolation, TlsFailed
 from ..tls import reread
@@ -137,16 +138,15 @@ def _seconds(default: float) -> Any:
 
 
 @frozen(kw_only=True)
-class Reconnect:
+class Reconnect(metaclass=Documented):
     """How a client comes back to a bus that it has lost, or that is not there yet.
 
     ::
 
         async with t2bus.open_client("unix:my_bus", reconnect=t2bus.Reconnect(longest=5.0)) as client: ...
 
-    It tries again after ``first`` seconds, then after twice as many each time, and after ``longest`` at most; from
-    ``first`` on again once a connection has lasted for longer than the last wait. Each wait is up to ``jitter`` of it
-    longer or shorter, by chance, so that many clients of a bus that was restarted do not come at the same moment.
+    Each wait is twice as long as the one before. It begins with ``first`` again once a connection has lasted for longer
+    than the last wait.
 
     Raises:
       ValueError: a time is not above 0, ``longest`` is below ``first``, or ``jitter`` is not from 0 to 1.
@@ -154,8 +154,12 @@ class Reconnect:
     """
 
     first: float = _seconds(0.1)
+    """Seconds to wait before it tries again for the first time."""
     longest: float = _seconds(10.0)
+    """Seconds between two tries, at most."""
     jitter: float = field(default=0.2, validator=[ge(0), le(1)])
+    """How much longer or shorter a wait may be by chance, as a share of it: so that many clients of a bus that was
+    restarted do not come at the same moment."""
 
     def __attrs_post_init__(self) -> None:
         """Refuse bounds that contradict each other."""

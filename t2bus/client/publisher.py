@@ -15,7 +15,7 @@ The law of this module: a message is on its way as a whole or not at all, and no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 import trio
 from attrs import define, field
@@ -23,6 +23,7 @@ from attrs import define, field
 from ..background import Resource
 from ..disconnected import Disconnected
 from ..errors import LimitExceeded
+from ..protocol import encode_all, encode_as
 from ..session.unacknowledged import PublisherWindow
 from ..wire.compression import THRESHOLD
 from ..wire.values import NO_HEADERS, size_in_frame
@@ -40,10 +41,24 @@ Body_contra = TypeVar("Body_contra", contravariant=True)
 
 @define(eq=False, slots=False)
 class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra]):
-    """A channel to all subscribers of one topic; ``client.open_publisher`` makes it.
+    """A channel to all subscribers of one topic: what :meth:`t2bus.Client.open_publisher` returns.
 
-    At most ``Limits.publisher_messages`` and ``Limits.publisher_bytes`` are on their way, not acknowledged yet; then
-    ``send`` waits. A paced publisher's acknowledgements wait for live subscribers, and so does it.
+    ::
+
+        async with client.open_publisher(Reading, "oven") as publisher:
+            for reading in readings:
+                await publisher.send(reading)
+
+    It is a ``trio.abc.SendChannel`` with more. At most ``Limits.publisher_messages`` and ``Limits.publisher_bytes`` are
+    on their way, which is sent and not acknowledged; then ``send`` waits. For a paced publisher, an acknowledgement
+    waits until every subscriber that takes messages has room. Several tasks may use it at once.
+
+    A refusal comes late, when others are on their way: the first one since the last is raised once, by the next call.
+
+    Attributes:
+      topic: the full topic that is published to.
+      paced: whether subscribers that take messages set the pace.
+
     """
 
     _connection: ClientConnection
@@ -51,7 +66,6 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
     _encode_all: Callable[[Sequence[Body_contra]], list[bytes]]
     """The same for many, as a new list: what the program does with its own meanwhile changes nothing."""
     topic: str
-    """The full topic that is published to."""
     paced: bool
     _window: PublisherWindow = field(init=False)
     """What is on its way, what was accepted, and the first refusal until it is raised."""
@@ -81,27 +95,33 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
 
     @property
     def accepted(self) -> int:
-        """Deliveries that were accepted so far, over all publications: one for each receiving connection."""
+        """Receipts of all publications acknowledged so far, added up: one for each connection that took each."""
         return self._window.accepted
 
     @property
     def missed(self) -> int:
-        """Connections that publications so far should have reached and that did not take them, over all of these."""
+        """Connections that publications so far were for and that did not take them, added up likewise."""
         return self._window.missed
 
     def __repr__(self) -> str:
         return f"<t2bus.Publisher to {self.topic!r}: {self._window.in_flight} on their way>"
 
     async def send(self, value: Body_contra, *, headers: Mapping[str, str] | None = None) -> None:
-        """Publish; returns when it is on its way, which says nothing of who receives it.
+        """Publish a message; returns when it is on its way, which says nothing of who receives it.
 
-        Several tasks may send at once. Cancelled, it has sent nothing.
+        Waits while the window is full. Cancelled, or with any of these errors, it has sent nothing.
+
+        Args:
+          value: a message of the publisher's class, or bytes.
+          headers: text to text, carried to the receivers untouched.
 
         Raises:
-          MalformedMessage: the value is not what its class says; nothing was sent.
-          MessageTooLarge: it does not fit in a frame; nothing was sent.
-          BusError: an earlier publication was refused, raised once; or the connection ended (``Disconnected``).
+          TypeError: the value is of another class.
+          MalformedMessage: the value is not what its class says.
+          MessageTooLarge: it does not fit in a frame.
+          TopicTooBroad, PermissionDenied: an earlier publication was refused.
           Unconfirmed: the connection was lost with publications on their way, and was or will be made again.
+          Disconnected: the bus is lost for good.
           trio.ClosedResourceError: this publisher, or its client, was closed here.
 
         """
@@ -119,20 +139,19 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
         self._put(encoded)
 
     async def send_batch(self, values: Sequence[Body_contra], *, headers: Mapping[str, str] | None = None) -> None:
-        """Publish several, in their order, all or none; as :meth:`send`, by one checkpoint for all of them.
+        """Publish several messages in their order, all or none, by one checkpoint; otherwise as :meth:`send`.
 
         ::
 
-            for batch in itertools.batched(readings, 256):
+            for batch in itertools.batched(readings, 256):  # Python 3.12
                 await publisher.send_batch(batch)
 
-        They are on their way when there is room for the first, so the others may run over the window. Each has these
-        headers. Cancelled, it has sent nothing.
+        It waits for room for the first one, so that the others may run over the window. Each has these headers.
 
         Raises:
-          LimitExceeded: they are more than ``Limits.publisher_messages``; nothing was sent.
+          LimitExceeded: they are more than ``Limits.publisher_messages``.
 
-        and as :meth:`send`, for the first that is wrong: nothing was sent.
+        and as :meth:`send`, for the first that is wrong.
 
         """
         if len(values) > self._window.messages:
@@ -220,9 +239,11 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
     async def flush(self) -> None:
         """Wait until every publication so far is acknowledged: accepted by the bus for all it reaches, or refused.
 
+        Cancelled, they are still on their way.
+
         Raises:
-          BusError: a publication was refused, or the connection ended with some not acknowledged (``Disconnected``;
-            ``Unconfirmed`` where the client reconnects).
+          TopicTooBroad, PermissionDenied: a publication was refused.
+          Disconnected: the connection ended with some not acknowledged; ``Unconfirmed`` where the client reconnects.
           trio.ClosedResourceError: the client was closed here with some not acknowledged.
 
         """
@@ -233,7 +254,10 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
         self._raise_error()
 
     async def aclose(self) -> None:
-        """Close the publisher and :meth:`flush`; cancelled, what was sent may still be published."""
+        """Send nothing more, and :meth:`flush`, raising what that raises; leaving the block does so.
+
+        Cancelled, the publisher is closed all the same, and what was sent may still be published.
+        """
         self._closed = True
         self._lot.unpark_all()
         try:
@@ -241,3 +265,22 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
         finally:
             if not self._window.in_flight:
                 self._connection.forget(self._window)
+
+
+def encode_exactly(protocol: type[Body_contra], cls: type, body: Body_contra) -> bytes:
+    """Encode a message of this very class: a subclass has a prefix of its own, so its topics are others."""
+    if type(body) is not cls:
+        _refuse_class(cls, body)
+    return encode_as(body, protocol)
+
+
+def encode_all_exactly(protocol: type[Body_contra], cls: type, bodies: Sequence[Body_contra]) -> list[bytes]:
+    """Do as :func:`encode_exactly` for each, after all have been seen to be of the class."""
+    for body in bodies:
+        if type(body) is not cls:
+            _refuse_class(cls, body)
+    return encode_all(bodies, protocol)
+
+
+def _refuse_class(cls: type, body: object) -> NoReturn:
+    raise TypeError(f"this publisher sends {cls.__name__}, not {type(body).__name__}")

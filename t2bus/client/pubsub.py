@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, get_origin, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_origin, overload
 
 import trio
 from attrs import define
 
-from ..protocol import PublishProtocol, decode, decode_all, encode, encode_all, encode_as
+from ..protocol import PublishProtocol, decode, decode_all, encode
 from ..session.options import SubscriptionOptions
 from ..under_trio import require_trio
 from .base import ClientBase, Headers, same
 from .forwarding import into
 from .handlers import Handler, MessageHandler
-from .publisher import Publisher
+from .publisher import Publisher, encode_all_exactly, encode_exactly
 from .subscription import Subscription
 
 if TYPE_CHECKING:
@@ -40,20 +40,23 @@ class PublishSubscribe(ClientBase):
     # --- publish
 
     async def publish(self, topic: str, body: PublishProtocol, *, headers: Headers | None = None) -> Receipt:
-        """Publish a message once, to all subscriptions that its topic intersects.
+        """Publish a message to all subscriptions whose topics meet its topic, and wait until the bus has accepted it.
+
+        It waits for no subscriber: one whose window is spent misses the message, and is told so by ``Lagged``.
+        Cancelled while it waits for room in the outbox, it has sent nothing; later, the message may be published.
 
         Args:
           topic: below the prefix of the message's class; may have wildcards; ``""`` is the prefix alone.
           body: the message.
-          headers: carried to the receivers untouched.
+          headers: text to text, carried to the receivers untouched.
 
         Returns:
-          For how many connections the bus accepted it, as a number; its ``missed`` says how many more it should have
-          reached. It waits for none of them.
+          The number of connections that the bus accepted it for, as an ``int``. Its ``missed`` says how many more it
+          was for.
 
         Raises:
-          InvalidTopic, MalformedMessage, MessageTooLarge: an argument is not sendable; nothing was sent.
-          TopicTooBroad, PermissionDenied: the bus refused it.
+          InvalidTopic, MalformedMessage, MessageTooLarge: an argument cannot be sent; nothing was.
+          TopicTooBroad, PermissionDenied: the bus refused it; nobody received it.
           Disconnected: the connection ended; the message may have been published.
 
         """
@@ -61,7 +64,7 @@ class PublishSubscribe(ClientBase):
         return await self.publish_bytes(full_topic, encode(body), headers=headers)
 
     async def publish_bytes(self, topic: str, payload: bytes, *, headers: Headers | None = None) -> Receipt:
-        """Do as :meth:`publish` by full topic, with a payload that is sent as it is."""
+        """Publish bytes to a full topic, prefix included; otherwise as :meth:`publish`."""
         connection = self._connection
         while True:
             session = connection.session
@@ -76,13 +79,14 @@ class PublishSubscribe(ClientBase):
     def open_publisher(self, protocol: type[Published], topic: str, *, paced: bool = True) -> Publisher[Published]:
         """Return a channel for publishing many messages to one topic, to be used as ``async with``.
 
-        Its messages are pipelined and acknowledged in bulk. Leaving the block waits until all are acknowledged.
+        Many messages are on their way at once, and are acknowledged in bulk. Leaving the block waits until all are.
+        This call sends nothing, and does not wait.
 
         Args:
-          protocol: the class of the messages.
-          topic: below its prefix; may have wildcards.
-          paced: whether live subscribers set the pace and lose nothing. Otherwise, and where a subscriber takes nothing
-            for ``Limits.stall``, what finds a window spent is missed there, and ``Lagged`` says so.
+          protocol: the class of the messages; a subclass of it is not sent.
+          topic: below its prefix; may have wildcards; ``""`` is the prefix alone.
+          paced: whether subscribers that take messages set the pace and lose none. Otherwise, and for a subscriber that
+            takes nothing for ``Limits.stall``, what finds a window spent is dropped there, and ``Lagged`` says so.
 
         Raises:
           InvalidTopic: the topic is not one.
@@ -90,11 +94,11 @@ class PublishSubscribe(ClientBase):
         """
         full_topic = self._full_topic("open_publisher", protocol, PublishProtocol, topic)
         cls = get_origin(protocol) or protocol
-        write, write_all = partial(_encode_exactly, protocol, cls), partial(_encode_all_exactly, protocol, cls)
+        write, write_all = partial(encode_exactly, protocol, cls), partial(encode_all_exactly, protocol, cls)
         return self._publisher(write, write_all, full_topic, paced=paced)
 
     def open_bytes_publisher(self, topic: str, *, paced: bool = True) -> Publisher[bytes]:
-        """Do as :meth:`open_publisher` by full topic, for payloads that are sent as they are."""
+        """Return a channel for publishing bytes to a full topic; otherwise as :meth:`open_publisher`."""
         return self._publisher(same, list, topic, paced=paced)
 
     def _publisher(
@@ -119,9 +123,16 @@ class PublishSubscribe(ClientBase):
         size: int | None = None,
         latest: bool = False,
     ) -> AbstractAsyncContextManager[Subscription[Published]]:
-        """Open a channel of the messages published to topics that this one intersects, until the body ends.
+        """Subscribe to a topic until the body ends; ``async with`` gives a :class:`t2bus.Subscription`.
 
-        Messages published after this has been entered are received, in the order of each publisher.
+        ::
+
+            async with client.subscribe(Setpoint, "*/oven") as setpoints:
+                async for topic, setpoint in setpoints:
+                    print(topic, setpoint.celsius)
+
+        What is published after the block was entered, to any topic that meets this one, is received, in the order of
+        each publisher. Cancelled on entering, nothing stays subscribed.
 
         Args:
           protocol: the class that the messages are read as.
@@ -146,7 +157,7 @@ class PublishSubscribe(ClientBase):
     def subscribe_bytes(
         self, topic: str, *, messages: int | None = None, size: int | None = None, latest: bool = False
     ) -> AbstractAsyncContextManager[Subscription[bytes]]:
-        """Do as :meth:`subscribe` by full topic, giving payloads as they came."""
+        """Subscribe to a full topic, prefix included, and receive bytes; otherwise as :meth:`subscribe`."""
         return self._subscription_of_bytes(topic, SubscriptionOptions(messages, size, latest))
 
     def subscribe_into(
@@ -159,14 +170,31 @@ class PublishSubscribe(ClientBase):
         size: int | None = None,
         latest: bool = False,
     ) -> AbstractAsyncContextManager[None]:
-        """Subscribe, and send what is received into a channel of the caller's, until the body ends.
+        """Subscribe, and send what is received into a channel of the program's, until the body ends.
 
-        Several subscriptions may go into one channel; when it is full they wait, each within its own window. The
-        channel is not closed at the end. Where a message is missing or cannot be read, the ``Lagged`` or
-        ``MalformedMessage`` is sent in its place; the loss of the bus is sent as a last ``Disconnected``.
+        ::
 
-        Args and Raises: as :meth:`subscribe`, and ``trio.BrokenResourceError`` if the channel's receiving end is
-        closed.
+            async with client.subscribe_into(Hello, "*", send_channel), client.subscribe_into(Note, "*", send_channel):
+                async for item in receive_channel: ...
+
+        The channel gets :class:`t2bus.Received`, and errors in their places: ``Lagged`` where messages are missing,
+        ``MalformedMessage`` for one that cannot be read, ``Disconnected`` as the last item if the bus is lost for good.
+        When it is full, each subscription waits within its own window. It stays open at the end; one item that finds it
+        full then is lost.
+
+        Args:
+          protocol: as for :meth:`subscribe`.
+          topic: the same.
+          send_channel: where to; several subscriptions may go into one.
+          messages: as for :meth:`subscribe`.
+          size: the same.
+          latest: the same.
+
+        Raises:
+          trio.BrokenResourceError: the receiving end of the channel was closed; the body is cancelled.
+
+        and as :meth:`subscribe`.
+
         """
         options = SubscriptionOptions(messages, size, latest)
         return into(self._subscription("subscribe_into", protocol, topic, options), send_channel)
@@ -180,7 +208,7 @@ class PublishSubscribe(ClientBase):
         size: int | None = None,
         latest: bool = False,
     ) -> AbstractAsyncContextManager[None]:
-        """Do as :meth:`subscribe_into` by full topic, giving payloads as they came."""
+        """Subscribe to a full topic, and send bytes into a channel; otherwise as :meth:`subscribe_into`."""
         return into(self._subscription_of_bytes(topic, SubscriptionOptions(messages, size, latest)), send_channel)
 
     @overload
@@ -231,9 +259,13 @@ class PublishSubscribe(ClientBase):
     ) -> Coroutine[Any, Any, None]:
         """Subscribe and ``await handler(body)`` for each message, one after the other, until cancelled.
 
-        The handler sets the pace, as a loop with ``receive`` does. What it raises leaves from here as it is.
+        ::
 
-        For use with ``await nursery.start(client.subscribe_with, ...)``, which returns when the topic is subscribed to.
+            await nursery.start(client.subscribe_with, Setpoint, "oven", heat)
+
+        ``nursery.start`` returns when the topic is subscribed to. The handler sets the pace, as a loop with ``receive``
+        does. What it raises leaves from here as it is. Cancelled, so is the handler that runs. When the client is
+        drained, this returns.
 
         Args:
           protocol: as for :meth:`subscribe`.
@@ -248,7 +280,10 @@ class PublishSubscribe(ClientBase):
           latest: the same.
           task_status: given by ``nursery.start``.
 
-        Raises: as :meth:`subscribe`, and what the three functions raise.
+        Raises:
+          Disconnected: the bus was lost for good, and all that had arrived was handled.
+
+        and as :meth:`subscribe`, and what the three functions raise.
 
         """
         options = SubscriptionOptions(messages, size, latest)
@@ -298,7 +333,7 @@ class PublishSubscribe(ClientBase):
         latest: bool = False,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> Coroutine[Any, Any, None]:
-        """Do as :meth:`subscribe_with` by full topic, giving payloads as they came."""
+        """Subscribe to a full topic, and handle bytes; otherwise as :meth:`subscribe_with`."""
         opened = self._subscription_of_bytes(topic, SubscriptionOptions(messages, size, latest))
         return MessageHandler(handler, whole, on_lag, on_malformed).run(opened, task_status)
 
@@ -313,22 +348,3 @@ class PublishSubscribe(ClientBase):
         self, topic: str, options: SubscriptionOptions
     ) -> AbstractAsyncContextManager[Subscription[bytes]]:
         return self._opened(Subscription(self._connection, same, same, topic, options))
-
-
-def _encode_exactly(protocol: type[Published], cls: type, body: Published) -> bytes:
-    """Encode a message of this very class: a subclass has a prefix of its own, so its topics are others."""
-    if type(body) is not cls:
-        _refuse_class(cls, body)
-    return encode_as(body, protocol)
-
-
-def _encode_all_exactly(protocol: type[Published], cls: type, bodies: Sequence[Published]) -> list[bytes]:
-    """Do as :func:`_encode_exactly` for each, after all have been seen to be of the class."""
-    for body in bodies:
-        if type(body) is not cls:
-            _refuse_class(cls, body)
-    return encode_all(bodies, protocol)
-
-
-def _refuse_class(cls: type, body: object) -> NoReturn:
-    raise TypeError(f"this publisher sends {cls.__name__}, not {type(body).__name__}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..documented import Documented
 from ..wire.values import NO_HEADERS
 
 if TYPE_CHECKING:
@@ -19,17 +20,21 @@ if TYPE_CHECKING:
 Body_co = TypeVar("Body_co", covariant=True)
 
 
-class Received(tuple[str, Body_co]):  # noqa: SLOT001 -- a tuple of variable size cannot have slots
+class Received(tuple[str, Body_co], metaclass=Documented):  # noqa: SLOT001 -- a tuple of variable size cannot have slots
     """A message that arrived; ``topic, body = received`` takes the two parts that most programs want.
 
-    It is a pair, rather than a class that can be iterated over, because only so do type checkers know that the second
-    part is the body. Hence it equals the bare pair too; two of them are equal if their headers are as well.
+    It is a pair, so it equals the bare pair; two of them are equal if their headers are as well. In a ``match`` it is
+    taken apart as ``case t2bus.Received(topic, body)``.
+
+    Attributes:
+      headers: what the sender sent along, text to text.
+
     """
 
     __match_args__ = ("topic", "body")
 
+    # A class that can be iterated over would do too, but type checkers would not know that the second part is the body.
     headers: Mapping[str, str] = NO_HEADERS
-    """What the sender sent along."""
 
     def __new__(cls, topic: str, body: Body_co, headers: Mapping[str, str] = NO_HEADERS) -> Received[Body_co]:
         """Make a pair with headers."""
@@ -48,7 +53,7 @@ class Received(tuple[str, Body_co]):  # noqa: SLOT001 -- a tuple of variable siz
 
     @property
     def body(self) -> Body_co:
-        """The message."""
+        """The message, as the class that was subscribed to or, with ``subscribe_bytes``, as bytes."""
         return self[1]
 
     def __eq__(self, other: object) -> bool:

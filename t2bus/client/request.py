@@ -15,11 +15,12 @@ from __future__ import annotations
 import math
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 import trio
 from attrs import define, field
 
+from ..documented import Documented
 from ..wire.values import FRAME_OVERHEAD, ErrorCode
 
 if TYPE_CHECKING:
@@ -43,17 +44,23 @@ def text_of(reason: str, frame: int) -> str:
 
 
 @define(eq=False, slots=False)
-class Request(Generic[Body, Result]):
-    """A request to answer, once, with :meth:`respond` or :meth:`fail`."""
+class Request(Generic[Body, Result], metaclass=Documented):
+    """A request to answer once, with :meth:`respond` or :meth:`fail`, by any task.
+
+    Attributes:
+      topic: the full topic of the service.
+      body: the request, as the protocol's class or, with ``serve_bytes``, as bytes.
+      headers: what the requester sent along, text to text.
+      deadline: when the requester stops waiting, on this process's ``trio.current_time()``; ``math.inf`` where it has
+        no deadline.
+      is_answered: whether it has been answered.
+
+    """
 
     topic: str
-    """The full topic of the service."""
     body: Body
-    """The request, as the protocol's class or, with ``serve_bytes``, as it came."""
     headers: Mapping[str, str]
-    """What the requester sent along."""
     deadline: float
-    """When the requester stops waiting, on this process's ``trio.current_time()``; ``math.inf`` if it named no time."""
     _connection: ClientConnection
     _session: Session
     """That of the connection over which it came: an answer goes back over no other."""
@@ -61,16 +68,16 @@ class Request(Generic[Body, Result]):
     _pending: PendingCall
     _encode: Callable[[Result], bytes]
     is_answered: bool = field(default=False, init=False)
-    """Whether it has been answered, or given up."""
     _scope: trio.CancelScope | None = field(default=None, init=False)
     """What is cancelled when nobody waits for the answer any more."""
+    _for_the_house: ClassVar = ("cancelled_when_withdrawn", "check_answerable", "encode", "give_up", "is_of", "put")
 
     def __repr__(self) -> str:
         return f"<t2bus.Request of {self.topic!r}: {self.body!r}>"
 
     @property
     def withdrawn(self) -> bool:
-        """Whether nobody waits for the answer any more; it still has to be given, to free the request's place."""
+        """Whether nobody waits for the answer any more. It still has to be given, to free the request's place."""
         return self._pending.withdrawn
 
     @property
@@ -79,8 +86,13 @@ class Request(Generic[Body, Result]):
         return self._connection.is_open and self._session.closed is None
 
     async def respond(self, response: Result, *, headers: Mapping[str, str] | None = None) -> None:
-        """Answer; returns when the answer is on its way. One that comes too late is dropped, and counted in the
-        statistics.
+        """Answer; returns when the answer is on its way. One that comes too late is dropped and counted.
+
+        Cancelled while it waits for room, the request can still be answered.
+
+        Args:
+          response: of the response type of the request's class or, with ``serve_bytes``, bytes.
+          headers: text to text, carried to the requester untouched.
 
         Raises:
           MalformedMessage: the response is not of the protocol's class; the request can still be answered.
@@ -94,7 +106,7 @@ class Request(Generic[Body, Result]):
     async def fail(self, reason: str) -> None:
         """Let the requester's call raise ``RemoteError`` with this text, of which it gets the first 4,096 characters.
 
-        Raises: as :meth:`respond`.
+        Otherwise as :meth:`respond`.
         """
         if not isinstance(reason, str):
             raise TypeError(f"a reason is text, not {type(reason).__name__}")

@@ -41,26 +41,36 @@ class RequestResponse(ClientBase):
     # --- request
 
     async def request(self, topic: str, body: RequestProtocol[Result], *, headers: Headers | None = None) -> Result:
-        """Ask the service of a topic and wait for its answer.
+        """Ask the service of a topic, and wait for its answer.
 
-        The caller's deadline (``trio.fail_after``) travels with the request. Cancelled, the service is told.
+        ::
+
+            with trio.fail_after(2):
+                reading = await client.request("oven", Measure(samples=3))
+
+        The caller's deadline travels with the request, so that the service can stop too. Cancelled, it waits no more
+        and the service is told; the request may have been carried out.
 
         Args:
-          topic: below the prefix of the request's class, without wildcards.
+          topic: below the prefix of the request's class, without wildcards; ``""`` is the prefix alone.
           body: the request.
-          headers: carried to the service untouched.
+          headers: text to text, carried to the service untouched.
+
+        Returns:
+          The answer, of the response type that the request's class names.
 
         Raises:
-          InvalidTopic, MalformedMessage, MessageTooLarge: an argument is not sendable; nothing was sent.
+          InvalidTopic, MalformedMessage, MessageTooLarge: an argument cannot be sent; nothing was.
             ``MalformedMessage`` is raised too where the service cannot read the request, or its answer is not of the
-            protocol's class.
-          LimitExceeded: too many requests of this client are pending.
+            response type.
+          PermissionDenied: the access rules forbid it.
+          LimitExceeded: too many requests of this client are pending (``Limits.requests`` of the bus).
           ServiceNotFound: nobody serves the topic.
           ServiceBusy: the service has as many requests pending as it takes.
           ServiceGone: the service left with the request pending.
           RemoteError: the handler failed, with this text.
           RequestTimeout: the request was pending for the bus's ``Limits.request_lifetime``.
-          Disconnected: the connection ended.
+          Disconnected: the connection ended; the request may have been carried out.
 
         """
         return (await self.request_received(topic, body, headers=headers)).body
@@ -68,7 +78,7 @@ class RequestResponse(ClientBase):
     async def request_received(
         self, topic: str, body: RequestProtocol[Result], *, headers: Headers | None = None
     ) -> Received[Result]:
-        """Do as :meth:`request`, giving the topic and the headers of the answer with it."""
+        """Ask as :meth:`request` does, and return the answer with its headers, and the full topic."""
         protocol = type(body)
         full_topic = self._full_topic("request", protocol, RequestProtocol, topic)
         result = protocols.response_type(protocol)
@@ -85,13 +95,13 @@ class RequestResponse(ClientBase):
             raise
 
     async def request_bytes(self, topic: str, payload: bytes, *, headers: Headers | None = None) -> bytes:
-        """Do as :meth:`request` by full topic, with payloads as they are."""
+        """Ask by full topic, prefix included, with bytes, and return bytes; otherwise as :meth:`request`."""
         return (await self._request(topic, payload, headers))[0]
 
     async def request_bytes_received(
         self, topic: str, payload: bytes, *, headers: Headers | None = None
     ) -> Received[bytes]:
-        """Do as :meth:`request_received` by full topic, with payloads as they are."""
+        """Ask as :meth:`request_bytes` does, and return the answer with its headers, and the topic."""
         return Received(topic, *await self._request(topic, payload, headers))
 
     async def _request(self, topic: str, payload: bytes, headers: Headers | None) -> tuple[bytes, Headers]:
@@ -121,10 +131,17 @@ class RequestResponse(ClientBase):
     # --- serve
 
     def serve(self, protocol: type[Requested], topic: str) -> AbstractAsyncContextManager[Requests[Requested, Any]]:
-        """Claim a topic and open the channel of its requests, until the body ends.
+        """Serve a topic until the body ends; ``async with`` gives the channel of its requests, :class:`t2bus.Requests`.
 
-        At most ``Limits.service_requests`` are pending at once; more are answered ``ServiceBusy`` by the bus. Leaving
-        the body ends the service: requesters that wait get ``ServiceGone``.
+        ::
+
+            async with client.serve(Measure, "oven") as requests:
+                async for request in requests:
+                    await request.respond(Reading(celsius=21.5))
+
+        The claim is exclusive. At most ``Limits.service_requests`` are pending at once; the bus answers more with
+        ``ServiceBusy``. Leaving the body ends the service: requesters that wait get ``ServiceGone``. Cancelled on
+        entering, the topic is not claimed.
 
         Args:
           protocol: the class that the requests are read as; its response type is what they are answered with.
@@ -141,7 +158,7 @@ class RequestResponse(ClientBase):
         return self._service("serve", protocol, topic)
 
     def serve_bytes(self, topic: str) -> AbstractAsyncContextManager[Requests[bytes, bytes]]:
-        """Do as :meth:`serve` by full topic, with payloads as they are."""
+        """Serve a full topic, prefix included, and answer bytes with bytes; otherwise as :meth:`serve`."""
         return self._service_of_bytes(topic)
 
     @overload
@@ -178,13 +195,18 @@ class RequestResponse(ClientBase):
         finish: bool = False,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> Coroutine[Any, Any, None]:
-        """Claim a topic and answer each request with what ``await handler(body)`` returns, until cancelled.
+        """Serve a topic, and answer each request with what ``await handler(body)`` returns, until cancelled.
 
-        Handlers run concurrently, at most ``Limits.service_requests`` of them. One is cancelled when its requester
-        gives up or its deadline passes. An exception of a handler is logged, goes to its requester as ``RemoteError``
-        with its text, or with those of all in a group of exceptions, and ends nothing else.
+        ::
 
-        For use with ``await nursery.start(client.serve_with, ...)``, which returns when the topic is claimed.
+            await nursery.start(client.serve_with, Measure, "oven", measure)
+
+        ``nursery.start`` returns when the topic is claimed. Handlers run side by side, ``Limits.service_requests`` of
+        them at most. One is cancelled when its requester gives up or the requester's deadline passes.
+
+        A handler says no by ``raise t2bus.RemoteError("no such oven")``, whose text the requester gets. Any other
+        exception is logged, and the requester gets its type and text; from a group, those of all in it. It ends nothing
+        else. When the client is drained, this returns after the last answer.
 
         Args:
           protocol: as for :meth:`serve`.
@@ -196,7 +218,10 @@ class RequestResponse(ClientBase):
             meanwhile get ``ServiceGone`` when these have ended. Otherwise handlers are cancelled, and all get that.
           task_status: given by ``nursery.start``.
 
-        Raises: as :meth:`serve`.
+        Raises:
+          ServiceRevoked: somebody else serves the topic by now.
+
+        and as :meth:`serve`.
 
         """
         opened = self._service("serve_with", protocol, topic)
@@ -233,7 +258,7 @@ class RequestResponse(ClientBase):
         finish: bool = False,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> Coroutine[Any, Any, None]:
-        """Do as :meth:`serve_with` by full topic, with payloads as they are."""
+        """Serve a full topic, and handle bytes; otherwise as :meth:`serve_with`."""
         return self._handle(self._service_of_bytes(topic), handler, task_status, whole=whole, finish=finish)
 
     def _handle(

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import math
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import trio
 from attrs import define, field
@@ -45,17 +45,26 @@ _LOG_INTERVAL = 1.0
 
 @define(eq=False, slots=False)
 class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
-    """The requests of one service; ``client.serve`` opens it."""
+    """The requests of one service: what :meth:`t2bus.Client.serve` gives.
+
+    It is a ``trio.abc.ReceiveChannel`` of :class:`t2bus.Request`. Each request has a place in the window of the service
+    until it is answered, so each has to be, in any order and by any task, also one that nobody waits for any more.
+    Several tasks may receive at once.
+
+    Attributes:
+      topic: the full topic of the service.
+
+    """
 
     _connection: ClientConnection
     _decode: Callable[[bytes], Body]
     _encode: Callable[[Result], bytes]
     topic: str
-    """The full topic of the service."""
     _window: CallWindow = field(init=False)
     _lot: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
     _log: LogLimiter = field(factory=partial(LogLimiter, _LOG_INTERVAL), init=False)
     _closed: bool = field(default=False, init=False)
+    _for_the_house: ClassVar = ("open",)
 
     def __repr__(self) -> str:
         return f"<t2bus.Requests of {self.topic!r}>"
@@ -76,12 +85,10 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
             self._lot.unpark_all()
 
     async def receive(self) -> Request[Body, Result]:
-        """Return the next request that can be read.
+        """Wait for the next request that can be read, and return it.
 
         One that cannot is answered with ``MalformedMessage`` by itself, counted in ``client.statistics()``, and logged,
-        at most once a second.
-
-        Several tasks may receive at once. Cancelled, it loses nothing.
+        at most once a second. Cancelled, it loses nothing.
 
         Raises:
           Disconnected: the connection ended.
@@ -105,7 +112,7 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
         """Return the next request that has arrived and can be read, without a checkpoint.
 
         Raises:
-          trio.WouldBlock: none has. More arrive while the program waits for something.
+          trio.WouldBlock: none has. Others arrive only while the program waits for something.
 
         and as :meth:`receive`.
 
@@ -117,10 +124,15 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
         raise trio.WouldBlock
 
     async def receive_batch(self, most: int | None = None) -> list[Request[Body, Result]]:
-        """Return all requests that have arrived and can be read, at least one, and ``most`` at most.
+        """Wait for a request, and return all that have arrived and can be read, ``most`` at most; never an empty list.
 
-        It is one checkpoint, however many they are. Several tasks may receive at once. Cancelled, it loses nothing.
-        Raises: as :meth:`receive`, and ``ValueError`` if ``most`` is below 1.
+        It is one checkpoint, however many they are. Cancelled, it loses nothing.
+
+        Raises:
+          ValueError: ``most`` is below 1.
+
+        and as :meth:`receive`.
+
         """
         room = most_of(most)
         batch = [await self.receive()]
@@ -130,11 +142,14 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
         return batch
 
     def batches(self, most: int | None = None) -> Batches[Request[Body, Result]]:
-        """Return an iterator that gives what :meth:`receive_batch` does, and raises what it raises."""
+        """Return an iterator that gives what :meth:`receive_batch` does, and raises what it raises.
+
+        It ends at ``trio.EndOfChannel``. Cancelled, or left and begun again, it loses nothing.
+        """
         return Batches(self.receive_batch, most)
 
     async def respond_batch(self, responses: Sequence[tuple[Request[Body, Result], Result]]) -> None:
-        """Answer several requests of this service, all or none; as :meth:`Request.respond`, by one checkpoint.
+        """Answer several requests of this service, all or none, by one checkpoint; as :meth:`t2bus.Request.respond`.
 
         ::
 
@@ -146,7 +161,7 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
         Raises:
           ValueError: a request is of another service, or there twice; none was answered.
 
-        and as :meth:`Request.respond`, for the first that is wrong: none was answered.
+        and as :meth:`t2bus.Request.respond`, for the first that is wrong: none was answered.
 
         """
         requests = [request for request, _ in responses]
@@ -201,7 +216,10 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
 
     @trio.lowlevel.enable_ki_protection
     async def aclose(self) -> None:
-        """End the service; every requester that still waits gets ``ServiceGone`` at once."""
+        """End the service; every requester that still waits gets ``ServiceGone`` at once. Leaving the block does so.
+
+        Cancelled, the service is ended all the same, here at once and in the bus soon.
+        """
         if self._closed:
             await trio.lowlevel.checkpoint()
             return

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from functools import partial
 from itertools import repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import trio
 from attrs import define, field
@@ -44,14 +44,22 @@ if TYPE_CHECKING:
 
 @define(eq=False, slots=False)
 class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
-    """The messages of one subscription; ``client.subscribe`` opens it."""
+    """The messages of one subscription: what :meth:`t2bus.Client.subscribe` gives.
+
+    It is a ``trio.abc.ReceiveChannel``, so ``async for topic, body in messages`` will do; :meth:`items` is for a loop
+    that is to go on over gaps. One task may receive at a time. What has arrived waits in the window of the
+    subscription, and gives credit back when the program takes it.
+
+    Attributes:
+      topic: the full topic of the subscription.
+
+    """
 
     _connection: ClientConnection
     _decode: Callable[[bytes], Body_co]
     _decode_all: Callable[[Sequence[bytes]], Iterable[Body_co]]
     """The same for many; raises if one cannot be read, without saying which."""
     topic: str
-    """The full topic of the subscription."""
     _options: SubscriptionOptions = USUAL
     _window: ReceiveWindow = field(init=False)
     _news: trio.Event = field(factory=trio.Event, init=False)
@@ -59,6 +67,7 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
     _receiving: bool = field(default=False, init=False)
     """Whether a task is receiving. A second one is refused: which of them got a message would be chance."""
     _closed: bool = field(default=False, init=False)
+    _for_the_house: ClassVar = ("open",)
 
     def __repr__(self) -> str:
         return f"<t2bus.Subscription to {self.topic!r}>"
@@ -72,9 +81,12 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
         await connection.open(self._window, answer, self._wake, connection.session.unsubscribe)
 
     async def receive(self) -> Received[Body_co]:
-        """Return the next message.
+        """Wait for the next message and return it.
 
         Cancelled, it loses nothing. After ``Lagged`` and ``MalformedMessage`` call it again: the subscription goes on.
+
+        Returns:
+          The message as :class:`t2bus.Received`, with ``topic``, ``body`` and ``headers``; it unpacks to the first two.
 
         Raises:
           Lagged: messages were dropped here; ``dropped`` says how many, and is None where the connection was lost.
@@ -100,12 +112,17 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
         return self._take()
 
     async def receive_batch(self, most: int | None = None) -> list[Received[Body_co]]:
-        """Return all messages that have arrived, at least one, and ``most`` at most; waits while there is none.
+        """Wait for a message, and return all that have arrived, ``most`` at most, in a list that is never empty.
 
         It is one checkpoint, however many they are. What :meth:`receive` would raise in the place of a message stands
-        between two batches: those before it are returned first, and the next call raises it.
+        between two batches: those before it are returned first, and the next call raises it. Cancelled, it loses
+        nothing.
 
-        Cancelled, it loses nothing. Raises: as :meth:`receive`, and ``ValueError`` if ``most`` is below 1.
+        Raises:
+          ValueError: ``most`` is below 1.
+
+        and as :meth:`receive`.
+
         """
         room = most_of(most)
         await self._wait_for_item()
@@ -133,7 +150,7 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
         """Return the next message if one has arrived, without a checkpoint.
 
         Raises:
-          trio.WouldBlock: none has. More arrive while the program waits for something.
+          trio.WouldBlock: none has. Others arrive only while the program waits for something.
 
         and as :meth:`receive`.
 
@@ -151,24 +168,30 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
 
             async for item in messages.items():
                 match item:
-                    case t2bus.Received(topic, hello): ...
-                    case t2bus.Lagged(): ...
-                    case t2bus.MalformedMessage(): ...
+                    case t2bus.Received(body=hello): ...
+                    case t2bus.Lagged(dropped=count): ...
+                    case t2bus.MalformedMessage(topic=topic): ...
 
-        It raises what else :meth:`receive` raises. Left and begun again it loses nothing.
+        It raises what else :meth:`receive` raises, and ends at ``trio.EndOfChannel``. Cancelled, or left and begun
+        again, it loses nothing.
         """
         return Items(self)
 
     def batches(self, most: int | None = None) -> Batches[Received[Body_co]]:
-        """Return an iterator that gives what :meth:`receive_batch` does.
+        """Return an iterator that gives what :meth:`receive_batch` does, and raises what it raises.
 
-        It raises what :meth:`receive_batch` raises. Left and begun again it loses nothing.
+        ::
+
+            async for batch in messages.batches():
+                await database.insert([(topic, reading.value) for topic, reading in batch])
+
+        It ends at ``trio.EndOfChannel``. Cancelled, or left and begun again, it loses nothing.
         """
         return Batches(self.receive_batch, most)
 
     @property
     def replaced(self) -> int:
-        """How many messages of a subscription with ``latest=True`` a newer one of their topic has replaced."""
+        """How many messages a newer one of their topic has replaced; 0 without ``latest=True``."""
         window = self._window
         return window.replaced if isinstance(window, LatestWindow) else 0
 
@@ -270,7 +293,7 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
 
     @trio.lowlevel.enable_ki_protection
     async def aclose(self) -> None:
-        """Close the subscription; returns when the bus sends nothing more for it.
+        """Close the subscription; returns when the bus sends nothing more for it. Leaving the block does so.
 
         What has arrived and was not taken is dropped. Cancelled, it is closed all the same, here at once and in the
         bus soon.

@@ -78,6 +78,10 @@ class _Upkeep:
     async def _go_on(self, dialled: Dialled) -> None:
         """Run another link until it is lost, with everything that was open over the last one."""
         connection, begun_at = self._connection, trio.current_time()
+        if connection.is_closed:
+            # In the pass in which the bus was found: this task is cancelled, and has not met that yet.
+            await dialled.transport.aclose()
+            return
         lost = connection.session
         # There is no room for calls before everything is registered.
         connection.use(dialled, ClientOutbox(0, dialled.welcome.frame))

@@ -72,6 +72,19 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def takes_nowait(self, node: str) -> bool:
+        """Tell whether :meth:`send_nowait` would take no time, if no more than 512 KiB are under way to the node.
+
+        Raises:
+          EngineFailed: the engine has failed.
+
+        """
+
+    @abstractmethod
+    def send_nowait(self, node: str, data: bytes) -> None:
+        """Send as :meth:`send`, where :meth:`takes_nowait` has just said that it can be."""
+
+    @abstractmethod
     async def send(self, node: str, data: bytes) -> None:
         """Send bytes to a node; what is sent to one that is gone is dropped.
 

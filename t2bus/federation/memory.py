@@ -63,6 +63,16 @@ class MemoryEngine(Engine):
             first = self.coming[0][0] if self.coming and not self._stands_still else inf
             await self.wait_until(min(first, self.network.next_end()))
 
+    def takes_nowait(self, node: str) -> bool:
+        """Tell whether the network has room, and nothing waits that was sent before."""
+        self.network.settle()
+        self._check()
+        return not self._stands_still and not self._sending.locked() and self.network.has_room(self.node, node)
+
+    def send_nowait(self, node: str, data: bytes) -> None:
+        """Send bytes to a node."""
+        self.network.carry(self.node, node, data)
+
     async def send(self, node: str, data: bytes) -> None:
         """Send bytes to a node; waits for one that is frozen when as much waits for it as the network has room for."""
         await trio.lowlevel.checkpoint()
@@ -70,8 +80,8 @@ class MemoryEngine(Engine):
             while True:
                 self.network.settle()
                 self._check()
-                if not self._stands_still and self.network.carry(self.node, node, data):
-                    return
+                if not self._stands_still and self.network.has_room(self.node, node):
+                    return self.network.carry(self.node, node, data)
                 await self.wait_until(self.network.next_end())
 
     @property
@@ -164,17 +174,17 @@ class MemoryNetwork:
             self._tell(new, Joined)
         self._links = can_be
 
-    def carry(self, sender: str, to: str, data: bytes) -> bool:
-        """Send bytes on their way, or drop them where there is none; tell whether they need not wait."""
-        if frozenset((sender, to)) not in self._links:
+    def has_room(self, sender: str, to: str) -> bool:
+        """Tell whether bytes from one node to another need not wait."""
+        if frozenset((sender, to)) not in self._links or (engine := self._engines[to]).frozen_at is None:
             return True
-        engine = self._engines[to]
-        if engine.frozen_at is not None:
-            waiting = [event for _, event in engine.coming if isinstance(event, Arrived) and event.node == sender]
-            if sum(len(event.data) for event in waiting) >= self.room:
-                return False
-        self._put(engine, Arrived(sender, data))
-        return True
+        waiting = [event for _, event in engine.coming if isinstance(event, Arrived) and event.node == sender]
+        return sum(len(event.data) for event in waiting) < self.room
+
+    def carry(self, sender: str, to: str, data: bytes) -> None:
+        """Send bytes on their way, or drop them where there is none."""
+        if frozenset((sender, to)) in self._links:
+            self._put(self._engines[to], Arrived(sender, data))
 
     def next_end(self) -> float:
         """Return when the next node will have been frozen for the lease; infinity if none will."""

@@ -1,19 +1,5 @@
 """How one server joins the others of its bus.
 
-::
-
-    federation = t2bus.Federation(
-        bus="plant",
-        endpoint="tls:north.example:7447",
-        seeds=["tls:north.example:7447", "tls:south.example:7447"],
-        ca="certs/ca.pem",
-        cert="certs/north.pem",
-        key="certs/north.key",
-    )
-
-All servers may be given the same seeds: each passes over its own endpoint among them. From whom it meets there a server
-hears of all others.
-
 The law of this module: what is wrong and can be known without opening a file or a socket is refused here.
 """
 
@@ -26,6 +12,7 @@ from typing import Final
 
 from attrs import field, frozen
 
+from ..documented import Documented
 from ..errors import InvalidAddress
 from ..text import printable, quote
 from ..topic import DEPTH, InvalidTopic, is_concrete, validate
@@ -75,21 +62,36 @@ def _path(path: str | os.PathLike[str] | None) -> str | None:
 
 
 @frozen(kw_only=True)
-class Federation:
-    """What makes a server one of several that are one bus.
+class Federation(metaclass=Documented):
+    """What makes a server one of several that are one bus: for ``federation=`` of :func:`t2bus.open_bus`.
+
+    ::
+
+        federation = t2bus.Federation(
+            bus="plant",
+            endpoint="tls:north.example:7447",
+            seeds=["tls:north.example:7447", "tls:south.example:7447"],
+            ca="certs/ca.pem",
+            cert="certs/north.pem",
+            key="certs/north.key",
+        )
+
+    All servers may be given the same seeds: each passes over its own endpoint among them. No file is read here.
 
     Raises:
       InvalidAddress: the endpoint or a seed is no address, or none for servers.
       ValueError: another value is wrong; the text names it.
+      TypeError: the seeds are one text.
 
     """
 
     bus: str
-    """The name of the bus. Servers of buses of other names are never met."""
+    """The name of the bus: ``a-z``, ``0-9`` and ``_``, 64 of them at most. Servers of other names are never met."""
     endpoint: str
     """Where this server listens for the others: ``tls:HOST:PORT``, or among loopback addresses ``tcp:HOST:PORT``."""
     seeds: Sequence[str] = field(default=(), converter=_seeds)
-    """Endpoints of servers to look for, for ever. One that nobody listens at does no harm."""
+    """Endpoints of servers to look for, for ever, from whom this one hears of all others. One that nobody listens at
+    does no harm."""
     ca: str | None = field(default=None, converter=_path)
     """With ``tls:``, the file with the certificate of the authority that all servers trust."""
     cert: str | None = field(default=None, converter=_path)
@@ -97,14 +99,15 @@ class Federation:
     key: str | None = field(default=None, converter=_path)
     """With ``tls:``, the file with its private key."""
     min_members: int = 1
-    """Servers, this one too, without which it serves no new topic: the majority of a fixed number lets no two servers
-    have one topic's service in a network that has come apart."""
+    """Servers, this one too, without which it serves no new topic, 1 to 1,000: the majority of a fixed number lets no
+    two servers have one topic's service in a network that has come apart."""
     group_depth: int = 1
-    """Fragments at the front of a topic by which servers tell each other what they want."""
+    """Fragments at the front of a topic by which servers tell each other what they want, 1 to 16."""
     lease: float = 2.0
-    """Seconds that a server may be silent before the others go on without it."""
+    """Seconds that a server may be silent before the others go on without it, 0.5 to 60."""
     name: str = field(factory=_host)
-    """What this server is called, for people who look at the bus: by default as its host."""
+    """What this server is called, for people who look at the bus: 1 to 64 printable characters, by default the name of
+    its host."""
 
     def __attrs_post_init__(self) -> None:
         _check_bus(self.bus)

@@ -64,7 +64,8 @@ class _Post:
     failed: Callable[[CallFailed], None]
 
 
-def _failure(error: BaseException) -> CallFailed:
+def failure_of(error: BaseException) -> CallFailed:
+    """Return the error that says so of a call that raised this."""
     failure = CallFailed(f"{type(error).__name__}: {error}")
     failure.__cause__ = error
     return failure
@@ -93,7 +94,7 @@ class Worker:
         finally:
             call.is_wanted = False
         if call.error is not None:
-            raise _failure(call.error) from call.error
+            raise failure_of(call.error) from call.error
         return call.result[0]
 
     def post(self, do: Callable[[], object], failed: Callable[[CallFailed], None]) -> None:
@@ -123,7 +124,7 @@ class Worker:
         try:
             call.do()
         except BaseException as error:  # noqa: ASYNC103, BLE001 -- as above
-            self._trio.run_sync_soon(call.failed, _failure(error))
+            self._trio.run_sync_soon(call.failed, failure_of(error))
         self._busy_since = None
 
     def _make_awaited(self, call: _Call[Any]) -> None:

@@ -63,7 +63,8 @@ def _settings(
 def _transport(options: Federation) -> dict[str, Any]:
     lease = round(options.lease * 1000)
     # A put that waits for longer has met a node that takes nothing, and ends the link to it.
-    queue = {"congestion_control": {"block": {"wait_before_close": lease * 1000}}}
+    # There are batches of 64 KiB; half of them may be filled by what is put without waiting.
+    queue = {"congestion_control": {"block": {"wait_before_close": lease * 1000}}, "size": {"data": 16}}
     return {
         "unicast": {"open_timeout": 2 * lease, "accept_timeout": 2 * lease},
         "shared_memory": {"enabled": False},

@@ -37,10 +37,15 @@ if TYPE_CHECKING:
 def client_of(
     arguments: argparse.Namespace, *, name: str | None = None, reconnect: Reconnect | None = None
 ) -> AbstractAsyncContextManager[Client]:
-    """Open the client that the options of :func:`t2bus.add_arguments` describe, to be used as ``async with``.
+    """Open the client that the options of :func:`t2bus.add_arguments` describe; ``async with`` gives it.
 
-    Contexts and certificates are read by this call. The connection is made on entering, as by
-    :func:`t2bus.open_client`, whose errors may come then.
+    ::
+
+        async with t2bus.client_of(parser.parse_args()) as client: ...
+
+    Without an address it is that of the default context, or else :func:`t2bus.default_address`. Contexts and
+    certificates are read by this call. The connection is made on entering, as by :func:`t2bus.open_client`, whose
+    errors may come then.
 
     Args:
       arguments: what a parser with these options has returned.

@@ -35,9 +35,9 @@ _ABOUT: Final = "Each can be given in the environment too, as T2BUS_ADDR for exa
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give a parser the options that say where a bus is and whom to trust there; :func:`t2bus.client_of` obeys them.
 
-    Each can be given in the environment too, as ``T2BUS_ADDR``, ``T2BUS_WIRE``, ``T2BUS_PEER``, ``T2BUS_CA``,
-    ``T2BUS_CERTIFICATE`` and ``T2BUS_KEY``, which are read by this call; the command line wins. A value there that is
-    wrong ends the program, as one on the command line does.
+    They are ``--addr``, ``--wire``, ``--peer``, ``--ca``, ``--certificate`` and ``--key``. Each can be given in the
+    environment too, as ``T2BUS_ADDR`` for example, which is read by this call; the command line wins. A value there
+    that is wrong ends the program by ``SystemExit``, as one on the command line does.
     """
     for option in add_client_options(parser.add_argument_group("where the bus is", _ABOUT)):
         try:

@@ -142,23 +142,24 @@ def register_scalar(kind: type[V], encode: Callable[[V], W], decode: Callable[[W
 def register_scalar(
     kind: type[Any], encode: Callable[[Any], Any], decode: Callable[[Any], Any], *, wire: Any = str
 ) -> None:
-    """Say how the values of a class travel that is no attrs class, such as one of a library.
+    """Say how the values of a class travel that t2bus does not know, such as one of a library.
 
     ::
 
         t2bus.register_scalar(Version, str, Version)
         t2bus.register_scalar(Color, Color.to_rgb, Color.from_rgb, wire=tuple[int, int, int])
 
-    Both ends do so before they use a protocol with such a field; the last one said holds.
+    Both ends do so, for their whole process, before they use a message class with such a field. Said again, the last
+    one holds.
 
     Args:
-      kind: the class. Its subclasses travel too, as values of it.
-      encode: makes a value of the type ``wire`` of one of the class.
-      decode: makes the value of the class again, equal to the first. Whatever it raises becomes ``MalformedMessage``.
-      wire: the type that travels, any that a field may have.
+      kind: the class. Values of its subclasses travel too, as values of it.
+      encode: makes what travels, of the type ``wire``, of a value of the class.
+      decode: makes a value of the class again, equal to the first. Whatever it raises becomes ``MalformedMessage``.
+      wire: the type that travels, any that a field may have; by default text.
 
     Raises:
-      TypeError: it is no class, or one that travels already; or ``wire`` is a type that cannot travel.
+      TypeError: ``kind`` is no class, or one that travels already; or ``wire`` is a type that cannot travel.
 
     """
     if not isinstance(kind, type):

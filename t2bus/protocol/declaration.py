@@ -54,13 +54,26 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class Struct:
-    """The base of attrs classes that are parts of messages and do not travel as a map.
+    """The base of attrs classes that are parts of messages, or responses, and do not travel as a map of their fields.
 
-    The class line asks for the shape: ``as_array=True`` or ``transparent=True``. Subclasses inherit it.
+    ::
 
-    Raises, where the class is defined:
-      TypeError: it asks for both shapes; or it is transparent, and ``__init__`` does not take exactly one field; or a
-        field has no annotation, or one that Python took for its default.
+        @attrs.frozen
+        class Point(t2bus.Struct, as_array=True):  # [1.0, 2.0]
+            x: float
+            y: float
+
+        @attrs.frozen
+        class UserId(t2bus.Struct, transparent=True):  # 4711
+            number: int
+
+    The class line asks for the shape, which subclasses inherit: ``as_array=True`` for an array of the values in the
+    order of the fields, ``transparent=True`` for the only value with nothing around it. A class that travels as a map
+    needs no base.
+
+    Raises:
+      TypeError: where the class is defined. It asks for both shapes; or it is transparent, and ``__init__`` does not
+        take exactly one field; or a field has no annotation, or one that Python took for its default.
 
     """
 
@@ -70,6 +83,7 @@ class Struct:
     """Those of the function around the class."""
 
     def __init_subclass__(cls, *, transparent: bool = False, as_array: bool = False, **kwargs: object) -> None:
+        """Take the shape from the class line."""
         super().__init_subclass__(**kwargs)
         if transparent and as_array:
             raise TypeError(f"{cls.__name__} cannot be transparent and an array: choose one of them")
@@ -90,12 +104,24 @@ class Struct:
 class PublishProtocol(Struct):
     """The base of messages to publish.
 
-    Name the prefix in the class line, and decorate the class with ``@attrs.frozen`` or ``@attrs.define``. A subclass of
-    a protocol names a prefix of its own. The class line may ask for a shape, as that of a :class:`Struct` does.
+    ::
 
-    Raises, where the class is defined:
-      TypeError: it names no prefix, is a request too, or has not the fields that its shape needs.
-      InvalidTopic: the prefix is not a topic, or has wildcards.
+        @attrs.frozen
+        class Setpoint(t2bus.PublishProtocol, prefix="setpoint"):
+            celsius: float
+            ramp: list[float] = []
+
+    The class line names the prefix, with which the topics of the messages begin on the bus, and ``@attrs.frozen`` or
+    ``@attrs.define`` makes the class. A subclass names a prefix of its own. The class line may ask for a shape, as that
+    of a :class:`t2bus.Struct` does. A class may be generic.
+
+    Annotations are read when the class is used for the first time, so what they name has to be there then. A class that
+    cannot travel raises ``TypeError`` in that call; nothing is sent.
+
+    Raises:
+      TypeError: where the class is defined. It names no prefix, is a request too, or has not the fields that its shape
+        needs.
+      InvalidTopic: there too. The prefix is not a topic, or has wildcards.
 
     """
 
@@ -105,15 +131,23 @@ class PublishProtocol(Struct):
     def __init_subclass__(
         cls, *, prefix: str | None = None, transparent: bool = False, as_array: bool = False, **kwargs: object
     ) -> None:
+        """Take from the class line the prefix, and the shape."""
         super().__init_subclass__(transparent=transparent, as_array=as_array, **kwargs)
         _declare(cls, prefix, "t2bus.PublishProtocol")
 
 
 class RequestProtocol(Struct, Generic[R_co]):
-    """The base of requests whose response is of type ``R_co``: an attrs class, or any type that a field may have.
+    """The base of requests; the class line names the type of the response too.
 
-    What :class:`PublishProtocol` says holds here too. It is also a TypeError to name no response type. It may be
-    quoted and defined later, in the same module: ``RequestProtocol["HelloResponse"]``.
+    ::
+
+        @attrs.frozen
+        class Measure(t2bus.RequestProtocol[Reading], prefix="measure"):
+            samples: int = 1
+
+    The response is an attrs class, or any type that a field may have; ``None`` for an empty one. It may be quoted and
+    defined later, in the same module: ``RequestProtocol["Reading"]``. To name none is a ``TypeError``. Otherwise what
+    :class:`t2bus.PublishProtocol` says holds here.
     """
 
     __slots__ = ()
@@ -122,6 +156,7 @@ class RequestProtocol(Struct, Generic[R_co]):
     def __init_subclass__(
         cls, *, prefix: str | None = None, transparent: bool = False, as_array: bool = False, **kwargs: object
     ) -> None:
+        """Take from the class line the prefix, and the shape."""
         super().__init_subclass__(transparent=transparent, as_array=as_array, **kwargs)
         response = _response(cls)
         if not variables_in(response) <= set(getattr(cls, "__parameters__", ())):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import trio
 from attrs import define, field
@@ -32,6 +32,7 @@ from .warnings import warn_of_expiry
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from ..broker.access import Access
     from ..broker.statistics import BusStatistics
@@ -48,17 +49,21 @@ _PRIVATE, _PUBLIC = 0o600, 0o666
 
 @define(eq=False, slots=False)
 class Bus(Resource):
-    """A bus of this process; made by :func:`open_bus`."""
+    """A bus in this process: what :func:`t2bus.open_bus` and :func:`t2bus.serve` give.
+
+    Attributes:
+      limits: its :class:`t2bus.Limits`.
+      addresses: where it really listens, in the order that was asked for, with port 0 resolved; a tuple of text.
+
+    """
 
     limits: Limits
     _host: Host
     addresses: tuple[str, ...] = field(default=(), init=False)
-    """What the bus is really bound to, in the order it was asked for, with port 0 resolved."""
     _context: ssl.SSLContext | None = None
     _access: str | os.PathLike[str] | None = None
     _peers: frozenset[str] = frozenset()
     routing: RouterTask = field(init=False)
-    """What carries out what clients say; for the house."""
     _admission: Admission = field(init=False)
     _accepting: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _tasks: trio.CancelScope = field(factory=trio.CancelScope, init=False)
@@ -66,6 +71,7 @@ class Bus(Resource):
     """Set when all tasks have ended."""
     _listeners: AsyncExitStack = field(factory=AsyncExitStack, init=False)
     _closed: bool = field(default=False, init=False)
+    _for_the_house: ClassVar = ("accept", "listen", "routing", "run", "stop_accepting")
 
     def __attrs_post_init__(self) -> None:
         """Make the router and the admission."""
@@ -81,24 +87,29 @@ class Bus(Resource):
         count = self.routing.router.connections.clients
         return f"<t2bus.Bus at {' '.join(self.addresses) or 'no address'}: {count} connections>"
 
-    @asynccontextmanager
-    async def open_client(
+    def open_client(
         self, *, limits: Limits | None = None, name: str | None = None
-    ) -> AsyncGenerator[Client, None]:
-        """Open a client in this process, over memory channels.
+    ) -> AbstractAsyncContextManager[Client]:
+        """Open a client in this process, without a socket, until the body ends; ``async with`` gives it.
 
-        Payloads are still encoded, so nothing is shared between publisher and subscriber. Its identity is ``local``.
+        It is a :class:`t2bus.Client` as any other. Messages are encoded for it too, so that publisher and subscriber
+        share no objects. Its identity is ``local``.
 
         Args:
-          limits: the client's own windows; those of the bus by default.
+          limits: the client's own windows and times; by default those of the bus.
           name: what this part of the program is called, as in :func:`t2bus.open_client`.
 
         Raises:
-          ConnectFailed: the bus has as many connections as it takes.
-          ValueError: the name is none.
+          ConnectFailed: the bus has as many connections as it takes, or as many of this identity.
+          ValueError: the name cannot be one.
+          RuntimeError: this does not run under Trio.
           trio.ClosedResourceError: the bus was closed.
 
         """
+        return self._open_client(limits, name)
+
+    @asynccontextmanager
+    async def _open_client(self, limits: Limits | None, name: str | None) -> AsyncGenerator[Client, None]:
         require_trio()
         self._check_open()
         try:
@@ -111,14 +122,14 @@ class Bus(Resource):
             yield client
 
     async def serve_stream(self, stream: trio.abc.Stream, *, identity: str) -> None:
-        """Serve a client at the other end of any Trio stream, until its connection ends; close the stream then.
+        """Serve a client at the other end of any Trio stream, until its connection ends; then close the stream.
 
         ::
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(partial(bus.serve_stream, stream, identity="robot"))
 
-        Nothing that the peer does raises here.
+        Nothing that the peer does raises here. Cancelled, the connection ends and the stream is closed.
 
         Args:
           stream: what connects this process with the client: a pair of pipes, a stream in memory, an ``SSLStream``.
@@ -140,14 +151,14 @@ class Bus(Resource):
             raise trio.ClosedResourceError("this bus was closed")
 
     def statistics(self) -> BusStatistics:
-        """Return what the bus looks like now."""
+        """Return what the bus looks like now: what is open, what waits, and counts since it opened."""
         return self.routing.router.statistics()
 
     def reload(self) -> None:
-        """Read the certificates and the access rules again, and put them in force; both or neither.
+        """Read the certificates and the access rules from their files again, and put both in force, or neither.
 
-        Connections stay, except those that have subscribed to, or serve, what the rules forbid now. A context that was
-        not made by :mod:`t2bus.tls` stays as it is.
+        Connections stay, but those that have subscribed to, or serve, what the rules forbid now are closed with the
+        reason. A context that was not made by :mod:`t2bus.tls` stays as it is. It blocks while it reads.
 
         Raises:
           TlsFailed: the certificates cannot be used, or a client would not take them.
@@ -157,7 +168,7 @@ class Bus(Resource):
         self._put_in_force(*self._read_again())
 
     async def reload_in_thread(self) -> None:
-        """Do as :meth:`reload`, and read in a thread, so that nobody waits for a large file.
+        """Reload as :meth:`reload` does, but read in a thread, so that nobody waits for a large file.
 
         Cancelled, it changes nothing.
         """
@@ -239,8 +250,8 @@ class Bus(Resource):
         """Begin nothing new, finish what was begun, and close; all within ``Limits.drain``, and at once if cancelled.
 
         Nobody is let in any more. What was accepted is delivered, paced publications that wait for room too, and
-        requests that services work on are answered. Publications, requests, subscriptions and claims that come
-        meanwhile are not looked at: their callers get ``Disconnected`` in the end.
+        requests that services work on are answered. What clients begin meanwhile is not looked at; their calls raise
+        ``Disconnected`` in the end.
         """
         await finish_and_close(self._finish, self.aclose, self.limits.drain)
 
@@ -250,9 +261,10 @@ class Bus(Resource):
             await self.routing.drain()
 
     async def aclose(self) -> None:
-        """Say goodbye to everyone and write what waits, for at most ``Limits.drain``; at once if cancelled.
+        """Let nobody in, say goodbye, write what waits for at most ``Limits.drain``, and close; at once if cancelled.
 
-        Then nothing of the bus is left: no task, and no socket file. ``open_bus`` does so when its body ends.
+        Then nothing of the bus is left: no task, and no socket file. The block of ``open_bus`` does so when it ends.
+        Closing once more does nothing.
         """
         if self._closed:
             await trio.lowlevel.checkpoint()

@@ -40,31 +40,40 @@ def open_bus(
     limits: Limits | None = None,
     federation: Federation | None = None,
 ) -> AbstractAsyncContextManager[Bus]:
-    """Open a bus in this process, with any number of listeners beside the in-process transport.
+    """Run a bus in this process until the body ends; ``async with`` gives the :class:`t2bus.Bus`.
 
-    When the body ends, however it ends, the bus stops accepting, says goodbye, writes what it had accepted for at most
-    ``Limits.drain``, and closes; cancelled, it closes at once. All its tasks have ended when this returns.
+    ::
+
+        async with t2bus.open_bus("unix:my_bus", "tcp:127.0.0.1:0") as bus:
+            print(*bus.addresses)  # unix:my_bus tcp:127.0.0.1:40961
+            async with bus.open_client() as client: ...
+
+    Clients can connect once the block is entered. When the body ends, however it ends, the bus lets nobody in, says
+    goodbye, writes what it had accepted for at most ``Limits.drain``, and closes; cancelled, it closes at once. Then
+    all its tasks have ended. The body's exceptions leave as they are.
 
     Args:
-      addresses: where to listen, ``unix:PATH``, ``tcp:HOST:PORT`` or ``tls:HOST:PORT``.
-      tls: what the bus shows and asks for at its addresses of TLS: ``t2bus.tls.server_context(...)``, or a context
-        of your own that verifies the client.
-      access: the file of access rules. With it nobody may do anything that it does not allow, this process included.
+      addresses: where to listen, ``unix:PATH``, ``tcp:HOST:PORT`` or ``tls:HOST:PORT``; without one, clients come
+        by ``bus.open_client`` and ``bus.serve_stream`` alone.
+      tls: what the bus shows and asks for at ``tls:`` addresses: :func:`t2bus.tls.server_context`, or a context of your
+        own that verifies the client.
+      access: the file of access rules. With it nobody may do anything that it does not allow, clients of this process
+        included; without it whoever is let in may do everything.
       peers: who may use unix sockets beside this user, as ``uid:N`` or ``gid:N``.
-      limits: the bounds of the bus.
-      federation: how it joins the servers that are this bus together, on other hosts for instance. Clients of all of
-        them meet as if they were connected to one. Needs the extra ``t2bus[zenoh]``.
+      limits: the bounds of the bus; by default ``Limits()``.
+      federation: how it joins the other servers of one bus, on other hosts for instance. Clients of all of them meet as
+        if they were connected to one. Needs the extra ``t2bus[zenoh]``.
 
     Raises:
-      InvalidAddress: an address is of no kind that the bus speaks, or needs ``tls``.
+      InvalidAddress: an address is of no known kind, or needs ``tls``.
       InvalidAccess: the file of access rules cannot be used.
       TlsFailed: the certificates of ``federation`` cannot be used, or are of an authority that has certified clients,
         who could join as servers then, while there are access rules.
       ModuleNotFoundError: ``federation`` is given, and the extra is not installed.
       LimitExceeded: this process may not open as many files as ``Limits.connections`` needs.
       BindFailed: an address is in use, or cannot be listened at.
-      ValueError: ``tls`` does not verify the client or is for one, or a peer is none.
-      RuntimeError: it is not Trio that runs this.
+      ValueError: ``tls`` does not verify the client, or is made for a client; or a peer cannot be one.
+      RuntimeError: this does not run under Trio.
 
     """
 
@@ -124,9 +133,10 @@ async def serve(
     federation: Federation | None = None,
     task_status: trio.TaskStatus[Bus] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
-    """Do as :func:`open_bus`, as a task: ``bus = await nursery.start(t2bus.serve, "unix:my_bus")``.
+    """Run a bus as a task until cancelled: ``bus = await nursery.start(t2bus.serve, "unix:my_bus")``.
 
-    Serves until it is cancelled.
+    ``nursery.start`` returns the :class:`t2bus.Bus` when clients can connect. Options, errors and the end are those of
+    :func:`t2bus.open_bus`.
     """
     async with open_bus(*addresses, tls=tls, access=access, peers=peers, limits=limits, federation=federation) as bus:
         task_status.started(bus)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from attrs import define, frozen
 
+from ..documented import Documented
+
 
 @define(eq=False)
 class ClientCounters:
@@ -19,11 +21,13 @@ class ClientCounters:
 
 
 @frozen
-class ClientStatistics:
-    """One moment of a client. Counts since it opened come last."""
+class ClientStatistics(metaclass=Documented):
+    """One moment of a client: what there is, then, from ``published`` on, counts since it opened."""
 
     subscriptions: int
+    """Subscriptions that are open."""
     services: int
+    """Topics that it serves."""
     requests_pending: int
     """Own requests that are not answered yet."""
     calls_pending: int
@@ -31,7 +35,7 @@ class ClientStatistics:
     messages_waiting: int
     """Messages that have arrived and that the program has not taken."""
     outbox_bytes: int
-    """What waits to be written."""
+    """Bytes that wait to be written."""
     published: int
     """Publications sent."""
     received: int

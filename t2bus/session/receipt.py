@@ -5,19 +5,24 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Self
 
+from ..documented import Documented
 
-class Receipt(int):
-    """The number of connections that took a publication: 3, say. ``missed`` says how many more it should have reached.
 
-    ``missed`` is not 0 where subscribers are there and do not take what they are sent: their windows are spent. Each
-    of them is told so by ``Lagged``. So ``if not receipt and not receipt.missed`` means that nobody subscribes.
+class Receipt(int, metaclass=Documented):
+    """The number of connections that took a publication; it is an ``int``, 3 for example.
+
+    ::
+
+        receipt = await client.publish("stop", EmergencyStop())
+        if not receipt:
+            print("who subscribes does not read" if receipt.missed else "nobody subscribes")
     """
 
     __slots__ = ()
 
     @property
     def missed(self) -> int:
-        """Connections that the publication was for, and that none of their subscriptions took."""
+        """How many more connections it was for, whose windows are all spent. Each is told by ``Lagged``."""
         return 0
 
 

@@ -1,19 +1,18 @@
-"""What a socket can do and another Trio stream cannot, asked for in one place.
+"""What a stream of ours can do and another Trio stream cannot, asked for in one place.
 
 It can receive and send without waiting, and say how much the peer has not taken. ``direct(stream)`` gives a framed
-transport that for any stream: a socket of ours as it is, with TLS or not, and for all others an adapter, which never
-has anything without waiting.
+transport that for any stream: one of ours as it is, and for all others an adapter, which never has anything without
+waiting.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import trio
 from attrs import frozen
 
-from .socket_stream import SocketStream, beginning, kept_by_kernel
-from .tls_stream import TlsStream
+from .socket_stream import beginning, kept_by_kernel
 
 if TYPE_CHECKING:
     from .socket_stream import Buffers
@@ -23,9 +22,43 @@ _SEND_SIZE: Final = 262_144
 was taken. A socket says how much."""
 
 
+class DirectStream(Protocol):
+    """What a framed transport reads and writes. :class:`.SocketStream` says what each method gives."""
+
+    @property
+    def sends_now(self) -> bool:
+        """Whether :meth:`send_nowait` ever takes anything."""
+        ...
+
+    @property
+    def written(self) -> int:
+        """Bytes that were taken to be sent so far; the peer has taken those that are not :meth:`unsent`."""
+        ...
+
+    def receive_nowait(self, max_bytes: int) -> bytes:
+        """Return what has come, or raise ``trio.WouldBlock``."""
+        ...
+
+    def send_nowait(self, buffers: Buffers) -> int:
+        """Take some of the buffers to be sent, and return how many bytes, 0 if there is no room."""
+        ...
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Wait until something has come and return it; nothing when the peer has closed its end."""
+        ...
+
+    async def send_some(self, buffers: Buffers) -> int:
+        """Wait for room, take some of the buffers, and return how many bytes."""
+        ...
+
+    def unsent(self) -> int | None:
+        """Return how many bytes the peer has not taken; None if nobody tells."""
+        ...
+
+
 @frozen(eq=False)
 class _Adapter:
-    """Any other stream, as far as it can do what a :class:`.SocketStream` can; that says what each method gives."""
+    """Any other stream, as far as it can do what a :class:`.DirectStream` can."""
 
     stream: trio.abc.Stream
     sends_now: bool = False
@@ -38,7 +71,7 @@ class _Adapter:
     def send_nowait(self, buffers: Buffers) -> int:  # noqa: ARG002 -- nothing is taken
         return 0
 
-    async def receive_some(self, max_bytes: int) -> bytes:
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
         return bytes(await self.stream.receive_some(max_bytes))
 
     async def send_some(self, buffers: Buffers) -> int:
@@ -51,9 +84,7 @@ class _Adapter:
         return kept_by_kernel(below.socket.fileno()) if isinstance(below, trio.SocketStream) else None
 
 
-DirectStream = SocketStream | TlsStream | _Adapter
-
-
 def direct(stream: trio.abc.Stream) -> DirectStream:
     """Return what a framed transport reads and writes of a stream."""
-    return stream if isinstance(stream, SocketStream | TlsStream) else _Adapter(stream)
+    # To ask whether it is an instance of the protocol takes 30 us, for each connection.
+    return cast("DirectStream", stream) if hasattr(stream, "sends_now") else _Adapter(stream)

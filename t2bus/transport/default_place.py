@@ -32,9 +32,9 @@ _NAME: Final = "t2bus.sock"
 def default_address() -> str:
     """Return the address that ``t2bus serve`` without an address uses: a unix socket that only this user can reach.
 
-    It is ``unix:/run/user/1000/t2bus.sock``, for example: in the user's runtime folder (``XDG_RUNTIME_DIR``). Where
-    there is none, it is in a folder of mode 0700 below the one for temporary files, which is made if need be. A program
-    and its bus find the same address, as long as both have the same user and the same environment.
+    It is in the user's runtime folder (``XDG_RUNTIME_DIR``), as ``unix:/run/user/1000/t2bus.sock``. Where there is
+    none, it is in a folder of mode 0700 below the one for temporary files, which is made if need be. So a program and
+    its bus find the same address if they have the same user and environment.
 
     Raises:
       InvalidAddress: that folder exists and is not this user's own.

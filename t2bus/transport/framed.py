@@ -41,7 +41,7 @@ _FRAMES_AT_ONCE: Final = 1024
 """Frames that are decoded without letting others run. A read may bring 9,000 small ones, which took 50 to 100 ms."""
 
 _KEPT: Final = 4_194_304
-"""Bytes of a block that is freed once, see :func:`_keep_memory`."""
+"""Bytes of a block that is freed once, see :func:`keep_memory`."""
 
 _MUCH: Final = 65_536
 """Bytes that are on their way for a while. Whatever is less is taken by the system of a peer whose program is gone."""
@@ -132,7 +132,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
 
     def _take_more(self) -> Sequence[Incoming]:
         """Read on: a large frame has begun, the rest is mostly there, and to read again costs less than to wait."""
-        _keep_memory()
+        keep_memory()
         try:
             return self._take_in(self._direct.receive_nowait(self._most))
         except trio.WouldBlock:
@@ -277,7 +277,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
 
 
 @cache
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Have the C library keep the memory of one large frame for the next.
 
     glibc gives the end of its heap back to the system when what is free there is more than twice the largest block

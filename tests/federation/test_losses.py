@@ -36,7 +36,7 @@ SLACK: Final = 1.0
 class Lost:
     """When the other servers found that one is gone."""
 
-    at: float
+    at: float = field(default=0.0, init=False)
     uncounted: float = field(default=0.0, init=False)
     freed: float = field(default=0.0, init=False)
     gone: float = field(default=0.0, init=False)
@@ -59,6 +59,7 @@ async def occupy(server: Server, asked: trio.Event, *, task_status: trio.TaskSta
 async def find(fleet: Sequence[Server], lose: Callable[[], Awaitable[float]]) -> Lost:
     """Lose the last of three servers, at which a request of the first one waits; return when that was found."""
     near, other, far = fleet
+    lost = Lost()
     async with (
         near.client() as client,
         near.client() as requester,
@@ -82,7 +83,7 @@ async def find(fleet: Sequence[Server], lose: Callable[[], Awaitable[float]]) ->
         async with trio.open_nursery() as finding:
             finding.start_soon(ask)
             await asked.wait()
-            lost = Lost(await lose())
+            lost.at = await lose()
             finding.start_soon(claim)
             lost.uncounted = await reaches(client, 1, TOPIC)
         nursery.cancel_scope.cancel()
@@ -142,6 +143,14 @@ async def take_on(server: Server, taken: list[int], *, task_status: trio.TaskSta
                 taken += [int(message.body) for message in await messages.receive_batch()]
 
 
+async def take_batches(server: Server, arrivals: list[float], *, task_status: trio.TaskStatus[None]) -> NoReturn:
+    """Take what is published, for ever, and note when it came."""
+    async with server.client() as client, client.subscribe_bytes(TOPIC) as messages:
+        task_status.started()
+        while True:
+            arrivals += [time.monotonic()] * len(await messages.receive_batch())
+
+
 async def test_publishers_wait_once_for_a_frozen_server(folder: Path, measured: Measured) -> None:
     """They wait for the lease at most, once; frozen and back, the server's subscribers are given nothing twice."""
     published: list[Published] = []
@@ -176,16 +185,10 @@ async def test_a_flood_waits_once_for_a_frozen_server(folder: Path, measured: Me
             while True:
                 await publisher.send(BODY)
 
-    async def take(server: Server, into: list[float], *, task_status: trio.TaskStatus[None]) -> NoReturn:
-        async with server.client() as client, client.subscribe_bytes(TOPIC) as messages:
-            task_status.started()
-            while True:
-                into += [time.monotonic()] * len(await messages.receive_batch())
-
     async with open_fleet(folder, 3) as fleet, fleet[0].client() as client, trio.open_nursery() as nursery:
         frozen: list[float] = []
-        await nursery.start(take, fleet[1], arrivals)
-        await nursery.start(take, fleet[2], frozen)
+        await nursery.start(take_batches, fleet[1], arrivals)
+        await nursery.start(take_batches, fleet[2], frozen)
         nursery.start_soon(publish, client)
         await wait_until(lambda: len(arrivals) > FLOOD)
         place = len(arrivals) - 1
@@ -196,6 +199,36 @@ async def test_a_flood_waits_once_for_a_frozen_server(folder: Path, measured: Me
     gaps = [after - before for before, after in pairwise(arrivals[place:])]
     measured.at_most("a server is frozen in a flood: another receives nothing for", max(gaps), LEASE + SLACK, "s")
     measured.at_most("a server is frozen in a flood: such gaps", sum(gap > LEASE / 4 for gap in gaps), 1)
+
+
+@pytest.mark.parametrize("size", [100, 10_000])
+async def test_who_needs_no_other_server_does_not_wait(folder: Path, measured: Measured, size: int) -> None:
+    """A server goes on serving its own clients while another one is frozen that much is published to."""
+    alone: list[Published] = []
+    arrivals: list[float] = []
+
+    async def flood(client: t2bus.Client) -> NoReturn:
+        async with client.open_bytes_publisher(TOPIC) as publisher:
+            while True:
+                await publisher.send_batch([bytes(size)] * 50)
+
+    async with (
+        open_fleet(folder, 2) as fleet,
+        fleet[0].client() as client,
+        fleet[0].client() as other,
+        trio.open_nursery() as nursery,
+    ):
+        await nursery.start(take_batches, fleet[1], arrivals)
+        nursery.start_soon(flood, client)
+        nursery.start_soon(publish_on, other, alone, "here/alone")
+        await wait_until(lambda: len(alone) > FLOOD and len(arrivals) > FLOOD)
+        place = len(alone)
+        stopped = await fleet[1].stop()
+        await wait_until(lambda: time.monotonic() - stopped > LEASE + SLACK)
+        fleet[1].send(signal.SIGCONT)
+        nursery.cancel_scope.cancel()
+    longest = max(each.seconds for each in alone[place:])
+    measured.at_most(f"a server is frozen in a flood of {size:,} B: who does not need it waits for", longest, 0.5, "s")
 
 
 async def some_more(published: Sequence[Published], more: int, count: int) -> None:

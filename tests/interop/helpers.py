@@ -47,6 +47,11 @@ class Rust:
     tool: Path
     peer: Path
 
+    @property
+    def oven(self) -> Path:
+        """The program of docs/how-to/rust.md, which is on the newest version."""
+        return self.peer.with_name("oven")
+
 
 def cache() -> Path:
     """Return the folder that holds what was built."""
@@ -95,8 +100,8 @@ def _build_peers(folder: Path) -> Path:
     if not place.exists():
         with _complete(place) as unfinished:
             _cargo(folder, "build", "--release", "--locked", "--manifest-path", str(SOURCES / "Cargo.toml"))
-            for version in VERSIONS:
-                shutil.copy(folder / "target" / "release" / f"peer-{version.replace('.', '-')}", unfinished)
+            for name in (*(f"peer-{version.replace('.', '-')}" for version in VERSIONS), "oven"):
+                shutil.copy(folder / "target" / "release" / name, unfinished)
     return place
 
 
