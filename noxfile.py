@@ -37,6 +37,9 @@ SUPPORTED = ("3.11", "3.12", "3.13")
 TRIED = (*SUPPORTED, "3.14")
 """What is tested where it is present; the newest is promised to nobody."""
 
+CHECKED = ("t2bus", "tests", "examples", "docs/tutorial/lab", "docs/_ext", "benchmarks")
+"""The folders of Python files whose types are checked, and what Trio asks of them."""
+
 IN_TWO = ("-n", "2", "--dist", "worksteal")
 """Run tests in two processes, of which one that has no more takes some of the other's."""
 
@@ -263,7 +266,7 @@ def lint(session: nox.Session) -> None:
     # ASYNC910 to 913 cannot see that a helper that is awaited is a checkpoint; tests show it for every public call. 114
     # and 128 cannot see that a task_status is handed on, and want every startable function listed by name.
     disabled = "ASYNC910,ASYNC911,ASYNC912,ASYNC913,ASYNC114,ASYNC128"
-    session.run("flake8-async", f"--disable={disabled}", *sources("t2bus", "tests", "examples", "benchmarks"))
+    session.run("flake8-async", f"--disable={disabled}", *sources(*CHECKED))
     # The import graph is read from the sources in the working directory; nothing is executed or installed.
     session.run("lint-imports", "--no-cache", env={"PYTHONPATH": str(ROOT)})
 
@@ -272,9 +275,9 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check the types as this repository, and as a user of the wheel sees them."""
     install_wheel(session, *group("types"))
-    session.run("mypy", "--strict", *folders("t2bus", "tests", "examples", "benchmarks", "docs/_ext"))
+    session.run("mypy", "--strict", *folders(*CHECKED))
     # The second asks for strictness itself: programs of users, whose mistakes have to be found, and nothing else.
-    session.run("pyright", "t2bus", "tests/typed_programs.py")
+    session.run("pyright", "t2bus", "tests/typed_programs.py", "docs/tutorial/lab")
     # Away from the repository, so that t2bus can only be the installed one.
     session.chdir(session.create_tmp())
     session.run("pyright", "--verifytypes", "t2bus", "--ignoreexternal")

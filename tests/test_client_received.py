@@ -31,6 +31,13 @@ def test_it_is_a_pair() -> None:
     assert (topic, body) == (RECEIVED.topic, RECEIVED.body) == ("hello/alice", "Hello")
 
 
+def test_it_matches_by_position() -> None:
+    """A pattern takes the topic and the body of a received message by their positions."""
+    match RECEIVED:
+        case t2bus.Received(topic, body):
+            assert (topic, body) == ("hello/alice", "Hello")
+
+
 @pytest.mark.parametrize(
     "other",
     [

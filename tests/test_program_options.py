@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+import trio
 
 import t2bus
 from cli_helpers import python
 from t2bus.certs import issue_client, make_ca
 from t2bus.contexts.document import BusContext
 from t2bus.contexts.file import change
+
+if TYPE_CHECKING:
+    from trio.testing import MockClock
 
 PROGRAM = """
 import argparse
@@ -110,6 +115,22 @@ class TestDefaults:
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
         async with t2bus.open_bus(t2bus.default_address()), t2bus.client_of(parsed()) as client:
             assert await client.publish_bytes("a", b"") == 0
+
+    async def test_waits_for_its_bus(self, folder: Path, clock: MockClock) -> None:
+        """With ``reconnect`` a client may begin before its bus."""
+        arguments = parsed("--addr", f"unix:{folder}/bus")
+        came = trio.Event()
+
+        async def come() -> None:
+            async with t2bus.client_of(arguments, reconnect=t2bus.Reconnect()) as client:
+                assert await client.publish_bytes("a", b"") == 0
+            came.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(come)
+            await trio.sleep(1)
+            async with t2bus.open_bus(f"unix:{folder}/bus"):
+                await came.wait()
 
     async def test_no_contexts(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without platformdirs there is no default context, and that is no error."""

@@ -23,13 +23,15 @@ Body_co = TypeVar("Body_co", covariant=True)
 class Received(tuple[str, Body_co], metaclass=Documented):  # noqa: SLOT001 -- a tuple of variable size cannot have slots
     """A message that arrived; ``topic, body = received`` takes the two parts that most programs want.
 
-    It is a pair, so it equals the bare pair; two of them are equal if their headers are as well. In a ``match`` its
-    parts are named: ``case t2bus.Received(topic=topic, body=body)``.
+    It is a pair, so it equals the bare pair; two of them are equal if their headers are as well. In a ``match`` it is
+    taken apart as ``case t2bus.Received(topic, body)``.
 
     Attributes:
       headers: what the sender sent along, text to text.
 
     """
+
+    __match_args__ = ("topic", "body")
 
     # A class that can be iterated over would do too, but type checkers would not know that the second part is the body.
     headers: Mapping[str, str] = NO_HEADERS

@@ -31,9 +31,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from ..client.client import Client
+    from ..client.dialling import Reconnect
 
 
-def client_of(arguments: argparse.Namespace, *, name: str | None = None) -> AbstractAsyncContextManager[Client]:
+def client_of(
+    arguments: argparse.Namespace, *, name: str | None = None, reconnect: Reconnect | None = None
+) -> AbstractAsyncContextManager[Client]:
     """Open the client that the options of :func:`t2bus.add_arguments` describe; ``async with`` gives it.
 
     ::
@@ -47,6 +50,7 @@ def client_of(arguments: argparse.Namespace, *, name: str | None = None) -> Abst
     Args:
       arguments: what a parser with these options has returned.
       name: what the program calls itself, as for :func:`t2bus.open_client`.
+      reconnect: how to come back to a bus that was lost, or that is not there yet; likewise.
 
     Raises:
       InvalidAddress: there is no such context; certificates are named in part only or for an address without TLS, or
@@ -56,7 +60,7 @@ def client_of(arguments: argparse.Namespace, *, name: str | None = None) -> Abst
     """
     bus = bus_of(arguments)
     context = context_of([bus.address], bus.files, client_context)
-    return open_client(bus.address, tls=context, peers=bus.peers, wire=bus.wire, name=name)
+    return open_client(bus.address, tls=context, peers=bus.peers, wire=bus.wire, name=name, reconnect=reconnect)
 
 
 def bus_of(arguments: argparse.Namespace) -> BusContext:
