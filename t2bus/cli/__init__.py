@@ -24,6 +24,7 @@ module             has
 ``certificates``   ``certs init`` and ``certs issue``
 ``naming``         ``register``, ``unregister`` and ``context``
 ``matching``       ``match``
+``schemas``        ``schema`` and ``schema diff``
 ``completion``     ``completion``
 ``connecting``     what the verbs that are clients have in common
 ``notation``       values, as they are written and shown

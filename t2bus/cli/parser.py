@@ -30,6 +30,7 @@ from .federating import add_federation
 from .looking import add_looking
 from .matching import add_match
 from .naming import add_names
+from .schemas import add_schema
 from .supervision import add_supervision
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_names(verbs)
     add_access(verbs)
     add_certs(verbs)
+    add_schema(verbs)
     add_completion(verbs, parser)
     return parser
 

@@ -88,6 +88,7 @@ _MODULES: Final = {
     "register": "naming",
     "reply": "requesting",
     "request": "requesting",
+    "schema": "schemas",
     "serve": "serving",
     "services": "lists",
     "status": "lists",

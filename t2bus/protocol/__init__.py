@@ -4,8 +4,8 @@
 :mod:`.compiler` makes an adapter of each type, :mod:`.variants` tells the members of a union by name, :mod:`.records`
 converts attrs classes, :mod:`.remedies` knows what to do about types that cannot travel, :mod:`.standard` has the types
 of the standard library, :mod:`.classes` knows the fields of classes, :mod:`.scalars` has the types without parts,
-:mod:`.annotations` finds what an annotation names, :mod:`.adapters` has the types with parts. Each imports only from
-those after it, which ``lint-imports`` checks.
+:mod:`.annotations` finds what an annotation names, :mod:`.adapters` has the types with parts, :mod:`.layouts` says of
+each adapter what it does. Each imports only from those after it, which ``lint-imports`` checks.
 """
 
 from .compiler import register_scalar

@@ -33,6 +33,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
 
 import attrs
 
+from .layouts import Alias, Either, Entries, Layout, Positions, Repeated
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -69,6 +71,7 @@ class TypeAdapter:
 
     ``to_plain_keeps`` and ``from_plain_keeps`` are the types whose values the function always returns unchanged. A list
     of them is checked by looking at the types of its elements: a call for each took longer than CBOR itself.
+    ``layout`` says what the functions do.
     """
 
     value_types: frozenset[type]
@@ -78,14 +81,16 @@ class TypeAdapter:
     from_plain: Conversion
     to_plain_keeps: frozenset[type] = frozenset()
     from_plain_keeps: frozenset[type] = frozenset()
+    layout: Layout = attrs.field(kw_only=True)
 
 
-def later() -> tuple[TypeAdapter, Callable[[TypeAdapter], None]]:
+def later(name: str, type_: Any) -> tuple[TypeAdapter, Callable[[TypeAdapter], None]]:
     """Return an adapter that does as another, and the function that says which; for a type that may contain itself.
 
     Of itself it knows no plain types, and that its values may be anything.
     """
     finished: list[TypeAdapter] = []
+    layout = Alias(name, type_)
 
     def to_plain(value: object) -> object:
         return finished[0].to_plain(value)
@@ -93,7 +98,11 @@ def later() -> tuple[TypeAdapter, Callable[[TypeAdapter], None]]:
     def from_plain(plain: object) -> object:
         return finished[0].from_plain(plain)
 
-    return TypeAdapter(frozenset([object]), frozenset(), math.inf, to_plain, from_plain), finished.append
+    def finish(adapter: TypeAdapter) -> None:
+        finished.append(adapter)
+        layout.target = adapter.layout
+
+    return TypeAdapter(frozenset([object]), frozenset(), math.inf, to_plain, from_plain, layout=layout), finish
 
 
 def name_of(type_: Any) -> str:
@@ -162,7 +171,8 @@ def array(kind: type[Any], part: TypeAdapter) -> TypeAdapter:
             raise Refusal("an element occurs twice")
         return value
 
-    return TypeAdapter(frozenset([kind]), frozenset([list]), 1 + part.depth, to_plain, from_plain)
+    layout = Repeated(kind.__name__, part.layout)
+    return TypeAdapter(frozenset([kind]), frozenset([list]), 1 + part.depth, to_plain, from_plain, layout=layout)
 
 
 def _may_collide(part: TypeAdapter) -> bool:
@@ -201,7 +211,8 @@ def fixed_tuple(parts: Sequence[TypeAdapter]) -> TypeAdapter:
             raise mismatch("tuple as list", plain)
         return tuple(convert(from_plains, plain))
 
-    return TypeAdapter(frozenset([tuple]), frozenset([list]), 1 + deepest(parts), to_plain, from_plain)
+    layout = Positions(tuple(part.layout for part in parts))
+    return TypeAdapter(frozenset([tuple]), frozenset([list]), 1 + deepest(parts), to_plain, from_plain, layout=layout)
 
 
 def mapping(key: TypeAdapter, part: TypeAdapter) -> TypeAdapter:
@@ -247,8 +258,8 @@ def mapping(key: TypeAdapter, part: TypeAdapter) -> TypeAdapter:
             raise Refusal("a key occurs twice")
         return value
 
-    depth = (1 if is_map else 2) + max(key.depth, part.depth)
-    return TypeAdapter(frozenset([dict]), frozenset([kind]), depth, to_plain, from_plain)
+    depth, layout = (1 if is_map else 2) + max(key.depth, part.depth), Entries(key.layout, part.layout, is_map)
+    return TypeAdapter(frozenset([dict]), frozenset([kind]), depth, to_plain, from_plain, layout=layout)
 
 
 def union(name: str, parts: Iterable[TypeAdapter]) -> TypeAdapter:
@@ -288,7 +299,8 @@ def union(name: str, parts: Iterable[TypeAdapter]) -> TypeAdapter:
             raise mismatch(name, plain)
         return function(plain)
 
-    return TypeAdapter(value_types, plain_types, deepest(parts), to_plain, from_plain)
+    layout = Either(tuple(part.layout for part in parts))
+    return TypeAdapter(value_types, plain_types, deepest(parts), to_plain, from_plain, layout=layout)
 
 
 def _heir(to_plains: dict[type, Conversion], value: object) -> Conversion | None:

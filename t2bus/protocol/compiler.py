@@ -36,6 +36,7 @@ abstract ``Sequence`` does not say what to build.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from enum import Enum, Flag
 from types import UnionType
 from typing import (
@@ -55,9 +56,10 @@ from typing import (
 
 import attrs
 
-from .adapters import TypeAdapter, array, fixed_tuple, later, mapping, mismatch, name_of, text_of, union
+from .adapters import Refusal, TypeAdapter, array, fixed_tuple, later, mapping, mismatch, name_of, text_of, union
 from .annotations import is_alias, look_up, value_of
 from .classes import fields_of, is_class
+from .layouts import AnyPlain, Bits, Choices, Written
 from .records import record
 from .remedies import remedy
 from .scalars import PLAIN_SCALARS, STR, literal, travels_as
@@ -67,16 +69,18 @@ from .variants import variants
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from .layouts import Layout
+
 V = TypeVar("V")
 W = TypeVar("W")
 
 
 def _any() -> TypeAdapter:
     """Make the adapter of ``Any``: the union of the plain scalars, and of lists and dicts of ``Any``."""
-    itself, finish = later()
+    itself, finish = later("Any", Any)
     adapter = union("a plain value", [*PLAIN_SCALARS, array(list, itself), mapping(STR, itself)])
     finish(adapter)
-    return adapter
+    return attrs.evolve(adapter, layout=AnyPlain())
 
 
 _ANY: Final = _any()
@@ -173,7 +177,9 @@ def register_scalar(
             raise mismatch(f"decode to return {name_of(kind)}", value)
         return value
 
-    _registered[kind] = travels_as(adapter_of(wire), kind, encode, read, heirs=True)
+    adapter = adapter_of(wire)
+    layout = Written(name_of(kind), adapter.layout, is_own=True)
+    _registered[kind] = travels_as(adapter, kind, encode, read, heirs=True, layout=layout)
     _adapters.clear()
 
 
@@ -222,7 +228,7 @@ class _Compiler:
         return array(origin, self.compile(arguments[0] if arguments else Any))
 
     def _alias(self, alias: Any) -> TypeAdapter:
-        itself, finish = later()
+        itself, finish = later(name_of(alias), alias)
         self.known[alias] = itself
         value = look_up(value_of(alias))
         is_union = get_origin(value) in (Union, UnionType)
@@ -311,5 +317,23 @@ def _enum(kind: type[Enum], compile_: Callable[[Any], TypeAdapter]) -> TypeAdapt
     if meaningful or all(type(member.value) is str for member in kind):
         kinds: Iterable[TypeAdapter] = map(compile_, dict.fromkeys(type(member.value) for member in kind))
         values = [member.value for member in kind]
-        return travels_as(union(name_of(kind), kinds), kind, lambda member: member.value, kind, values=values)
-    return travels_as(STR, kind, lambda member: member.name, kind.__getitem__, values=kind.__members__)
+        adapter = union(name_of(kind), kinds)
+        layout: Layout = _bits(kind) if issubclass(kind, Flag) else Choices(kind.__name__, _travelling(adapter, values))
+        return travels_as(adapter, kind, lambda member: member.value, kind, values=values, layout=layout)
+    also = {name: str(member.name) for name, member in kind.__members__.items() if name != member.name}
+    layout = Choices(kind.__name__, tuple(member.name for member in kind), also)
+    return travels_as(STR, kind, lambda member: member.name, kind.__getitem__, values=kind.__members__, layout=layout)
+
+
+def _bits(kind: type[Flag]) -> Bits:
+    boundary = getattr(kind, "_boundary_")  # noqa: B009 -- documented, but typeshed has it not
+    return Bits(kind.__name__, {name: member.value for name, member in kind.__members__.items()}, boundary.name)
+
+
+def _travelling(adapter: TypeAdapter, values: Iterable[Any]) -> tuple[Any, ...]:
+    """Return the plain items of the values that can travel: an enumeration may have a number of more than 64 bits."""
+    items = []
+    for value in values:
+        with suppress(Refusal):
+            items.append(adapter.to_plain(value))
+    return tuple(items)

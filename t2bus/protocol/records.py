@@ -31,6 +31,7 @@ import attrs
 
 from .adapters import Conversion, Refusal, TypeAdapter, deepest, mismatch, name_of, text_of
 from .classes import Shape, check_shape, shape_of
+from .layouts import ClassLayout, FieldLayout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,17 +121,23 @@ def record(type_: Any, hints: _Hints, known: dict[Any, TypeAdapter], compile_: _
     scope["keep"] = object.__setattr__
     source = _to_plain_source(shape, keys) + _from_plain_source(cls, shape, [field for field, _ in hints])
     exec(compile(source, f"<t2bus {name}>", "exec"), scope)  # noqa: S102 # written below
+    layout = ClassLayout(name, shape.value, type_)
     adapter = known[type_] = TypeAdapter(
-        frozenset([cls]), _PLAIN_TYPES[shape], math.inf, scope["to_plain"], scope["from_plain"]
+        frozenset([cls]), _PLAIN_TYPES[shape], math.inf, scope["to_plain"], scope["from_plain"], layout=layout
     )
     parts = [_compile_field(name, field, hint, compile_) for field, hint in hints]
     for index, part in enumerate(parts):
         scope[f"to_{index}"], scope[f"from_{index}"] = part.to_plain, part.from_plain
+    layout.fields = tuple(_field_layout(field, part) for (field, _), part in zip(hints, parts, strict=True))
     if shape is Shape.TRANSPARENT:
         known[type_] = attrs.evolve(adapter, depth=parts[0].depth, plain_types=parts[0].plain_types)
     else:
         known[type_] = attrs.evolve(adapter, depth=1 + deepest(parts))
     return known[type_]
+
+
+def _field_layout(field: attrs.Attribute[Any], part: TypeAdapter) -> FieldLayout:
+    return FieldLayout(field.name, part.layout, field.default is attrs.NOTHING, field, part.to_plain)
 
 
 def _to_plain_source(shape: Shape, keys: Sequence[str]) -> str:

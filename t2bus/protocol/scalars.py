@@ -19,9 +19,12 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 
 from .adapters import Conversion, Refusal, TypeAdapter, mismatch, name_of
+from .layouts import Basic, Choices, Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from .layouts import Layout
 
 
 def _check(kind: type) -> Conversion:
@@ -104,7 +107,8 @@ def _scalar(
     """
     check, itself = _check(kind), frozenset([kind])
     kept = itself if all_travel else frozenset()
-    return TypeAdapter(itself, itself, 0, to_plain or check, from_plain or check, kept, itself)
+    layout = Basic(name_of(kind))
+    return TypeAdapter(itself, itself, 0, to_plain or check, from_plain or check, kept, itself, layout=layout)
 
 
 STR: Final = _scalar(str, _write_str, all_travel=False)
@@ -123,12 +127,14 @@ def travels_as(
     name: str | None = None,
     heirs: bool = False,
     values: Iterable[object] = (),
+    layout: Layout | None = None,
 ) -> TypeAdapter:
     """Make the adapter of a type whose values travel as values of another, whose adapter is given.
 
     For example ``travels_as(STR, date, date.isoformat, date.fromisoformat)``. ``read`` may raise anything for what
     ``write`` does not write. A subclass is refused: a datetime sent as a date would come back as another type. With
     ``heirs`` it is taken, and comes back as what ``read`` makes. ``values`` are all that there are, if they are few.
+    ``layout`` is that of the adapter if it says more than the name.
     """
     name = name or name_of(kind)
     written = " or ".join(sorted(map(name_of, adapter.plain_types)))
@@ -149,7 +155,8 @@ def travels_as(
         except Exception as error:
             raise Refusal(f"this {name_of(type(plain))} is no {name}{among}") from error
 
-    return TypeAdapter(frozenset([kind]), adapter.plain_types, adapter.depth, to_plain, from_plain)
+    layout = layout or Written(name, adapter.layout)
+    return TypeAdapter(frozenset([kind]), adapter.plain_types, adapter.depth, to_plain, from_plain, layout=layout)
 
 
 def literal(name: str, pairs: Sequence[tuple[Any, Any]]) -> TypeAdapter:
@@ -169,4 +176,6 @@ def literal(name: str, pairs: Sequence[tuple[Any, Any]]) -> TypeAdapter:
             raise Refusal(f"expected {name}, got another {name_of(type(value))}") from error
 
     value_types, plain_types = (frozenset(kind for kind, _ in table) for table in (plain_of, value_of))
-    return TypeAdapter(value_types, plain_types, 0, partial(look_up, plain_of), partial(look_up, value_of))
+    layout = Choices("", tuple(item for _, item in pairs))
+    to_plain, from_plain = partial(look_up, plain_of), partial(look_up, value_of)
+    return TypeAdapter(value_types, plain_types, 0, to_plain, from_plain, layout=layout)

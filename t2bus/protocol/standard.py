@@ -37,6 +37,7 @@ from uuid import UUID
 import attrs
 
 from .adapters import Conversion, Refusal, TypeAdapter
+from .layouts import NONE_WRITTEN
 from .scalars import INT, STR, travels_as
 
 if TYPE_CHECKING:
@@ -107,6 +108,6 @@ def families(members: Iterable[Any]) -> list[tuple[set[Any], list[TypeAdapter]]]
         if {first, second} <= set(members):
             writers = [attrs.evolve(STANDARD[kind], plain_types=frozenset()) for kind in (first, second)]
             name = f"{first.__name__} | {second.__name__}"
-            reader = travels_as(STR, object, str, read, name=name)
+            reader = travels_as(STR, object, str, read, name=name, layout=NONE_WRITTEN)
             found.append(({first, second}, [*writers, attrs.evolve(reader, value_types=frozenset())]))
     return found

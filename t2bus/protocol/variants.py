@@ -23,6 +23,7 @@ import attrs
 
 from .adapters import Conversion, Refusal, TypeAdapter
 from .classes import Shape, shape_of, travelling
+from .layouts import NONE_WRITTEN, Variant
 
 if TYPE_CHECKING:
     from enum import Enum
@@ -47,16 +48,22 @@ def variants(name: str, classes: dict[Any, TypeAdapter], enums: dict[type[Enum],
         if fields is not None and all(field.default is not attrs.NOTHING for field in fields):
             texts[tag] = adapter.from_plain, {}
         write = _write_tag(tag, adapter.to_plain) if fields == [] else _write_inside(tag, adapter.to_plain)
-        writers.append(TypeAdapter(adapter.value_types, frozenset(), 1 + adapter.depth, write, adapter.from_plain))
+        depth, layout = 1 + adapter.depth, Variant(tag, adapter.layout)
+        writers.append(TypeAdapter(adapter.value_types, frozenset(), depth, write, adapter.from_plain, layout=layout))
     for kind, adapter in enums.items():
         for member in kind:
             text = adapter.to_plain(member)
             texts[_new_tag(text, name, {*inside, *texts})] = adapter.from_plain, text
         writers.append(attrs.evolve(adapter, plain_types=frozenset()))
     maps, words = _read_inside(inside), _read_tag(texts)
-    readers = [TypeAdapter(frozenset(), frozenset([dict]), 0, maps, maps)] if inside else []
-    readers += [TypeAdapter(frozenset(), frozenset([str]), 0, words, words)] if texts else []
+    readers = [_reader(dict, maps)] if inside else []
+    readers += [_reader(str, words)] if texts else []
     return [*writers, *readers]
+
+
+def _reader(kind: type, read: Conversion) -> TypeAdapter:
+    """Make an adapter that writes nothing."""
+    return TypeAdapter(frozenset(), frozenset([kind]), 0, read, read, layout=NONE_WRITTEN)
 
 
 def _new_tag(tag: str, name: str, others: set[str]) -> str:
