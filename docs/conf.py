@@ -6,7 +6,6 @@ lacks, and one that has no docstring are warnings, and a warning fails it.
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -24,9 +23,6 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "gener
 exclude_patterns = ["_ext", "_static", "container", "systemd"]
 nitpicky = True
 smartquotes_action = "De"  # dashes, but no quotes: most of these are those of code
-
-# A part of the site that is not there yet, such as tutorial/, is left out.
-logging.getLogger("sphinx.sphinx.directives.other").addFilter(lambda record: "glob pattern" not in str(record.msg))
 
 # --- pages
 

@@ -19,7 +19,7 @@ import promise_tests
 import root_pages
 import t2bus
 from generated_pages import MAKERS, MARK, fill
-from t2bus import certs, status, testing, tls, topic
+from t2bus import certs, schema, status, testing, tls, topic
 from t2bus.cli.exits import Exit
 from t2bus.cli.parser import make_parser
 from t2bus.program.environment import variable
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 
-PUBLIC_MODULES = [status, testing, tls, topic, certs]
+PUBLIC_MODULES = [status, testing, tls, topic, schema, certs]
 
 
 def relative(path: Path) -> str:

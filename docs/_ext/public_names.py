@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MODULES: Final = ("t2bus.status", "t2bus.testing", "t2bus.tls", "t2bus.topic", "t2bus.certs")
+MODULES: Final = ("t2bus.status", "t2bus.testing", "t2bus.tls", "t2bus.topic", "t2bus.schema", "t2bus.certs")
 """Public modules beside t2bus itself."""
 
 SINGLE: Final = {"t2bus.monitor.serve.open_monitor"}
