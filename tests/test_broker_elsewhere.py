@@ -735,3 +735,54 @@ def test_a_lagging_server_holds_nobody() -> None:
     publisher.read()
     operation = publisher.publish("a", paced=True)
     assert outcome(publisher.read(), operation) == 0
+
+
+# --- limits that are not the same
+
+
+def unequal() -> Fleet:
+    """Two servers, of which y has frames of 1,000 bytes."""
+    servers = Fleet({"x": Bus(), "y": Bus(limits_with(frame=1000))})
+    for name, server in servers.servers.items():
+        server.router.elsewhere.begin(name, 1000.0, depth=1, least=1)
+    servers.join("x", "y")
+    return servers
+
+
+def test_a_publication_that_clients_there_cannot_read() -> None:
+    """A publication that is longer than a frame of another server is missed there, told, and counted as missed."""
+    servers = unequal()
+    far, number = subscribed(servers, "y")
+    publisher = servers.client("x")
+    operations = [publisher.publish("a", bytes(size)) for size in (900, 1000, 10)]
+    servers.settle()
+    heard = publisher.read()
+    assert [outcome(heard, each) for each in operations] == [1, 0, 1]
+    said = far.read()
+    assert [len(each.publication.payload) for each in of_kind(said, m.Deliver)] == [900, 10]
+    assert of_kind(said, m.Gap) == [m.Gap(number, 1)]
+    assert of_kind(heard, m.Unreached) == [m.Unreached(operations[1], (1,))]
+
+
+def test_a_run_that_clients_there_cannot_read_as_one() -> None:
+    """Of a run that is longer than a frame of another server, those are given there that fit in one."""
+    servers = unequal()
+    far, _ = subscribed(servers, "y")
+    publisher = servers.client("x")
+    publisher.feed(m.PublishRun(1, False, m.Run("a", [bytes(600), bytes(2000), bytes(700)])))
+    servers.settle()
+    heard = publisher.read()
+    assert [outcome(heard, each) for each in (1, 2, 3)] == [1, 0, 1]
+    assert [len(each) for each in payloads(far)] == [600, 700]
+
+
+def test_a_request_that_the_service_could_not_read_is_refused() -> None:
+    """A request that is longer than a frame of the server of its service is refused, and the service goes on."""
+    servers = unequal()
+    far, _ = served(servers, "y")
+    requester = servers.client("x")
+    for number, size in ((1, 1000), (2, 10)):
+        requester.feed(m.Ask(number, None, "s", bytes(size)))
+    servers.settle()
+    assert outcome(requester.read(), 1) is ErrorCode.MESSAGE_TOO_LARGE
+    assert [len(each.payload) for each in of_kind(far.read(), m.Call)] == [10]

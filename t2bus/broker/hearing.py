@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define
 
-from ..errors import BusError, ProtocolViolation
+from ..errors import BusError, MessageTooLarge, ProtocolViolation
 from ..wire import messages as m
+from ..wire.values import size_in_frame
 from .routes import is_own
 
 if TYPE_CHECKING:
@@ -102,6 +103,10 @@ class Hearing:
     def _request(self, peer: Peer, ask: m.Ask, now: float) -> int | None:
         if is_own(ask.topic):
             return self.own_topics.request(peer, ask, now)
+        size, most = size_in_frame(ask.topic, ask.payload, ask.headers), self.services.limits.frame
+        if size > most:
+            text = f"the request takes {size} bytes: {most} are allowed at the server of its service (Limits.frame)"
+            raise MessageTooLarge(text)
         self.services.request(peer, ask, now)
         return None
 

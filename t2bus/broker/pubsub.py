@@ -17,15 +17,14 @@ from typing import TYPE_CHECKING, Final
 from attrs import define, evolve, frozen
 
 from ..protocol import encode, full_topic
-from ..wire.messages import Deliver, DeliverRun, Publication, Publish, PublishRun, Run
-from ..wire.values import size_of
+from ..wire.messages import Deliver, DeliverRun, Lapse, Publication, Publish, PublishRun, Run
+from ..wire.values import FRAME_OVERHEAD, size_in_frame, size_of
 from .budget import RUN, Shared, cells_of
 from .events import Event
 from .held import HeldPublication
 
 if TYPE_CHECKING:
     from ..limits import Limits
-    from ..wire.messages import Lapse
     from .budget import Budget
     from .flow import SendWindow
     from .forwarding import Forwarding
@@ -79,7 +78,11 @@ class PubSub:
         self.counters.withheld += route.withheld
         others = _Others(missed=route.withheld) if route.withheld else _NOBODY
         told: Acknowledged = peer.outbox
-        if route.ways and not peer.server:
+        if peer.server:
+            publication = message.publication
+            if size_in_frame(publication.topic, publication.payload, publication.headers) > self.limits.frame:
+                return steps + self._miss(peer, message, len(route.receivers))
+        elif route.ways:
             told = self.forwarding.publish(peer, message, route.ways, now)
         size = self._distribute(peer, told, message, route.receivers, now, others)
         # Without the calls, which would be a thirtieth of a lone publication.
@@ -104,6 +107,9 @@ class PubSub:
         route, steps = self.subscriptions.routes.find(message.run.topic)
         message, rest = self._part(message, route)
         count, size, reached = len(message.run.payloads), message.run.size, len(route.receivers) + route.withheld
+        if peer.server and size + FRAME_OVERHEAD > self.limits.frame:
+            parts = enumerate(message.run.publications, message.id)
+            return sum(self.publish(peer, Publish(number, message.paced, each), now) for number, each in parts), rest
         peer.note_received(size, count)
         route.count.add(count, size, now)
         told: Acknowledged = peer.outbox
@@ -130,6 +136,11 @@ class PubSub:
         for target, windows, _ in self.subscriptions.own.find(topic)[0].receivers:
             if takers := tuple(each.id for each in windows if _admit_or_miss(each, size)):
                 target.outbox.put(Deliver(takers, publication), size)
+
+    def _miss(self, peer: Peer, message: Publish, reached: int) -> int:
+        """Have a publication missed that is longer than clients here can read: other servers may have larger frames."""
+        peer.outbox.acknowledge(message.id, (0,), reached)
+        return self.lapse(Lapse(message.publication.topic, 1))
 
     def lapse(self, lapse: Lapse) -> int:
         """Have the subscriptions that a topic reaches miss so many publications, and return the steps that it took."""
