@@ -196,7 +196,9 @@ class Reader:
                     self._write(block)
                 elif block.mark.startswith("terminal: "):
                     name, *kinds = block.mark.removeprefix("terminal: ").split(", ")
-                    terminal = self._terminals.setdefault(name, Terminal(self._programs, {**self._env}))
+                    # A program of the lab finds the modules beside it, also where the tests keep theirs from being found.
+                    env = {"PYTHONSAFEPATH": "", **self._env}
+                    terminal = self._terminals.setdefault(name, Terminal(self._programs, env))
                     text = self._own(block.text, self._instead).replace("\\\n", "")
                     await self._session(terminal, text.splitlines(), kinds)
         finally:
