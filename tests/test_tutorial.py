@@ -60,16 +60,20 @@ async def test_the_bus_is_away_and_no_oven_is_blamed(
     """The supervisor kills an oven that does not answer, and none while the bus is away."""
     monkeypatch.syspath_prepend(LAB)
     check = import_module("supervisor").check
-    async with t2bus.testing.unsteady_bus() as place, trio.open_nursery() as nursery:
+    async with (
+        t2bus.testing.unsteady_bus() as place,
+        place.open_client(reconnect=t2bus.Reconnect()) as client,
+        client.serve_bytes("measure/north/oven"),
+        trio.open_nursery() as nursery,
+    ):
         oven = await nursery.start(partial(trio.run_process, ["sleep", "1000"], check=False))
-        async with place.open_client(reconnect=t2bus.Reconnect()) as client, client.serve_bytes("measure/north/oven"):
-            nursery.start_soon(check, client, "north/oven", oven)
-            await place.lose()
-            await trio.sleep(100)
-            assert oven.returncode is None
-            await place.restore()
-            assert await oven.wait() == -signal.SIGKILL
-            nursery.cancel_scope.cancel()
+        nursery.start_soon(check, client, "north/oven", oven)
+        await place.lose()
+        await trio.sleep(100)
+        assert oven.returncode is None
+        await place.restore()
+        assert await oven.wait() == -signal.SIGKILL
+        nursery.cancel_scope.cancel()
 
 
 def test_the_files_are_those_of_the_lab() -> None:

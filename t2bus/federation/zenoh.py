@@ -197,7 +197,7 @@ class ZenohEngine(Engine):
             self._links.put(node, data)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # noqa: BLE001 -- a panic of Rust is no Exception; nothing of Trio's is awaited here
+        except BaseException as error:  # noqa: ASYNC103, BLE001 -- a panic of Rust is no Exception; nothing is awaited
             self._fail(failure_of(error))
             self._check()
         self._posted += len(data) + BESIDE
