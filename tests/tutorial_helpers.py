@@ -196,7 +196,7 @@ class Reader:
                     self._write(block)
                 elif block.mark.startswith("terminal: "):
                     name, *kinds = block.mark.removeprefix("terminal: ").split(", ")
-                    # A program of the lab finds the modules beside it, also where the tests keep theirs from being found.
+                    # A program of the lab finds the modules beside it, also where tests are kept from finding theirs.
                     env = {"PYTHONSAFEPATH": "", **self._env}
                     terminal = self._terminals.setdefault(name, Terminal(self._programs, env))
                     text = self._own(block.text, self._instead).replace("\\\n", "")
