@@ -125,9 +125,16 @@ class Published:
     seconds: float
 
 
-async def publish_on(client: t2bus.Client, published: list[Published], topic: str = TOPIC) -> NoReturn:
+async def publish_on(client: t2bus.Client, published: list[Published]) -> None:
     """Publish one number after the other, each when the one before is counted."""
-    while True:
+    await publish_until(lambda: False, client, published, TOPIC)
+
+
+async def publish_until(
+    condition: Callable[[], bool], client: t2bus.Client, published: list[Published], topic: str
+) -> None:
+    """Do so until this is so."""
+    while not condition():
         started = time.monotonic()
         count = await client.publish_bytes(topic, b"%d" % len(published))
         published.append(Published(count, time.monotonic() - started))
@@ -220,11 +227,10 @@ async def test_who_needs_no_other_server_does_not_wait(folder: Path, measured: M
     ):
         await nursery.start(take_batches, fleet[1], arrivals)
         nursery.start_soon(flood, client)
-        nursery.start_soon(publish_on, other, alone, "here/alone")
-        await wait_until(lambda: len(alone) > FLOOD and len(arrivals) > FLOOD)
+        await publish_until(lambda: len(alone) > FLOOD and len(arrivals) > FLOOD, other, alone, "here/alone")
         place = len(alone)
         stopped = await fleet[1].stop()
-        await wait_until(lambda: time.monotonic() - stopped > LEASE + SLACK)
+        await publish_until(lambda: time.monotonic() - stopped > LEASE + SLACK, other, alone, "here/alone")
         fleet[1].send(signal.SIGCONT)
         nursery.cancel_scope.cancel()
     longest = max(each.seconds for each in alone[place:])
