@@ -24,13 +24,12 @@ import trio
 from attrs import define, field
 
 import t2bus
-from bus_helpers import wait_until
 from faults.children import start
 from federation.member import serve_member
 from tls_helpers import HOST, authority, leaf
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Generator, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from faults.children import Child
@@ -119,7 +118,7 @@ class Server:
     async def stop(self) -> float:
         """Stop it where it is, as a machine that is suspended, and return when."""
         at = self.send(signal.SIGSTOP)
-        await wait_until(lambda: self._state() in {"T", "t"})
+        await come_until(lambda: self._state() in {"T", "t"})
         return at
 
     def _state(self) -> str:
@@ -187,6 +186,13 @@ async def met(servers: Sequence[Server], count: int | None = None) -> float:
             for client in clients:
                 await reaches(client, wanted)
     return time.monotonic() - began
+
+
+async def come_until(condition: Callable[[], bool]) -> None:
+    """Wait until this is so; unlike ``wait_until`` also in a program that is never idle."""
+    with trio.fail_after(20):
+        while not condition():  # noqa: ASYNC110 -- nobody tells
+            await trio.sleep(0.005)
 
 
 async def reaches(client: t2bus.Client, count: int, topic: str = PROBE) -> float:

@@ -12,11 +12,10 @@ import trio
 from attrs import define, field
 
 import t2bus
-from bus_helpers import wait_until
 from cli_helpers import process
 from faults.measured import LONGEST
 from faults.processes import SERVE
-from federation.servers import PATIENCE, certificates, endpoint, free_ports, members, met, running
+from federation.servers import PATIENCE, certificates, come_until, endpoint, free_ports, members, met, running
 from tls_helpers import HOST
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ class Load:
     async def more(self, count: int, reached: int) -> None:
         """Wait until so many more have reached so many connections."""
         place = len(self.counted)
-        await wait_until(lambda: self.counted[place:].count(reached) >= count)
+        await come_until(lambda: self.counted[place:].count(reached) >= count)
 
 
 @pytest.mark.parametrize("way", ["ended", "killed"])
@@ -108,7 +107,7 @@ async def leave(server: Server, way: str) -> None:
 
 async def all_taken(load: Load, servers: Sequence[Server]) -> None:
     """Wait until these servers' subscribers have taken as much as was published."""
-    await wait_until(lambda: all(len(load.taken[server.address]) >= len(load.counted) for server in servers))
+    await come_until(lambda: all(len(load.taken[server.address]) >= len(load.counted) for server in servers))
 
 
 async def test_what_an_authority_unknown_to_all_has_certified_never_joins(folder: Path, measured: Measured) -> None:

@@ -13,8 +13,7 @@ import trio
 from attrs import define, field, frozen
 
 import t2bus
-from bus_helpers import wait_until
-from federation.servers import LEASE, claimed, met, open_fleet, reaches
+from federation.servers import LEASE, claimed, come_until, met, open_fleet, reaches
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -197,10 +196,10 @@ async def test_a_flood_waits_once_for_a_frozen_server(folder: Path, measured: Me
         await nursery.start(take_batches, fleet[1], arrivals)
         await nursery.start(take_batches, fleet[2], frozen)
         nursery.start_soon(publish, client)
-        await wait_until(lambda: len(arrivals) > FLOOD)
+        await come_until(lambda: len(arrivals) > FLOOD)
         place = len(arrivals) - 1
         await fleet[2].stop()
-        await wait_until(lambda: arrivals[-1] - arrivals[place] > LEASE + SLACK)
+        await come_until(lambda: arrivals[-1] - arrivals[place] > LEASE + SLACK)
         fleet[2].send(signal.SIGCONT)
         nursery.cancel_scope.cancel()
     gaps = [after - before for before, after in pairwise(arrivals[place:])]
@@ -240,7 +239,7 @@ async def test_who_needs_no_other_server_does_not_wait(folder: Path, measured: M
 async def some_more(published: Sequence[Published], more: int, count: int) -> None:
     """Wait until so many more in a row were counted so often."""
     place = len(published)
-    await wait_until(
+    await come_until(
         lambda: len(published) >= place + more and all(each.count == count for each in published[-more:]),
     )
 
