@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @frozen
-class Failure:
+class Unanswered:
     """A server of which nothing is known, and why."""
 
     server: str
@@ -64,7 +64,7 @@ class Everywhere:
     client: Client
     view: View
     patience: float = PATIENCE
-    failures: list[Failure] = field(factory=list, init=False)
+    failures: list[Unanswered] = field(factory=list, init=False)
     """The servers that have not answered at the last look."""
     due: float = field(default=-math.inf, init=False)
     """When the next look is to be, by Trio's clock."""
@@ -108,7 +108,7 @@ class Everywhere:
                 case PermissionDenied() | Disconnected() | ConnectFailed() as error:
                     raise error
                 case BusError() as error if node:
-                    self.failures.append(Failure(called[node], error))
+                    self.failures.append(Unanswered(called[node], error))
                 case BusError() as error:
                     raise error
                 case seen:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..client.client import Client
-    from .everywhere import Failure
+    from .everywhere import Unanswered
 
     _Verb = Callable[[argparse.Namespace], Coroutine[Any, Any, int]]
 
@@ -97,7 +97,7 @@ def _looks_of(arguments: argparse.Namespace, client: Client) -> Looks | Everywhe
     return Looks(client, view, arguments.at, patience)
 
 
-def _failures_of(looks: Looks | Everywhere) -> Sequence[Failure]:
+def _failures_of(looks: Looks | Everywhere) -> Sequence[Unanswered]:
     return looks.failures if isinstance(looks, Everywhere) else ()
 
 
