@@ -32,6 +32,10 @@ for _name in {name for name in os.environ if name.startswith("T2BUS_")} - _OF_TE
     del os.environ[_name]
 os.environ["T2BUS_CONTEXTS"] = "/nowhere/contexts.toml"
 
+# Nor is where they run: with these, pytest and others print wider, longer or coloured lines.
+for _name in ("BUILD_NUMBER", "CI", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "PY_COLORS"):
+    os.environ.pop(_name, None)
+
 # The same examples in every run, however busy the machine is: one that is slow there is no fault of the code. Of the
 # hundred that Hypothesis tries, or as many as `steady` says, "few" tries the first fifth, so that people run the tests.
 for _name, _examples in {"few": 20, "all": 100}.items():

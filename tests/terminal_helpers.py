@@ -91,7 +91,7 @@ async def at_a_terminal(
     """Start Python with these arguments at a terminal; it is killed at the end."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-    env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "LC_ALL")}
+    env = {name: value for name, value in os.environ.items() if name != "LC_ALL"}
     env |= {"TERM": "xterm", "LANG": "C.UTF-8", "PYTHONIOENCODING": encoding}
     with trio.fail_after(PATIENCE):
         process = await trio.lowlevel.open_process(
