@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from attrs import frozen
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "t2bus"
@@ -38,21 +39,8 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-
-
-def functions(tree: ast.AST) -> list[Function]:
-    return [node for node in ast.walk(tree) if isinstance(node, Function)]
-
-
 def is_submodule(name: str) -> bool:
     return (PACKAGE / f"{name}.py").exists() or (PACKAGE / name / "__init__.py").exists()
-
-
-def imports(tree: ast.AST) -> list[ast.Import | ast.ImportFrom]:
-    return [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 def is_bare(node: ast.Import | ast.ImportFrom, path: Path) -> bool:
@@ -87,10 +75,36 @@ def is_one_sentence(docstring: str | None) -> bool:
     return re.fullmatch(r"(?:(?![.!?]\s+[A-Z]|\n\s*\n).)+\.", docstring or "", re.DOTALL) is not None
 
 
+@frozen
+class Facts:
+    """What the tests ask of a module. Its tree is not kept: the collector would look at it in every test after."""
+
+    bare_imports: list[int]
+    """Their lines."""
+    long_functions: dict[str, int]
+    clock_reads: list[str]
+    unstated: list[str]
+    """Tests that do not say in one sentence what they show."""
+
+
+@cache
+def facts(path: Path) -> Facts:
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))))
+    functions = [node for node in nodes if isinstance(node, Function)]
+    imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    tests = [node for node in functions if node.name.startswith("test")]
+    return Facts(
+        [node.lineno for node in imports if is_bare(node, path)],
+        {node.name: length(node) for node in functions if length(node) > LONGEST_FUNCTION},
+        [ast.unparse(node) for node in nodes if reads_wall_clock(node)],
+        [node.name for node in tests if not is_one_sentence(ast.get_docstring(node))],
+    )
+
+
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_no_module_imports_the_bare_package(path: Path) -> None:
     """Nothing inside t2bus imports the public names from above it."""
-    assert [node.lineno for node in imports(parsed(path)) if is_bare(node, path)] == []
+    assert facts(path).bare_imports == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
@@ -102,15 +116,13 @@ def test_modules_are_short(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_functions_are_short(path: Path) -> None:
     """A function is at most 40 lines long, its docstring not counted."""
-    too_long = {node.name: length(node) for node in functions(parsed(path)) if length(node) > LONGEST_FUNCTION}
-    assert too_long == {}
+    assert facts(path).long_functions == {}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_the_wall_clock_is_for_dates(path: Path) -> None:
     """The wall clock, which may be set at any time, is read where dates are shown or judged, and nowhere else."""
-    reads = [ast.unparse(node) for node in ast.walk(parsed(path)) if reads_wall_clock(node)]
-    assert reads == [] or relative(path) in SHOW_OR_JUDGE_DATES
+    assert facts(path).clock_reads == [] or relative(path) in SHOW_OR_JUDGE_DATES
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if ">>> " in path.read_text(encoding="utf-8")], ids=relative)
@@ -123,5 +135,4 @@ def test_examples_are_true(path: Path) -> None:
 @pytest.mark.parametrize("path", TEST_MODULES, ids=relative)
 def test_tests_state_their_fact(path: Path) -> None:
     """Every test says in one sentence what it shows."""
-    tests = [node for node in functions(parsed(path)) if node.name.startswith("test")]
-    assert [node.name for node in tests if not is_one_sentence(ast.get_docstring(node))] == []
+    assert facts(path).unstated == []
