@@ -40,8 +40,9 @@ TRIED = (*SUPPORTED, "3.14")
 CHECKED = ("t2bus", "tests", "examples", "docs/tutorial/lab", "docs/_ext", "benchmarks")
 """The folders of Python files whose types are checked, and what Trio asks of them."""
 
-IN_TWO = ("-n", "2", "--dist", "worksteal")
-"""Run tests in two processes, of which one that has no more takes some of the other's."""
+IN_FOUR = ("-n", "4", "--dist", "worksteal")
+"""Run tests in four processes, of which one that has no more takes some of another's. Half of the time tests wait for
+other programs, so this is faster on two processors as well."""
 
 ALL_EXAMPLES = "--hypothesis-profile=all"
 
@@ -122,7 +123,7 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS, requires=["wheel"])
 def tests(session: nox.Session) -> None:
-    """Run the suite, a whole one in two processes; on the first Python present, that also enforces the coverage.
+    """Run the suite, a whole one in four processes; on the first Python present, that also enforces the coverage.
 
     There the laws are tried on all their examples, on the others on a fifth of them.
     """
@@ -132,10 +133,10 @@ def tests(session: nox.Session) -> None:
     # t2bus is the wheel: a safe path keeps the working directory off sys.path, here and in programs the tests start.
     env = {"PYTHONSAFEPATH": "1"}
     if session.posargs or session.python != PYTHONS[0]:
-        session.run("python", "-m", "pytest", *(session.posargs or IN_TWO), env=env)
+        session.run("python", "-m", "pytest", *(session.posargs or IN_FOUR), env=env)
         return
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *IN_TWO, ALL_EXAMPLES, env=env)
+    session.run("coverage", "run", "-m", "pytest", *IN_FOUR, ALL_EXAMPLES, env=env)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", f"--include={FULLY_COVERED}", "--fail-under=100")
     session.run("coverage", "report", f"--omit={FULLY_COVERED}", "--fail-under=95")
@@ -145,7 +146,7 @@ def tests(session: nox.Session) -> None:
 def properties(session: nox.Session) -> None:
     """Try the laws of the suite on all their examples, and nothing else."""
     install_wheel(session, *group("test"))
-    options = [*IN_TWO, "-m", "hypothesis", ALL_EXAMPLES, *session.posargs]
+    options = [*IN_FOUR, "-m", "hypothesis", ALL_EXAMPLES, *session.posargs]
     session.run("python", "-m", "pytest", *options, env={"PYTHONSAFEPATH": "1"})
 
 
@@ -173,7 +174,7 @@ def fuzz(session: nox.Session) -> None:
 def interop(session: nox.Session) -> None:
     """Join programs of the Rust crate t2_bus, which are built first; without cargo the tests say so and skip."""
     install_wheel(session, *group("test"))
-    session.run("python", "-m", "pytest", "tests/interop", *IN_TWO, *session.posargs, env={"PYTHONSAFEPATH": "1"})
+    session.run("python", "-m", "pytest", "tests/interop", *IN_FOUR, *session.posargs, env={"PYTHONSAFEPATH": "1"})
 
 
 @nox.session(requires=["wheel"])
