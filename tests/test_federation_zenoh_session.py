@@ -44,7 +44,8 @@ async def open_onlooker(options: Federation) -> AsyncGenerator[Onlooker, None]:
     try:
         yield onlooker
     finally:
-        await trio.to_thread.run_sync(onlooker.session.close)
+        with trio.move_on_after(5, shield=True):
+            await trio.to_thread.run_sync(onlooker.session.close, abandon_on_cancel=True)
 
 
 async def test_who_is_asked_for_shows_itself_again() -> None:
