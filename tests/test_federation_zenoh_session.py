@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ pytest.importorskip("zenoh", reason="eclipse-zenoh is not installed")
 import zenoh
 
 from t2bus.federation.zenoh import open_engine
-from t2bus.federation.zenoh_settings import of_go_between
+from t2bus.federation.zenoh_session import open_go_between
 
 
 class Onlooker:
@@ -28,8 +27,7 @@ class Onlooker:
 
     def __init__(self, options: Federation) -> None:
         """Connect to the node."""
-        settings = json.dumps(of_go_between(options, [options.endpoint]))
-        self.session = zenoh.open(zenoh.Config.from_json5(settings))
+        self.session = open_go_between(options, [options.endpoint])
         self.tokens = self.session.liveliness().declare_subscriber("t2/plant/m/**", history=True)
 
     async def sees(self) -> tuple[str, bool]:

@@ -134,17 +134,18 @@ class NodeSession:
         return "/".join(("t2", self.options.bus, *parts))
 
     def _on_token(self, sample: zenoh.Sample) -> None:
-        """Note who comes and goes; in a thread of Zenoh's, which must not wait."""
+        """Note who comes and goes, by its last token; in a thread of Zenoh's, which must not wait."""
         node, endpoint, number = str(sample.key_expr).split("/")[-3:]
-        is_here = sample.kind == zenoh.SampleKind.PUT
         with self._lock:
             tokens = self._tokens.setdefault(node, set())
-            is_change = not (tokens - {number})
-            (tokens.add if is_here else tokens.discard)(number)
+            if sample.kind == zenoh.SampleKind.PUT:
+                tokens.add(number)
+                self.mailbox.put(Joined(node, endpoint))
+                return
+            tokens.discard(number)
             if not tokens:
                 del self._tokens[node]
-            if is_change:
-                self.mailbox.put(Joined(node, endpoint) if is_here else Left(node))
+                self.mailbox.put(Left(node))
 
     def _on_data(self, sample: zenoh.Sample) -> None:
         """Note what has come; as above."""
