@@ -47,7 +47,7 @@ _NAMES = {
     "client.service": "Requests",
     "client.subscription": "Subscription",
     "disconnected": "Disconnected",
-    "federation.options": "Federation",
+    "federation.federation": "Federation",
     "limits": "Limits",
     "program.opening": "client_of",
     "program.options": "add_arguments",

@@ -36,7 +36,7 @@ from .errors import TlsFailed as TlsFailed
 from .errors import TopicClaimed as TopicClaimed
 from .errors import TopicTooBroad as TopicTooBroad
 from .errors import Unconfirmed as Unconfirmed
-from .federation.options import Federation as Federation
+from .federation.federation import Federation as Federation
 from .limits import Limits as Limits
 from .program.opening import client_of as client_of
 from .program.options import add_arguments as add_arguments

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from t2bus.federation.engine import Arrived, Joined, Left
-from t2bus.federation.options import Federation
+from t2bus.federation.federation import Federation
 
 if TYPE_CHECKING:
     from pathlib import Path

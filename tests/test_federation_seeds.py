@@ -13,7 +13,7 @@ import trustme
 from bus_helpers import wait_until
 from federation_helpers import certified, free_endpoint, secure
 from t2bus import tls
-from t2bus.federation.options import Federation, place_of
+from t2bus.federation.federation import Federation, place_of
 from t2bus.federation.seeds import refusal, watch_seeds
 
 if TYPE_CHECKING:

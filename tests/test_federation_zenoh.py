@@ -14,7 +14,7 @@ from cli_helpers import python
 from federation_helpers import LEASE, certified, free_endpoint, joined, left, pieces, secure
 from t2bus.errors import TlsFailed
 from t2bus.federation.engine import EngineFailed, Joined
-from t2bus.federation.options import Federation
+from t2bus.federation.federation import Federation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -31,7 +31,7 @@ NODE = """
 import sys
 import trio
 from t2bus.federation.engine import Arrived
-from t2bus.federation.options import Federation
+from t2bus.federation.federation import Federation
 from t2bus.federation.zenoh import open_engine
 
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from federation_helpers import LEASE, all_for, free_endpoint, joined, left
-from t2bus.federation.options import Federation
+from t2bus.federation.federation import Federation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

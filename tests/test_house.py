@@ -6,6 +6,7 @@ import ast
 import doctest
 import importlib
 import re
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
@@ -31,6 +32,9 @@ SHOW_OR_JUDGE_DATES = {
     "t2bus/server/warnings.py",
 }
 """What has to know the date: lines for people, certificates, and servers that compare the ages of two claims."""
+
+ON_BOTH_SIDES = {"connection", "outbox", "pubsub", "requests", "service", "status"}
+"""Parts that a bus and a client both have: each has a module of that name."""
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -83,6 +87,7 @@ class Facts:
     """Their lines."""
     long_functions: dict[str, int]
     clock_reads: list[str]
+    classes: list[str]
     unstated: list[str]
     """Tests that do not say in one sentence what they show."""
 
@@ -97,6 +102,7 @@ def facts(path: Path) -> Facts:
         [node.lineno for node in imports if is_bare(node, path)],
         {node.name: length(node) for node in functions if length(node) > LONGEST_FUNCTION},
         [ast.unparse(node) for node in nodes if reads_wall_clock(node)],
+        [node.name for node in nodes if isinstance(node, ast.ClassDef) and not node.name.startswith("_")],
         [node.name for node in tests if not is_one_sentence(ast.get_docstring(node))],
     )
 
@@ -123,6 +129,19 @@ def test_functions_are_short(path: Path) -> None:
 def test_the_wall_clock_is_for_dates(path: Path) -> None:
     """The wall clock, which may be set at any time, is read where dates are shown or judged, and nowhere else."""
     assert facts(path).clock_reads == [] or relative(path) in SHOW_OR_JUDGE_DATES
+
+
+def test_no_class_name_stands_twice() -> None:
+    """A name of a class means one thing."""
+    count = Counter(name for path in MODULES for name in facts(path).classes)
+    assert {name for name, times in count.items() if times > 1} == set()
+
+
+def test_a_module_name_stands_twice_for_two_sides_only() -> None:
+    """A name of a module means one thing, or the same part of a bus and of a client."""
+    count = Counter(path.stem for path in MODULES if path.stem != "__init__")
+    assert {name for name, times in count.items() if times > 1} == ON_BOTH_SIDES
+    assert max(count.values()) == 2
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if ">>> " in path.read_text(encoding="utf-8")], ids=relative)

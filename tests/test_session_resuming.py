@@ -25,8 +25,8 @@ from t2bus.errors import (
 )
 from t2bus.session.counters import ClientCounters
 from t2bus.session.latest import LatestWindow
-from t2bus.session.options import SubscriptionOptions
 from t2bus.session.resuming import Resuming
+from t2bus.session.subscription_options import SubscriptionOptions
 from t2bus.session.windows import CallWindow, ReceiveWindow
 from t2bus.wire import messages as m
 from t2bus.wire.values import NO_HEADERS, ErrorCode

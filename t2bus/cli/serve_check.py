@@ -30,7 +30,7 @@ from attrs import define, field
 
 from ..endpoints import open_listeners
 from ..errors import BindFailed, BusError, TlsFailed
-from ..federation.options import Federation, place_of
+from ..federation.federation import Federation, place_of
 from ..mistakes import line_of
 from ..pem import PemFiles, load_authority, load_own
 from ..server.files import raise_soft_limit, require_files

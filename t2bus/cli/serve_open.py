@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from ..endpoints import Listener
-from ..federation.credentials import require_engine
-from ..federation.options import Federation
+from ..federation.federation import Federation
+from ..federation.requirements import require_engine
 from ..server.files import raise_soft_limit
 from ..server.hosting import Host
 from ..server.open import open_hosted_bus

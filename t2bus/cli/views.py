@@ -48,7 +48,7 @@ class TrafficStatus:
     """Of who serves it."""
 
 
-class Ask(Protocol):
+class AskFunction(Protocol):
     """Asks a bus for all things of a kind, or the server of it that has this node or name."""
 
     def __call__(self, client: Client, /, *, server: str | None = None) -> Awaitable[Sequence[Any]]:
@@ -63,7 +63,7 @@ class View:
     title: str
     none: str
     """What is said if there are none."""
-    ask: Ask
+    ask: AskFunction
     identity: tuple[str, ...]
     """The attributes that tell the same thing in two looks."""
     order: tuple[str, ...]
@@ -71,7 +71,7 @@ class View:
     counts: tuple[str, ...]
     """The attributes that only go up, which have rates."""
     columns: tuple[Column, ...]
-    ask_each: Ask | None = None
+    ask_each: AskFunction | None = None
     """What is asked where all servers are, if ``ask`` gives what is at other servers too."""
 
     def columns_with(self, *, rates: bool) -> list[Column]:

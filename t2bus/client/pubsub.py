@@ -10,11 +10,11 @@ import trio
 from attrs import define
 
 from ..protocol import PublishProtocol, decode, decode_all, encode
-from ..session.options import SubscriptionOptions
+from ..session.subscription_options import SubscriptionOptions
 from ..under_trio import require_trio
 from .base import ClientBase, Headers, same
-from .forwarding import into
 from .handlers import Handler, MessageHandler
+from .into_channel import into
 from .publisher import Publisher, encode_all_exactly, encode_exactly
 from .subscription import Subscription
 

@@ -26,7 +26,7 @@ from attrs import define, field
 from ..background import Resource
 from ..errors import Lagged, MalformedMessage, anew
 from ..session.latest import LatestWindow
-from ..session.options import USUAL, SubscriptionOptions
+from ..session.subscription_options import USUAL, SubscriptionOptions
 from ..wire.compression import inflate
 from ..wire.messages import Run
 from ..wire.values import NO_HEADERS

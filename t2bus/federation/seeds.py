@@ -23,14 +23,14 @@ from ..errors import TlsFailed
 from ..text import printable
 from ..transport import handshake, tcp
 from ..transport.address import TlsAddress
-from .options import place_of
+from .federation import place_of
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Collection
 
     from ..transport.address import TcpAddress
-    from .options import Federation
+    from .federation import Federation
 
 _logger = logging.getLogger("t2bus.federation")
 

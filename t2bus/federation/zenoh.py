@@ -28,9 +28,9 @@ from ..background import open_background_nursery
 from ..errors import InvalidAddress
 from ..text import printable
 from .engine import Arrived, Engine, EngineFailed, Joined, Left
+from .federation import place_of
 from .mailbox import BESIDE, open_mailbox
 from .missing import Missing
-from .options import place_of
 from .seeds import watch_seeds
 from .worker import CallFailed, failure_of, open_worker
 from .zenoh_session import NodeSession, open_go_between
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Sequence
 
     from .engine import Event
+    from .federation import Federation
     from .mailbox import Mailbox
-    from .options import Federation
     from .worker import Worker
 
 _CLOSING: Final = 1.0

@@ -40,8 +40,8 @@ from .zenoh_settings import of_go_between, of_node
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from .federation import Federation
     from .mailbox import Mailbox
-    from .options import Federation
 
 _THREADS: Final = "(rx: (worker_threads: 32))"
 """Those of Zenoh's that receive. A link that is given up while data is not acknowledged, as when a cable is cut, keeps

@@ -13,13 +13,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..transport.address import TlsAddress
-from .options import place_of
+from .federation import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..transport.address import TcpAddress
-    from .options import Federation
+    from .federation import Federation
 
 
 def of_node(options: Federation, node: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from ..federation.engine import Engine
-    from ..federation.options import Federation
+    from ..federation.federation import Federation
     from .router_task import RouterTask
 
     OpenEngine = Callable[[Federation], AbstractAsyncContextManager[Engine]]

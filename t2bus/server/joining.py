@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Final
 from ..background import open_background_nursery
 from ..called import command
 from ..errors import TlsFailed
-from ..federation.credentials import ANYWHERE, credentials_of, require_engine, shares_an_authority
-from ..federation.options import place_of
+from ..federation.federation import place_of
+from ..federation.requirements import ANYWHERE, credentials_of, require_engine, shares_an_authority
 from .warnings import warn_each_day, warn_of_expiry
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator
 
-    from ..federation.options import Federation
+    from ..federation.federation import Federation
     from .router_task import RouterTask
 
 _logger = logging.getLogger("t2bus.server")

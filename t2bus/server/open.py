@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, Collection, Sequence
 
-    from ..federation.options import Federation
+    from ..federation.federation import Federation
 
 
 def open_bus(

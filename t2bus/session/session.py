@@ -25,9 +25,9 @@ from ..wire import values as v
 from .body import Bounds
 from .counters import ClientCounters, ClientStatistics
 from .credit import CreditDue
-from .options import USUAL, SubscriptionOptions
 from .pending import PendingOperations
 from .registrations import Registrations, require_place
+from .subscription_options import USUAL, SubscriptionOptions
 from .unacknowledged import PublisherWindow, Unacknowledged
 from .windows import CallWindow, PendingCall, ReceiveWindow
 

@@ -14,9 +14,9 @@ from pure_helpers import one_by_one
 from t2bus.disconnected import Disconnected
 from t2bus.errors import Lagged, MalformedMessage, ProtocolViolation
 from t2bus.limits import Limits
-from t2bus.session.options import SubscriptionOptions
 from t2bus.session.outbox import ClientOutbox
 from t2bus.session.session import Session
+from t2bus.session.subscription_options import SubscriptionOptions
 from t2bus.session.unacknowledged import PublisherWindow
 from t2bus.wire import messages as m
 from t2bus.wire import values as v

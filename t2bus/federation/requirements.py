@@ -22,10 +22,10 @@ from ..chain import show
 from ..errors import TlsFailed
 from ..pem import PemFiles
 from ..tls import check, client_context, server_context
-from .options import place_of
+from .federation import place_of
 
 if TYPE_CHECKING:
-    from .options import Federation
+    from .federation import Federation
 
 ANYWHERE: Final = {"0.0.0.0", "::"}  # noqa: S104 -- nothing is bound here
 """The hosts of endpoints that are all addresses of a machine at once, and so tell others of none."""

@@ -12,7 +12,7 @@ import trio.testing
 import t2bus
 from bus_helpers import names, wait_until
 from t2bus.certs import Role, issue_client, issue_server, make_ca
-from t2bus.federation.credentials import credentials_of
+from t2bus.federation.requirements import credentials_of
 from t2bus.server.joining import check_federation
 from t2bus.server.warnings import DAY, warn_each_day
 from tls_helpers import AGO, LONG_AGO, expires_in, leaf, write

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from t2bus.errors import InvalidAddress
-from t2bus.federation.options import Federation
+from t2bus.federation.federation import Federation
 from t2bus.federation.zenoh_settings import of_node
 
 FILES = {"ca": "ca.pem", "cert": "north.pem", "key": "north.key"}
