@@ -417,6 +417,38 @@ def test_subscribers_stall_each_for_itself() -> None:
     assert payloads(dead.read()) == [b"1"]
 
 
+# --- events
+
+
+def lags(one_bus: Bus) -> list[tuple[str | None, int]]:
+    """The topics of the subscriptions that lag since the last time, and what each had missed."""
+    return [(event.topic, event.dropped) for event in one_bus.router.take_events() if event.kind == "lagging"]
+
+
+def test_lagging_is_noted_once_between_two_deliveries() -> None:
+    """A subscription that has credit and no room is told of its gap again and again, and lags once."""
+    one_bus = bus(outbox_bytes=4)
+    publisher, subscriber, _ = open_three(one_bus)
+    publish(publisher, "1234567")
+    assert lags(one_bus) == [("a", 1)]
+    subscriber.read()
+    publish(publisher, "1234567")
+    assert lags(one_bus) == [("a", 6)]
+
+
+def test_who_watches_lags_in_silence() -> None:
+    """A subscription to events that has no room leads to no event, which would find none either."""
+    one_bus = bus(outbox_bytes=4)
+    watcher = one_bus.connect()
+    watcher.subscribe("bus/event/*", 100, 10_000)
+    watcher.subscribe("a", 100, 10_000)
+    one_bus.router.take_events()
+    publish(one_bus.connect(), "1234567")
+    one_bus.router.take_events()
+    assert lags(one_bus) == []
+    assert one_bus.router.statistics().dropped > 1
+
+
 # --- the end
 
 

@@ -56,7 +56,10 @@ class SendWindow:
     stall: float
     frame: int
     counters: Counters
-    events: Events
+    events: Events | None
+    """Where it is noted that it lags. None for the bus's own topics: who is told of events and lags would be told of that,
+    and lag again.
+    """
     behind: dict[int, SendWindow]
     """Shared by the windows of one connection: those with a backlog. Who waits the longest for room comes first."""
     messages: int = field(init=False)
@@ -68,6 +71,8 @@ class SendWindow:
     granted_size: int = field(default=0, init=False)
     """The credit that was given back so far."""
     lagging: bool = field(default=False, init=False)
+    lagged_at: int = field(default=-1, init=False)
+    """How many deliveries were made when it was last noted that it lags: once for all that is missed between two."""
     stalls_at: float = field(default=math.inf, init=False)
     backlog: deque[HeldPublication | Missed] = field(factory=deque, init=False)
     gap: Missed | None = field(default=None, init=False)
@@ -174,7 +179,9 @@ class SendWindow:
         else:
             last = self.gap_of(count)
             self._put_behind(last)
-            self.events.note("lagging", self.peer, self.topic, dropped=self.dropped)
+            if self.events is not None and self.lagged_at != self.delivered:
+                self.lagged_at = self.delivered
+                self.events.note("lagging", self.peer, self.topic, dropped=self.dropped)
         self.gap = None if self.has_credit else last
 
     def gap_of(self, count: int) -> Missed:

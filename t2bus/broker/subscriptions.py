@@ -119,7 +119,7 @@ class SubscriptionTable:
             limits.stall,
             limits.frame,
             self.counters,
-            self.events,
+            None if is_own(message.topic) else self.events,
             subscriber.behind,
         )
         self._routes_of(window).add(window)
