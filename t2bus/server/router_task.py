@@ -310,7 +310,8 @@ class RouterTask:
 
     async def drain(self) -> None:
         """Begin nothing new, and wait until all that was accepted is done."""
-        self.drained = trio.Event()
+        if self.drained is None:
+            self.drained = trio.Event()
         self.flush()
         await self.drained.wait()
 
