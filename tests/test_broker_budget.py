@@ -191,10 +191,13 @@ def test_what_is_shared_counts_once(steps: list[tuple[int, str]]) -> None:
 # --- counts of operations
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.lists(st.integers(0, 300), min_size=1, max_size=4)), max_size=10))
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.lists(st.integers(0, 300), min_size=1, max_size=4)), max_size=10),
+    st.integers(1, 8),
+)
 @steady(200)
-def test_runs_of_counts_say_what_was_added(added: list[tuple[int, list[int]]]) -> None:
-    """Each operation has its count, in order, and no run begins where the one before it ends."""
+def test_runs_of_counts_say_what_was_added(added: list[tuple[int, list[int]]], most: int) -> None:
+    """Each operation has its count, in order, and no run begins where one that has room for it ends."""
     runs, number = CountRuns(), 5
     expected: list[tuple[int, int]] = []
     for skipped, counts in added:
@@ -202,9 +205,10 @@ def test_runs_of_counts_say_what_was_added(added: list[tuple[int, list[int]]]) -
         runs.add(number, counts)
         expected += enumerate(counts, number)
         number += len(counts)
-    said = runs.runs()
+    said = runs.runs(most)
     assert [pair for first, counts in said for pair in enumerate(counts, first)] == expected
-    ends = {first + len(counts) for first, counts in said}
+    assert all(len(counts) <= most for _, counts in said)
+    ends = {first + len(counts) for first, counts in said if len(counts) < most}
     assert not ends & {first for first, _ in said}
     runs.clear()
-    assert (runs.runs(), runs.counts) == ([], [])
+    assert (runs.runs(most), runs.counts) == ([], [])

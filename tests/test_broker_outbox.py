@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker_helpers import bus
-from pure_helpers import steady
+from pure_helpers import of_kind, steady
 from t2bus.broker.budget import Budget
 from t2bus.broker.outbox import DirtyPeers, Outbox
 from t2bus.wire import messages as m
+from t2bus.wire.values import FRAME_OVERHEAD
+from wire_corpus import body_of
 
 PING = m.Ping(0)
 
@@ -28,10 +30,11 @@ class Owner:
     control_limit: int = 1000
     total: Budget = field(factory=lambda: Budget(1000, 1))
     dirty: DirtyPeers = field(factory=DirtyPeers)
+    frame: int = 1 << 20
     outbox: Outbox = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.outbox = Outbox(NUMBER, self.limit, self.control_limit, self.total, self.dirty)
+        self.outbox = Outbox(NUMBER, self.limit, self.control_limit, self.total, self.dirty, self.frame)
 
 
 def test_what_is_put_is_taken_in_order() -> None:
@@ -175,6 +178,21 @@ def test_looking_takes_nothing() -> None:
     assert owner.outbox.size == 10
     assert owner.outbox.take() == [m.Accepted(7, (0,)), PING]
     assert owner.outbox.peek() == []
+
+
+@pytest.mark.parametrize("frame", [1, 9, 100, 4096])
+def test_acknowledgements_are_said_in_parts(frame: int) -> None:
+    """However many wait, each ACCEPTED and UNREACHED has no more bytes than a frame of the bus may have."""
+    owner = Owner(control_limit=1 << 20, frame=frame)
+    first, counts = 2**64 - 1000, [2**64 - 1 - number for number in range(900)]
+    owner.outbox.acknowledge(7, [1, 2])
+    owner.outbox.acknowledge(first, counts, missed=2**33)
+    said = owner.outbox.take()
+    assert all(len(body_of(message)) <= frame + FRAME_OVERHEAD for message in said)
+    for kind, each in ((m.Accepted, counts), (m.Unreached, [2**33] * 900)):
+        expected = dict(enumerate(each, first)) | ({7: 1, 8: 2} if kind is m.Accepted else {})
+        parts = of_kind(said, kind)
+        assert {part.first + place: count for part in parts for place, count in enumerate(part.counts)} == expected
 
 
 def test_it_fits_up_to_the_limit() -> None:

@@ -14,6 +14,7 @@ from session_helpers import take_call
 from t2bus.session.outbox import ClientOutbox
 from t2bus.wire import messages as m
 from t2bus.wire.values import NO_HEADERS, Deflated
+from wire_corpus import body_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -137,6 +138,18 @@ def test_what_a_run_cannot_say_is_said_as_it_is() -> None:
         m.Publish(2, True, m.Publication("a", Deflated(b"2"))),
         m.PublishRun(3, False, m.Run("a", [b"3"])),
     ]
+
+
+@pytest.mark.parametrize("frame", [100, 4096])
+def test_credit_is_said_in_frames_that_a_bus_takes(frame: int) -> None:
+    """However many subscriptions owe credit, each CREDIT fits in a frame."""
+    owner = Owner(frame=frame)
+    owed = [(number, 2**64 - 1, 2**64 - 1) for number in range(2**64 - 1000, 2**64)]
+    for each in owed:
+        owner.outbox.grant(*each)
+    said = of_kind(owner.outbox.take(), m.Credit)
+    assert [grant for message in said for grant in message.grants] == owed
+    assert all(len(body_of(message)) <= frame for message in said)
 
 
 @pytest.mark.parametrize(("frame", "most"), [(1 << 20, 65_536), (65_537, 65_536), (5_000, 5_000)])

@@ -44,7 +44,8 @@ class Connections:
     def open_uncounted(self, who: Identity, permissions: Permissions | None, **more: Any) -> Peer:
         """Take another server in, which is a member of the bus from then on."""
         self._last = number = self._last + 1
-        outbox = Outbox(number, self.limits.outbox_bytes, self.limits.control_bytes, self.total, self.dirty)
+        limits = self.limits
+        outbox = Outbox(number, limits.outbox_bytes, limits.control_bytes, self.total, self.dirty, limits.frame)
         peer = self.peers[number] = Peer(number, who, outbox, permissions, **more)
         return peer
 

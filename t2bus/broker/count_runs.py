@@ -49,14 +49,18 @@ class CountRuns:
         self._next = first + length
         return size
 
-    def runs(self) -> list[tuple[int, tuple[int, ...]]]:
-        """Return the first id of each run, and its counts."""
+    def runs(self, most: int) -> list[tuple[int, tuple[int, ...]]]:
+        """Return the first id of each run, and its counts. One of more than ``most`` counts is cut into several."""
         firsts, counts = self._firsts, self.counts
-        if len(firsts) == 1:
+        if len(firsts) == 1 and len(counts) <= most:
             return [(firsts[0], tuple(counts))]
         ends = (*self._starts[1:], len(counts))
         places = zip(firsts, self._starts, ends, strict=False)
-        return [(first, tuple(counts[start:end])) for first, start, end in places]
+        return [
+            (first + place - start, tuple(counts[place : min(place + most, end)]))
+            for first, start, end in places
+            for place in range(start, end, most)
+        ]
 
     def clear(self) -> None:
         """Forget all."""

@@ -37,9 +37,9 @@ class Event(PublishProtocol, prefix="bus/event", metaclass=Documented):
     """What has happened to a client or another server; its kind is the end of its topic, ``bus/event/claimed``."""
 
     kind: EventKind
-    """``lagging`` is the first message that a subscription misses after one that it was sent; not for the bus's own topics.
-    A client that has ``left`` is unsubscribed from everything, without an event for each. Other servers are ``joined``
-    and ``lost``, and may be ``lagging``.
+    """``lagging`` is the first message that a subscription misses after one that it was sent; none to the bus's own
+    topics lags. A client that has ``left`` is unsubscribed from everything, without an event for each. Other servers
+    are ``joined`` and ``lost``, and may be ``lagging``.
     """
     client: int
     """The id of the client, or of the other server."""

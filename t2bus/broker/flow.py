@@ -57,8 +57,8 @@ class SendWindow:
     frame: int
     counters: Counters
     events: Events | None
-    """Where it is noted that it lags. None for the bus's own topics: who is told of events and lags would be told of that,
-    and lag again.
+    """Where it is noted that it lags. None for the bus's own topics: who is told of events and lags would be told of
+    that, and lag again.
     """
     behind: dict[int, SendWindow]
     """Shared by the windows of one connection: those with a backlog. Who waits the longest for room comes first."""

@@ -19,11 +19,11 @@ The law of this module: synchronous, and it calls nobody.
 from __future__ import annotations
 
 from sys import getsizeof
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define, field
 
-from ..wire.messages import Accepted, Gap, Unreached
+from ..wire.messages import RUN_SIZE, Accepted, Gap, Unreached
 from .budget import ALONE, ANSWER, cells_in
 from .count_runs import CountRuns
 
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 _CONTROL_SIZE = 96
 """What a control message counts for, beside the text that it carries. It takes 96 to 150 bytes in CPython 3.12."""
+
+
+_LONGEST_COUNT: Final = 9
+"""Bytes of a count in a frame at most. The head of an ACCEPTED has room in what a frame of the bus may have more."""
 
 
 class DirtyPeers(dict[int, None]):
@@ -63,6 +67,8 @@ class Outbox:
     control_limit: int
     total: Budget
     dirty: DirtyPeers
+    frame: int = RUN_SIZE
+    """Bytes of the largest frame that the peer may send. A frame of the bus may have more, but not of counts."""
     is_overflowed: bool = field(default=False, init=False)
     """Whether control messages did not fit; the outbox is closed then."""
     _messages: list[Any] = field(factory=list, init=False)
@@ -215,10 +221,11 @@ class Outbox:
 
     def peek(self) -> list[ServerMessage]:
         """Return what :meth:`take` would, and leave it."""
-        messages: list[ServerMessage] = [Accepted(first, counts) for first, counts in self._accepted.runs()]
+        most = self.frame // _LONGEST_COUNT or 1
+        messages: list[ServerMessage] = [Accepted(first, counts) for first, counts in self._accepted.runs(most)]
         messages += self._messages
         if self._unreached.counts:
-            messages = [*(Unreached(first, counts) for first, counts in self._unreached.runs()), *messages]
+            messages = [*(Unreached(first, counts) for first, counts in self._unreached.runs(most)), *messages]
         return self._signs + messages if self._signs else messages
 
     def take(self) -> list[ServerMessage]:

@@ -41,6 +41,9 @@ _ENOUGH_SIZE: Final = 262_144
 _MOST_SIGNS: Final = 1024
 """Signs of life that wait. A bus that asks for more of them than it reads shall not fill the memory of its client."""
 
+_LONGEST_TRIPLE: Final = 28
+"""Bytes of the three numbers of a CREDIT for one subscription at most, and one more, of which its head is made."""
+
 _ANSWER: Final = 16
 """What an answer counts for among those that are gathered: somebody does wait for it."""
 
@@ -214,7 +217,7 @@ class ClientOutbox:
         if self._grants:
             grants = ((number, *grant) for number, grant in self._grants.items())
             numbers = tuple(chain.from_iterable(grants))
-            most = 3 * MOST_LISTED
+            most = 3 * (min(MOST_LISTED, self.frame // _LONGEST_TRIPLE) or 1)
             messages += [Credit(numbers[n : n + most]) for n in range(0, len(numbers), most)]
             self._grants.clear()
         if self._signs:
