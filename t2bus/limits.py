@@ -9,8 +9,13 @@ Sizes are in bytes, times in seconds, the rest are counts.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from attrs import field, frozen
-from attrs.validators import ge, gt
+from attrs.validators import ge, gt, le
+
+if TYPE_CHECKING:
+    from attrs import Attribute
 
 from .documented import Documented
 
@@ -19,15 +24,28 @@ __all__ = ["Limits"]
 _KIB = 1024
 _MIB = 1024 * _KIB
 
+_LARGEST = 2**63
+"""Bounds that a client is told of are numbers of 64 bits on the wire."""
 
-def _count(default: int) -> int:
+
+def _check_whole(_: Limits, attribute: Attribute[Any], value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{attribute.name}={value!r} has to be a whole number")
+
+
+def _check_number(_: Limits, attribute: Attribute[Any], value: object) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{attribute.name}={value!r} has to be a number of seconds")
+
+
+def _count(default: int, most: int = _LARGEST) -> int:
     """Declare a bound that is a whole number and at least 1: a bound of nothing would be a bus that does nothing."""
-    return field(default=default, validator=ge(1))
+    return field(default=default, validator=[_check_whole, ge(1), le(most)])
 
 
 def _seconds(default: float) -> float:
     """Declare a bound in seconds."""
-    return field(default=default, validator=gt(0))
+    return field(default=default, validator=[_check_number, gt(0)])
 
 
 @frozen(kw_only=True)
@@ -42,7 +60,9 @@ class Limits(metaclass=Documented):
     ``service_`` and ``publisher_…``), ``outbox_bytes``, ``handshake_time`` and the times from ``ping_interval`` on.
 
     Raises:
-      ValueError: a count is below 1, a time is not above 0, or one bound contradicts another; the text names both.
+      TypeError: a count is no whole number, or a time no number.
+      ValueError: a count is below 1 or more than the wire can say, a time is not above 0, or one bound contradicts
+        another; the text names both.
 
     """
 
@@ -64,7 +84,7 @@ class Limits(metaclass=Documented):
     """Seconds that a peer may take for the handshake of TLS, then for HELLO, and a bus for WELCOME. NATS allows 2."""
 
     # --- how large a thing may be
-    frame: int = _count(_MIB)
+    frame: int = _count(_MIB, most=2**31)
     """Bytes of the largest frame that a client may send, as in NATS (``max_payload``) and in the Rust crate. It bounds
     the payload before compression too, with room for the topic, the headers and 64 bytes around them; more raises
     ``MessageTooLarge``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from contextlib import AsyncExitStack
 from functools import cache, partial
 from pathlib import Path
@@ -95,6 +96,17 @@ def test_a_bound_of_nothing_is_none(name: str) -> None:
         with pytest.raises(ValueError, match=name):
             t2bus.Limits(**{name: value})
     assert limits_with(**{name: 0.001 if is_time else 1}) != t2bus.Limits()
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_bound_is_a_number_that_the_wire_can_say(name: str) -> None:
+    """What is no number, a count that is no whole number, and one that no frame can carry are refused by name."""
+    is_time = isinstance(getattr(t2bus.Limits(), name), float)
+    for value in (True, "5", None, *(() if is_time else (1.5, math.inf))):
+        with pytest.raises(TypeError, match=name):
+            t2bus.Limits(**{name: value})
+    with pytest.raises(ValueError, match=name):
+        limits_with(**{name: math.nan if is_time else 2**64})
 
 
 CONTRADICTIONS: dict[str, tuple[dict[str, float], str]] = {
