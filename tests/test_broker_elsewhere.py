@@ -92,6 +92,15 @@ def test_groups_are_bounded() -> None:
     assert groups.add("t1/x") == ("t1/**", True)
 
 
+def test_a_topic_that_was_not_counted_is_in_no_group() -> None:
+    """What no subscription was counted for ends no group."""
+    groups = Groups()
+    groups.add("a/b")
+    assert groups.discard("a/c") is None
+    assert groups.counts == {"a/**": 1}
+    assert groups.discard("a/b") == "a/**"
+
+
 # --- publish and subscribe
 
 
@@ -584,6 +593,40 @@ def test_a_subscription_that_ends_before_all_know_it() -> None:
     publisher = servers.client("y")
     operation = publisher.publish("a")
     assert outcome(publisher.read(), operation) == 0
+
+
+@pytest.mark.parametrize("broken", ["groups.Groups.add", "outbox.Outbox.fits"])
+def test_a_subscription_that_fails_half_way_leaves_nothing(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should the bus itself fail between a subscription and its group, the end of that connection cleans up."""
+    servers = fleet("x", "y", "z")
+    client = servers.client("x")
+    with monkeypatch.context() as patch:
+        patch.setattr(f"t2bus.broker.{broken}", None)
+        with pytest.raises(TypeError):
+            client.subscribe("a")
+    client.disconnect()
+    servers.settle()
+    subscribed(servers, "x")[0].disconnect()
+    servers.part("x", "y")
+    servers.part("x", "z")
+    servers.settle()
+    assert_empty(servers.servers["x"].router)
+
+
+def test_an_end_that_cannot_be_told_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should the bus itself fail over one end that other servers are to be told of, the others are told."""
+    servers = fleet("x", "y")
+    holder, held = served(servers, "x")
+    one, number = subscribed(servers, "x")
+    router = servers.servers["x"].router
+    one.unsubscribe(number)
+    holder.unclaim(held)
+    with monkeypatch.context() as patch:
+        patch.setattr("t2bus.broker.groups.Groups.discard", None)
+        with pytest.raises(TypeError):
+            router.take_dirty()
+        servers.settle()
+        served(servers, "y")
 
 
 def test_too_much_to_be_told() -> None:

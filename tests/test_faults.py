@@ -705,3 +705,15 @@ async def test_an_error_inside_the_bus_costs_one_connection(
             assert await peer.read_to_end() == []
     assert "internal error" in caplog.text
     assert tcp.bus.statistics().connections == 2
+
+
+async def test_an_error_over_the_end_of_a_connection_costs_nobody_else(
+    tcp: Site, bystanders: Bystanders, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Should the bus itself fail over the end of a connection, it logs that, and goes on."""
+    with monkeypatch.context() as patch:
+        patch.setattr("t2bus.broker.subscriptions.SubscriptionTable.disconnect", None)
+        async with tcp.bus.open_client():
+            assert tcp.bus.statistics().connections == 3
+        await wait_until(lambda: tcp.bus.statistics().connections == 2)
+    assert "the end of local: internal error" in caplog.text

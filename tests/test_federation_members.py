@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -123,6 +123,27 @@ async def test_alone(autojump_clock: MockClock) -> None:
         assert await client.publish("x", Note("here")) == 1
         await nursery.start(client.serve_with, Add, "x", add)
         assert await client.request("x", Add(1, 2)) == Sum(3)
+
+
+@pytest.mark.parametrize("broken", ["add", "discard"])
+async def test_an_error_inside_a_server_costs_one_connection(
+    broken: str, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Should a server itself fail over what others are to be told of a client, only that client can notice it."""
+    async with open_servers("a", "b") as (_, servers):
+        await joined(*servers.values())
+        a, b = servers.values()
+        async with b.bus.open_client() as bystander, bystander.subscribe(Note, "x"):
+            with monkeypatch.context() as patch:
+                patch.setattr(f"t2bus.broker.groups.Groups.{broken}", None)
+                async with a.bus.open_client() as client:
+                    with suppress(t2bus.Disconnected):
+                        async with client.subscribe(Note, "y"):
+                            pass
+                await until(lambda: a.bus.statistics().connections == 0)
+            assert "internal error" in caplog.text
+            async with a.bus.open_client() as another:
+                assert await another.publish("x", Note("still here")) == 1
 
 
 # --- a server that is killed, or stands still

@@ -75,6 +75,30 @@ def test_wrong_values_are_named(options: dict[str, Any], text: str) -> None:
     assert str(caught.value).startswith(text)
 
 
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"group_depth": 2.0}, "group_depth is 2.0: set it to a whole number"),
+        ({"group_depth": True}, "group_depth is True: set it to a whole number"),
+        ({"min_members": 1.5}, "min_members is 1.5: set it to a whole number"),
+        ({"min_members": "2"}, "min_members is '2': set it to a whole number"),
+        ({"lease": True}, "lease is True: set it to a number of seconds"),
+        ({"lease": "2"}, "lease is '2': set it to a number of seconds"),
+    ],
+    ids=["depth", "depth-bool", "members", "members-text", "lease-bool", "lease-text"],
+)
+def test_numbers_are_of_their_types(change: dict[str, Any], text: str) -> None:
+    """A number of another type is refused here, and not found by the first client of the bus."""
+    with pytest.raises(TypeError) as caught:
+        Federation(**{**PLAIN, **change})
+    assert str(caught.value) == text
+
+
+def test_a_lease_may_be_a_whole_number() -> None:
+    """Seconds are given with a fraction or without."""
+    assert Federation(**PLAIN, lease=2).lease == 2
+
+
 def test_one_seed_is_no_list() -> None:
     """A seed that is given as it is, and not in a list, is refused."""
     with pytest.raises(TypeError, match="seeds are several addresses: write"):

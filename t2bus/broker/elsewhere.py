@@ -170,22 +170,23 @@ class Elsewhere:
 
     def follow(self) -> None:
         """Tell the members what has ended since the last time."""
-        ended = self.subscriptions.ended
-        for each in ended:
-            if isinstance(each, str):
-                self._close(each)
-            elif not each.peer.server:
-                self._end_stake(each)
-            elif (member := self.members.get(each.peer.id)) and member.stakes.get(each.topic) is each:
-                del member.stakes[each.topic]
-                self._take_next(each.topic)
-        ended.clear()
+        ended, count = self.subscriptions.ended, 0
+        try:
+            for count, each in enumerate(ended, 1):  # noqa: B007 -- it is looked at below
+                if isinstance(each, str):
+                    self._close(each)
+                elif not each.peer.server:
+                    self._end_stake(each)
+                elif (member := self.members.get(each.peer.id)) and member.stakes.get(each.topic) is each:
+                    del member.stakes[each.topic]
+                    self._take_next(each.topic)
+        finally:
+            # What fails is not tried again, and keeps nothing behind it from being told.
+            del ended[:count]
 
     def _close(self, topic: str) -> None:
-        if self.node:
-            group, is_last = self.groups.discard(topic)
-            if is_last:
-                self._end_group(group)
+        if self.node and (group := self.groups.discard(topic)) is not None:
+            self._end_group(group)
 
     def _end_group(self, group: str) -> None:
         if (consent := self._unsettled.get(group)) is not None:
@@ -193,9 +194,9 @@ class Elsewhere:
             consent.members.clear()
             self._finish(consent)
         for member in self.members.values():
-            number = member.told_groups.pop(group)
-            member.asked.pop(number, None)
-            member.peer.outbox.put_control(m.Unsubscribe(self.numbers.take(), number))
+            if (number := member.told_groups.pop(group, None)) is not None:
+                member.asked.pop(number, None)
+                member.peer.outbox.put_control(m.Unsubscribe(self.numbers.take(), number))
 
     def _end_stake(self, service: Service) -> None:
         for member in self.members.values():

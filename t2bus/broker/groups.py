@@ -47,14 +47,17 @@ class Groups:
         group = group_of(topic, self.depth)
         return group if group in self.counts or len(self.counts) < MOST else ALL
 
-    def discard(self, topic: str) -> tuple[str, bool]:
-        """Count one less; return its group, and whether that was its last."""
-        group, count = self._of[topic]
+    def discard(self, topic: str) -> str | None:
+        """Count one less, if it was counted; return its group if that was the last one in it."""
+        group, count = self._of.get(topic, ("", 0))
+        if not count:
+            return None
         if count > 1:
             self._of[topic] = group, count - 1
         else:
             del self._of[topic]
         self.counts[group] -= 1
-        if is_last := not self.counts[group]:
-            del self.counts[group]
-        return group, is_last
+        if self.counts[group]:
+            return None
+        del self.counts[group]
+        return group

@@ -81,7 +81,7 @@ class Federation(metaclass=Documented):
     Raises:
       InvalidAddress: the endpoint or a seed is no address, or none for servers.
       ValueError: another value is wrong; the text names it.
-      TypeError: the seeds are one text.
+      TypeError: the seeds are one text, or a number is of another type than its field.
 
     """
 
@@ -115,8 +115,8 @@ class Federation(metaclass=Documented):
         for seed in self.seeds:
             _check_seed(seed, place)
         _check_files(place, [self.ca, self.cert, self.key])
-        _check_range("min_members", self.min_members, 1, 1000)
-        _check_range("group_depth", self.group_depth, 1, DEPTH)
+        _check_range("min_members", self.min_members, 1, 1000, is_whole=True)
+        _check_range("group_depth", self.group_depth, 1, DEPTH, is_whole=True)
         _check_range("lease", self.lease, SHORTEST_LEASE, LONGEST_LEASE)
         if not (0 < len(self.name) <= NAME_LENGTH and self.name.isprintable()):
             raise ValueError(f"{quote(self.name)} is no name of a server: use 1 to {NAME_LENGTH} printable characters")
@@ -149,6 +149,8 @@ def _check_files(place: TcpAddress | TlsAddress, files: list[str | None]) -> Non
         raise ValueError(f"certificates are of no use at the endpoint {place}: write {secure}, or leave them out")
 
 
-def _check_range(name: str, value: float, least: float, most: float) -> None:
+def _check_range(name: str, value: float, least: float, most: float, *, is_whole: bool = False) -> None:
+    if isinstance(value, bool) or not isinstance(value, int if is_whole else int | float):
+        raise TypeError(f"{name} is {value!r}: set it to a {'whole number' if is_whole else 'number of seconds'}")
     if not least <= value <= most:
         raise ValueError(f"{name} is {value}: set it from {least} to {most}")

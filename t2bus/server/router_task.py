@@ -295,7 +295,13 @@ class RouterTask:
         while router.dirty or router.events:
             if router.events:
                 self._log.write(router.take_events(), trio.current_time())
-            for peer in router.take_dirty():
+            try:
+                dirty = router.take_dirty()
+            except Exception:
+                # A bug in what other servers are told must not cost the bus. It gets further with each look.
+                _logger.exception("what has ended: internal error")
+                continue
+            for peer in dirty:
                 if (connection := self.connections.get(peer.id)) is None:
                     continue
                 try:
@@ -326,7 +332,10 @@ class RouterTask:
     def forget(self, connection: PeerConnection) -> None:
         """Let the router forget a connection that is over, and tell everyone whom its end concerns; idempotent."""
         if self.connections.pop(connection.peer.id, None) is not None:
-            self.router.disconnect(connection.peer, connection.reason)
+            try:
+                self.router.disconnect(connection.peer, connection.reason)
+            except Exception:
+                _logger.exception("the end of %s: internal error", connection.peer.identity)
             connection.ended.set()
             self.flush()
 
