@@ -467,6 +467,48 @@ def test_a_claim_needs_enough_servers() -> None:
     served(servers, "y")
 
 
+def test_the_end_of_a_service_waits_until_all_know_it() -> None:
+    """A service has ended for its client when every server knows it: from then on any of them gives the topic away."""
+    servers = fleet("x", "y", "z")
+    holder, held = served(servers, "x")
+    ending = holder.unclaim(held)
+    assert holder.statistics.services == []
+    for name in "yz":
+        assert outcome(holder.read(), ending) is None
+        for way in (servers.ways["x", name], servers.ways[name, "x"]):
+            way.write()
+            way.carry()
+    assert outcome(holder.read(), ending) == 0
+    client = servers.client("y")
+    operation = client.claim("s")
+    servers.settle()
+    assert outcome(client.read(), operation) == 0
+
+
+def test_the_end_of_a_service_does_not_wait_for_who_is_gone() -> None:
+    """The end of a service that waits for a server is acknowledged when that goes, and so is what has ended already."""
+    servers = fleet("x", "y")
+    holder, held = served(servers, "x")
+    ending, again = holder.unclaim(held), holder.unclaim(held)
+    assert [outcome(holder.peer.outbox.peek(), each) for each in (ending, again)] == [None, 0]
+    servers.part("x", "y")
+    assert outcome(holder.read(), ending) == 0
+
+
+def test_a_topic_that_is_claimed_again_while_its_end_is_told() -> None:
+    """A client may claim a topic again before the end of its first service is acknowledged."""
+    servers = fleet("x", "y")
+    holder, held = served(servers, "x")
+    ending, again = holder.unclaim(held), holder.claim("s")
+    servers.settle()
+    heard = holder.read()
+    assert [outcome(heard, each) for each in (ending, again)] == [0, 0]
+    asker = servers.client("y")
+    asker.request("s")
+    servers.settle()
+    assert [each.service for each in of_kind(holder.read(), m.Call)] == [again]
+
+
 def test_a_claim_does_not_wait_for_who_is_gone() -> None:
     """A claim and a subscription that wait for a server are settled when that goes."""
     servers = fleet("x", "y")

@@ -76,6 +76,19 @@ async def test_request_and_response(autojump_clock: MockClock) -> None:
                     pass
 
 
+async def test_a_topic_moves_from_server_to_server(autojump_clock: MockClock) -> None:
+    """A topic whose service has ended at one server can be served at another at once, however slow the way."""
+    async with open_servers("a", "b") as (network, servers):
+        await joined(*servers.values())
+        network.delay = 0.1
+        a, b = servers.values()
+        async with a.bus.open_client() as one, b.bus.open_client() as other:
+            for _ in range(10):
+                for client in (one, other):
+                    async with client.serve(Add, "x"):
+                        pass
+
+
 async def test_large_messages(autojump_clock: MockClock) -> None:
     """The largest message that a client may send reaches subscribers at another server whole."""
     async with open_servers("a", "b") as (_, servers):

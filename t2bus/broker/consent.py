@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @define(eq=False, repr=False)
 class Consent:
-    """One group that is subscribed to, or one claim."""
+    """One group that is subscribed to, one claim, or, with neither, the end of a service."""
 
     group: str = ""
     service: Service | None = None

@@ -168,6 +168,14 @@ class Elsewhere:
             self._tell_stake(member, service, consent)
         self._finish(consent)
 
+    def unclaimed(self, peer: Peer, operation: int, service: Service | None) -> None:
+        """Have the end of a service acknowledged when all members know it: its topic is free everywhere then."""
+        consent = Consent()
+        consent.operations.append((peer, operation))
+        if service is not None:
+            self._end_stake(service, consent)
+        self._finish(consent)
+
     def follow(self) -> None:
         """Tell the members what has ended since the last time."""
         ended, count = self.subscriptions.ended, 0
@@ -198,13 +206,17 @@ class Elsewhere:
                 member.asked.pop(number, None)
                 member.peer.outbox.put_control(m.Unsubscribe(self.numbers.take(), number))
 
-    def _end_stake(self, service: Service) -> None:
+    def _end_stake(self, service: Service, consent: Consent | None = None) -> None:
         for member in self.members.values():
             if (number := member.told_stakes.pop(service, None)) is not None:
                 del member.staked[number]
                 member.asked.pop(number, None)
+                ending = self.numbers.take()
+                if consent is not None:
+                    consent.members.add(member.peer.id)
+                    member.asked[ending] = consent
                 # What is pending is answered still, or refused one by one.
-                member.peer.outbox.put_control(m.Unclaim(self.numbers.take(), number, finishes=True))
+                member.peer.outbox.put_control(m.Unclaim(ending, number, finishes=True))
 
     def _take_next(self, topic: str) -> None:
         """Send requests to another server that has a stake in a topic, now that this one has none."""
@@ -274,7 +286,7 @@ class Elsewhere:
             if self.claims.is_open(consent.service) and consent.service.is_wanted:
                 self.claims.confirm(consent.service)
             return
-        del self._unsettled[consent.group]
+        self._unsettled.pop(consent.group, None)
         operations, consent.operations = consent.operations, []
         for peer, operation in operations:
             peer.outbox.acknowledge(operation)

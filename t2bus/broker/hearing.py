@@ -77,8 +77,7 @@ class Hearing:
             case m.Stake():
                 return self._try(peer, message.id, lambda: self.elsewhere.take_stake(member, message))
             case m.Unclaim():
-                self.services.unclaim(peer, message)
-                self.elsewhere.follow()
+                self._end_stake(peer, message)
             case m.Hello():
                 member.introduce(message, self.elsewhere.claims.events)
             case m.Ping():
@@ -127,6 +126,11 @@ class Hearing:
             self.elsewhere.agree(consent, member)
         else:
             self.services.fail(member.peer, m.Fail(message.id, message.code, message.text))
+
+    def _end_stake(self, peer: Peer, message: m.Unclaim) -> None:
+        self.services.unclaim(peer, message)
+        self.elsewhere.follow()
+        peer.outbox.acknowledge(message.id)
 
     def _open_group(self, member: Member, message: m.Subscribe) -> None:
         self.subscriptions.routes.add_at(message.topic, member.window)

@@ -116,8 +116,11 @@ class ServiceTable:
             text = f"{topic!r} was lost: somebody else claimed it, and a ping was not answered within {ANSWER_TIME:g} s"
             holder.refuse(service.id, TopicClaimed(text))
 
-    def unclaim(self, peer: Peer, message: Unclaim) -> None:
-        """End a service and tell all that wait for it, or let it finish; one that is not there has ended already."""
+    def unclaim(self, peer: Peer, message: Unclaim) -> Service | None:
+        """End a service and tell all that wait for it, or let it finish; return it, or None if it has ended already.
+
+        It is for the caller to acknowledge that.
+        """
         services = self._party(peer).services
         service = services.get(message.service)
         if service is not None:
@@ -125,7 +128,7 @@ class ServiceTable:
             if not (message.finishes and service.pending):
                 del services[service.id]
                 self._end(service)
-        peer.outbox.acknowledge(message.id)
+        return service
 
     def _end(self, service: Service) -> None:
         """End a service that its connection has no more."""

@@ -266,7 +266,7 @@ class Router:
                 case m.Claim():
                     self.elsewhere.claimed(self._services.claim(peer, message, now))
                 case m.Unclaim():
-                    self._services.unclaim(peer, message)
+                    self.elsewhere.unclaimed(peer, message.id, self._services.unclaim(peer, message))
                 case _:
                     assert_never(message)
         except errors.ProtocolViolation:
