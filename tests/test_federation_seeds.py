@@ -11,7 +11,7 @@ import trio.testing
 import trustme
 
 from bus_helpers import wait_until
-from federation_helpers import certified, free_endpoint, secure
+from federation_helpers import LEASE, certified, free_endpoint, secure
 from t2bus import tls
 from t2bus.federation.federation import Federation, place_of
 from t2bus.federation.seeds import refusal, watch_seeds
@@ -88,6 +88,29 @@ async def test_nothing_is_said_of_who_is_met(
     with trio.move_on_after(1000):
         await watch_seeds(Federation(bus="plant", endpoint=own, seeds=[seed, own]), lambda: [seed])
     assert caplog.records == []
+
+
+async def test_a_server_of_another_bus_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """A server that meets nobody, and whose seed answers, is told that its bus may have another name there."""
+    seed = free_endpoint()
+    async with (
+        open_engine(Federation(bus="plant", endpoint=seed, lease=LEASE)),
+        open_engine(Federation(bus="plantt", endpoint=free_endpoint(), seeds=[seed], lease=LEASE)),
+    ):
+        await wait_until(lambda: bool(caplog.records))
+    text = "it answers, but no server of bus 'plantt' is there: is its --bus another one?"
+    assert [record.getMessage() for record in caplog.records] == [f"the server at the seed {seed} is not met: {text}"]
+
+
+async def test_a_seed_may_have_another_name(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is said of a seed that answers where somebody is met: that may be the same server by another name."""
+    answers, refuses = free_endpoint(), free_endpoint()
+    options = Federation(bus="plant", endpoint=free_endpoint(), seeds=[answers, refuses], lease=LEASE)
+    async with open_engine(Federation(bus="office", endpoint=answers, lease=LEASE)), trio.open_nursery() as nursery:
+        nursery.start_soon(watch_seeds, options, lambda: ["tcp:127.0.0.1:1"])
+        await wait_until(lambda: bool(caplog.records))
+        nursery.cancel_scope.cancel()
+    assert [refuses in record.getMessage() for record in caplog.records] == [True]
 
 
 async def test_a_stranger_says_why(caplog: pytest.LogCaptureFixture, seed: str, foreign: dict[str, str]) -> None:

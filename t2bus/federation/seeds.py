@@ -20,7 +20,7 @@ import trio
 
 from .. import tls
 from ..errors import TlsFailed
-from ..text import printable
+from ..text import printable, quote
 from ..transport import handshake, tcp
 from ..transport.address import TlsAddress
 from .federation import place_of
@@ -59,10 +59,24 @@ async def watch_seeds(options: Federation, met: Callable[[], Collection[str]]) -
         for seed in options.seeds:
             if seed in met() or place_of(seed) == own:
                 said.pop(seed, None)
-            elif (text := await refusal(place_of(seed), context)) and said.get(seed) != text:
+            elif (text := await _reason(options, seed, context, met)) and said.get(seed) != text:
                 said[seed] = text
                 _logger.warning("the server at the seed %s is not met: %s", seed, text)
         await trio.sleep(_AGAIN)
+
+
+async def _reason(
+    options: Federation, seed: str, context: ssl.SSLContext | None, met: Callable[[], Collection[str]]
+) -> str:
+    """Return why a seed is not met, as far as that is known; nothing if it is not known to be wrong.
+
+    One that answers may have been met by another name than it is looked for by here. So it is blamed only where nobody
+    is met at all.
+    """
+    text = await refusal(place_of(seed), context)
+    if text or met():
+        return text
+    return f"it answers, but no server of bus {quote(options.bus)} is there: is its --bus another one?"
 
 
 def _context(options: Federation) -> ssl.SSLContext | None:
