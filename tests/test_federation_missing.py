@@ -32,6 +32,17 @@ def test_one_that_is_there_is_not_looked_for() -> None:
     assert looks(missing, 10.0) == []
 
 
+def test_one_that_was_started_again_is_not_looked_for() -> None:
+    """An endpoint is not looked for where another node has joined before the old one was seen to leave."""
+    missing = Missing()
+    missing.joined(NORTH)
+    missing.joined(NORTH)
+    missing.left(NORTH, 0.0)
+    assert looks(missing, 10.0) == []
+    missing.left(NORTH, 10.0)
+    assert missing.due(11.0) == [NORTH]
+
+
 def test_after_a_day_it_is_given_up() -> None:
     """An endpoint that was left for more than a day is forgotten after one more look."""
     missing = Missing()

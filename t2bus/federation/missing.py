@@ -15,6 +15,7 @@ The law of this module: no clock; time is an argument.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 from attrs import define, field
@@ -42,16 +43,23 @@ class _Absence:
 class Missing:
     """The endpoints of those who have left."""
 
+    _here: Counter[str] = field(factory=Counter, init=False)
+    """How many nodes are at each endpoint: two where a server was started again before the old node was seen to leave."""
     _absences: dict[str, _Absence] = field(factory=dict, init=False)
 
     def left(self, endpoint: str, now: float) -> None:
-        """Note that the node at this endpoint has left."""
+        """Note that a node at this endpoint has left."""
+        self._here[endpoint] -= 1
+        if self._here[endpoint] > 0:
+            return
+        del self._here[endpoint]
         self._absences[endpoint] = _Absence(now, now + FIRST)
         if len(self._absences) > MOST:
             del self._absences[next(iter(self._absences))]
 
     def joined(self, endpoint: str) -> None:
         """Note that a node is at this endpoint, be it another one."""
+        self._here[endpoint] += 1
         self._absences.pop(endpoint, None)
 
     def due(self, now: float) -> list[str]:
