@@ -21,8 +21,9 @@ The law of this module: standard library and attrs only. A line that is not foun
 from __future__ import annotations
 
 import re
+import tomllib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define, field, frozen
 
@@ -73,6 +74,19 @@ class Mistakes:
             self.found.append(Mistake(tuple(self._keys), error))
         finally:
             del self._keys[before:]
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    """Return what a text of TOML says.
+
+    Raises:
+      ValueError: it is none. Usually the error is a ``TOMLDecodeError``, which says where.
+
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError:  # without a cause, whose traceback would be a thousand lines
+        raise ValueError("it is nested too deeply") from None
 
 
 def line_of(text: str, keys: Sequence[str]) -> int | None:

@@ -128,6 +128,8 @@ def test_wrong_options(options: str, says: str) -> None:
     ("text", "says"),
     [
         ("x = ", "is not TOML: "),
+        pytest.param("a = " + "[" * 100_000, "is not TOML: it is nested too deeply", id="deep"),
+        pytest.param("a = " + "1" * 5000, "is not TOML: Exceeds the limit", id="digits"),
         ("address = ['unix:a']", "'address' is no key: did you mean addresses?"),
         (
             "zzz = 1",

@@ -24,12 +24,11 @@ The law of this module: text in, rules out; a file is valid as a whole or not at
 
 from __future__ import annotations
 
-import tomllib
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import InvalidAccess, InvalidTopic
-from ..mistakes import Mistake, Mistakes
+from ..mistakes import Mistake, Mistakes, read_toml
 from ..text import QUOTED, shorten
 from ..topic import validate
 from .access import Access, Rules, Verb
@@ -94,10 +93,8 @@ def _document(text: str) -> dict[str, Any]:
     if len(text.encode(errors="surrogatepass")) > LARGEST:
         raise InvalidAccess(f"it has more than {LARGEST} bytes: use wildcards and groups")
     try:
-        return tomllib.loads(text)
-    except RecursionError:  # without a cause, whose traceback would be a thousand lines
-        raise InvalidAccess("invalid TOML: it is nested too deeply") from None
-    except ValueError as error:  # usually a TOMLDecodeError, which says where; a number of 5,000 digits is another
+        return read_toml(text)
+    except ValueError as error:
         raise InvalidAccess(f"invalid TOML: {error}") from error
 
 

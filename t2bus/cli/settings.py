@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -39,7 +38,7 @@ from attrs import field, frozen
 
 from ..contexts.document import FILES
 from ..limits import Limits
-from ..mistakes import Mistakes
+from ..mistakes import Mistakes, read_toml
 from ..program.opening import files_of
 from ..transport.credentials import check_peers
 from .federating import FEDERATION_KINDS, FEDERATION_PATHS, federation_options_of
@@ -126,10 +125,10 @@ def _read_file(path: Path) -> tuple[Settings, list[str]]:
     """Read the configuration file; every mistake begins with its path, and the line where that is known."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-        document = tomllib.loads(text)
+        document = read_toml(text)
     except OSError as error:
         return Settings(), [f"{path}: {error.strerror or error}"]
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # of the bytes, or of the text
         return Settings(), [f"{path} is not TOML: {error}"]
     mistakes = Mistakes(BadSetting)
     settings = _settings(document, path.parent, mistakes)

@@ -28,7 +28,6 @@ The law of this module: no file is opened, and what cannot be is refused with th
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
@@ -36,6 +35,7 @@ import attrs
 from attrs import field, frozen
 
 from ..errors import InvalidAddress
+from ..mistakes import line_of, read_toml
 from ..text import quote
 from ..transport.address import TlsAddress, UnixAddress, parse
 from ..transport.peer_name import check_peer
@@ -140,12 +140,12 @@ def read_contexts(text: str, folder: Path) -> Contexts:
 
     """
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        document = read_toml(text)
+    except ValueError as error:
         reason, _, place = str(error).partition(" (at ")
         line = re.match(r"line ([0-9]+)", place)
         number = line[1] if line else max(1, len(text.splitlines()))  # else it is the end of the document
-        raise InvalidAddress(f"line {number}: {reason}") from error
+        raise InvalidAddress(f"line {number}: {reason}" if place else f"it is no TOML: {reason}") from error
     key: tuple[str, ...] = ()
     try:
         _require_known(document, ("default", "contexts"))
@@ -160,7 +160,7 @@ def read_contexts(text: str, folder: Path) -> Contexts:
         default = _typed(document, "default", str, None)
         return contexts if default is None else contexts.using(default)
     except InvalidAddress as error:
-        where = f"line {number}: " if key and (number := _line_of(text, key)) else ""
+        where = f"line {number}: " if (number := line_of(text, key)) else ""
         raise InvalidAddress(f"{where}{_shown(key)}{error}") from error
 
 
@@ -203,13 +203,6 @@ def _require_known(names: Iterable[str], known: tuple[str, ...]) -> None:
 def _shown(key: tuple[str, ...]) -> str:
     """Return the name of a table, to stand before what is wrong with it."""
     return f"[{'.'.join(key)}] " if len(key) > 1 else ""
-
-
-def _line_of(text: str, key: tuple[str, ...]) -> int | None:
-    """Return the number of the line in which a table or a key of TOML begins; None if it is written in another way."""
-    words = r"\s*\.\s*".join(rf"[\"']?{re.escape(word)}[\"']?" for word in key)
-    start = re.compile(rf"\s*\[\s*{words}\s*\]" if len(key) > 1 else rf"\s*{words}\s*=")
-    return next((number for number, line in enumerate(text.splitlines(), 1) if start.match(line)), None)
 
 
 def document_of(contexts: Contexts) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class Missing:
     """The endpoints of those who have left."""
 
     _here: Counter[str] = field(factory=Counter, init=False)
-    """How many nodes are at each endpoint: two where a server was started again before the old node was seen to leave."""
+    """How many nodes are at each endpoint: two where a server was started again and its old node has not left yet."""
     _absences: dict[str, _Absence] = field(factory=dict, init=False)
 
     def left(self, endpoint: str, now: float) -> None:
