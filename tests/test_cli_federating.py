@@ -149,7 +149,7 @@ class TestWrong:
             ("--seed tcp:127.0.0.1:1", "needs --federate, --bus (in a configuration file, endpoint, bus in [fed"),
             ("--federate tcp:127.0.0.1:1", "a federation needs --bus (in a configuration file, bus in [federation])"),
             ("--federate tls:a:1 --bus b --fed-cert c", "a federation needs --fed-ca, --fed-key (in a configuration"),
-            ("--federate a:1 --bus b", "'a:1' is no address: write unix:PATH"),
+            ("--federate a:1 --bus b", "'a:1' is no address: write tls:a:1"),
             ("--federate unix:a --bus b", "'unix:a' is for this machine alone: servers meet at tls:HOST:PORT"),
             ("--federate tcp:192.0.2.1:1 --bus b", "write tls:192.0.2.1:1"),
             ("--federate tcp:127.0.0.1:1 --bus B", "'B' is no name of a bus: use a-z, 0-9 and _ only"),
@@ -232,6 +232,15 @@ class TestServing:
         assert said.startswith(f"t2bus: the certificate in {members}/server.pem would be refused: unsuitable ")
         assert said.count("\n") == 1
         assert "bus" not in names(members)
+
+    async def test_an_endpoint_in_use_at_the_start(self, folder: Path) -> None:
+        """A server whose endpoint is in use says what to do, as of any other address."""
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            place = f"tcp:127.0.0.1:{sock.getsockname()[1]}"
+            code, _, text = await run("serve", f"unix:{folder}/bus", "--federate", place, "--bus", "plant")
+        remedy = "stop what listens there, or choose another port"
+        said = f"t2bus: cannot listen for other servers at {place}: Address already in use: {remedy}\n"
+        assert (code, text) == (1, said)
 
 
 class TestCheck:

@@ -41,11 +41,13 @@ def test_a_bus_has_a_plain_name(name: str) -> None:
         ({"endpoint": "unix:bus"}, "'unix:bus' is for this machine alone: servers meet at tls:HOST:PORT"),
         ({"endpoint": "tcp:10.0.0.1:1"}, "'tcp:10.0.0.1:1' is open to anybody on the way: write tls:10.0.0.1:1, "),
         ({"endpoint": "7447"}, "'7447' is no address"),
+        ({"endpoint": "localhost:7447"}, "'localhost:7447' is no address: write tls:localhost:7447"),
+        ({"seeds": ["[::1]:7447"]}, "'[::1]:7447' is no address: write tls:[::1]:7447"),
         ({"seeds": ["tcp:127.0.0.1:0"]}, "nobody can be met at port 0 of the seed 'tcp:127.0.0.1:0': write the port"),
         ({"seeds": ["tls:a.example:1"]}, "the seed 'tls:a.example:1' is of another kind than the endpoint tcp:127"),
         ({"seeds": ["unix:bus"]}, "'unix:bus' is for this machine alone"),
     ],
-    ids=["unix", "open", "none", "port", "kind", "seed"],
+    ids=["unix", "open", "none", "bare", "bare-seed", "port", "kind", "seed"],
 )
 def test_servers_meet_at_addresses_of_hosts(change: dict[str, Any], text: str) -> None:
     """An endpoint or a seed where servers cannot meet safely is refused with what to write."""

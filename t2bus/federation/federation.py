@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from socket import gethostname
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
 
@@ -18,6 +18,9 @@ from ..text import printable, quote
 from ..topic import DEPTH, InvalidTopic, is_concrete, validate
 from ..transport.address import TcpAddress, TlsAddress, UnixAddress, is_loopback, parse
 from ..wire.values import NAME_LENGTH
+
+if TYPE_CHECKING:
+    from ..transport.address import Address
 
 LONGEST_NAME: Final = 64
 """Characters of the name of a bus. It is a part of every key of the engine, which does not survive very long keys."""
@@ -35,7 +38,7 @@ def place_of(text: str) -> TcpAddress | TlsAddress:
       InvalidAddress: the text is no address, or none for servers.
 
     """
-    match parse(text):
+    match _parse(text):
         case UnixAddress():
             raise InvalidAddress(f"{quote(text)} is for this machine alone: servers meet at tls:HOST:PORT")
         case TcpAddress(host, port) if host != "localhost" and not is_loopback(host):
@@ -45,6 +48,18 @@ def place_of(text: str) -> TcpAddress | TlsAddress:
             )
         case place:
             return place
+
+
+def _parse(text: str) -> Address:
+    """Parse an address. What lacks the kind is meant for TLS here, where clients would be told to write ``tcp:``."""
+    try:
+        return parse(text)
+    except InvalidAddress as error:
+        try:
+            meant = parse(f"tls:{text}")
+        except InvalidAddress:
+            raise error from None
+        raise InvalidAddress(f"{quote(text)} is no address: write {meant}") from error
 
 
 def _seeds(seeds: Sequence[str]) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ The law of this module: all calls of Zenoh that could wait are made in threads o
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import secrets
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -50,6 +52,9 @@ _ROOM: Final = 1024 * 1024
 """Bytes that may wait for the worker. To be told of each piece that it is sent cost four times the processor time."""
 
 _SOURCE: Final = re.compile(r" at /\S+\.rs:\d+\.?")
+
+_OS_ERROR: Final = re.compile(r"\(os error ([0-9]+)\)")
+_OF_BINDING: Final = {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}
 
 _LONGEST_TEXT: Final = 500
 """Characters of what Zenoh says."""
@@ -210,13 +215,21 @@ async def open_engine(options: Federation) -> AsyncGenerator[Engine, None]:
         try:
             await worker.run(session.open)
         except CallFailed as error:
-            text = f"cannot listen for other servers at {options.endpoint}: {_plain(error)}"
+            text = f"cannot listen for other servers at {options.endpoint}: {_why_not_opened(error)}"
             raise EngineFailed(text) from error
         engine = ZenohEngine(node, session, worker, mailbox, 2 * options.lease + 5)
         async with open_background_nursery() as nursery:
             nursery.start_soon(engine.mend)
             nursery.start_soon(watch_seeds, options, engine.endpoints)
             yield engine
+
+
+def _why_not_opened(error: CallFailed) -> str:
+    """Return in the system's own words why nothing can be bound to the endpoint, or else what Zenoh says."""
+    found = _OS_ERROR.search(str(error))
+    if found is not None and (number := int(found[1])) in _OF_BINDING:
+        return os.strerror(number)
+    return _plain(error)
 
 
 def _plain(error: CallFailed) -> str:
