@@ -12,6 +12,7 @@ import trustme
 
 from cli_helpers import python
 from federation_helpers import LEASE, certified, free_endpoint, joined, left, pieces, secure
+from t2bus.certs import Role, issue_server, make_ca
 from t2bus.errors import TlsFailed
 from t2bus.federation.engine import EngineFailed, Joined
 from t2bus.federation.federation import Federation
@@ -251,4 +252,14 @@ async def test_a_certificate_that_cannot_be_used(folder: Path) -> None:
     files["ca"] = certified(trustme.CA(), "foreign", folder)["ca"]
     with pytest.raises(TlsFailed, match=r"ours-cert\.pem"):
         async with open_engine(secure(files)):
+            pass
+
+
+async def test_a_certificate_for_one_end(folder: Path) -> None:
+    """A certificate that others would refuse at one end is named with the command that makes another."""
+    make_ca(folder / "members", role=Role.MEMBER)
+    issue_server(folder / "members", "server", ["127.0.0.1"])
+    files = {"ca": "ca.pem", "cert": "server.pem", "key": "server.key"}
+    with pytest.raises(TlsFailed, match=r"a server needs one for both ends, as `.* certs issue NAME --member` makes"):
+        async with open_engine(secure({name: str(folder / "members" / file) for name, file in files.items()})):
             pass

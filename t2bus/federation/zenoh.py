@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Final, NoReturn, assert_never
 import trio
 from attrs import define, field
 
-from .. import tls
 from ..background import open_background_nursery
 from ..errors import InvalidAddress
 from ..text import printable
@@ -33,6 +32,7 @@ from .engine import Arrived, Engine, EngineFailed, Joined, Left
 from .federation import place_of
 from .mailbox import BESIDE, open_mailbox
 from .missing import Missing
+from .requirements import credentials_of
 from .seeds import watch_seeds
 from .worker import CallFailed, failure_of, open_worker
 from .zenoh_session import NodeSession, open_go_between
@@ -205,7 +205,7 @@ async def open_engine(options: Federation) -> AsyncGenerator[Engine, None]:
       EngineFailed: nothing can be opened at the endpoint, or Zenoh is not fit for use.
 
     """
-    _check_certificates(options)
+    credentials_of(options)  # Zenoh would not tell that others refuse it
     node = secrets.token_hex(8)
     async with AsyncExitStack() as stack:
         mailbox = stack.enter_context(open_mailbox())
@@ -235,10 +235,3 @@ def _why_not_opened(error: CallFailed) -> str:
 def _plain(error: CallFailed) -> str:
     """Return what Zenoh says, without the places in its source (``at .../unicast.rs:338.``)."""
     return printable(_SOURCE.sub("", str(error)), _LONGEST_TEXT)
-
-
-def _check_certificates(options: Federation) -> None:
-    """Raise ``TlsFailed`` if others would refuse this server's certificate, which Zenoh would not tell."""
-    if options.ca is not None and options.cert is not None:
-        for make in (tls.server_context, tls.client_context):
-            tls.check(make(ca=options.ca, certificate=options.cert, key=options.key))
