@@ -220,7 +220,7 @@ def adopt(sock: socket.socket, *, is_secure: bool) -> Listener:
     name = sock.getsockname()
     if sock.family != socket.AF_UNIX:
         kind = TlsAddress if is_secure else TcpAddress
-        address: Address = kind(*name[:2])
+        address: Address = kind(tcp.name_of(name), name[1])
     elif isinstance(name, str) and name:
         address = UnixAddress(name)
     else:
@@ -238,5 +238,5 @@ def _is_listening(sock: socket.socket) -> bool:
 
 def _bound(address: TcpAddress | TlsAddress, listener: trio.SocketListener) -> Address:
     """Return the address of the same kind that the listener is really bound to."""
-    host, port = listener.socket.getsockname()[:2]
-    return attrs.evolve(address, host=host, port=port)
+    name = listener.socket.getsockname()
+    return attrs.evolve(address, host=tcp.name_of(name), port=name[1])

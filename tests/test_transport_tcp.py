@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import socket
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,10 +17,11 @@ from attrs import define
 
 import t2bus
 from bus_helpers import Note, names, open_peer, wait_until
+from t2bus import status
+from t2bus.endpoints import adopt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Sequence
-    from pathlib import Path
 
 
 async def test_port_0_is_any_free_port() -> None:
@@ -139,6 +142,38 @@ async def test_an_address_that_this_machine_lacks_is_passed_over(hosts: Hosts, a
         assert address.startswith("tcp:127.0.0.1:")
         async with t2bus.open_client(address.replace("127.0.0.1", "localhost")) as client:
             assert await client.publish("x", Note("")) == 0
+
+
+def link_local() -> str:
+    """Return an IPv6 address that means something on one interface of this machine only, with that interface."""
+    known = Path("/proc/net/if_inet6")
+    for line in known.read_text(encoding="ascii").splitlines() if known.exists() else ():
+        digits, _, _, scope, _, interface = line.split()
+        if scope == "20":
+            return f"{ipaddress.IPv6Address(bytes.fromhex(digits))}%{interface}"
+    pytest.skip("this machine has no link-local address")
+
+
+async def test_an_address_of_one_interface_is_told_with_it() -> None:
+    """A link-local address that a bus is bound to, or that a client comes from, has its zone, else it leads nowhere."""
+    place = f"tcp:[{link_local()}]:"
+    async with t2bus.open_bus(f"{place}0") as bus:
+        (address,) = bus.addresses
+        assert address.startswith(place)
+        async with t2bus.open_client(address) as client:
+            (shown,) = await status.clients(client)
+            assert shown.address.startswith(place)
+
+
+async def test_an_inherited_socket_of_one_interface_is_told_with_it() -> None:
+    """So has the address of a listener that somebody else has opened."""
+    host = link_local()
+    with socket.socket(socket.AF_INET6) as sock:
+        sock.bind(socket.getaddrinfo(host, 0)[0][4])
+        sock.listen()
+        listener = adopt(sock.dup(), is_secure=False)
+        assert str(listener.address) == f"tcp:[{host}]:{sock.getsockname()[1]}"
+        await listener.listener.aclose()
 
 
 async def test_an_address_that_a_host_has_twice_is_one(hosts: Hosts) -> None:

@@ -22,7 +22,7 @@ from ..broker.peer import Origin
 from ..endpoints import recognise, require_context
 from ..errors import BusError, LimitExceeded, PermissionDenied, ProtocolViolation, TlsFailed
 from ..log_limiter import LogLimiter
-from ..transport import credentials, handshake, unix
+from ..transport import credentials, handshake, tcp, unix
 from ..transport.address import Address, TcpAddress, TlsAddress, UnixAddress
 from ..transport.socket_stream import SocketStream
 from ..wire.compression import ZLIB
@@ -329,10 +329,10 @@ def _address_of(address: Address, stream: trio.SocketStream) -> str:
     if isinstance(address, UnixAddress):
         return str(address)
     try:
-        host, port = stream.socket.getpeername()[:2]
+        name = stream.socket.getpeername()
+        return str(attrs.evolve(address, host=tcp.name_of(name), port=name[1]))
     except OSError:  # it has gone already
         return str(address)
-    return str(attrs.evolve(address, host=host, port=port))
 
 
 def _origin(address: Address, stream: trio.SocketStream) -> str:
@@ -340,6 +340,6 @@ def _origin(address: Address, stream: trio.SocketStream) -> str:
     try:
         if isinstance(address, UnixAddress):
             return credentials.identity_of(stream).name
-        return str(stream.socket.getpeername()[0])
+        return tcp.name_of(stream.socket.getpeername())
     except OSError:  # it has gone already
         return "an unknown user" if isinstance(address, UnixAddress) else "an unknown host"

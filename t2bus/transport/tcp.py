@@ -166,11 +166,11 @@ async def _look_up(address: TcpAddress | TlsAddress) -> list[_Place]:
         )
     except ValueError as error:
         raise OSError(f"{quote(address.host)} is no name of a host") from error
-    places = (_Place(family, sockaddr, _name(sockaddr)) for family, _, _, _, sockaddr in found)
+    places = (_Place(family, sockaddr, name_of(sockaddr)) for family, _, _, _, sockaddr in found)
     return list(dict.fromkeys(places))
 
 
-def _name(sockaddr: tuple[Any, ...]) -> str:
+def name_of(sockaddr: tuple[Any, ...]) -> str:
     """Return the IP address in what the system takes, with its zone, such as ``fe80::1%eth0``."""
     return socket.getnameinfo(sockaddr, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
 
