@@ -8,7 +8,8 @@ r"""Mistakes in a file of TOML: all of them instead of the first, each with the 
             raise InvalidAccess("it must be a table")
     mistakes.found[0].show("access.toml", text)  # access.toml:3: it must be a table
 
-A library that reads TOML gives values without their places, so a line is found by the keys that lead there:
+:func:`typed`, :func:`texts` and :func:`require_known` look at what was read. A library that reads TOML gives values
+without their places, so a line is found by the keys that lead there:
 
     >>> line_of('[limits]\n# at night\nframe = 0\n', ("limits", "frame"))
     3
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import define, field, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 
 _KEY: Final = r"""(?:[A-Za-z0-9_-]+|"[^"\\\n]*"|'[^'\n]*')"""
 _KEYS: Final = rf"{_KEY}(?:[ \t]*\.[ \t]*{_KEY})*"
@@ -87,6 +88,43 @@ def read_toml(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError:  # without a cause, whose traceback would be a thousand lines
         raise ValueError("it is nested too deeply") from None
+
+
+_KINDS: Final[dict[type, str]] = {
+    dict: "table",
+    str: "text in quotes",
+    bool: "true or false",
+    list: "list of texts",
+    int: "whole number",
+    float: "number",
+}
+
+
+def typed(table: Mapping[str, Any], name: str, kind: type, default: Any, *, error: type[Exception]) -> Any:
+    """Return a value of a table if it is of this type, or the default if there is none; else raise an error."""
+    value = table.get(name, default)
+    if name in table and type(value) not in ((int, float) if kind is float else (kind,)):
+        raise error(f"{name}: this is no {_KINDS[kind]}")
+    return value
+
+
+def texts(table: Mapping[str, Any], name: str, *, error: type[Exception]) -> tuple[str, ...]:
+    """Return a list of texts from a table, empty if there is none; ``peers = [100]`` is an error."""
+    value = typed(table, name, list, [], error=error)
+    if not all(isinstance(each, str) for each in value):
+        raise error(f"{name}: this is no {_KINDS[list]}")
+    return tuple(value)
+
+
+def require_known(names: Iterable[str], known: Collection[str], what: str, *, error: type[Exception]) -> None:
+    """Raise an error for a name that is not known, with the nearest that is, or else with all of them."""
+    for name in names:
+        if name not in known:
+            from difflib import get_close_matches  # noqa: PLC0415 -- only for an error
+
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise error(f"{name!r} is no {what}: {hint}")
 
 
 def line_of(text: str, keys: Sequence[str]) -> int | None:

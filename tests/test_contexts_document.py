@@ -66,14 +66,14 @@ class TestReading:
             pytest.param("a = " + "[" * 100_000, "it is no TOML: it is nested too deeply", id="deep"),
             pytest.param("a = " + "1" * 5000, "it is no TOML: Exceeds the limit", id="digits"),
             ("x = 1", "'x' is no key: there are default, contexts"),
-            ("contexts = 1", "contexts is no table"),
-            ("[contexts]\na = 1", "line 2: [contexts.a] a is no table"),
+            ("contexts = 1", "contexts: this is no table"),
+            ("[contexts]\na = 1", "line 2: [contexts.a] a: this is no table"),
             ("\n[contexts.a]\n", "line 2: [contexts.a] it has no address"),
             (
                 "[ contexts . 'a' ]\nadress = ''",
-                "line 1: [contexts.a] 'adress' is no key: there are address, wire, peers, ca,",
+                "line 1: [contexts.a] 'adress' is no key: did you mean address?",
             ),
-            ("[contexts.a]\naddress = 5", "line 1: [contexts.a] address is no text in quotes"),
+            ("[contexts.a]\naddress = 5", "line 1: [contexts.a] address: this is no text in quotes"),
             ("[contexts.a]\naddress = 'x'", "line 1: [contexts.a] 'x' is no address: "),
             ("[contexts.a]\naddress = 'name:a'", "line 1: [contexts.a] 'name:a' is the name of a context"),
             (
@@ -82,11 +82,11 @@ class TestReading:
             ),
             (
                 "[contexts.a]\naddress = 'unix:x'\npeers = 'a'",
-                "line 1: [contexts.a] peers is no list of texts in quotes",
+                "line 1: [contexts.a] peers: this is no list of texts",
             ),
             (
                 "[contexts.a]\naddress = 'unix:x'\npeers = [1]",
-                "line 1: [contexts.a] peers is no list of texts in quotes",
+                "line 1: [contexts.a] peers: this is no list of texts",
             ),
             ("[contexts.a]\naddress = 'unix:x'\npeers = ['a']", "line 1: [contexts.a] 'a' is no peer of a unix socket"),
             (
@@ -104,7 +104,7 @@ class TestReading:
             ),
             ("contexts.a = { }\n", "line 1: [contexts.a] it has no address"),
             ("\ndefault = 'a'\n", "line 2: 'name:a' is not known: no context is"),
-            ("default = 5\n", "line 1: default is no text in quotes"),
+            ("default = 5\n", "line 1: default: this is no text in quotes"),
         ],
     )
     def test_wrong(self, text: str, says: str) -> None:

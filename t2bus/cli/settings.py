@@ -29,7 +29,7 @@ setting is never ignored.
 from __future__ import annotations
 
 import contextlib
-import difflib
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -38,7 +38,7 @@ from attrs import field, frozen
 
 from ..contexts.document import FILES
 from ..limits import Limits
-from ..mistakes import Mistakes, read_toml
+from ..mistakes import Mistakes, read_toml, require_known, texts, typed
 from ..program.opening import files_of
 from ..transport.credentials import check_peers
 from .federating import FEDERATION_KINDS, FEDERATION_PATHS, federation_options_of
@@ -54,6 +54,11 @@ _WORDS: Final = ("addresses", "access", "peers", "insecure_no_auth", "monitor", 
 
 class BadSetting(Exception):
     """An option or the configuration file says what cannot be; the text names it. Exit code 2."""
+
+
+_of_type = partial(typed, error=BadSetting)
+_texts = partial(texts, error=BadSetting)
+_require_known = partial(require_known, error=BadSetting)
 
 
 @frozen
@@ -188,41 +193,6 @@ def _peers(document: dict[str, Any]) -> tuple[str, ...]:
     except ValueError as error:
         raise BadSetting(f"peers: {error}") from error
     return peers
-
-
-def _of_type(table: dict[str, Any], name: str, kind: type, default: Any) -> Any:
-    """Return a value of a table if it is of this type, or the default if there is none."""
-    value = table.get(name, default)
-    if name in table and type(value) not in ((int, float) if kind is float else (kind,)):
-        raise BadSetting(f"{name}: this is no {_KINDS[kind]}")
-    return value
-
-
-_KINDS: Final = {
-    dict: "table",
-    str: "text in quotes",
-    bool: "true or false",
-    list: "list of texts",
-    int: "whole number",
-    float: "number",
-}
-
-
-def _texts(table: dict[str, Any], name: str) -> tuple[str, ...]:
-    """Return a list of texts from a table, empty if there is none; ``peers = [100]`` is a ``BadSetting``."""
-    value = _of_type(table, name, list, [])
-    if not all(isinstance(each, str) for each in value):
-        raise BadSetting(f"{name}: this is no {_KINDS[list]}")
-    return tuple(value)
-
-
-def _require_known(names: Iterable[str], known: Iterable[str], what: str) -> None:
-    """Raise ``BadSetting`` for a name that is not known, with the nearest that is, or else with all of them."""
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise BadSetting(f"{name!r} is no {what}: {hint}")
 
 
 # --- limits

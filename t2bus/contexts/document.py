@@ -29,19 +29,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import attrs
 from attrs import field, frozen
 
 from ..errors import InvalidAddress
-from ..mistakes import line_of, read_toml
+from ..mistakes import line_of, read_toml, require_known, texts, typed
 from ..text import quote
 from ..transport.address import TlsAddress, UnixAddress, parse
 from ..transport.peer_name import check_peer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
 Wire = Literal["t2bus", "t2"]
@@ -131,6 +131,10 @@ def check_name(name: str) -> None:
 
 # --- as TOML
 
+_of_type = partial(typed, error=InvalidAddress)
+_texts = partial(texts, error=InvalidAddress)
+_require_known = partial(require_known, error=InvalidAddress)
+
 
 def read_contexts(text: str, folder: Path) -> Contexts:
     """Return what a text says; certificates count from the folder.
@@ -148,16 +152,16 @@ def read_contexts(text: str, folder: Path) -> Contexts:
         raise InvalidAddress(f"line {number}: {reason}" if place else f"it is no TOML: {reason}") from error
     key: tuple[str, ...] = ()
     try:
-        _require_known(document, ("default", "contexts"))
-        tables = _typed(document, "contexts", dict, {})
+        _require_known(document, ("default", "contexts"), "key")
+        tables = _of_type(document, "contexts", dict, {})
         known = {}
         for name in tables:
             key = ("contexts", name)
             check_name(name)
-            known[name] = _context(_typed(tables, name, dict, {}), folder)
+            known[name] = _context(_of_type(tables, name, dict, {}), folder)
         key = ("default",)
         contexts = Contexts(known)
-        default = _typed(document, "default", str, None)
+        default = _of_type(document, "default", str, None)
         return contexts if default is None else contexts.using(default)
     except InvalidAddress as error:
         where = f"line {number}: " if (number := line_of(text, key)) else ""
@@ -166,38 +170,17 @@ def read_contexts(text: str, folder: Path) -> Contexts:
 
 def _context(table: dict[str, Any], folder: Path) -> BusContext:
     """Read the table of one context."""
-    _require_known(table, ("address", "wire", "peers", *FILES))
-    address = _typed(table, "address", str, None)
+    _require_known(table, ("address", "wire", "peers", *FILES), "key")
+    address = _of_type(table, "address", str, None)
     if address is None:
         raise InvalidAddress("it has no address")
-    wire = _typed(table, "wire", str, "t2bus")
+    wire = _of_type(table, "wire", str, "t2bus")
     if wire not in get_args(Wire):
         raise InvalidAddress(f"there is no wire {quote(wire)}: it is {' or '.join(get_args(Wire))}")
-    files = {name: str(folder / _typed(table, name, str, "")) for name in FILES if name in table}
-    peers = _typed(table, "peers", list, [])
-    if not all(isinstance(peer, str) for peer in peers):
-        raise InvalidAddress("peers is no list of texts in quotes")
-    context = BusContext(address, files, wire, tuple(peers))
+    files = {name: str(folder / _of_type(table, name, str, "")) for name in FILES if name in table}
+    context = BusContext(address, files, wire, _texts(table, "peers"))
     context.check()
     return context
-
-
-_KINDS: Final[dict[type, str]] = {dict: "table", list: "list of texts in quotes", str: "text in quotes"}
-
-
-def _typed(table: dict[str, Any], name: str, kind: type, default: Any) -> Any:
-    """Return a value of a table if it is of this type, or the default if there is none."""
-    value = table.get(name, default)
-    if name in table and not isinstance(value, kind):
-        raise InvalidAddress(f"{name} is no {_KINDS[kind]}")
-    return value
-
-
-def _require_known(names: Iterable[str], known: tuple[str, ...]) -> None:
-    """Raise ``InvalidAddress`` for a key that is not known."""
-    for name in names:
-        if name not in known:
-            raise InvalidAddress(f"{quote(name)} is no key: there are {', '.join(known)}")
 
 
 def _shown(key: tuple[str, ...]) -> str:
