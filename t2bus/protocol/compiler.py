@@ -36,8 +36,6 @@ abstract ``Sequence`` does not say what to build.
 from __future__ import annotations
 
 import math
-from contextlib import suppress
-from enum import Enum, Flag
 from types import UnionType
 from typing import (
     TYPE_CHECKING,
@@ -46,7 +44,6 @@ from typing import (
     Final,
     Literal,
     NewType,
-    TypeGuard,
     TypeVar,
     Union,
     get_args,
@@ -56,10 +53,11 @@ from typing import (
 
 import attrs
 
-from .adapters import Refusal, TypeAdapter, array, fixed_tuple, later, mapping, mismatch, name_of, text_of, union
+from .adapters import TypeAdapter, array, fixed_tuple, later, mapping, mismatch, name_of, text_of, union
 from .annotations import is_alias, look_up, value_of
 from .classes import fields_of, is_class
-from .layouts import AnyPlain, Bits, Choices, Written
+from .enums import enumeration, is_enum
+from .layouts import AnyPlain, Written
 from .records import record
 from .remedies import remedy
 from .scalars import PLAIN_SCALARS, STR, literal, travels_as
@@ -67,9 +65,7 @@ from .standard import STANDARD, families
 from .variants import variants
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from .layouts import Layout
+    from collections.abc import Callable, Iterator, Mapping
 
 V = TypeVar("V")
 W = TypeVar("W")
@@ -213,8 +209,8 @@ class _Compiler:
             return literal(name_of(type_), pairs)
         if origin in (Union, UnionType):
             return self._union(type_, name_of(type_))
-        if _is_enum(origin):
-            return _enum(origin, self.compile)
+        if is_enum(origin):
+            return enumeration(origin, self.compile)
         if is_class(type_):
             return record(type_, fields_of(type_, self.names), self.known, self.compile)
         raise TypeError(f"{name_of(type_)} is neither an attrs class nor a supported type{remedy(type_, self.root)}")
@@ -244,7 +240,7 @@ class _Compiler:
         adapters = {member: self.compile(member) for member in _members(type_, ())}
         free = {member: part for member, part in adapters.items() if (get_origin(member) or member) not in _registered}
         classes = {member: part for member, part in free.items() if is_class(member)}
-        enums = {member: part for member, part in free.items() if _is_enum(member) and part.plain_types == {str}}
+        enums = {member: part for member, part in free.items() if is_enum(member) and part.plain_types == {str}}
         parts = []
         if len(classes) + len(enums) > 1:
             parts += variants(name, classes, enums)
@@ -301,39 +297,3 @@ def _members(type_: Any, around: tuple[Any, ...]) -> Iterator[Any]:
             yield from _members(member, around)
     else:
         yield type_
-
-
-def _is_enum(type_: Any) -> TypeGuard[type[Enum]]:
-    return isinstance(type_, type) and issubclass(type_, Enum)
-
-
-def _enum(kind: type[Enum], compile_: Callable[[Any], TypeAdapter]) -> TypeAdapter:
-    """Compile an enumeration.
-
-    Its values travel if they are text or mean something by themselves, as those of flags and of an ``IntEnum`` do.
-    Otherwise the names of the members travel: a number from ``auto()`` changes when a member is added before it.
-    """
-    meaningful = issubclass(kind, Flag) or all(isinstance(member, type(member.value)) for member in kind)
-    if meaningful or all(type(member.value) is str for member in kind):
-        kinds: Iterable[TypeAdapter] = map(compile_, dict.fromkeys(type(member.value) for member in kind))
-        values = [member.value for member in kind]
-        adapter = union(name_of(kind), kinds)
-        layout: Layout = _bits(kind) if issubclass(kind, Flag) else Choices(kind.__name__, _travelling(adapter, values))
-        return travels_as(adapter, kind, lambda member: member.value, kind, values=values, layout=layout)
-    also = {name: str(member.name) for name, member in kind.__members__.items() if name != member.name}
-    layout = Choices(kind.__name__, tuple(member.name for member in kind), also)
-    return travels_as(STR, kind, lambda member: member.name, kind.__getitem__, values=kind.__members__, layout=layout)
-
-
-def _bits(kind: type[Flag]) -> Bits:
-    boundary = getattr(kind, "_boundary_")  # noqa: B009 -- documented, but typeshed has it not
-    return Bits(kind.__name__, {name: member.value for name, member in kind.__members__.items()}, boundary.name)
-
-
-def _travelling(adapter: TypeAdapter, values: Iterable[Any]) -> tuple[Any, ...]:
-    """Return the plain items of the values that can travel: an enumeration may have a number of more than 64 bits."""
-    items = []
-    for value in values:
-        with suppress(Refusal):
-            items.append(adapter.to_plain(value))
-    return tuple(items)
