@@ -54,6 +54,10 @@ Nested = TypeAliasType("Nested", "list[Nested[T]] | T", type_params=(T,))
 Json = TypeAliasType("Json", "None | bool | int | float | str | list[Json] | dict[str, Json]")
 Even = TypeAliasType("Even", "list[Odd] | None")
 Odd = TypeAliasType("Odd", "list[Even] | int")
+Branch = TypeAliasType("Branch", "dict[str, str | Branch]")
+Chain = TypeAliasType("Chain", "tuple[int, Chain | None]")
+Deep = TypeAliasType("Deep", "dict[str, T | Deep[T]]", type_params=(T,))
+Wide = TypeAliasType("Wide", "None | int | list[Wide | str]")
 Keyed = TypeAliasType("Keyed", "int | tuple[dict[Keyed, int], ...]")
 alias: Any = TypeAliasType  # for what type checkers refuse
 Itself = alias("Itself", "Itself")
@@ -65,6 +69,8 @@ Growing = alias("Growing", "int | list[Growing[list[T]]]", type_params=(T,))
 # What everybody writes before that.
 OldJson: TypeAlias = "None | bool | int | float | str | list[OldJson] | dict[str, OldJson]"
 OlderJson = Union[None, int, str, List["OlderJson"], dict[str, "OlderJson"]]  # noqa: UP006, UP007
+OldBranch: TypeAlias = dict[str, "str | OldBranch"]
+OlderBranch = list[Union[int, "OlderBranch"]]
 Figure = TypeAliasType("Figure", "Shape | Line | None")
 Celsius = NewType("Celsius", float)
 
@@ -97,6 +103,22 @@ class Document:
 class OldDocument:
     content: OldJson
     older: OlderJson = None
+
+
+@frozen
+class OldBranches:
+    old: OldBranch
+    older: OlderBranch
+
+
+@frozen
+class Twig(t2bus.Struct, transparent=True):
+    parts: list[Twig | int] | dict[str, Leaf]
+
+
+@frozen
+class Leaf:
+    twig: Twig | str
 
 
 @frozen
@@ -227,6 +249,14 @@ TRAVEL: list[tuple[Any, object]] = [
     (Nested[int], [1, [2, [3, []]]]),
     (Nested[Circle], [[Circle(1.0)]]),
     (Even, [[[], None], 5]),
+    (Branch, {"a": "b", "c": {"d": {}}}),
+    (list[Branch | int], [{"a": {"b": "c"}}, 5]),
+    (Branch | dict[str, Branch | str], {"a": {"b": "c"}}),
+    (Chain, (1, (2, None))),
+    (Deep[int], {"a": {"b": 5}}),
+    (Wide, [1, ["a", [None]]]),
+    (OldBranches, OldBranches({"a": {"b": "c"}}, [1, [2, []]])),
+    (Twig, Twig([1, Twig({"a": Leaf("b"), "c": Leaf(Twig([5]))})])),
     (Keyed, ({5: 1, (): 3},)),
     (Figure, Circle(1.0)),
     (Figure, Line((1.0, 2.0))),

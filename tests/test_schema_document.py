@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 from attrs import frozen
 from jsonschema import Draft7Validator
+from typing_extensions import TypeAliasType
 
 import t2bus
 from schema_helpers import mistakes_in, protocol_of
@@ -255,6 +256,7 @@ def test_the_listing_shows_all(lab: ModuleType) -> None:
 
 
 Numbers: TypeAlias = list["Numbers"] | int
+Branch = TypeAliasType("Branch", "dict[str, str | Branch]")
 
 
 @frozen
@@ -267,6 +269,14 @@ def test_an_alias_may_hold_itself() -> None:
     made = json.loads(json.dumps(document(Nested)))
     assert mistakes_in(made) == []
     assert listing(made).endswith("numbers: list[list[Numbers] | int] | int\n\nNumbers = list[Numbers] | int")
+    assert compare(made, made) == []
+
+
+def test_a_container_may_be_an_alias_that_holds_itself() -> None:
+    """A dict that leads back to itself by way of its alias is a schema with the name of the alias."""
+    made = json.loads(json.dumps(document(protocol_of(Branch))))
+    assert mistakes_in(made) == []
+    assert listing(made).endswith("value: dict[str, str | Branch]\n\nBranch = dict[str, str | Branch]")
     assert compare(made, made) == []
 
 

@@ -221,8 +221,8 @@ def mapping(key: TypeAdapter, part: TypeAdapter) -> TypeAdapter:
     CBOR allows any keys in a map. But the decoder refuses all but text and bytes, because Python's hashes of other
     items can be made to collide by whoever sends them. A program that asks for other keys decides that for itself.
     """
-    is_map, collides = key.plain_types <= {str, bytes}, _may_collide(key)
-    kind = dict if is_map else list
+    as_map, collides = is_map(key), _may_collide(key)
+    kind = dict if as_map else list
 
     def convert(on_key: Conversion, on_value: Conversion, items: Iterable[Any]) -> list[Any]:
         pairs = []
@@ -246,9 +246,9 @@ def mapping(key: TypeAdapter, part: TypeAdapter) -> TypeAdapter:
 
     def from_plain(plain: Any) -> object:
         if type(plain) is not kind:
-            raise mismatch("dict" if is_map else "dict as list", plain)
+            raise mismatch("dict" if as_map else "dict as list", plain)
         items: Any = plain.items() if type(plain) is dict else plain
-        if not is_map and not all(type(pair) is list and len(pair) == len("kv") for pair in items):
+        if not as_map and not all(type(pair) is list and len(pair) == len("kv") for pair in items):
             raise Refusal("expected pairs of a key and a value")
         pairs = convert(key.from_plain, part.from_plain, items)
         if collides:
@@ -258,8 +258,13 @@ def mapping(key: TypeAdapter, part: TypeAdapter) -> TypeAdapter:
             raise Refusal("a key occurs twice")
         return value
 
-    depth, layout = (1 if is_map else 2) + max(key.depth, part.depth), Entries(key.layout, part.layout, is_map)
+    depth, layout = (1 if as_map else 2) + max(key.depth, part.depth), Entries(key.layout, part.layout, as_map)
     return TypeAdapter(frozenset([dict]), frozenset([kind]), depth, to_plain, from_plain, layout=layout)
+
+
+def is_map(key: TypeAdapter) -> bool:
+    """Whether a dict with such keys travels as a map."""
+    return key.plain_types <= {str, bytes}
 
 
 def union(name: str, parts: Iterable[TypeAdapter]) -> TypeAdapter:

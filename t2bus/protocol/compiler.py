@@ -53,7 +53,7 @@ from typing import (
 
 import attrs
 
-from .adapters import TypeAdapter, array, fixed_tuple, later, mapping, mismatch, name_of, text_of, union
+from .adapters import TypeAdapter, array, fixed_tuple, is_map, later, mapping, mismatch, name_of, text_of, union
 from .annotations import is_alias, look_up, value_of
 from .classes import fields_of, is_class
 from .enums import enumeration, is_enum
@@ -65,7 +65,7 @@ from .standard import STANDARD, families
 from .variants import variants
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 V = TypeVar("V")
 W = TypeVar("W")
@@ -184,8 +184,12 @@ class _Compiler:
     """What is known while one type is compiled."""
 
     root: Any
-    known: dict[Any, TypeAdapter] = attrs.field(factory=dict, init=False)
+    known: dict[Any, TypeAdapter] = attrs.field(factory=dict)
     """The adapters of the classes and aliases met so far, of unfinished ones too."""
+    containers: dict[Any, TypeAdapter] = attrs.field(factory=dict)
+    """Those of containers."""
+    aliases: dict[Any, Any] = attrs.field(factory=dict)
+    """The aliases met so far, by what they stand for."""
 
     @property
     def names(self) -> Mapping[str, Any]:
@@ -203,7 +207,7 @@ class _Compiler:
         if adapter := _registered.get(origin):
             return adapter
         if origin in _CONTAINERS:
-            return self._container(origin, get_args(type_), is_bare=type_ is origin)
+            return self._container(type_, origin, get_args(type_))
         if origin is Literal:
             pairs = [(value, self.compile(type(value)).to_plain(value)) for value in get_args(type_)]
             return literal(name_of(type_), pairs)
@@ -215,18 +219,33 @@ class _Compiler:
             return record(type_, fields_of(type_, self.names), self.known, self.compile)
         raise TypeError(f"{name_of(type_)} is neither an attrs class nor a supported type{remedy(type_, self.root)}")
 
-    def _container(self, origin: Any, arguments: tuple[Any, ...], *, is_bare: bool) -> TypeAdapter:
-        if origin is tuple and not is_bare and ... not in arguments:
-            return fixed_tuple([self.compile(argument) for argument in arguments])
+    def _container(self, type_: Any, origin: Any, arguments: tuple[Any, ...]) -> TypeAdapter:
         if origin is dict:
             key, value = arguments or (str, Any)
-            return mapping(self._settled(key, self.compile(key)), self.compile(value))
-        return array(origin, self.compile(arguments[0] if arguments else Any))
+            keys = self.settled(key, self.compile(key))
+            finish = self._begin(type_, dict, dict if is_map(keys) else list)
+            adapter = mapping(keys, self.compile(value))
+        else:
+            finish = self._begin(type_, origin, list)
+            if origin is tuple and type_ is not origin and ... not in arguments:
+                adapter = fixed_tuple([self.compile(argument) for argument in arguments])
+            else:
+                adapter = array(origin, self.compile(arguments[0] if arguments else Any))
+        self.containers[type_] = adapter
+        finish(adapter)
+        return adapter
+
+    def _begin(self, type_: Any, kind: type, plain: type) -> Callable[[TypeAdapter], None]:
+        """Make the adapter of a container known before it is finished, and return what finishes it."""
+        alias = self.aliases.get(type_, type_)
+        itself, finish = later(name_of(alias), alias)
+        self.containers[type_] = attrs.evolve(itself, value_types=frozenset([kind]), plain_types=frozenset([plain]))
+        return finish
 
     def _alias(self, alias: Any) -> TypeAdapter:
         itself, finish = later(name_of(alias), alias)
         self.known[alias] = itself
-        value = look_up(value_of(alias))
+        value = self._value_of(alias)
         is_union = get_origin(value) in (Union, UnionType)
         adapter = self._union(value, name_of(alias)) if is_union else self.compile(value)
         if adapter is itself:
@@ -235,9 +254,15 @@ class _Compiler:
         finish(adapter)
         return adapter
 
+    def _value_of(self, alias: Any) -> Any:
+        """Return what an alias stands for, whose name that then has."""
+        value = _unwrap(look_up(value_of(alias)))
+        self.aliases.setdefault(value, alias)
+        return value
+
     def _union(self, type_: Any, name: str) -> TypeAdapter:
         """Compile a union. Its classes and its enumerations of text are variants, if there are two or more of them."""
-        adapters = {member: self.compile(member) for member in _members(type_, ())}
+        adapters = self._members(type_, ())
         free = {member: part for member, part in adapters.items() if (get_origin(member) or member) not in _registered}
         classes = {member: part for member, part in free.items() if is_class(member)}
         enums = {member: part for member, part in free.items() if is_enum(member) and part.plain_types == {str}}
@@ -248,9 +273,28 @@ class _Compiler:
         for members, adapters_of_family in families(adapters):
             parts += adapters_of_family
             adapters = {member: part for member, part in adapters.items() if member not in members}
-        return union(name, [*(self._settled(member, part) for member, part in adapters.items()), *parts])
+        return union(name, [*(self.settled(member, part) for member, part in adapters.items()), *parts])
 
-    def _settled(self, type_: Any, adapter: TypeAdapter) -> TypeAdapter:
+    def _members(self, type_: Any, around: tuple[Any, ...]) -> dict[Any, TypeAdapter]:
+        """Return the members of a union with their adapters, and those of unions that are members.
+
+        ``around`` are the aliases it stands in, of which each is replaced by what it stands for. So a container that
+        leads back to an alias may come to itself, and finds its adapter.
+        """
+        type_ = _unwrap(type_)
+        if type_ in around:
+            raise TypeError(f"{name_of(type_)} may hold itself with nothing around it")
+        if is_alias(type_):
+            return self._members(self._value_of(type_), (*around, type_))
+        if get_origin(type_) not in (Union, UnionType):
+            known = self.containers.get(type_) if around else None
+            return {type_: known or self.compile(type_)}
+        members: dict[Any, TypeAdapter] = {}
+        for member in get_args(type_):
+            members |= self._members(member, around)
+        return members
+
+    def settled(self, type_: Any, adapter: TypeAdapter) -> TypeAdapter:
         """Return the adapter with its plain types, for the key of a dict or the member of a union, which need them.
 
         Only unfinished aliases and transparent classes have none yet. An example is a class ``Keyed`` with the one
@@ -261,9 +305,11 @@ class _Compiler:
         if adapter.plain_types or not math.isinf(adapter.depth):
             return adapter
         type_ = _unwrap(type_)
-        self.known[type_] = attrs.evolve(adapter, plain_types=frozenset([_Unsettled]))
+        unsettled = attrs.evolve(adapter, plain_types=frozenset([_Unsettled]))
+        # What is made meanwhile does not know the plain types, and is forgotten.
+        trial = _Compiler(self.root, {**self.known, type_: unsettled}, dict(self.containers), self.aliases)
         inner = value_of(type_) if is_alias(type_) else fields_of(type_, self.names)[0][1]
-        plain_types = self._settled(inner, self.compile(inner)).plain_types
+        plain_types = trial.settled(inner, trial.compile(inner)).plain_types
         if _Unsettled in plain_types:
             raise TypeError(f"{name_of(type_)} may hold itself with nothing around it")
         self.known[type_] = attrs.evolve(adapter, plain_types=plain_types)
@@ -283,17 +329,3 @@ def _unwrap(type_: Any) -> Any:
             type_ = get_args(type_)[0]
         else:
             return type(None) if type_ is None else type_
-
-
-def _members(type_: Any, around: tuple[Any, ...]) -> Iterator[Any]:
-    """Yield the members of a union, and those of unions that are members. ``around`` are the aliases it stands in."""
-    type_ = _unwrap(type_)
-    if type_ in around:
-        raise TypeError(f"{name_of(type_)} may hold itself with nothing around it")
-    if is_alias(type_):
-        yield from _members(value_of(type_), (*around, type_))
-    elif get_origin(type_) in (Union, UnionType):
-        for member in get_args(type_):
-            yield from _members(member, around)
-    else:
-        yield type_
