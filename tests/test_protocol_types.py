@@ -43,6 +43,10 @@ class Color(enum.Enum):
     BLUE = "blue"
 
 
+class Paint(enum.Enum):
+    RED = "red"
+
+
 class Level(enum.IntEnum):
     LOW = 1
     HIGH = 2
@@ -600,6 +604,9 @@ UNSUPPORTED: list[tuple[Any, str]] = [
     (Unknown, r"^Unknown\.x: name 'Missing' is not defined; names are looked for in "),
     (date | str, r"two members of date \| str look alike on the wire"),
     (Color | Literal["a"], "look alike on the wire"),
+    (Literal["red", Color.RED], "two values of Literal.* look alike on the wire: leave one of them out"),
+    (Literal[Level.LOW, 1], "two values of Literal.* look alike on the wire"),
+    (list[Literal[Color.RED, Paint.RED]], "two values of Literal.* look alike on the wire"),
     (list[int] | tuple[int, ...], "look alike on the wire"),
     (Point | dict[str, int], "look alike on the wire"),
     (Any | None, "look alike on the wire"),

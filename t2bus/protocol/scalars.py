@@ -164,10 +164,16 @@ def literal(name: str, pairs: Sequence[tuple[Any, Any]]) -> TypeAdapter:
 
     ``name`` is what a refusal calls the type. For example ``[("a", "a"), (Color.RED, "red")]``, where the second is the
     member of an enumeration.
+
+    Raises:
+      TypeError: two values travel as the same item.
+
     """
     # The type is part of the key because 1 == True.
     plain_of = {(type(value), value): item for value, item in pairs}
     value_of = {(type(item), item): value for value, item in pairs}
+    if len(value_of) != len(plain_of):
+        raise TypeError(f"two values of {name} look alike on the wire: leave one of them out")
 
     def look_up(table: dict[Any, Any], value: object) -> object:
         try:
