@@ -298,9 +298,9 @@ REFUSED: list[tuple[Any, object, str]] = [
     (Pair[int], (1, "a"), "Pair[int][1]: expected int, got str"),
     (Page[int], make(Page, [1], Page(["a"])), "Page[int].next.items[0]: expected int, got str"),
     (Linked, Longer(1), "Linked: expected Linked, got Longer"),
-    (Longer, make(Longer, 1, Linked(2)), "Longer.next: expected Optional[Longer], got Linked"),
+    (Longer, make(Longer, 1, Linked(2)), "Longer.next: expected Longer | None, got Linked"),
     (Dates, Dates({"a": Page([MOMENT])}), "Dates.rows['a'].items[0]: expected date, got datetime"),
-    (Constrained, Constrained(2.5), "Constrained.value: expected Union[int, str], got float"),  # type: ignore[type-var]
+    (Constrained, Constrained(2.5), "Constrained.value: expected int | str, got float"),  # type: ignore[type-var]
     (WithDefault, WithDefault("a"), "WithDefault.value: expected int, got str"),
     (Event, Event(Circle(1.0)), "Event.data: expected a plain value, got Circle"),
 ]

@@ -390,6 +390,10 @@ REFUSED_VALUES: list[tuple[Any, object, str]] = [
     (Literal["a", "b"], "c", "Literal['a', 'b']: expected Literal['a', 'b'], got another str"),
     (Literal[1], True, "Literal[1]: expected Literal[1], got another bool"),
     (Literal["a.b"], [], "Literal['a.b']: expected Literal['a.b'], got another list"),
+    (Literal[Color.RED, 1], "red", "Literal[Color.RED, 1]: expected Literal[Color.RED, 1], got another str"),
+    (bytes | None, 1, "bytes | None: expected bytes | None, got int"),
+    (Optional[bytes], 1, "bytes | None: expected bytes | None, got int"),  # noqa: UP045
+    (list[Union[bytes, int, None]], ["a"], "list[bytes | int | None][0]: expected bytes | int | None, got str"),  # noqa: UP007
     (list[int], (1,), "list[int]: expected list, got tuple"),
     (list[int], [1, 2, "x"], "list[int][2]: expected int, got str"),
     (tuple[int, ...], [1], "tuple[int, ...]: expected tuple, got list"),

@@ -27,9 +27,10 @@ import re
 import reprlib
 from collections import Counter
 from collections.abc import Callable
+from enum import Enum
 from operator import index, length_hint
-from types import NoneType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, Union, get_args, get_origin
 
 import attrs
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 Conversion: TypeAlias = Callable[[Any], Any]
 
-# The modules in the repr of a type, ``a.b.`` in ``list[a.b.C]``, but not what the text of a Literal holds.
+# The modules in the repr of a type, ``a.b.`` in ``a.b.C``, but not what a text in it holds.
 _MODULES: Final = re.compile(r"""(?<!['"\w.<>])(?:[\w<>]+\.)+""")
 
 _ALIKE: Final = 64
@@ -106,12 +107,23 @@ def later(name: str, type_: Any) -> tuple[TypeAdapter, Callable[[TypeAdapter], N
 
 
 def name_of(type_: Any) -> str:
-    """Name a type in an error as its user wrote it: ``list[Point]``, without modules."""
-    if type_ is NoneType:
-        return "None"
-    if isinstance(type_, type) and not get_args(type_):
-        return type_.__name__
-    return _MODULES.sub("", str(type_))
+    """Name a type in an error: ``list[Point | None]``, without modules. Equal types have one adapter, and one name."""
+    origin, arguments = get_origin(type_), get_args(type_)
+    if type_ is NoneType or type_ is ...:
+        return "None" if type_ is NoneType else "..."
+    if origin in (Union, UnionType):
+        return " | ".join(map(name_of, arguments))
+    if origin is Literal:
+        return f"Literal[{', '.join(map(_value_name, arguments))}]"
+    if origin is not None and arguments:
+        return f"{name_of(origin)}[{', '.join(map(name_of, arguments))}]"
+    if isinstance(type_, list):  # the arguments of a Callable
+        return f"[{', '.join(map(name_of, type_))}]"
+    return type_.__name__ if isinstance(type_, type) and not arguments else _MODULES.sub("", str(type_))
+
+
+def _value_name(value: object) -> str:
+    return f"{type(value).__name__}.{value.name}" if isinstance(value, Enum) else repr(value)
 
 
 def text_of(error: Exception) -> str:
