@@ -21,6 +21,7 @@ from typing import (
     NewType,
     Optional,
     Self,
+    Tuple,
     TypeAlias,
     TypeVar,
     Union,
@@ -239,6 +240,8 @@ DAY = datetime.date(2024, 2, 29)
 TRAVEL: list[tuple[Any, object]] = [
     (Line, Line((1.0, 2.0))),
     (Pair[int], (1, 2)),
+    (Tuple, (1, "a")),  # noqa: UP006
+    (Tuple[()], ()),  # noqa: UP006
     (list[Pair[Celsius]], [(1.5, 2.5)]),
     (Pair[Pair[int]], ((1, 2), (3, 4))),
     (Document, Document({"a": [1, None, {"b": [True, 2.5]}], "c": "d"})),

@@ -227,7 +227,7 @@ class _Compiler:
             adapter = mapping(keys, self.compile(value))
         else:
             finish = self._begin(type_, origin, list)
-            if origin is tuple and type_ is not origin and ... not in arguments:
+            if origin is tuple and hasattr(type_, "__args__") and ... not in arguments:  # ``typing.Tuple`` has none
                 adapter = fixed_tuple([self.compile(argument) for argument in arguments])
             else:
                 adapter = array(origin, self.compile(arguments[0] if arguments else Any))
