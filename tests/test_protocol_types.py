@@ -600,6 +600,7 @@ UNSUPPORTED: list[tuple[Any, str]] = [
     (Sequence[int], r"^Sequence\[int\] is neither"),
     (Mapping[str, int], r"^Mapping\[str, int\] is neither"),
     (collections.deque[int], r"^deque\[int\] is neither"),
+    (tuple[int, *tuple[str, ...]], r"^\*tuple\[str, \.\.\.\] is neither"),
     (T, "~T is neither"),
     ("Point", "^Point is neither"),
     (Untyped, r"Untyped\.x has no annotation"),

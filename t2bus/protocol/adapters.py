@@ -116,7 +116,8 @@ def name_of(type_: Any) -> str:
     if origin is Literal:
         return f"Literal[{', '.join(map(_value_name, arguments))}]"
     if origin is not None and arguments:
-        return f"{name_of(origin)}[{', '.join(map(name_of, arguments))}]"
+        star = "*" * getattr(type_, "__unpacked__", False)
+        return f"{star}{name_of(origin)}[{', '.join(map(name_of, arguments))}]"
     if isinstance(type_, list):  # the arguments of a Callable
         return f"[{', '.join(map(name_of, type_))}]"
     return type_.__name__ if isinstance(type_, type) and not arguments else _MODULES.sub("", str(type_))

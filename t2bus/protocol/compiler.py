@@ -206,7 +206,7 @@ class _Compiler:
         origin = get_origin(type_) or type_
         if adapter := _registered.get(origin):
             return adapter
-        if origin in _CONTAINERS:
+        if origin in _CONTAINERS and not getattr(type_, "__unpacked__", False):
             return self._container(type_, origin, get_args(type_))
         if origin is Literal:
             pairs = [(value, self.compile(type(value)).to_plain(value)) for value in get_args(type_)]
