@@ -62,6 +62,10 @@ def _enum(base: Any, name: str, **members: Any) -> Any:
     return base(name, members)
 
 
+class Real(float, enum.Enum):
+    """A base of enumerations of floats."""
+
+
 ENUMS = [
     _enum(enum.Enum, "Color", RED="red", BLUE="blue"),
     _enum(enum.Enum, "Color", RED="red", BLUE="blue", GREEN="green"),
@@ -70,6 +74,8 @@ ENUMS = [
     _enum(enum.Enum, "Level", LOW=1, HIGH=2, TALL=3),
     _enum(enum.IntEnum, "Number", ONE=1, TWO=2),
     _enum(enum.IntEnum, "Number", ONE=1, TWO=2, THREE=3),
+    _enum(Real, "Gain", HALF=0.5, FULL=1.0),
+    _enum(Real, "Gain", ONE=1.0, TWO=2.0),
     _enum(enum.Flag, "Rights", R=1, W=2),
     _enum(enum.Flag, "Rights", R=1, W=2, X=4),
     _enum(enum.IntFlag, "Rights", R=1, W=2),

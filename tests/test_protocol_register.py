@@ -113,6 +113,18 @@ def test_arguments_of_a_registered_type_do_not_matter() -> None:
         assert decode(payload, type_).rows == [[1.0, 2.0], [3.0, 4.0]]
 
 
+def test_an_int_will_do_for_the_float_that_a_registered_type_travels_as() -> None:
+    """Other programs write 1 for 1.0, so it is read wherever a float is."""
+
+    @dataclass(frozen=True)
+    class Metres:
+        number: float
+
+    t2bus.register_scalar(Metres, lambda metres: metres.number, Metres, wire=float)
+    decoded = decode(cbor2.dumps([1, 0.5, None]), list[Metres | None])
+    assert repr([metres and metres.number for metres in decoded]) == "[1.0, 0.5, None]"
+
+
 def test_the_last_one_said_holds() -> None:
     """A type may be registered after a protocol was used, and again: a notebook cell may be run twice."""
 

@@ -11,7 +11,7 @@ import types
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
-from typing import Annotated, Any, Final, Generic, Literal, NewType, Optional, TypeVar, Union
+from typing import Annotated, Any, Final, Generic, Literal, NewType, Optional, TypeVar, Union, get_origin
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -56,6 +56,12 @@ class Mixed(enum.Enum):
     NUMBER = 1
     TEXT = "one"
     NOTHING = None
+
+
+class Gain(float, enum.Enum):
+    HALF = 0.5
+    FULL = 1.0
+    HUGE = 2.0**60
 
 
 class Rights(enum.Flag):
@@ -343,6 +349,20 @@ def test_one_element_of_another_class_is_told_from_the_rest(place: int) -> None:
 def test_foreign_ints_are_floats_where_floats_are_asked_for() -> None:
     """An int that another program sent for a float is taken for one."""
     assert repr(decode(cbor2.dumps([1, None]), list[float | None])) == "[1.0, None]"
+
+
+@pytest.mark.parametrize("type_", [Gain, Gain | None, dict[Gain, str], Literal[Gain.FULL], Literal["a", Gain.FULL]])
+def test_foreign_ints_are_members_of_an_enum_of_floats(type_: Any) -> None:
+    """They are so wherever the enumeration stands."""
+    plain, expected = ([[1, "a"]], {Gain.FULL: "a"}) if get_origin(type_) is dict else (1, Gain.FULL)
+    assert decode(cbor2.dumps(plain), type_) == expected
+
+
+@pytest.mark.parametrize("type_", [Gain, Literal[Gain.HUGE]])
+def test_ints_that_may_be_another_number_as_a_float_are_no_members(type_: Any) -> None:
+    """An int beyond 2**53 is refused, as it is for a float."""
+    with pytest.raises(MalformedMessage):
+        decode(cbor2.dumps(2**60), type_)
 
 
 def test_an_aware_datetime_keeps_its_offset() -> None:

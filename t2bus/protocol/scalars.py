@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from .layouts import Layout
 
 
+EXACT: Final = 2**53
+"""Up to here an int is read as a float."""
+
+
 def _check(kind: type) -> Conversion:
     """Make the function that returns values of exactly one type unchanged, for either direction."""
 
@@ -63,7 +67,7 @@ def _read_float(plain: object) -> float:
     """
     if type(plain) is float:
         return plain
-    if type(plain) is int and -(2**53) <= plain <= 2**53:
+    if type(plain) is int and abs(plain) <= EXACT:
         return float(plain)
     raise mismatch("float", plain)
 
@@ -138,6 +142,7 @@ def travels_as(
     """
     name = name or name_of(kind)
     written = " or ".join(sorted(map(name_of, adapter.plain_types)))
+    taken = adapter.plain_types | {int} if float in adapter.plain_types else adapter.plain_types
     among = f", whose values are {', '.join(map(repr, values))}" if values else ""
 
     def to_plain(value: object) -> object:
@@ -146,7 +151,7 @@ def travels_as(
         return adapter.to_plain(write(value))
 
     def from_plain(plain: object) -> object:
-        if type(plain) not in adapter.plain_types:
+        if type(plain) not in taken:
             raise mismatch(f"{name} as {written}", plain)
         try:
             return read(adapter.from_plain(plain))
@@ -182,6 +187,9 @@ def literal(name: str, pairs: Sequence[tuple[Any, Any]]) -> TypeAdapter:
             raise Refusal(f"expected {name}, got another {name_of(type(value))}") from error
 
     value_types, plain_types = (frozenset(kind for kind, _ in table) for table in (plain_of, value_of))
+    # An int equals the float that it stands for.
+    floats = [item for kind, item in value_of if kind is float and abs(item) <= EXACT]
+    value_of = {(int, item): value_of[float, item] for item in floats} | value_of
     layout = Choices("", tuple(item for _, item in pairs))
     to_plain, from_plain = partial(look_up, plain_of), partial(look_up, value_of)
     return TypeAdapter(value_types, plain_types, 0, to_plain, from_plain, layout=layout)

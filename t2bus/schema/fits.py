@@ -93,7 +93,7 @@ class _Comparison:
         kind = kind_of(piece)
         candidates = [each for each in readers if kind in kinds(each)]
         if not candidates and kind == "int":
-            candidates = [each for each in readers if isinstance(each, Basic) and each.name == "float"]
+            candidates = [each for each in readers if "float" in kinds(each)]
         if not candidates:
             return [mistaken(piece, words_of(reader), path)]
         if kind == "dict" and isinstance(candidates[0], Variant):

@@ -21,12 +21,10 @@ import attrs
 
 from ..protocol.adapters import Refusal, TypeAdapter, name_of
 from ..protocol.layouts import Basic, Bits, Choices, Layout, Variant, Written
+from ..protocol.scalars import EXACT
 from ..protocol.standard import STANDARD
 from .pieces import may_be_alone
 from .words import words_of
-
-_EXACT: Final = 2**53
-"""Up to here an int is read as a float."""
 
 _FEW_BITS: Final = 10
 """Flags whose values are tried one by one."""
@@ -108,11 +106,12 @@ def _value_flaws(piece: Choices, reader: Layout, path: str) -> list[Flaw]:
     [item] = piece.values
     match reader:
         case Basic():
-            is_read = type(item) is not int or reader.name == "int" or abs(item) <= _EXACT
+            is_read = type(item) is not int or reader.name == "int" or abs(item) <= EXACT
         case Written():
             return _spelling_flaws(piece, item, reader, path)
         case Choices():
-            if any(type(value) is type(item) and value == item for value in reader.values):
+            types = (int, float) if type(item) is int else (type(item),)
+            if any(type(value) in types and value == item for value in reader.values):
                 return []
             if isinstance(item, str) and item in reader.also:
                 text = f"{item!r} is read as {reader.also[item]!r}"
@@ -160,7 +159,7 @@ def _bits_flaws(piece: Bits, reader: Layout, path: str) -> list[Flaw]:
             if is_read:
                 return [Flaw(path, "bits are lost", breaks=False, merges=True)] if merges else []
         case Basic(name="float"):
-            if is_bounded and piece.mask <= _EXACT:
+            if is_bounded and piece.mask <= EXACT:
                 return _read_as(piece, reader, path)
         case Basic() | Written(name="timedelta"):
             return _read_as(piece, reader, path)
