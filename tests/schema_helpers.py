@@ -75,7 +75,7 @@ ENUMS = [
     _enum(enum.IntEnum, "Number", ONE=1, TWO=2),
     _enum(enum.IntEnum, "Number", ONE=1, TWO=2, THREE=3),
     _enum(Real, "Gain", HALF=0.5, FULL=1.0),
-    _enum(Real, "Gain", ONE=1.0, TWO=2.0),
+    _enum(Real, "Gain", ONE=1.0, MOST=math.inf),
     _enum(enum.Flag, "Rights", R=1, W=2),
     _enum(enum.Flag, "Rights", R=1, W=2, X=4),
     _enum(enum.IntFlag, "Rights", R=1, W=2),
@@ -307,9 +307,9 @@ def _first_of(type_: Any) -> Any:
 _CONTAINERS: list[Any] = [_array, _tuple, _dict, _union, _class, _class, _class]
 
 
-def protocol_of(type_: Any, name: str = "Message", prefix: str = "message") -> Any:
+def protocol_of(type_: Any, name: str = "Message", prefix: str = "message", default: Any = attrs.NOTHING) -> Any:
     """Make a protocol with a field of this type."""
-    body = {"__annotations__": {"value": type_}, "__module__": NOWHERE}
+    body = {"__annotations__": {"value": type_}, "__module__": NOWHERE, "value": attrs.field(default=default)}
     cls = types.new_class(name, (t2bus.PublishProtocol,), {"prefix": prefix}, lambda space: space.update(body))
     return attrs.frozen(cls)
 

@@ -239,6 +239,21 @@ def test_docstrings_and_defaults_are_told(lab: ModuleType) -> None:
     }
 
 
+INFINITE: list[tuple[Any, Any, str]] = [
+    (float, float("nan"), "nan"),
+    (tuple[float, ...], (1.0, float("inf")), "[1.0, inf]"),
+    (dict[str, list[float]], {"a": [float("-inf")]}, "{'a': [-inf]}"),
+]
+
+
+@pytest.mark.parametrize(("type_", "default", "text"), INFINITE)
+def test_a_default_that_json_cannot_say_is_text(type_: Any, default: Any, text: str) -> None:
+    """A default with a number that is not finite, however deep, is told as text, and the document stays JSON."""
+    made = document(protocol_of(type_, default=default))
+    assert made["components"]["schemas"]["Message"]["properties"]["value"]["x-t2bus-default"] == text
+    assert f"= {text}" in listing(json.loads(json.dumps(made, allow_nan=False)))
+
+
 def test_an_inherited_docstring_says_nothing(lab: ModuleType) -> None:
     """A class without a docstring has no description: that of a base is of another class."""
     assert "description" not in of(lab, "Measure")["components"]["schemas"]["Measure"]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def documented(protocol: Any) -> Any:
     """Return its document, as it is when it was written to a file and read again; no example if it cannot travel."""
     try:
-        return json.loads(json.dumps(document(protocol)))
+        return json.loads(json.dumps(document(protocol), allow_nan=False))
     except TypeError:  # a union whose members look alike
         assume(False)
         raise

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import base64
 import re
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, assert_never, get_origin
 
 import attrs
@@ -50,6 +51,9 @@ Schema: TypeAlias = dict[str, Any]
 KIND: Final = "x-t2bus-type"
 DEFAULT: Final = "x-t2bus-default"
 """A default that is made anew each time, or that JSON cannot say: as text."""
+
+NUMBER: Final = "x-t2bus-number"
+"""A value that is no number of JSON: ``inf``."""
 
 BASIC: Final[dict[str, Schema]] = {
     "None": {"type": "null"},
@@ -208,12 +212,13 @@ class SchemaWriter:
 
 
 def _choices(layout: Choices) -> Schema:
-    """Return the schema of a closed set; values that are bytes apart, for in JSON they look like text."""
+    """Return the schema of a closed set; apart are bytes, which look like text in JSON, and what it cannot say."""
     parts: list[Schema] = []
     for is_bytes in (False, True):
-        values = [to_json(value) for value in layout.values if isinstance(value, bytes) is is_bytes]
-        if values:
+        found = [to_json(value) for value in layout.values if isinstance(value, bytes) is is_bytes]
+        if values := [value for value in found if _is_json(value)]:
             parts.append({"enum": values} | (BASIC["bytes"] if is_bytes else {}))
+        parts += ({"type": "number", NUMBER: repr(value)} for value in found if not _is_json(value))
     if not parts:
         parts = [{"not": {}}]
     schema = parts[0] if len(parts) == 1 else {"anyOf": parts}
@@ -255,8 +260,14 @@ def _default(field: FieldLayout) -> Schema:
         item = to_json(to_plain(value))
     except Exception:  # noqa: BLE001 -- whatever a converter raises, and defaults that cannot be sent
         return {DEFAULT: "not known here"}
-    is_finite = not isinstance(item, float) or abs(item) < float("inf")
-    return {"default": item} if is_finite else {DEFAULT: repr(item)}
+    return {"default": item} if _is_json(item) else {DEFAULT: repr(item)}
+
+
+def _is_json(item: Any) -> bool:
+    """Whether JSON can say it: numbers that are not finite are none there."""
+    if isinstance(item, dict):
+        return all(map(_is_json, item.values()))
+    return all(map(_is_json, item)) if isinstance(item, list) else not isinstance(item, float) or isfinite(item)
 
 
 def _flat(members: Iterable[Layout]) -> list[Layout]:

@@ -37,7 +37,7 @@ from ..protocol.layouts import (
     Written,
 )
 from .asyncapi import PREFIX, ROLE
-from .json_schema import DEFAULT, KIND
+from .json_schema import DEFAULT, KIND, NUMBER
 from .pieces import kinds, read
 from .protocols import PUBLISH, REQUEST, ProtocolLayout
 
@@ -131,7 +131,7 @@ class _SchemaReader:
             return self.layout_of(schema["allOf"][0])
         if "anyOf" in schema:
             return Either(tuple(map(self.layout_of, schema["anyOf"])))
-        if "enum" in schema or "not" in schema:
+        if schema.keys() & {"enum", "not", NUMBER}:
             return self._choices(schema)
         return self._of_type(schema, kind)
 
@@ -166,6 +166,7 @@ class _SchemaReader:
         for part in parts:
             given = part.get("enum", [])
             values += map(_decoded, given) if part.get(KIND) == "bytes" else given
+            values += [float(part[NUMBER])] if NUMBER in part else []
         return Choices("", tuple(values), _texts(schema.get("x-t2bus-also-read", {})))
 
     def _variant(self, schema: Schema) -> Variant:
