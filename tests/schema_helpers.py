@@ -66,6 +66,14 @@ class Real(float, enum.Enum):
     """A base of enumerations of floats."""
 
 
+class Tuple(tuple[Any, ...], enum.Enum):  # noqa: SLOT001
+    """A base of enumerations of tuples."""
+
+
+class Record(dict[str, Any], enum.Enum):
+    """A base of enumerations of dicts."""
+
+
 ENUMS = [
     _enum(enum.Enum, "Color", RED="red", BLUE="blue"),
     _enum(enum.Enum, "Color", RED="red", BLUE="blue", GREEN="green"),
@@ -76,9 +84,13 @@ ENUMS = [
     _enum(enum.IntEnum, "Number", ONE=1, TWO=2, THREE=3),
     _enum(Real, "Gain", HALF=0.5, FULL=1.0),
     _enum(Real, "Gain", ONE=1.0, MOST=math.inf),
+    _enum(Tuple, "Size", SMALL=(640, 480), NONE=()),
+    _enum(Tuple, "Size", SMALL=(640, 480), LARGE=(1, None, "x")),
     _enum(enum.Flag, "Rights", R=1, W=2),
     _enum(enum.Flag, "Rights", R=1, W=2, X=4),
     _enum(enum.IntFlag, "Rights", R=1, W=2),
+    _enum(Record, "Kind", FIRST={"A": {}}, SECOND={"x": [None, 1]}),
+    _enum(Record, "Kind", FIRST={"A": {}}, SECOND={"x": 1}),
 ]
 
 VALUES: dict[Any, list[Any]] = {
@@ -122,7 +134,7 @@ LITERALS = [
     Literal[1, 2**60 + 1],
 ]
 
-UNHASHABLE = [Any, Tag, Wave]
+UNHASHABLE = [Any, Tag, Wave, *ENUMS[-2:]]
 LEAVES = [*VALUES, *ENUMS, *LITERALS]
 HASHABLE = [leaf for leaf in LEAVES if leaf not in UNHASHABLE]
 NAMES = ("x", "y", "z")

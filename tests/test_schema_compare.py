@@ -48,6 +48,17 @@ class Places:
         color: str
 
 
+class Size(tuple[int, int], enum.Enum):  # noqa: SLOT001
+    SMALL = (640, 480)
+    LARGE = (1920, 1080)
+
+
+class Sizes(tuple[int, int], enum.Enum):  # noqa: SLOT001
+    SMALL = (640, 480)
+    LARGE = (1920, 1080)
+    WIDE = (2560, 1080)
+
+
 @frozen
 class Pair(t2bus.Struct, as_array=True):
     first: int
@@ -133,6 +144,9 @@ RULES = [
     ("a class is a dict", Point, dict[str, float], OK, ".x: is missing"),
     ("Any is everything", list[int], Any, OK, ": expected list[int], got None"),
     ("an enumeration may grow at readers", Color, Colors, OK, ": Color has no 'green'"),
+    ("an enumeration of tuples may do so too", Size, Sizes, OK, ": Size has no [2560, 1080]"),
+    ("and holds what equals a member", tuple[Literal[640], Literal[480]], Size, OK, "[0]: 1920 is not in Literal[640]"),
+    ("but not any tuple", tuple[int, int], Size, ": expected Size[[640, 480], [1920, 1080]], got tuple[int, int]", OK),
     ("a member may have an older name", Level, Renamed, OK, ": Level has no 'TALL'"),
     ("so may flags", Rights, MoreRights, OK, ": expected Rights[READ], got MoreRights"),
     ("a Literal may grow at readers", Literal["a"], Literal["a", "b"], OK, ": 'b' is not in Literal['a']"),

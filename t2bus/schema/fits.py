@@ -22,7 +22,7 @@ program's own refuses, a validator for instance, is no part of them.
 from __future__ import annotations
 
 from itertools import combinations, starmap
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
@@ -115,6 +115,10 @@ class _Comparison:
         kind = kind_of(piece)
         if kind not in ("list", "dict"):
             return scalar_flaws(piece, reader, path)
+        if isinstance(reader, Choices):
+            if _is_one(piece):
+                return scalar_flaws(Choices("", (_item_of(piece),)), reader, path)
+            return [mistaken(piece, words_of(reader, whole=True), path)]
         pair = id(piece), id(reader)
         if pair not in self.known:
             self._kept += piece, reader
@@ -126,8 +130,6 @@ class _Comparison:
 
     def _arrays(self, piece: Layout, reader: Layout, path: str) -> list[Flaw]:
         """Compare two pieces that travel as arrays."""
-        if isinstance(reader, Choices):
-            return [mistaken(piece, words_of(reader, whole=True), path)]
         places = _places(piece)
         if isinstance(reader, Repeated):
             if places is None:
@@ -302,3 +304,19 @@ def _is_one(layout: Layout, depth: int = 8) -> bool:
             return all(_is_one(field.layout, depth - 1) for field in fields)
         case _:
             return False
+
+
+def _item_of(layout: Layout) -> Any:
+    """Return the plain item of a layout that has one value."""
+    [piece] = written(layout)
+    match piece:
+        case Choices(values=(item,)):
+            return item
+        case Variant():
+            return {piece.tag: _item_of(piece.layout)}
+        case Positions() | ClassLayout(shape="as_array"):
+            return [_item_of(part) for part in _places(piece) or ()]
+        case ClassLayout():
+            return {field.name: _item_of(field.layout) for field in piece.fields}
+        case _:
+            return None
