@@ -70,7 +70,7 @@ class Tuple(tuple[Any, ...], enum.Enum):  # noqa: SLOT001
     """A base of enumerations of tuples."""
 
 
-class Record(dict[str, Any], enum.Enum):
+class Record(dict[str, Any], enum.Enum):  # type: ignore[misc] # a dict has no hash
     """A base of enumerations of dicts."""
 
 

@@ -25,7 +25,7 @@ from typing_extensions import TypeAliasType
 
 from pure_helpers import steady
 from t2bus.errors import MalformedMessage
-from t2bus.protocol import decode, encode, encode_as
+from t2bus.protocol import decode, encode, encode_as, register_scalar
 from t2bus.protocol.compiler import adapter_of
 
 T = TypeVar("T")
@@ -155,6 +155,24 @@ class Computed:
         self.double = 2 * self.x
 
 
+@define
+class Mutable(Generic[T]):
+    x: T
+
+
+@define
+class AlsoMutable:
+    x: int
+
+
+class Opaque:  # noqa: PLW1641 -- it has no hash
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+register_scalar(Opaque, repr, lambda _: Opaque())
+
+
 @frozen
 class Checked:
     x: int = field(validator=attrs.validators.gt(0))
@@ -273,6 +291,8 @@ ROUND_TRIPS: list[tuple[Any, object, object]] = [
     (dict[Color, int], {Color.RED: 1}, {"red": 1}),
     (dict[int, str], {1: "a", -2: "b"}, [[1, "a"], [-2, "b"]]),
     (dict[tuple[int, int], int], {(1, 2): 3}, [[[1, 2], 3]]),
+    (set[int | list[int]], {7}, [7]),
+    (dict[tuple[frozenset[int], ...], int], {(frozenset({1}),): 2}, [[[[1]], 2]]),
     (dict, {"a": [1, {"b": None}]}, {"a": [1, {"b": None}]}),
     (Any, {"a": [1, 2.5, "x", b"y", None, True]}, {"a": [1, 2.5, "x", b"y", None, True]}),
     (object, [1], [1]),
@@ -622,6 +642,18 @@ UNSUPPORTED: list[tuple[Any, str]] = [
     (collections.deque[int], r"^deque\[int\] is neither"),
     (tuple[int, *tuple[str, ...]], r"^\*tuple\[str, \.\.\.\] is neither"),
     (T, "~T is neither"),
+    (
+        set[list[int]],
+        r"^set\[list\[int\]\] is always empty, for list\[int\] cannot be hashed: tuples and frozensets can",
+    ),
+    (frozenset[tuple[int, list[int]]], "cannot be hashed"),
+    (set[tuple[set[int], ...]], "cannot be hashed"),
+    (set[dict[str, int] | list[int]], "cannot be hashed"),
+    (set[Computed], r"for Computed cannot be hashed: .* classes with @attrs\.frozen$"),
+    (dict[list[int], int], r"^dict\[list\[int\], int\] is always empty, for list\[int\] cannot be hashed"),
+    (dict[Mutable[str] | AlsoMutable, int], "cannot be hashed"),
+    (dict[Mutable[int], int], "cannot be hashed"),
+    (set[Opaque], "cannot be hashed"),
     ("Point", "^Point is neither"),
     (Untyped, r"Untyped\.x has no annotation"),
     (Outer, r"Outer\.number: complex is neither"),

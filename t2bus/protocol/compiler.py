@@ -57,7 +57,7 @@ from .adapters import TypeAdapter, array, fixed_tuple, is_map, later, mapping, m
 from .annotations import is_alias, look_up, value_of
 from .classes import fields_of, is_class
 from .enums import enumeration, is_enum
-from .layouts import AnyPlain, Written
+from .layouts import AnyPlain, Written, is_hashable
 from .records import record
 from .remedies import remedy
 from .scalars import PLAIN_SCALARS, STR, literal, travels_as
@@ -223,6 +223,7 @@ class _Compiler:
         if origin is dict:
             key, value = arguments or (str, Any)
             keys = self.settled(key, self.compile(key))
+            _check_hashable(type_, key, keys)
             finish = self._begin(type_, dict, dict if is_map(keys) else list)
             adapter = mapping(keys, self.compile(value))
         else:
@@ -230,7 +231,11 @@ class _Compiler:
             if origin is tuple and hasattr(type_, "__args__") and ... not in arguments:  # ``typing.Tuple`` has none
                 adapter = fixed_tuple([self.compile(argument) for argument in arguments])
             else:
-                adapter = array(origin, self.compile(arguments[0] if arguments else Any))
+                element = arguments[0] if arguments else Any
+                part = self.compile(element)
+                if origin in (set, frozenset):
+                    _check_hashable(type_, element, part)
+                adapter = array(origin, part)
         self.containers[type_] = adapter
         finish(adapter)
         return adapter
@@ -318,6 +323,16 @@ class _Compiler:
 
 class _Unsettled:
     """Stands for the plain types of a class or an alias while they are looked for."""
+
+
+def _check_hashable(type_: Any, element: Any, adapter: TypeAdapter) -> None:
+    """Check that a set or a dict can have elements, or keys. Of ``Any`` it can, although not all values will do."""
+    if is_hashable(adapter.layout) and any(kind.__hash__ is not None for kind in adapter.value_types):
+        return
+    raise TypeError(
+        f"{name_of(type_)} is always empty, for {name_of(element)} cannot be hashed: tuples and frozensets can, and "
+        "classes with @attrs.frozen"
+    )
 
 
 def _unwrap(type_: Any) -> Any:

@@ -15,7 +15,7 @@ The law of this module: it is data. A layout that leads back to itself does so b
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, get_origin
 
 import attrs
 
@@ -168,3 +168,21 @@ Layout: TypeAlias = (
 
 NONE_WRITTEN: Final = Either(())
 """That of an adapter which only reads what others write."""
+
+
+def is_hashable(layout: Layout) -> bool:
+    """Whether the values of a layout, or some of them, may be elements of a set, as far as it says that."""
+    match layout:
+        case Repeated():
+            return layout.kind == "frozenset" or (layout.kind == "tuple" and is_hashable(layout.part))
+        case Positions():
+            return all(map(is_hashable, layout.parts))
+        case Either():
+            return any(map(is_hashable, layout.members))
+        case Variant():
+            return is_hashable(layout.layout)
+        case ClassLayout():
+            cls = get_origin(layout.type_) or layout.type_
+            return cls is None or cls.__hash__ is not None
+        case _:
+            return not isinstance(layout, Entries)
