@@ -67,9 +67,11 @@ def _read_float(plain: object) -> float:
     """
     if type(plain) is float:
         return plain
-    if type(plain) is int and abs(plain) <= EXACT:
-        return float(plain)
-    raise mismatch("float", plain)
+    if type(plain) is not int:
+        raise mismatch("float", plain)
+    if abs(plain) > EXACT:
+        raise Refusal("an int beyond 2**53 is too large for a float")
+    return float(plain)
 
 
 def _write_float(value: object) -> float:
@@ -78,9 +80,10 @@ def _write_float(value: object) -> float:
     if isinstance(value, float):
         return float.__float__(value)
     try:
-        return _read_float(_int_of(value))
+        number = _int_of(value)
     except Refusal as refusal:
         raise mismatch("float", value) from refusal
+    return _read_float(number)
 
 
 def _write_str(value: object) -> str:
