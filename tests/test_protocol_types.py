@@ -391,6 +391,15 @@ def test_an_aware_datetime_keeps_its_offset() -> None:
     assert decode(encode_as(moment, datetime), datetime).tzinfo == timezone(timedelta(hours=2))
 
 
+@pytest.mark.parametrize("fold", [0, 1])
+def test_a_datetime_of_an_hour_that_is_there_twice_is_the_same_instant(fold: int) -> None:
+    """When clocks are put back, the offset tells which of two hours it is, although Python takes both for unequal."""
+    moment = datetime(2024, 10, 27, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"), fold=fold)
+    decoded = decode(encode_as(moment, datetime), datetime)
+    assert (decoded.timestamp(), decoded.utcoffset()) == (moment.timestamp(), timedelta(hours=2 - fold))
+    assert decoded != moment
+
+
 def test_fields_may_have_any_name() -> None:
     """No field name collides with what the generated code uses."""
     body = Awkward(*range(14))

@@ -17,7 +17,8 @@ of a mistake where it makes it, and not from what its receivers report.
 The law of this module: ``from_plain(to_plain(value)) == value``, and both are of the same type, or the value was of a
 subclass of float, int, str or bytes. ``to_plain`` refuses a value for which it cannot promise that. ``from_plain``
 takes what ``to_plain`` writes, and other spellings where no type is in doubt: an int for a float, an ISO 8601 date with
-a ``Z``. NaN travels too, although it equals nothing.
+a ``Z``. NaN travels too, although it equals nothing. So does a datetime of an hour that its time zone has twice, or
+leaves out: it arrives as the same instant, which Python takes for unequal to the one with the zone (PEP 495).
 """
 
 from __future__ import annotations

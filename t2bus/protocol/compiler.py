@@ -4,7 +4,7 @@ What each type travels as::
 
     None bool int float str bytes    itself. An int has at most 64 bits. One of up to 2**53 may stand for a float, and
                                      becomes one
-    datetime date time               text. A datetime keeps its offset, but not the name of its time zone
+    datetime date time               text. A datetime keeps its instant and offset, but not the name of its zone
     timedelta                        an int, of microseconds
     Decimal Fraction UUID            text
     Path and its kin                 text
