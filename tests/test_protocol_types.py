@@ -442,6 +442,7 @@ REFUSED_VALUES: list[tuple[Any, object, str]] = [
     (Literal["a.b"], [], "Literal['a.b']: expected Literal['a.b'], got another list"),
     (Literal[Color.RED, 1], "red", "Literal[Color.RED, 1]: expected Literal[Color.RED, 1], got another str"),
     (bytes | None, 1, "bytes | None: expected bytes | None, got int"),
+    (None | bytes, 1, "bytes | None: expected bytes | None, got int"),
     (Optional[bytes], 1, "bytes | None: expected bytes | None, got int"),  # noqa: UP045
     (list[Union[bytes, int, None]], ["a"], "list[bytes | int | None][0]: expected bytes | int | None, got str"),  # noqa: UP007
     (list[int], (1,), "list[int]: expected list, got tuple"),

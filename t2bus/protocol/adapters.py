@@ -108,12 +108,15 @@ def later(name: str, type_: Any) -> tuple[TypeAdapter, Callable[[TypeAdapter], N
 
 
 def name_of(type_: Any) -> str:
-    """Name a type in an error: ``list[Point | None]``, without modules. Equal types have one adapter, and one name."""
+    """Name a type in an error: ``list[Point | None]``, without modules.
+
+    Equal types have one adapter, so the name is the same for each way to spell a union, but for the order of its types.
+    """
     origin, arguments = get_origin(type_), get_args(type_)
     if type_ is NoneType or type_ is ...:
         return "None" if type_ is NoneType else "..."
     if origin in (Union, UnionType):
-        return " | ".join(map(name_of, arguments))
+        return " | ".join(map(name_of, sorted(arguments, key=lambda each: each is NoneType)))
     if origin is Literal:
         return f"Literal[{', '.join(map(_value_name, arguments))}]"
     if origin is not None and arguments:
