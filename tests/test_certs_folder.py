@@ -160,7 +160,8 @@ class TestNeverReplaced:
         """Either file of a certificate keeps another from being issued in its place."""
         (place / name).write_text("precious")
         before = contents(place)
-        with pytest.raises(FileExistsError, match=f"{name} exists: renew it with --renew"):
+        remedy = "renew it with --renew" if name == "alice.pem" else "move it away first, or choose another name"
+        with pytest.raises(FileExistsError, match=f"{name} exists: {remedy}"):
             issue_client(place, "alice")
         assert contents(place) == before
 
@@ -199,41 +200,49 @@ class TestRenewing:
         assert mode(files.key) == 0o600
         assert len(contents(place)) == 6
 
-    def test_issues_what_is_not_there(self, place: Path) -> None:
-        """Where there is nothing to renew, a certificate is issued."""
-        assert issue_client(place, "alice", renew=True).names == ("alice",)
+    def test_refuses_what_is_not_there(self, place: Path) -> None:
+        """Where there is nothing to renew, perhaps for a mistyped name, no identity is made."""
+        before = contents(place)
+        said = "there is no .*/bob.pem to renew: leave out --renew, or check the name"
+        with pytest.raises(FileNotFoundError, match=said):
+            issue_client(place, "bob", renew=True)
+        with pytest.raises(FileNotFoundError, match=said):
+            issue_server(place, "bob", ["localhost"], renew=True)
+        assert contents(place) == before
 
     def test_keeps_the_hosts(self, place: Path) -> None:
         """A bus that is renewed without hosts keeps its own."""
         assert issue_server(place, "bus", renew=True).names == ("localhost", "127.0.0.1", "::1", "bus.example")
 
-    def test_changes_the_hosts(self, place: Path) -> None:
-        """A bus that is renewed with hosts has those alone."""
-        assert issue_server(place, "bus", ["new.example"], renew=True).names == ("new.example",)
-
-    def test_a_new_bus_needs_hosts(self, place: Path) -> None:
-        """A bus that is not there has no hosts to keep."""
-        with pytest.raises(InvalidCertificateRequest, match="at least one host"):
-            issue_server(place, "second", renew=True)
+    def test_adds_hosts(self, place: Path) -> None:
+        """A bus that is renewed with hosts has those beside its own, each once."""
+        names = ("localhost", "127.0.0.1", "::1", "bus.example", "new.example")
+        assert issue_server(place, "bus", ["BUS.example", "new.example"], renew=True).names == names
 
     def test_refuses_the_bus_as_a_client(self, place: Path) -> None:
         """A client does not take the place of a bus of its name."""
-        with pytest.raises(UnusableAuthority, match="not the certificate of a client"):
+        with pytest.raises(UnusableAuthority, match=r"bus\.pem is a bus's certificate: renew it with --server --renew"):
             issue_client(place, "bus", renew=True)
 
     def test_refuses_a_client_as_a_bus(self, place: Path) -> None:
         """A bus does not take the place of a client of its name."""
         issue_client(place, "alice")
-        with pytest.raises(UnusableAuthority, match="not the certificate of a server"):
+        with pytest.raises(
+            UnusableAuthority, match=r"alice\.pem is a client's certificate: renew it with --renew alone"
+        ):
             issue_server(place, "alice", ["localhost"], renew=True)
 
     @pytest.mark.parametrize(
-        ("old", "new", "kind"), [(Role.BUS, Role.MEMBER, "member"), (Role.MEMBER, Role.BUS, "server")]
+        ("old", "new", "said"),
+        [
+            (Role.BUS, Role.MEMBER, "is a bus's certificate: renew it with --server"),
+            (Role.MEMBER, Role.BUS, "is a member's certificate: renew it with --member"),
+        ],
     )
-    def test_refuses_another_role(self, place: Path, old: Role, new: Role, kind: str) -> None:
+    def test_refuses_another_role(self, place: Path, old: Role, new: Role, said: str) -> None:
         """The certificate of a bus does not become that of a member, nor the other way round."""
         issue_server(place, "north", ["north.example"], role=old)
-        with pytest.raises(UnusableAuthority, match=f"not the certificate of a {kind}"):
+        with pytest.raises(UnusableAuthority, match=said):
             issue_server(place, "north", renew=True, role=new)
 
     def test_keeps_the_hosts_of_a_member(self, place: Path) -> None:
@@ -244,12 +253,30 @@ class TestRenewing:
     def test_refuses_another_identity(self, place: Path) -> None:
         """An identity whose file has the same name is another client."""
         issue_client(place, "urn:a/b")
-        with pytest.raises(UnusableAuthority, match="is not the certificate of urn:a-b"):
+        with pytest.raises(UnusableAuthority, match="is the certificate of urn:a/b, not of urn:a-b: check the name"):
             issue_client(place, "urn:a-b", renew=True)
+
+    def test_refuses_another_server(self, place: Path) -> None:
+        """A server whose file has the same name is another server."""
+        issue_server(place, "x/y", ["localhost"])
+        with pytest.raises(UnusableAuthority, match="is the certificate of x/y, not of x-y: check the name"):
+            issue_server(place, "x-y", renew=True)
+        assert issue_server(place, "x/y", renew=True).names == ("localhost",)
+
+    def test_renews_a_long_name(self, place: Path) -> None:
+        """A server whose name is longer than what a certificate says for people is renewed too."""
+        issue_server(place, "n" * 100, ["localhost"])
+        assert issue_server(place, "n" * 100, renew=True).names == ("localhost",)
 
     def test_refuses_what_is_no_certificate(self, place: Path) -> None:
         """A file that is no certificate is not renewed."""
         (place / "alice.pem").write_text("precious")
+        with pytest.raises(UnusableAuthority, match="not a certificate that can be renewed"):
+            issue_client(place, "alice", renew=True)
+
+    def test_refuses_an_authority(self, place: Path) -> None:
+        """A certificate that is for neither end is not renewed."""
+        (place / "alice.pem").write_bytes((place / "ca.pem").read_bytes())
         with pytest.raises(UnusableAuthority, match="not a certificate that can be renewed"):
             issue_client(place, "alice", renew=True)
 
@@ -259,10 +286,25 @@ class TestAuthority:
 
     @pytest.mark.parametrize("name", ["ca.key", "ca.pem"])
     def test_needs_both_files(self, place: Path, name: str) -> None:
-        """Without either file of the CA the error says how to make them."""
+        """Without either file of the CA, such as a key that is kept elsewhere, the error says which is not there."""
         (place / name).unlink()
-        with pytest.raises(FileNotFoundError, match=f"{name} is not there: run `t2bus certs init .*certs` first"):
+        with pytest.raises(FileNotFoundError, match=f"{name} is not there, .*: bring it from where it is kept"):
             issue_client(place, "alice")
+
+    def test_of_servers_certifies_no_client(self, tmp_path: Path) -> None:
+        """An authority of servers that are one bus certifies no client, who could join them as a server."""
+        make_ca(tmp_path / "members", role=Role.MEMBER)
+        with pytest.raises(UnusableAuthority, match="which a client of it could join as a server"):
+            issue_client(tmp_path / "members", "eve")
+        assert not (tmp_path / "members/eve.pem").exists()
+
+    @pytest.mark.parametrize("first", [None, b"nonsense"])
+    def test_does_without_the_first(self, place: Path, first: bytes | None) -> None:
+        """A CA whose first certificate is elsewhere, or cannot be read, certifies clients."""
+        (place / "bus.pem").unlink()
+        if first is not None:
+            (place / "bus.pem").write_bytes(first)
+        assert issue_client(place, "alice").names == ("alice",)
 
     @pytest.mark.parametrize("bits", [0o640, 0o604, 0o620])
     def test_refuses_an_open_key(self, place: Path, bits: int) -> None:

@@ -56,8 +56,8 @@ make the certificate of another server:
 
 MEMBER = """\
 wrote members/south.pem and members/south.key, valid until DATE: a server at south.example
-start the server, with --seed and the endpoint of another:
-  python -m t2bus serve --bus plant --federate tls:south.example:7447 \
+start the server; replace HOST:7447 by the endpoint of a server that runs:
+  python -m t2bus serve --bus plant --federate tls:south.example:7447 --seed tls:HOST:7447 \
 --fed-ca members/ca.pem --fed-cert members/south.pem --fed-key members/south.key
 """
 
@@ -173,6 +173,12 @@ class TestIssue:
         assert [run("issue", "alice"), run("issue", "alice"), run("issue", "alice", "--renew")] == [0, 1, 0]
         assert capfd.readouterr().err == "t2bus: certs/alice.key exists: renew it with --renew\n"
 
+    def test_says_the_hosts_of_one_renewed(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """A bus that is renewed for another host keeps those that it had, and all are told."""
+        assert run("issue", "bus", "--server", "--renew", "--host", "bus.example") == 0
+        (written, *_) = capfd.readouterr().out.splitlines()
+        assert written.endswith(": a bus at localhost, 127.0.0.1, ::1, bus.example")
+
     @pytest.mark.parametrize(
         "words", [["uid:0"], ["a b"], ["ca"], ["b", "--server"], ["alice", "--host", "a.example"], ["*"]]
     )
@@ -184,7 +190,10 @@ class TestIssue:
     def test_needs_a_ca(self, capfd: pytest.CaptureFixture[str]) -> None:
         """Without a CA it says how to make one."""
         assert run("issue", "alice", "--folder", "none") == 1
-        assert capfd.readouterr().err == "t2bus: none/ca.key is not there: run `t2bus certs init none` first\n"
+        assert capfd.readouterr().err == (
+            "t2bus: no authority in none: name its folder with --folder, "
+            "or make one with `python -m t2bus certs init none`\n"
+        )
 
 
 class TestMembers:
@@ -221,26 +230,31 @@ class TestMembers:
         capfd.readouterr()
         assert run("issue", "south", "--member", "--host", host) == 0
         _, told, command = capfd.readouterr().out.splitlines()
-        assert told == "start the server, with a port that is free, --seed and the endpoint of another:"
-        assert f" --federate tls:{host}:PORT " in command
+        assert told == (
+            "start the server; replace PORT by a free port and HOST:7447 by the endpoint of a server that runs:"
+        )
+        assert f" --federate tls:{host}:PORT --seed tls:HOST:7447 " in command
 
     def test_the_first_one_renewed(self, capfd: pytest.CaptureFixture[str]) -> None:
         """The first server keeps its port when its certificate is renewed."""
         assert run("init", "--member", "--host", "north.example") == 0
         assert run("issue", "bus", "--member", "--renew") == 0
-        assert capfd.readouterr().out.splitlines()[-1].count(":7447 ") == 1
+        assert " --federate tls:localhost:7447 " in capfd.readouterr().out.splitlines()[-1]
 
     def test_without_the_first_one(self, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
         """Where the first certificate is not in the folder, another server is told the usual port."""
         assert run("init", "--member", "--host", "north.example") == 0
         (here / "members/bus.pem").unlink()
         assert run("issue", "south", "--member", "--host", "north.example") == 0
-        assert capfd.readouterr().out.splitlines()[-1].count(":7447 ") == 1
+        assert " --federate tls:north.example:7447 " in capfd.readouterr().out.splitlines()[-1]
 
     def test_needs_a_ca(self, capfd: pytest.CaptureFixture[str]) -> None:
         """Without a CA it says how to make one for servers."""
         assert run("issue", "south", "--member", "--host", "south.example") == 1
-        said = "members/ca.key is not there: run `t2bus certs init --member members` first"
+        said = (
+            "no authority in members: name its folder with --folder, "
+            "or make one with `python -m t2bus certs init --member members`"
+        )
         assert capfd.readouterr().err == f"t2bus: {said}\n"
 
     def test_commands_are_taken(self, capfd: pytest.CaptureFixture[str]) -> None:

@@ -91,6 +91,7 @@ class TestCertificate:
     def test_for_one_end(self, members: Path, name: str) -> None:
         """One that is for one end of a connection only is refused, with the command that makes another."""
         issue_server(members, "server", ["127.0.0.1"])
+        (members / "bus.pem").unlink()  # it would keep the authority from certifying a client
         issue_client(members, "client")
         with pytest.raises(t2bus.TlsFailed) as caught:
             credentials_of(federation(members, name))

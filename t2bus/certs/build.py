@@ -50,7 +50,7 @@ _MOST_DAYS: Final = 36_500
 _SKEW: Final = timedelta(hours=1)
 """A certificate is valid from this much before it is made: the clock of whoever verifies it may be behind."""
 
-_LONGEST_LABEL: Final = 64
+LONGEST_LABEL: Final = 64
 """Characters of a common name; RFC 5280 allows no more."""
 
 
@@ -158,7 +158,7 @@ def _builder(
     key: ec.EllipticCurvePrivateKey, label: str, issuer: x509.Name | None, now: datetime, end: datetime
 ) -> x509.CertificateBuilder:
     """Return what the certificates of a CA and of all others have in common. Without an issuer it is that of a CA."""
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, label[:_LONGEST_LABEL])])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, label[:LONGEST_LABEL])])
     authority = issuer is None
     return (
         x509.CertificateBuilder()

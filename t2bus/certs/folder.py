@@ -18,26 +18,23 @@ from __future__ import annotations
 
 import os
 import secrets
-import shlex
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from ..documented import Documented
-from ..pem import closing
+from .authority import authority_of, names_of, of_another, refuse_members, renewed
 from .build import (
     CA_DAYS,
     CLIENT,
     LEAF_DAYS,
+    LONGEST_LABEL,
     Pair,
     Role,
-    UnusableAuthority,
     build_authority,
     build_client,
     build_server,
@@ -49,9 +46,6 @@ if TYPE_CHECKING:
 
 LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 """What the certificate of the first bus is for in any case, so that a trial on one machine needs no names."""
-
-_OTHERS: Final = 0o077
-"""The bits of a mode that let anybody but the owner do something."""
 
 
 @frozen
@@ -116,24 +110,29 @@ def issue_server(
     Args:
       folder: that of the CA.
       name: for the files alone, ``NAME.pem`` and ``NAME.key``; no program reads it in the certificate.
-      hosts: DNS names and IP addresses at which the bus is reached, and no others. None, when renewing, keeps those
-        that the certificate has.
+      hosts: DNS names and IP addresses at which the bus is reached. When renewing, they are added to those that the
+        certificate has; it loses none.
       days: how long it is valid, but never longer than the CA.
-      renew: whether to replace the certificate and the key that are there; if there are none, they are issued.
+      renew: whether to replace the certificate and the key that are there.
       role: what the certificate is for.
 
     Raises:
       InvalidCertificateRequest: the name, a host or the days are wrong, or there is no host.
       FileExistsError: a file of that name exists and is not to be renewed.
-      UnusableAuthority: there is no CA that can issue, or the certificate there is not for this role.
+      FileNotFoundError: there is no CA, or nothing to renew.
+      UnusableAuthority: the CA cannot issue, or the certificate there is of another server, or not for this role.
       OSError: the files cannot be read or written.
 
     """
-    file_name = stem(name)
+    file_name, label = stem(name), f"t2bus {name}"
     host_names(hosts)  # what is wrong with the request comes before what is wrong with the folder
-    old = _old_names(folder / f"{file_name}.pem", role.value) if renew else ()
-    authority = _authority(folder, *(["--member"] if role is Role.MEMBER else []))
-    pair = build_server(authority, f"t2bus {name}", hosts or old, datetime.now(UTC), days, role=role)
+    authority = authority_of(folder, *(["--member"] if role is Role.MEMBER else []))
+    old: tuple[str, ...] = ()
+    if renew:
+        label_there, old = renewed(folder / f"{file_name}.pem", role.value)
+        if label_there != label[:LONGEST_LABEL]:
+            raise of_another(folder / f"{file_name}.pem", label_there.removeprefix("t2bus "), name)
+    pair = build_server(authority, label, [*old, *hosts], datetime.now(UTC), days, role=role)
     return _place(folder, file_name, pair, renew=renew)
 
 
@@ -145,20 +144,24 @@ def issue_client(folder: Path, identity: str, *, days: int = LEAF_DAYS, renew: b
       identity: who the client is to access rules: a URI, an e-mail address, or else a DNS name. The files are named
         like it, as far as files can be: ``urn:alice/1`` is in ``urn-alice-1.pem``.
       days: how long it is valid, but never longer than the CA.
-      renew: whether to replace the certificate and the key that are there; if there are none, they are issued.
+      renew: whether to replace the certificate and the key that are there.
 
     Raises:
       InvalidCertificateRequest: the identity or the days are wrong.
       FileExistsError: a file of that name exists and is not to be renewed.
-      UnusableAuthority: there is no CA that can issue, or the certificate there is somebody else's.
+      FileNotFoundError: there is no CA, or nothing to renew.
+      UnusableAuthority: the CA cannot issue, or is that of servers which are one bus; or the certificate there is
+        somebody else's.
       OSError: the files cannot be read or written.
 
     """
     name, file_name = identity_name(identity), stem(identity)
+    authority = authority_of(folder)
+    refuse_members(folder)
     path = folder / f"{file_name}.pem"
-    if renew and _old_names(path, CLIENT) not in ((), (str(name.value),)):
-        raise UnusableAuthority(f"{path} is not the certificate of {identity}, so that this one cannot renew it")
-    pair = build_client(_authority(folder), identity, datetime.now(UTC), days)
+    if renew and (names := renewed(path, CLIENT)[1]) != (str(name.value),):
+        raise of_another(path, ", ".join(names), identity)
+    pair = build_client(authority, identity, datetime.now(UTC), days)
     return _place(folder, file_name, pair, renew=renew)
 
 
@@ -166,82 +169,12 @@ def _place(folder: Path, file_name: str, pair: Pair, *, renew: bool) -> Files:
     """Write what was issued. The look before is for its remedy; that nothing is replaced is the law of writing."""
     files = _files(folder, file_name, pair)
     if not renew:
-        _check_absent(files, "renew it with --renew")
+        can_be_renewed = files.certificate.exists()
+        _check_absent(
+            files, "renew it with --renew" if can_be_renewed else "move it away first, or choose another name"
+        )
     _write([(files, pair)], replace=renew)
     return files
-
-
-# --- reading
-
-
-def first_hosts(folder: Path) -> tuple[str, ...]:
-    """Return the hosts of the certificate that was made with the CA; none if it is not in the folder any more."""
-    try:
-        return _names(x509.load_pem_x509_certificate((folder / "bus.pem").read_bytes()))
-    except (OSError, ValueError, x509.ExtensionNotFound):
-        return ()
-
-
-def _authority(folder: Path, *options: str) -> Pair:
-    """Return the CA that is in the folder; raise ``UnusableAuthority`` for all that only looks like one.
-
-    The options are those of the command that makes one.
-    """
-    key_pem, certificate_pem = _read_key(folder / "ca.key", *options), _read(folder / "ca.pem", *options)
-    try:
-        key = load_pem_private_key(key_pem, password=None)
-        certificate = x509.load_pem_x509_certificate(certificate_pem)
-        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-        certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-    except (ValueError, TypeError, x509.ExtensionNotFound) as error:  # a key with a password is a TypeError
-        raise UnusableAuthority(f"{folder} holds no CA of `t2bus certs init`: {error}") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not constraints.ca:
-        raise UnusableAuthority(f"{folder} holds no CA of `t2bus certs init`")
-    if certificate.public_key() != key.public_key():
-        raise UnusableAuthority(f"{folder / 'ca.key'} is not the key of {folder / 'ca.pem'}")
-    return Pair(certificate, key)
-
-
-def _read_key(path: Path, *options: str) -> bytes:
-    """Return the key of the CA; raise ``PermissionError`` if anybody else than this user and root may have read it."""
-    data = _read(path, *options)
-    status = path.stat()
-    if status.st_uid not in {0, os.geteuid()}:
-        raise PermissionError(f"{path} belongs to another user (uid {status.st_uid}), who could be anybody with it")
-    if status.st_mode & _OTHERS:
-        remedy = f"if one has, make a new CA, else {closing(str(path), status)}"
-        raise PermissionError(f"{path} can be read by other users, who could make certificates with it: {remedy}")
-    return data
-
-
-def _read(path: Path, *options: str) -> bytes:
-    """Return what is in a file of the CA, or say how a CA is made."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        command = shlex.join(["t2bus", "certs", "init", *options, str(path.parent)])
-        raise FileNotFoundError(f"{path} is not there: run `{command}` first") from error
-
-
-def _old_names(path: Path, wanted: Sequence[x509.ObjectIdentifier]) -> tuple[str, ...]:
-    """Return the names of a certificate that is to be renewed, or none where there is no file."""
-    try:
-        certificate = x509.load_pem_x509_certificate(path.read_bytes())
-        purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        names = _names(certificate)
-    except FileNotFoundError:
-        return ()
-    except (ValueError, x509.ExtensionNotFound) as error:
-        raise UnusableAuthority(f"{path} is not a certificate that can be renewed") from error
-    if set(purposes) != set(wanted):
-        kind = {Role.BUS.value: "server", Role.MEMBER.value: "member", CLIENT: "client"}[tuple(wanted)]
-        raise UnusableAuthority(f"{path} is not the certificate of a {kind}, so that this one cannot renew it")
-    return names
-
-
-def _names(certificate: x509.Certificate) -> tuple[str, ...]:
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return tuple(str(name.value) for name in names)
 
 
 # --- writing
@@ -256,7 +189,7 @@ def _make_folder(folder: Path) -> None:
 
 def _files(folder: Path, file_name: str, pair: Pair) -> Files:
     """Say where a certificate and its key are going to be, without writing them."""
-    names = () if file_name == "ca" else _names(pair.certificate)
+    names = () if file_name == "ca" else names_of(pair.certificate)
     certificate, key = folder / f"{file_name}.pem", folder / f"{file_name}.key"
     return Files(certificate, key, names, pair.certificate.not_valid_after_utc)
 

@@ -69,7 +69,7 @@ def add_certs(verbs: Verbs) -> None:
     host = "with --server or --member, a DNS name or IP address at which it is reached; may be given several times"
     _add_host(verb, host)
     _add_days(verb, "it")
-    renew = "replace the certificate and the key that NAME has; without --host, a bus keeps its hosts"
+    renew = "replace the certificate and the key that NAME has; a bus keeps its hosts, and each --host comes to them"
     verb.add_argument("--renew", action="store_true", help=renew)
 
 
@@ -153,11 +153,10 @@ def _issue(arguments: argparse.Namespace) -> list[str]:
     if arguments.member:
         bus = issue_server(folder, arguments.name, arguments.hosts, days=days, renew=renew, role=Role.MEMBER)
         shown = f"{_written(bus)}: a server at {', '.join(bus.names)}"
-        if _is_beside_the_first(folder, bus):
-            told = "start the server, with a port that is free, --seed and the endpoint of another:"
-            return [shown, told, _federate(bus.names[0], "PORT", ca, bus)]
-        told = "start the server, with --seed and the endpoint of another:"
-        return [shown, told, _federate(bus.names[0], _PORT_OF_MEMBERS, ca, bus)]
+        port: int | str = "PORT" if _is_beside_the_first(folder, bus) else _PORT_OF_MEMBERS
+        replaced = "PORT by a free port and HOST:7447" if port == "PORT" else "HOST:7447"
+        told = f"start the server; replace {replaced} by the endpoint of a server that runs:"
+        return [shown, told, _federate(bus.names[0], port, ca, bus, "--seed", "tls:HOST:7447")]
     if arguments.server:
         bus = issue_server(folder, arguments.name, arguments.hosts, days=days, renew=renew)
         shown = f"{_written(bus)}: a bus at {', '.join(bus.names)}"
@@ -172,7 +171,7 @@ def _issue(arguments: argparse.Namespace) -> list[str]:
 
 def _is_beside_the_first(folder: Path, bus: Files) -> bool:
     """Tell whether a server is on the host of the first one, which has the usual port there already."""
-    from ..certs.folder import first_hosts
+    from ..certs.authority import first_hosts
 
     return bus.certificate != folder / "bus.pem" and not {*bus.names}.isdisjoint(first_hosts(folder))
 
@@ -200,10 +199,10 @@ def _serve(host: str, ca: Path, bus: Files) -> str:
     return _command("serve", _place(host, _PORT), *_options(ca, bus))
 
 
-def _federate(host: str, port: int | str, ca: Path, bus: Files) -> str:
+def _federate(host: str, port: int | str, ca: Path, bus: Files, *seed: str) -> str:
     """Return the command that starts a server which the others find at a host, with this certificate."""
     files = ["--fed-ca", _word(ca), "--fed-cert", _word(bus.certificate), "--fed-key", _word(bus.key)]
-    return _command("serve", "--bus", "plant", "--federate", _place(host, port), *files)
+    return _command("serve", "--bus", "plant", "--federate", _place(host, port), *seed, *files)
 
 
 def _place(host: str, port: int | str) -> str:
