@@ -25,6 +25,10 @@ sys.exit(code)
 """
 
 
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 @contextmanager
 def pipe() -> Generator[tuple[Lines, int], None, None]:
     """Give what is read from a pipe, and the end of it that a process is to inherit."""
@@ -93,13 +97,24 @@ async def test_nobody_reads_it(folder: Path) -> None:
         assert await serve.end() == 0
 
 
+async def test_a_full_disk(folder: Path) -> None:
+    """A bus whose file cannot be written ends with an error, since whoever waits for it would wait for ever."""
+    number = os.open("/dev/full", os.O_WRONLY)
+    async with command("serve", f"unix:{folder}/bus", "--ready-fd", str(number), pass_fds=[number]) as serve:
+        os.close(number)
+        assert await serve.end() == 1
+        said = await serve.stderr.rest()
+    assert said[-1] == f"t2bus: cannot write to --ready-fd {number}: No space left on device"
+    assert names(folder) == []
+
+
 @pytest.mark.parametrize(
     ("number", "says"),
     [
         ("250", "--ready-fd 250: there is no such open file; open it as in `250>ready`"),
         ("99999999999999999999", "--ready-fd 99999999999999999999: there is no such open file; "),
         ("2", "--ready-fd 2: standard error stays open; name another file, as in `--ready-fd 3 3>ready`"),
-        ("x", "argument --ready-fd: 'x' is no number of an open file: write it as in 3>ready"),
+        ("x", "argument --ready-fd: 'x' is not the number of an open file: write it as in 3>ready"),
         ("-1", "argument --ready-fd: "),
     ],
 )

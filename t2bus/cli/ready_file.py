@@ -7,7 +7,8 @@
     tcp:127.0.0.1:35101
 
 Each address is a line, with port 0 resolved, and the end of the file follows. If the bus cannot be opened, the file
-ends without a line. s6 and ``dbus-daemon --print-address`` do likewise.
+ends without a line; if the file cannot be written to, the bus ends with an error. s6 and ``dbus-daemon
+--print-address`` do likewise.
 
 The law of this module: a file is written to only if this process was started with it, and the bus waits for nobody who
 reads it.
@@ -15,7 +16,6 @@ reads it.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 from typing import TYPE_CHECKING, Final
@@ -48,15 +48,29 @@ def check_ready_file(number: int) -> None:
 
 
 async def announce(number: int, addresses: Sequence[str]) -> None:
-    """Write the addresses to the file, and close it; nothing happens if nobody reads it any more."""
+    """Write the addresses to the file, and close it; nothing happens if nobody reads it any more.
+
+    Raises:
+      OSError: it cannot be written to, so that whoever waits for the bus would not learn of it.
+
+    """
     data = "".join(f"{address}\n" for address in addresses).encode(errors="surrogateescape")
     await trio.to_thread.run_sync(_write_and_close, number, data, abandon_on_cancel=True)
 
 
 def _write_and_close(number: int, data: bytes) -> None:
-    with contextlib.suppress(OSError):
+    try:
         while data:
             data = data[os.write(number, data) :]
+    except BrokenPipeError:
+        pass
+    except OSError as error:
+        raise OSError(f"cannot write to --ready-fd {number}: {error.strerror}") from error
+    finally:
+        _close(number)
+
+
+def _close(number: int) -> None:
     if number > _ERROR:
         os.close(number)
         return
