@@ -20,6 +20,23 @@ def test_is_that_of_the_module(words: list[str], code: int, capsys: pytest.Captu
     assert capsys.readouterr() == told
 
 
+@pytest.mark.parametrize("words", [["**", "bus/event/left"], ["*/event/*", "bus/event/left"], ["bus/event/*", "**"]])
+def test_of_the_bus_s_own_topics(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A wildcard in front meets none of the bus's own topics on a bus, whatever it includes."""
+    assert topic.main(words) == 0
+    capsys.readouterr()
+    assert main(["match", *words]) == 1
+    said = "no match on a bus: topics below bus/ are its own, and a wildcard in front does not reach them\n"
+    assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize("words", [["bus/**", "bus/event/left"], ["**", "buses/left"]])
+def test_of_topics_that_are_named(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever names the bus's own topics meets them, and others that begin alike are as all topics are."""
+    assert main(["match", *words]) == 0
+    assert capsys.readouterr().out.startswith("match: ")
+
+
 async def test_as_a_program() -> None:
     """The installed program prints the verdict on standard output."""
     assert await run("match", "lobby/*", "*/alice") == (

@@ -5,7 +5,8 @@
     $ t2bus match 'lobby/*' '*/alice'
     match: both hold 'lobby/alice'; neither includes the other
 
-The verdict and its words are those of :mod:`t2bus.topic`, so ``python -m t2bus.topic`` says the same.
+The verdict and its words are those of :mod:`t2bus.topic`, so ``python -m t2bus.topic`` says the same, but for the bus's
+own topics: that module knows topics, and this verb a bus.
 
 The law of this module: an exit code tells no match (1) from topics that are invalid (2).
 """
@@ -36,14 +37,19 @@ def add_match(verbs: Verbs) -> None:
 
 
 async def match(arguments: argparse.Namespace) -> int:
-    """Print the verdict; the exit code says it too.
+    """Print the verdict; the exit code says it too. What a wildcard would meet of the bus's own topics is no match.
 
     Raises:
       InvalidTopic: a topic is longer or deeper than a bus takes it by default.
 
     """
+    from ..broker.routes import is_own
     from ..topic import explain, intersects
 
-    matches = intersects(arguments.sub, arguments.pub)
-    await Output().write(explain(arguments.sub, arguments.pub))
+    sub, pub = arguments.sub, arguments.pub
+    matches, text = intersects(sub, pub), explain(sub, pub)
+    if matches and is_own(sub) != is_own(pub):
+        matches = False
+        text = "no match on a bus: topics below bus/ are its own, and a wildcard in front does not reach them"
+    await Output().write(text)
     return Exit.OK if matches else Exit.ERROR
