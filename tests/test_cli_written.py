@@ -163,6 +163,16 @@ def test_json_is_insisted_on(verb: str, written: str, address: str, capsys: pyte
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize("written", ["1e400", '{"x": [-1e400]}', "1" + 400 * "0" + ".5"])
+def test_what_would_be_infinite(written: str, address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With ``--strict`` a number that would be sent as infinity is refused."""
+    assert main(["pub", "a", "--strict", "--addr", address, "--", written]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("t2bus: the value cannot be sent: ")
+    assert said.endswith(" is beyond the largest float, 1.79769e+308\n")
+    assert said.count("\n") == 1
+
+
 def test_json_is_taken(address: str, capfd: pytest.CaptureFixture[str]) -> None:
     """With ``--strict`` JSON is sent as without, and the request that is there by default too."""
     assert main(["request", "echo", '{"x": [1]}\r', "--strict", "--addr", address]) == 0

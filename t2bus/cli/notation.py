@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -30,7 +31,7 @@ import cbor2
 from ..errors import MalformedMessage
 from ..protocol import decode_any
 from ..protocol.payload import DEPTH
-from ..text import printable
+from ..text import printable, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +77,7 @@ def encode_json(value: str, place: str) -> bytes:
     """Return the payload of what the user wrote, which has to be JSON; ``place`` says where it was written.
 
     Raises:
-      BadValue: it is none, as ``NaN`` is not, or a payload cannot hold it.
+      BadValue: it is not, as ``NaN`` is not, or a payload cannot hold it, as it holds no ``1e400``.
 
     """
 
@@ -84,7 +85,7 @@ def encode_json(value: str, place: str) -> bytes:
         raise BadValue(f"{place} is not JSON (it has no {name})")
 
     try:
-        return _encode(_from_json(value, refuse))
+        return _encode(_from_json(value, refuse, partial(_finite, place)))
     except json.JSONDecodeError as error:
         raise BadValue(f"{place} is not JSON ({_where(error)})") from error
 
@@ -116,13 +117,16 @@ def _where(error: json.JSONDecodeError) -> str:
     return f"{error.msg}: {line}column {error.colno}"
 
 
-def _from_json(value: str, constant: Callable[[str], object] = float) -> object:
+def _from_json(
+    value: str, constant: Callable[[str], object] = float, fraction: Callable[[str], object] = float
+) -> object:
     """Read JSON, or raise ``BadValue`` where it is too deep or has a whole number of more than 64 bits.
 
-    ``constant`` makes numbers of ``NaN``, ``Infinity`` and ``-Infinity``, which are beyond JSON.
+    ``constant`` makes numbers of ``NaN``, ``Infinity`` and ``-Infinity``, which are beyond JSON, and ``fraction`` makes
+    those of what has a point or an exponent.
     """
     try:
-        return json.loads(value, parse_int=_whole, parse_constant=constant)
+        return json.loads(value, parse_int=_whole, parse_float=fraction, parse_constant=constant)
     except RecursionError as error:
         raise BadValue(_TOO_DEEP) from error
 
@@ -137,6 +141,14 @@ def _encode(value: object) -> bytes:
     except (UnicodeError, cbor2.CBOREncodeError) as error:
         raise BadValue("the value cannot be sent: it is not Unicode text") from error
     return payload
+
+
+def _finite(place: str, digits: str) -> float:
+    """Read a number with a point or an exponent, or raise ``BadValue`` if it would be sent as infinity."""
+    number = float(digits)
+    if math.isinf(number):
+        raise BadValue(f"{place} cannot be sent: {quote(digits)} is beyond the largest float, {sys.float_info.max:g}")
+    return number
 
 
 def _whole(digits: str) -> int:
