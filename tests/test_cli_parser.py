@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +43,23 @@ class TestHelp:
         assert main(["--version"]) == 0
         assert capsys.readouterr().out == f"t2bus {t2bus.__version__}\n"
 
+    @pytest.mark.parametrize("words", [["--version"], ["--help"], ["sub", "--help"], ["context", "ls", "--help"]])
+    def test_full(self, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        """Where it cannot be written that is said, and the exit code is 1."""
+        with Path("/dev/full").open("w") as full:
+            monkeypatch.setattr("sys.stdout", full)
+            assert main(words) == 1
+        assert capsys.readouterr().err == "t2bus: standard output cannot be written: No space left on device\n"
+
+    def test_nobody_reads(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        """A reader that has had enough is no error."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, "w") as closed:
+            monkeypatch.setattr("sys.stdout", closed)
+            assert main(["--help"]) == 0
+        assert capsys.readouterr().err == ""
+
     def test_is_instant(self) -> None:
         """The help of the program imports neither Trio nor attrs or cbor2."""
         command = [sys.executable, "-X", "importtime", "-m", "t2bus", "--help"]
@@ -58,12 +77,21 @@ class TestUsage:
         [
             ([], "the following arguments are required: VERB; see `t2bus --help`"),
             (["frob"], "argument VERB: invalid choice: 'frob'"),
+            (["sbu"], "argument VERB: there is no 'sbu': did you mean sub?; see `t2bus --help`"),
+            (["context", "lis"], "argument ACTION: there is no 'lis': did you mean ls?; see `t2bus context --help`"),
             (["sub"], "the following arguments are required: TOPIC; see `t2bus sub --help`"),
             (["sub", "Bad"], "argument TOPIC: fragment 1 of topic 'Bad' has 'B' in it: use a-z, 0-9 and _ only"),
             (["sub", "a", "-n", "0"], "argument -n: '0' is not a whole number above 0"),
             (["sub", "a", "-n", "x"], "argument -n: 'x' is not a whole number above 0"),
             (["sub", "a", "--addr"], "argument --addr: expected one argument"),
-            (["request", "a", "1", "b"], "unrecognized arguments: b"),
+            (["request", "a", "1", "b"], "unrecognized arguments: b; see `t2bus request --help`"),
+            (["services", "--all"], "unrecognized arguments: --all; see `t2bus services --help`"),
+            (["context", "ls", "--all"], "unrecognized arguments: --all; see `t2bus context ls --help`"),
+            (["pub", "a", "1", "--count", "-1"], "argument --count: '-1' is not a whole number above 0"),
+            (["pub", "a", "1", "--require", "-1"], "argument --require: '-1' is not a whole number above 0"),
+            (["pub", "a", "1", "--interval", "-.5"], "argument --interval: '-.5' is not a number of seconds above 0"),
+            (["sub", "a", "-n", "-1"], "argument -n: '-1' is not a whole number above 0"),
+            (["pub", "a", "1", "--header", "=x"], "argument --header: '=x' has no key: write KEY=VALUE"),
             (["sub", "a", "--head"], "unrecognized arguments: --head"),
             (["sub", "a", "--\x1b[31m"], r"unrecognized arguments: --\x1b[31m"),
             (["pub", "a", "1", "--header", "k"], "argument --header: 'k' has no '=': write KEY=VALUE"),

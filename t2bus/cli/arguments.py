@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from ..program.environment import from_environment
 from ..program.options import add_client_options, plain
 from ..text import printable, quote
+from .console import unwritable, write_all
 from .exits import Exit
 
 _OPTION: Final = re.compile(r"-[^0-9.]")
@@ -48,6 +49,27 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Report wrong usage and exit."""
         self.exit(Exit.USAGE, f"t2bus: {printable(message)}; see `{self.prog} --help`\n")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse a verb that there is not, with the one that was probably meant."""
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:  # noqa: SLF001 -- as below
+            from difflib import get_close_matches
+
+            if near := get_close_matches(value, action.choices, 1):
+                raise argparse.ArgumentError(action, f"there is no {quote(value)}: did you mean {near[0]}?")
+        super()._check_value(action, value)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print what ``--help`` and ``--version`` ask for; argparse would not say that it cannot be written."""
+        if file is None or file is not sys.stdout:
+            super()._print_message(message, file)
+            return
+        try:
+            write_all(file, message)
+        except BrokenPipeError:  # the reader has had enough, as `| head` does
+            pass
+        except OSError as error:
+            self.exit(Exit.ERROR, f"t2bus: {unwritable(error)}\n")
 
 
 class VerbParser(Parser):
@@ -68,6 +90,8 @@ class VerbParser(Parser):
         # Where no word may stand, argparse would take the dashes for one too many.
         words = [*options, "--", *others] if others and self._get_positional_actions() else [*options, *others]
         parsed, unknown = super().parse_known_args(words, namespace)
+        if unknown:  # said here, where the help of the verb is named
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
         self._add_environment(parsed, self._given(options))
         if getattr(parsed, "echo", False) and parsed.value is not None:
             self.error("argument VALUE: not allowed with --echo")
@@ -84,7 +108,7 @@ class VerbParser(Parser):
             elif (action := self._option_string_actions.get(arg)) is not None or _OPTION.match(arg):
                 options.append(arg)
                 if action is not None and action.nargs is None:  # it has a value of its own
-                    options.extend(islice(rest, 1))
+                    options[-1:] = _with_value(arg, list(islice(rest, 1)))
             else:
                 others.append(arg)
         return options, others
@@ -117,6 +141,16 @@ class VerbParser(Parser):
                         setattr(parsed, action.dest, value)
         except argparse.ArgumentTypeError as error:
             self.error(str(error))
+
+
+def _with_value(option: str, value: list[str]) -> list[str]:
+    """Return an option and its value, if it has one, as words that argparse takes for them.
+
+    A negative number stands in the word of the option: where a verb has ``-0``, argparse takes ``-1`` for options too.
+    """
+    if value and value[0].startswith("-") and len(value[0]) > 1 and not _OPTION.match(value[0]):
+        return [f"{option}{'=' if option.startswith('--') else ''}{value[0]}"]
+    return [option, *value]
 
 
 if TYPE_CHECKING:
@@ -188,6 +222,8 @@ def header(argument: str) -> tuple[str, str]:
     key, separator, value = text(argument).partition("=")
     if not separator:
         raise argparse.ArgumentTypeError(f"{quote(argument)} has no '=': write KEY=VALUE")
+    if not key:
+        raise argparse.ArgumentTypeError(f"{quote(argument)} has no key: write KEY=VALUE")
     return key, value
 
 
@@ -203,7 +239,7 @@ def descriptor(argument: str) -> int:
     """Return the argument as the number of an open file; whether there is one is not looked at."""
     if argument.isascii() and argument.isdigit():
         return int(argument)
-    raise argparse.ArgumentTypeError(f"{quote(argument)} is no number of an open file: write it as in 3>ready")
+    raise argparse.ArgumentTypeError(f"{quote(argument)} is not the number of an open file: write it as in 3>ready")
 
 
 def seconds(argument: str) -> float:

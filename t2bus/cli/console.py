@@ -180,7 +180,7 @@ async def say_here(text: str) -> None:
 def _write_error(text: str) -> None:
     with contextlib.suppress(OSError):
         if sys.stderr is not None:
-            _write(sys.stderr, text)
+            write_all(sys.stderr, text)
 
 
 def may_colour(choice: str) -> bool:
@@ -225,11 +225,11 @@ class Output:
         import trio
 
         try:
-            await trio.to_thread.run_sync(_write, sys.stdout, f"{line}{end}", abandon_on_cancel=True)
+            await trio.to_thread.run_sync(write_all, sys.stdout, f"{line}{end}", abandon_on_cancel=True)
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise OSError(f"standard output cannot be written: {error.strerror}") from error
+            raise OSError(unwritable(error)) from error
 
 
 async def print_line(line: str) -> None:
@@ -239,7 +239,12 @@ async def print_line(line: str) -> None:
     await output.write(line.encode("ascii", "backslashreplace").decode() if output.ascii else line)
 
 
-def _write(stream: TextIO, text: str) -> None:
+def unwritable(error: OSError) -> str:
+    """Return what is said where standard output cannot be written."""
+    return f"standard output cannot be written: {error.strerror}"
+
+
+def write_all(stream: TextIO, text: str) -> None:
     """Write all of a text to a standard stream, or to what a program has put in its place."""
     file = file_number(stream)
     if file is None:
