@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import t2bus
+from t2bus.called import install
 from t2bus.cli import main
 from t2bus.cli.arguments import Parser, VerbParser
 from t2bus.cli.certificates import add_certs
@@ -286,7 +287,8 @@ class TestWithoutCryptography:
         absent.setitem(sys.modules, "cryptography", None)
         assert run("init") == 1
         said = capfd.readouterr().err
-        assert said == "t2bus: certificates need the package cryptography: run `python -m pip install 't2bus[certs]'`\n"
+        assert said == f"t2bus: certificates need the package cryptography: run `{install('certs')}`\n"
+        assert sys.executable in said
 
     def test_the_extra_is_one(self) -> None:
         """The extra that is named is one of the package, and brings cryptography."""

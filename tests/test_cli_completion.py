@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli_helpers import run
+from t2bus.called import install
 from t2bus.cli import main
 
 COMPLETE = """
@@ -99,5 +100,5 @@ def test_needs_the_extra(capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     """Without shtab the line names the extra."""
     monkeypatch.setitem(sys.modules, "shtab", None)
     assert main(["completion", "bash"]) == 1
-    told = "t2bus: completion needs the package shtab: run `python -m pip install 't2bus[cli]'`\n"
+    told = f"t2bus: completion needs the package shtab: run `{install('cli')}`\n"
     assert capsys.readouterr() == ("", told)

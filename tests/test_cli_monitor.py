@@ -9,6 +9,7 @@ import trio
 
 from cli_helpers import command, python, run
 from monitor_helpers import ask
+from t2bus.called import install
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,9 +70,20 @@ async def test_a_missing_extra(missing: str, folder: Path) -> None:
     """Where a package of the extra is not installed, the command to install it is said."""
     program = f"import sys; sys.modules[{missing!r}] = None; from t2bus.cli import main; sys.exit(main(sys.argv[1:]))"
     async with python("-c", program, "serve", f"unix:{folder}/bus", "--monitor", "127.0.0.1:0") as serve:
-        assert await serve.end() == 2
+        assert await serve.end() == 1
         (said,) = await serve.stderr.rest()
-    assert said == (f"t2bus: --monitor needs {missing}, which is not installed: python -m pip install 't2bus[monitor]'")
+    assert said == f"t2bus: the monitor needs the package {missing}: run `{install('monitor')}`"
+
+
+@pytest.mark.parametrize("missing", ["hypercorn", "prometheus_client", "starlette"])
+async def test_a_program_without_the_extra(missing: str) -> None:
+    """A program that imports the monitor is told what to install too."""
+    program = f"import sys; sys.modules[{missing!r}] = None; import t2bus.monitor.serve"
+    async with python("-c", program) as process:
+        assert await process.end() == 1
+        said = (await process.stderr.rest())[-1]
+    remedy = f"run `{install('monitor')}`"
+    assert said == f"ModuleNotFoundError: the monitor needs the package {missing}: {remedy}"
 
 
 async def test_without_the_option_nothing_of_it_is_imported() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli_helpers import run
+from t2bus.called import install
 from t2bus.certs import issue_client, make_ca
 from t2bus.cli import main
 
@@ -198,7 +199,7 @@ class TestContext:
         monkeypatch.delenv("T2BUS_CONTEXTS")
         monkeypatch.setitem(sys.modules, "platformdirs", None)
         Path("file").touch()
-        told = "contexts need the package platformdirs: run `python -m pip install 't2bus[cli]'`"
+        told = f"contexts need the package platformdirs: run `{install('cli')}`"
         assert say("context", *words) == (1, "", f"t2bus: {told}\n")
 
     def test_the_extra_is_one(self) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 import t2bus
 from cli_helpers import python
+from t2bus.called import install
 from t2bus.certs import issue_client, make_ca
 from t2bus.contexts.document import BusContext, Contexts
 from t2bus.contexts.file import change, contexts_path, load
@@ -75,7 +76,7 @@ class TestPlace:
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(t2bus.InvalidAddress) as caught:
             add("a")
-        remedy = "run `python -m pip install 't2bus[cli]'`"
+        remedy = f"run `{install('cli')}`"
         assert str(caught.value) == f"contexts need the package {package.replace('_', '-')}: {remedy}"
 
 

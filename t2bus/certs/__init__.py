@@ -28,6 +28,8 @@ All functions are synchronous: they read and write a few small files, and make a
 
 from __future__ import annotations
 
+from ..called import install
+
 try:
     from .build import CA_DAYS, LEAF_DAYS, Pair, Role, UnusableAuthority, build_authority, build_client, build_server
     from .folder import LOCAL_HOSTS, Files, issue_client, issue_server, make_ca
@@ -35,7 +37,7 @@ try:
 except ModuleNotFoundError as _error:
     if _error.name is None or _error.name.partition(".")[0] != "cryptography":
         raise
-    _remedy = "run `python -m pip install 't2bus[certs]'`"
+    _remedy = f"run `{install('certs')}`"
     raise ModuleNotFoundError(f"certificates need the package cryptography: {_remedy}", name=_error.name) from _error
 
 __all__ = [

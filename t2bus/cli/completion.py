@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any, Final
 
+from ..called import install
 from .arguments import add_verb
 from .console import Output, say
 from .exits import Exit
@@ -73,7 +74,7 @@ async def completion(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if error.name != "shtab":
             raise
-        say("completion needs the package shtab: run `python -m pip install 't2bus[cli]'`")
+        say(f"completion needs the package shtab: run `{install('cli')}`")
         return Exit.ERROR
     kinds: dict[object, Any] = {"FILE": shtab.FILE, "FOLDER": shtab.DIRECTORY, "--addr": _ADDRESS}
     for action in _actions(arguments.grammar):

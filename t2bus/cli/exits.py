@@ -17,9 +17,9 @@ class Exit(IntEnum):
     OK = 0
     """Done; also for ``sub``, ``reply`` and ``serve`` that a signal has ended."""
     ERROR = 1
-    """Everything that no other code is for."""
+    """Everything that no other code is for; also a package that is not installed."""
     USAGE = 2
-    """The command line itself is at fault: an option, a topic, an address or a value."""
+    """The command line or a file of settings is at fault: an option, a topic, an address, a value or access rules."""
     UNREACHABLE = 3
     """No bus could be reached, TLS failed, the bus did not let this client in, or the connection was lost."""
     NOBODY = 4

@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 
 from .console import say
-from .settings import BadSetting
+from .settings import MissingPackage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -35,7 +35,7 @@ def monitor_of(address: str | None) -> Callable[[Bus], AbstractAsyncContextManag
     """Return what runs the monitor of a bus at an address, or nothing for None, as long as a body runs.
 
     Raises:
-      BadSetting: the packages that it needs are not installed.
+      MissingPackage: the extra is not installed.
       InvalidAddress: it is no address, or one that other machines can reach.
 
     """
@@ -71,8 +71,6 @@ def _serving(address: str) -> ModuleType:
         missing = (error.name or "").partition(".")[0]
         if missing not in _EXTRA:
             raise
-        raise BadSetting(
-            f"--monitor needs {missing}, which is not installed: python -m pip install 't2bus[monitor]'"
-        ) from error
+        raise MissingPackage(str(error)) from error
     serve.place_of(address)
     return serve

@@ -106,10 +106,10 @@ def _exit(error: Exception) -> Exit:
     from ..contexts.file import NoContexts
     from ..disconnected import Disconnected
     from .notation import BadValue
-    from .settings import BadSetting
+    from .settings import BadSetting, MissingPackage
 
     match error:
-        case NoContexts():  # what is lacking is a package
+        case NoContexts() | MissingPackage():
             return Exit.ERROR
         case errors.InvalidTopic() | errors.InvalidAddress() | BadSetting() | BadValue():
             return Exit.USAGE

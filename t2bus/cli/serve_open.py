@@ -30,7 +30,7 @@ from ..transport.default_place import default_address
 from .connecting import context_of
 from .console import say
 from .federating import lacking
-from .settings import BadSetting, Settings
+from .settings import BadSetting, MissingPackage, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -85,7 +85,8 @@ def federation_of(values: Mapping[str, Any]) -> Federation | None:
     """Return the federation that has these fields, or None if there are none.
 
     Raises:
-      BadSetting: there are too few, or one is wrong, or the extra is not installed.
+      BadSetting: there are too few, or one is wrong.
+      MissingPackage: the extra is not installed.
 
     """
     if not values:
@@ -95,7 +96,9 @@ def federation_of(values: Mapping[str, Any]) -> Federation | None:
     try:
         require_engine()
         return Federation(**values)
-    except (ModuleNotFoundError, ValueError) as error:
+    except ModuleNotFoundError as error:
+        raise MissingPackage(str(error)) from error
+    except ValueError as error:
         raise BadSetting(str(error)) from error
 
 

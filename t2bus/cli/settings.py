@@ -56,6 +56,10 @@ class BadSetting(Exception):
     """An option or the configuration file says what cannot be; the text names it. Exit code 2."""
 
 
+class MissingPackage(BadSetting):
+    """What a setting asks for needs an extra that is not installed; the text says how to get it. Exit code 1."""
+
+
 _of_type = partial(typed, error=BadSetting)
 _texts = partial(texts, error=BadSetting)
 _require_known = partial(require_known, error=BadSetting)
@@ -219,7 +223,7 @@ def _with_limits(limits: Limits, changes: Iterable[tuple[str, object]], mistakes
             if not isinstance(value, kinds) or isinstance(value, bool):
                 raise BadSetting(f"limit {name}: {value!r} is no {'whole number' if kinds == (int,) else 'number'}")
             if value <= 0:
-                raise BadSetting(f"limit {name}: {value!r} is too small")
+                raise BadSetting(f"limit {name}: {value!r} is too small: it has to be above 0")
             changed[name] = cast("int", value)
     with mistakes.at():
         try:

@@ -13,8 +13,9 @@ The law of this module: what is printed in a pipe needs nothing that is not in t
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from ..called import install
 from .console import Output, say
 from .exits import Exit
 from .lists import lines_of
@@ -26,10 +27,6 @@ from .views import VIEWS
 
 if TYPE_CHECKING:
     import argparse
-
-_URWID: Final = (
-    "top on a terminal needs the package urwid: python -m pip install 't2bus[cli]'; `t2bus top | cat` works without it"
-)
 
 
 async def top(arguments: argparse.Namespace) -> int:
@@ -43,7 +40,7 @@ async def top(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if error.name not in ("urwid", "wcwidth"):
             raise
-        say(_URWID)
+        say(f"top on a terminal needs the package urwid: run `{install('cli')}`; `t2bus top | cat` works without it")
         return Exit.ERROR
     watch = Watch(arguments, Picture(output.ascii))
     await run_until_signal(partial(run_screen, watch))

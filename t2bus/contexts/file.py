@@ -23,6 +23,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..called import install
 from ..errors import InvalidAddress
 from .document import PREFIX, BusContext, Contexts, document_of, read_contexts
 
@@ -58,7 +59,7 @@ def _package(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
-        remedy = "run `python -m pip install 't2bus[cli]'`"
+        remedy = f"run `{install('cli')}`"
         raise NoContexts(f"contexts need the package {name.replace('_', '-')}: {remedy}") from error
 
 

@@ -17,7 +17,7 @@ import ssl
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from ..called import command
+from ..called import command, install
 from ..chain import show
 from ..errors import TlsFailed
 from ..pem import PemFiles
@@ -34,7 +34,7 @@ ANYWHERE: Final = {"0.0.0.0", "::"}  # noqa: S104 -- nothing is bound here
 def require_engine() -> None:
     """Raise ``ModuleNotFoundError`` if the extra is not installed; the engine is not imported."""
     if find_spec("zenoh") is None:
-        remedy = "run `python -m pip install 't2bus[zenoh]'`"
+        remedy = f"run `{install('zenoh')}`"
         raise ModuleNotFoundError(f"federation needs the package eclipse-zenoh: {remedy}", name="zenoh")
 
 
