@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
+from t2bus.certs import issue_client, make_ca
 from t2bus.cli import main
 from t2bus.cli.parser import make_parser
 from t2bus.cli.settings import BadSetting, Settings, read_settings
@@ -108,8 +109,8 @@ def test_options_overrule_the_file(file: Path) -> None:
         ("--limit connections", "--limit 'connections': write NAME=VALUE"),
         ("--limit connections=many", "--limit connections: 'many' is no number"),
         ("--limit connections=1.5", "limit connections: 1.5 is no whole number"),
-        ("--limit connections=0", "limit connections: 0 is too small"),
-        ("--limit stall=-1", "limit stall: -1 is too small"),
+        ("--limit connections=0", "limit connections: 0 is too small: it has to be above 0"),
+        ("--limit stall=-1", "limit stall: -1 is too small: it has to be above 0"),
         (
             "--limit frame=40000000",
             f"limits: frame=40000000 needs {TOO_LITTLE}",
@@ -167,6 +168,50 @@ def test_certificates_that_cannot_be_used(verb: str, file: Path, capsys: pytest.
     """A certificate that is not there is wrong usage of either end."""
     assert main([*shlex.split(verb), "--ca", str(file), "--certificate", str(file)]) == 2
     assert f"cannot read {file}: No such file or directory" in capsys.readouterr().err
+
+
+def test_access_rules_that_are_not_there(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Access rules that cannot be read are wrong usage, told with the setting that names them and the remedy."""
+    gone = file.with_name("gone.toml")
+    said = f"{gone}: No such file or directory: make it, or correct the path\n"
+    assert main(["serve", f"unix:{file}.sock", "--access", str(gone)]) == 2
+    assert capsys.readouterr().err == f"t2bus: --access: {said}"
+    file.write_text('access = "gone.toml"\n')
+    assert main(["serve", f"unix:{file}.sock", "--config", str(file)]) == 2
+    assert capsys.readouterr().err == f"t2bus: access: {said}"
+
+
+def test_access_rules_with_a_mistake(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Access rules that say what cannot be are wrong usage."""
+    file.write_text("[everyone]\npublsh = []\n")
+    assert main(["serve", f"unix:{file}.sock", "--access", str(file)]) == 2
+    assert capsys.readouterr().err.startswith(f"t2bus: {file}: ")
+
+
+def test_more_connections_than_files(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A limit that the system does not allow is wrong usage."""
+    assert main(["serve", f"unix:{file}.sock", "--limit", "connections=1000000000"]) == 2
+    assert "too few for 1000000000 connections" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("verb", "name", "says"),
+    [
+        ("serve tls:127.0.0.1:0", "alice", "a client's certificate; a bus needs one made by `{} NAME --server`"),
+        ("pub a 1 --addr tls:127.0.0.1:1", "bus", "a bus's certificate; a client needs one made by `{} NAME`"),
+    ],
+)
+def test_certificates_of_the_other_end(
+    verb: str, name: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A certificate that is for the other end of a connection is told as such, with the command that makes another."""
+    make_ca(tmp_path)
+    issue_client(tmp_path, "alice")
+    own = tmp_path / f"{name}.pem"
+    files = ["--ca", str(tmp_path / "ca.pem"), "--certificate", str(own), "--key", str(own.with_suffix(".key"))]
+    assert main([*shlex.split(verb), *files]) == 2
+    command = "python -m t2bus certs issue"
+    assert capsys.readouterr().err == f"t2bus: {own} is {says.format(command)}\n"
 
 
 @pytest.mark.parametrize("verb", ["serve tcp:127.0.0.1:0", "pub a 1 --addr tcp:127.0.0.1:1"])

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from ..called import command
 from ..client.connect import open_client
 from ..contexts.document import FILES, PREFIX, BusContext
 from ..contexts.file import find, find_default
-from ..errors import InvalidAddress
-from ..tls import check, client_context
+from ..errors import InvalidAddress, TlsFailed
+from ..tls import check, client_context, server_context
 from ..transport.default_place import default_address
 
 if TYPE_CHECKING:
@@ -104,10 +105,28 @@ def context_of(
         return None
     if not secure:
         place = addresses[0]
-        raise InvalidAddress(f"certificates are for tls: addresses, and {place} is none: nothing would be encrypted")
+        raise InvalidAddress(f"certificates are for tls: addresses, and {place} is not one: nothing would be encrypted")
     if not {"ca", "certificate"} <= files.keys():
         need = "--ca and --certificate, and --key unless the key is in the certificate's file"
         raise InvalidAddress(f"certificates need {need}")
     context = make(**files)
-    check(context)
+    try:
+        check(context)
+    except TlsFailed as error:
+        raise TlsFailed(_of_the_other_end(files, make) or str(error)) from error
     return context
+
+
+def _of_the_other_end(files: Mapping[str, str], make: Callable[..., ssl.SSLContext]) -> str | None:
+    """Say that a certificate would do at the other end of a connection, which is why it is refused; None if not."""
+    is_server = make is server_context
+    try:
+        check((client_context if is_server else server_context)(**files))
+    except TlsFailed:
+        return None
+    certificate = files["certificate"]
+    if is_server:
+        issue = command("certs", "issue", "NAME", "--server")
+        return f"{certificate} is a client's certificate; a bus needs one made by `{issue}`"
+    issue = command("certs", "issue", "NAME")
+    return f"{certificate} is a bus's certificate; a client needs one made by `{issue}`"
