@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
+import t2bus
 from bus_helpers import names
 from cli_helpers import run
 from supervisor_helpers import serve_inherited
 from t2bus.certs import make_ca
 from t2bus.cli import main
+from t2bus.cli.serve_check import remedy
 from tls_helpers import AGO, LONG_AGO, expires_in, leaf, write
 
 if TYPE_CHECKING:
@@ -116,6 +120,18 @@ class TestAddresses:
                 f"cannot listen at {address}: Address already in use: stop what listens there, or choose another port"
             )
 
+    @pytest.mark.parametrize(
+        ("address", "says"),
+        [
+            ("unix:/root/bus", "choose a path in a folder of this user"),
+            ("tcp:127.0.0.1:1", "choose a port from 1024 on"),
+        ],
+    )
+    def test_of_another_user(self, address: str, says: str) -> None:
+        """An address that this user may not have is told with what to do about an address of its kind."""
+        error = t2bus.BindFailed(f"cannot listen at {address}: {os.strerror(errno.EACCES)}")
+        assert remedy(error) == f": {says}"
+
     def test_twice(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """An address that is named twice is in use when it comes again."""
         assert " is in use: " in check_one(capsys, f"unix:{folder}/bus", f"unix:{folder}/bus")
@@ -153,7 +169,11 @@ class TestFiles:
     def test_no_rules(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """Access rules that are not there are a mistake."""
         said = check_one(capsys, f"unix:{folder}/bus", "--access", f"{folder}/access.toml")
-        assert said == f"{folder}/access.toml: No such file or directory: make it, or correct the path"
+        wrong = f"{folder}/access.toml: No such file or directory: make it, or correct the path"
+        assert said == f"--access: {wrong}"
+        config = folder / "bus.toml"
+        config.write_text(f'addresses = ["unix:{folder}/bus"]\naccess = "access.toml"\n')
+        assert check_one(capsys, "--config", str(config)) == f"{config}:2: access: {wrong}"
 
     def test_ready_file(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """A file to write to that is not open is a mistake."""

@@ -29,7 +29,7 @@ import trio
 from attrs import define, field
 
 from ..endpoints import open_listeners
-from ..errors import BindFailed, BusError, TlsFailed
+from ..errors import BindFailed, BusError, InvalidAccess, TlsFailed
 from ..federation.federation import Federation, place_of
 from ..mistakes import line_of
 from ..pem import PemFiles, load_authority, load_own
@@ -62,7 +62,11 @@ _OF_LISTENERS: Final = {
     errno.EADDRINUSE: "stop what listens there, or choose another port",
     errno.EADDRNOTAVAIL: "name an address of this machine",
     errno.ENOENT: "make its folder first",
-    errno.EACCES: "choose a port from 1024 on, or a folder of this user",
+    errno.EACCES: "choose a port from 1024 on",
+}
+_OF_SOCKETS: Final = {
+    **_OF_LISTENERS,
+    errno.EACCES: "choose a path in a folder of this user",
 }
 _OF_FILES: Final = {
     errno.ENOENT: "make it, or correct the path",
@@ -109,7 +113,7 @@ async def check(arguments: argparse.Namespace) -> int:
 class _Findings:
     """All that is wrong."""
 
-    _arguments: argparse.Namespace
+    arguments: argparse.Namespace
     texts: list[str] = field(factory=list)
 
     @contextmanager
@@ -125,7 +129,7 @@ class _Findings:
             self.texts.append(text if (place := self._place(keys)) is None else f"{place}: {text}")
 
     def _place(self, keys: Sequence[str]) -> str | None:
-        path = self._arguments.config
+        path = self.arguments.config
         if path is None or not keys or self._overruled(keys[0]):
             return None
         try:
@@ -138,22 +142,31 @@ class _Findings:
         """Tell whether options have said something of what the file has under a key."""
         match key:
             case "addresses":
-                return bool(self._arguments.addresses)
+                return bool(self.arguments.addresses)
+            case "access":
+                return self.arguments.access is not None
             case "federation":
-                return bool(federation_options_of(self._arguments))
+                return bool(federation_options_of(self.arguments))
             case _:
-                return bool(self._arguments.limit)
+                return bool(self.arguments.limit)
 
 
 def remedy(error: Exception) -> str:
     """Return what to do about an error that only has the reason of the system."""
     match error:
         case BindFailed():
-            return _remedy_of(str(error), _OF_LISTENERS)
-        case TlsFailed():
+            return _remedy_of(str(error), _OF_SOCKETS if " unix:" in str(error) else _OF_LISTENERS)
+        case TlsFailed() | InvalidAccess():
             return _remedy_of(str(error), _OF_FILES)
         case _:
             return ""
+
+
+def blamed(error: Exception, arguments: argparse.Namespace) -> str:
+    """Return the text of an error, behind the setting that names the file where the file cannot even be read."""
+    if not isinstance(error, InvalidAccess) or not isinstance(error.__cause__, OSError):
+        return str(error)
+    return f"{'access' if arguments.access is None else '--access'}: {error}"
 
 
 def _remedy_of(text: str, remedies: Mapping[int, str]) -> str:
@@ -164,8 +177,13 @@ async def _check_access(settings: Settings, findings: _Findings) -> None:
     """Read the access rules, in a thread that is left behind if the file is a pipe and a signal comes."""
     if settings.access is None:
         return
-    for text in await trio.to_thread.run_sync(mistakes_of, settings.access, abandon_on_cancel=True):
-        findings.texts.append(f"{text}{_remedy_of(text, _OF_FILES)}")
+    try:
+        mistakes = await trio.to_thread.run_sync(mistakes_of, settings.access, abandon_on_cancel=True)
+    except InvalidAccess as error:
+        with findings.at("access"):
+            raise BadSetting(f"{blamed(error, findings.arguments)}{remedy(error)}") from error
+    else:
+        findings.texts += mistakes
 
 
 def _check_certificates(plan: Plan, findings: _Findings) -> ssl.SSLContext | None:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from ..background import open_background_nursery
-from ..errors import BindFailed, InvalidAccess, TlsFailed
+from ..errors import BindFailed, InvalidAccess, LimitExceeded, TlsFailed
 from .console import say
 from .exits import Exit
 from .inherited import take_listeners
@@ -34,7 +34,7 @@ from .log_lines import log_to_stderr
 from .monitoring import monitor_of
 from .notify import show_stacks_when_aborted, take_notifier
 from .ready_file import announce, check_ready_file
-from .serve_check import check, remedy
+from .serve_check import blamed, check, remedy
 from .serve_open import federation_of, plan_of
 from .settings import BadSetting, read_settings
 from .signals import run_until_signal
@@ -61,8 +61,8 @@ async def serve(arguments: argparse.Namespace) -> int:
       0 after the first signal, 128 and the number of the second if that ended it.
 
     Raises:
-      BadSetting: the options or the configuration file say what cannot be; nobody was let in.
-      InvalidAddress, InvalidAccess, LimitExceeded, BindFailed: as ``t2bus.open_bus``.
+      BadSetting: the options, the configuration file or a file that they name say what cannot be; nobody was let in.
+      InvalidAddress, BindFailed: as ``t2bus.open_bus``.
 
     """
     with log_to_stderr(arguments.verbose, arguments.log_format):
@@ -72,8 +72,8 @@ async def serve(arguments: argparse.Namespace) -> int:
             return await _serve(arguments)
         except BindFailed as error:
             raise BindFailed(f"{error}{remedy(error)}") from error
-        except TlsFailed as error:  # no other server was asked yet
-            raise BadSetting(f"{error}{remedy(error)}") from error
+        except (TlsFailed, InvalidAccess, LimitExceeded) as error:  # nobody was let in yet
+            raise BadSetting(f"{blamed(error, arguments)}{remedy(error)}") from error
 
 
 async def _serve(arguments: argparse.Namespace) -> int:

@@ -29,12 +29,14 @@ def read_access(path: str | os.PathLike[str]) -> Access:
 
 
 def mistakes_of(path: str | os.PathLike[str]) -> list[str]:
-    """Return all that is wrong with a file of rules, each with the file and the line as far as that is known."""
+    """Return all that is wrong with a file of rules, each with the file and the line as far as that is known.
+
+    Raises:
+      InvalidAccess: it cannot be read.
+
+    """
     name = os.fspath(path)
-    try:
-        text = _text_of(name)
-    except InvalidAccess as error:
-        return [str(error)]
+    text = _text_of(name)
     return [mistake.show(name, text) for mistake in mistakes_in(text)]
 
 
