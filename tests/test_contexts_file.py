@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -112,7 +113,20 @@ class TestReading:
         with pytest.raises(t2bus.InvalidAddress) as caught:
             load(path)
         assert str(caught.value) == (
-            f"{path}: Is a directory: make it a file that can be read, or name another one in T2BUS_CONTEXTS"
+            f"{path} cannot be read: Is a directory; name a bus with --addr, or another file in T2BUS_CONTEXTS"
+        )
+
+    def test_in_a_closed_folder(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A file that this user cannot even look at is told likewise."""
+
+        def closed(self: Path) -> bool:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+        monkeypatch.setattr(type(path), "is_fifo", closed)
+        with pytest.raises(t2bus.InvalidAddress) as caught:
+            load(path)
+        assert str(caught.value) == (
+            f"{path} cannot be read: Permission denied; name a bus with --addr, or another file in T2BUS_CONTEXTS"
         )
 
     def test_pipe(self, path: Path) -> None:

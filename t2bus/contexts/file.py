@@ -70,9 +70,13 @@ def load(path: Path) -> Contexts:
       InvalidAddress: it cannot be read or says what cannot be; the text names it, the line and the remedy.
 
     """
-    if path.is_fifo():  # whoever reads it may wait for ever
+    remedy = f"name a bus with --addr, or another file in {_VARIABLE}"
+    try:
+        is_fifo = path.is_fifo()
+    except OSError as error:  # the folder is closed to this user
+        raise _unreadable(path, error, remedy) from error
+    if is_fifo:  # whoever reads it may wait for ever
         raise InvalidAddress(f"{path} is a pipe: name a file in {_VARIABLE}")
-    remedy = f"make it a file that can be read, or name another one in {_VARIABLE}"
     return read_file(path, lambda text: read_contexts(text, path.parent), remedy) or Contexts()
 
 
@@ -89,10 +93,14 @@ def read_file(
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise InvalidAddress(f"{path}: {error.strerror or error}: {remedy}") from error
+        raise _unreadable(path, error, remedy) from error
     except (UnicodeDecodeError, InvalidAddress) as error:
         where = ", " if str(error).startswith("line ") else ": "
         raise InvalidAddress(f"{path}{where}{error}; correct that line, or remove the file") from error
+
+
+def _unreadable(path: Path, error: OSError, remedy: str) -> InvalidAddress:
+    return InvalidAddress(f"{path} cannot be read: {error.strerror or error}; {remedy}")
 
 
 def find(address: str) -> BusContext:
