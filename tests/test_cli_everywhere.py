@@ -226,7 +226,7 @@ async def test_one_other_server(folder: Path) -> None:
         for server in ("south", SOUTH):
             _, out, _ = await run("status", "--at", server, "--once", "--addr", address)
             assert ["node", SOUTH] in cells(out)
-        said = "t2bus: no server of this bus is called 'west'\n"
+        said = "t2bus: no server of this bus is called 'west': there are 'north', 'south'\n"
         assert await run("status", "--at", "west", "--addr", address) == (4, "", said)
 
 

@@ -132,7 +132,7 @@ def _add_servers(verb: VerbParser, name: str) -> None:
     """Add which of several servers that are one bus are asked."""
     which = verb.add_mutually_exclusive_group()
     text = "ask this server of the bus, by its name or its node, and not the one that is connected to"
-    which.add_argument("--at", type=types.text, metavar="SERVER", help=text)
+    which.add_argument("--at", type=types.server, metavar="SERVER", help=text)
     if name in _OF_EACH:
         which.add_argument("--all", action="store_true", help="ask all servers of the bus, and say of each line which")
     text = "how long a server has to answer; by default 10"

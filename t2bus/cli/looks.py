@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import trio
 from attrs import define, field
 
-from ..errors import PermissionDenied, RequestTimeout, ServiceNotFound
+from .. import status
+from ..errors import BusError, PermissionDenied, RequestTimeout, ServiceNotFound
+from ..text import quote
 from .views import Seen, View, rows
 
 if TYPE_CHECKING:
@@ -69,12 +71,21 @@ async def asked(
             return await ask(client)
         except ServiceNotFound as error:
             if server is not None:
-                raise
+                raise ServiceNotFound(f"{error}{await _names_beside(client, server)}") from error
             raise ServiceNotFound(_OTHER_BUS) from error
         except PermissionDenied as error:
             raise PermissionDenied(f"{error}: {_RIGHT}") from error
     who = "the bus" if server is None else "that server"
     raise RequestTimeout(f"{who} has not answered within {patience:g} s: it hangs, or the network does")
+
+
+async def _names_beside(client: Client, server: str) -> str:
+    """Return what servers there are, for an error about one that there is not; nothing where that is not the reason."""
+    try:
+        names = [(await status.status(client)).name, *(each.name for each in await status.members(client))]
+    except BusError:
+        return ""
+    return "" if server in names else f": there are {', '.join(sorted({quote(name) for name in names if name}))}"
 
 
 @define(eq=False)
