@@ -91,6 +91,7 @@ class TestUsage:
             (["pub", "a", "1", "--require", "-1"], "argument --require: '-1' is not a whole number above 0"),
             (["pub", "a", "1", "--interval", "-.5"], "argument --interval: '-.5' is not a number of seconds above 0"),
             (["sub", "a", "-n", "-1"], "argument -n: '-1' is not a whole number above 0"),
+            (["status", "--at", ""], "argument --at: a server has a name: give that, or its node"),
             (["pub", "a", "1", "--header", "=x"], "argument --header: '=x' has no key: write KEY=VALUE"),
             (["sub", "a", "--head"], "unrecognized arguments: --head"),
             (["sub", "a", "--\x1b[31m"], r"unrecognized arguments: --\x1b[31m"),

@@ -170,6 +170,25 @@ def test_certificates_that_cannot_be_used(verb: str, file: Path, capsys: pytest.
     assert f"cannot read {file}: No such file or directory" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("verb", "variables"),
+    [
+        ("sub a", {"T2BUS_ADDR": "foo"}),
+        ("sub a", {"T2BUS_ADDR": "unix:x", "T2BUS_CA": "ca.pem"}),
+        ("serve", {"T2BUS_LIMIT": "frame"}),
+        ("serve", {"T2BUS_CONFIG": "nope.toml"}),
+    ],
+)
+def test_variables_are_named(
+    verb: str, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where settings are wrong the variables that are set are named, since nobody sees them in the command."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert main(shlex.split(verb)) == 2
+    assert capsys.readouterr().err.endswith(f" (the environment has {', '.join(variables)})\n")
+
+
 def test_access_rules_that_are_not_there(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Access rules that cannot be read are wrong usage, told with the setting that names them and the remedy."""
     gone = file.with_name("gone.toml")

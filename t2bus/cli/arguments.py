@@ -27,7 +27,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from ..program.environment import from_environment
+from ..program.environment import from_environment, variable
 from ..program.options import add_client_options, plain
 from ..text import printable, quote
 from .console import unwritable, write_all
@@ -133,12 +133,14 @@ class VerbParser(Parser):
                 return
 
     def _add_environment(self, parsed: argparse.Namespace, given: set[argparse.Action]) -> None:
-        """Set what the environment says of the options that are not given."""
+        """Set what the environment says of the options that are not given, and remember its variables for errors."""
+        parsed.variables = []
         try:
             for action in self._actions:
                 if action not in given:
                     for value in from_environment(action, os.environ):
                         setattr(parsed, action.dest, value)
+                        parsed.variables.append(variable(action))
         except argparse.ArgumentTypeError as error:
             self.error(str(error))
 
@@ -215,6 +217,13 @@ def concrete_topic(argument: str) -> str:
     if is_concrete(argument := topic(argument)):
         return argument
     raise argparse.ArgumentTypeError(f"{quote(argument)} has a wildcard: name the one topic of the service")
+
+
+def server(argument: str) -> str:
+    """Return the argument if a server may be called so, or have it as its node."""
+    if argument := text(argument):
+        return argument
+    raise argparse.ArgumentTypeError("a server has a name: give that, or its node")
 
 
 def header(argument: str) -> tuple[str, str]:

@@ -68,8 +68,19 @@ def _run(arguments: argparse.Namespace) -> int:
     except (BusError, BadSetting, BadValue, OSError) as error:
         if getattr(arguments, "traceback", False):
             say_traceback(error)
-        write_line(form(str(error), logging.ERROR))
+        write_line(form(f"{error}{_from_environment(error, arguments)}", logging.ERROR))
         return _exit(error)
+
+
+def _from_environment(error: Exception, arguments: argparse.Namespace) -> str:
+    """Return which variables may have said what is wrong: an option that nobody has written is hard to find."""
+    from ..errors import InvalidAddress
+    from .settings import BadSetting
+
+    variables = getattr(arguments, "variables", [])
+    if not variables or not isinstance(error, InvalidAddress | BadSetting) or _exit(error) != Exit.USAGE:
+        return ""
+    return f" (the environment has {', '.join(variables)})"
 
 
 _MODULES: Final = {

@@ -113,9 +113,14 @@ def examine_settings(arguments: argparse.Namespace) -> tuple[Settings, list[str]
     for each in arguments.limit:
         with mistakes.at():
             changes.append(_option(each))
+    addresses = tuple(arguments.addresses) or settings.addresses
+    for address in dict.fromkeys(addresses):
+        with mistakes.at():
+            if addresses.count(address) > 1 and not address.endswith(":0"):  # port 0 is another one each time
+                raise BadSetting(f"{address} is named twice")
     settings = attrs.evolve(
         settings,
-        addresses=tuple(arguments.addresses) or settings.addresses,
+        addresses=tuple(each for i, each in enumerate(addresses) if each.endswith(":0") or each not in addresses[:i]),
         files=settings.files | files_of(arguments),
         access=arguments.access or settings.access,
         peers=tuple(arguments.peer) or settings.peers,
