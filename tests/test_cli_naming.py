@@ -169,7 +169,11 @@ class TestUnregister:
         """A name that is forgotten is not known, and no default."""
         say("register", "lab", "unix:/x", "--default")
         assert say("unregister", "lab") == (0, "", "t2bus: name:lab is forgotten\n")
-        assert say("context", "ls") == (0, "", "t2bus: no context is known: `t2bus register NAME ADDR` makes one\n")
+        assert say("context", "ls") == (
+            0,
+            "",
+            "t2bus: no context is registered: `t2bus register NAME ADDR` makes one\n",
+        )
 
     def test_unknown(self, say: Say) -> None:
         """A name that is not known cannot be forgotten."""

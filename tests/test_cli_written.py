@@ -117,7 +117,7 @@ def test_what_looks_like_json_and_is_none(written: str, address: str, capsys: py
     """Text that looks as if JSON was meant is sent with a warning, unless ``--text`` says that it is text."""
     assert main(["pub", "a", written, "--addr", address]) == 0
     said = capsys.readouterr().err
-    assert said.startswith("t2bus: warning: the value looks like JSON and is none (")
+    assert said.startswith("t2bus: warning: the value looks like JSON but is not valid JSON (")
     assert said.count("\n") == 2
     assert main(["pub", "a", written, "--text", "--addr", address]) == 0
     assert "warning" not in capsys.readouterr().err
@@ -144,10 +144,11 @@ async def test_lines_that_look_like_json(bus: t2bus.Bus) -> None:
     assert code == 0
     first, more, *_ = said.splitlines()
     assert first == (
-        "t2bus: warning: line 2 of standard input looks like JSON and is none (Expecting property name enclosed in "
-        "double quotes: column 2), so it is sent as text; --text says that this is meant, --strict refuses it"
+        "t2bus: warning: line 2 of standard input looks like JSON but is not valid JSON (Expecting property name "
+        "enclosed in double quotes: column 2), so it is sent as text; --text says that this is meant, --strict "
+        "refuses it"
     )
-    assert more == "t2bus: warning: 2 more texts that looked like JSON and were none"
+    assert more == "t2bus: warning: 2 more texts that looked like JSON but were not valid JSON"
 
 
 # --- --strict

@@ -133,7 +133,7 @@ class TestFinding:
     @pytest.mark.parametrize(
         ("known", "name", "says"),
         [
-            ([], "lab", "'name:lab' is not known: no context is; `t2bus register NAME ADDR` makes one"),
+            ([], "lab", "'name:lab' is not known: no context is registered; `t2bus register NAME ADDR` makes one"),
             (["lab", "oven"], "lap", "'name:lap' is not known: did you mean name:lab?"),
             (["lab", "oven"], "xyz", "'name:xyz' is not known: there are lab, oven"),
             (

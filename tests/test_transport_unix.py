@@ -68,7 +68,7 @@ async def test_a_stale_socket_is_replaced(folder: Path) -> None:
 async def test_a_live_socket_is_never_replaced(folder: Path) -> None:
     """A path where a bus answers raises ``BindFailed``, and that bus is untouched."""
     async with t2bus.open_bus(f"unix:{folder}/bus"):
-        with pytest.raises(t2bus.BindFailed, match="a bus that lives answers there"):
+        with pytest.raises(t2bus.BindFailed, match="a bus is running there"):
             async with t2bus.open_bus(f"unix:{folder}/bus"):
                 pass
         assert await works(folder / "bus")

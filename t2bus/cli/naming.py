@@ -150,7 +150,7 @@ async def _list(arguments: argparse.Namespace) -> None:
         line = _as_json(name, bus, is_default=is_default) if arguments.json else "\t".join(map(printable, words))
         await output.write(line)
     if not contexts.known:
-        say("no context is known: `t2bus register NAME ADDR` makes one")
+        say("no context is registered: `t2bus register NAME ADDR` makes one")
 
 
 async def _show(arguments: argparse.Namespace) -> None:

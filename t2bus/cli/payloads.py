@@ -40,7 +40,7 @@ class Payloads:
         """Return the payload of a value; warn of the first text that looks as if JSON was meant.
 
         Raises:
-          BadValue: it cannot be sent, or ``--strict`` asks for JSON and it is none.
+          BadValue: it cannot be sent, or ``--strict`` asks for JSON and it is not JSON.
 
         """
         if self.arguments.strict:
@@ -50,8 +50,8 @@ class Payloads:
             self._doubtful += 1
             if self._doubtful == 1:
                 say(
-                    f"warning: {place} looks like JSON and is none ({fault}), so it is sent as text; --text says that "
-                    "this is meant, --strict refuses it"
+                    f"warning: {place} looks like JSON but is not valid JSON ({fault}), so it is sent as text; --text "
+                    "says that this is meant, --strict refuses it"
                 )
         return payload
 
@@ -59,4 +59,4 @@ class Payloads:
         """Say how many texts there were after the one that was warned of."""
         if self._doubtful > 1:
             more = counted(self._doubtful - 1, "more text", "more texts")
-            say(f"warning: {more} that looked like JSON and were none")
+            say(f"warning: {more} that looked like JSON but were not valid JSON")

@@ -68,14 +68,14 @@ class BusContext:
         """
         place = parse(self.address)
         if self.peers and not isinstance(place, UnixAddress):
-            raise InvalidAddress(f"peers are for unix: addresses, and {self.address} is none: nobody says who is there")
+            raise InvalidAddress(f"peers are for unix: addresses, and {self.address} is not one: nobody says who it is")
         try:
             for peer in self.peers:
                 check_peer(peer)
         except ValueError as error:
             raise InvalidAddress(str(error)) from error
         if self.files and not isinstance(place, TlsAddress):
-            raise InvalidAddress(f"certificates are for tls: addresses, and {self.address} is none")
+            raise InvalidAddress(f"certificates are for tls: addresses, and {self.address} is not one")
         if self.files and not {"ca", "certificate"} <= self.files.keys():
             raise InvalidAddress(
                 "certificates need ca and certificate, and key unless that is in the certificate's file"
@@ -100,7 +100,7 @@ class Contexts:
         from difflib import get_close_matches  # noqa: PLC0415 -- only for an error
 
         if not self.known:
-            return "no context is; `t2bus register NAME ADDR` makes one"
+            return "no context is registered; `t2bus register NAME ADDR` makes one"
         near = get_close_matches(name, self.known, 1)
         return f"did you mean {PREFIX}{near[0]}?" if near else f"there are {', '.join(self.known)}"
 

@@ -7,8 +7,8 @@
     >>> variable(option), from_environment(option, {"T2BUS_DRY_RUN": "yes"})
     ('T2BUS_DRY_RUN', [True])
 
-This is worked out from the option itself, so no list of variables has to be kept. A variable that is empty is none. The
-words of an option that may be given several times are separated by spaces, and quoted as in a shell.
+This is worked out from the option itself, so no list of variables has to be kept. A variable that is empty counts as
+not set. The words of an option that may be given several times are separated by spaces, and quoted as in a shell.
 
 The law of this module: a value from the environment is read as the one on the command line is, or refused with the name
 of its variable. Standard library only.

@@ -205,7 +205,7 @@ def _remove_dead(path: str) -> None:
         result = probe.connect_ex(path)
     if result not in {errno.ECONNREFUSED, errno.ENOENT}:
         raise BindFailed(
-            f"unix:{path} is in use: a bus that lives answers there, or its owner is another user; end that, or choose "
+            f"unix:{path} is in use: a bus is running there, or the socket belongs to another user: stop it, or choose "
             "another path"
         )
     if _identity(path) == found:
