@@ -15,7 +15,7 @@ import trio
 
 import t2bus
 from bus_helpers import RawPeer, open_fake_bus, wait_until, welcome
-from cli_helpers import command, run
+from cli_helpers import IS_LINUX, command, process, run
 from t2bus.protocol import encode
 from t2bus.status import Clients, ClientStatus
 from t2bus.wire import messages as m
@@ -162,6 +162,16 @@ async def test_control_characters_are_escaped(options: list[str]) -> None:
 # --- watching
 
 
+@pytest.mark.skipif(not IS_LINUX, reason="elsewhere a pipe does not tell")
+async def test_watching_into_head(bus: t2bus.Bus, oven: t2bus.Client) -> None:
+    """Where the next program of a pipe has had enough, watching ends, also at a bus where nothing happens."""
+    watch = f"{sys.executable} -m t2bus ls --watch --addr {bus.addresses[0]}"
+    async with process("bash", "-c", f"set -o pipefail; {watch} | head -n 1") as pipeline:
+        assert (await pipeline.stdout.next()).split()[:2] == ["KIND", "TOPIC"]
+        assert await pipeline.end() == 0
+        assert await pipeline.stderr.rest() == []
+
+
 async def test_watching_in_a_pipe(bus: t2bus.Bus, oven: t2bus.Client) -> None:
     """In a pipe it prints what there is, and then what has changed; a signal ends it well."""
     async with command("ls", "oven/**", "--watch", "--addr", *bus.addresses) as watching:
@@ -273,7 +283,7 @@ def test_usage_of_a_verb_without_arguments() -> None:
     """A word too many is named, and no dashes that nobody wrote."""
     done = subprocess.run([sys.executable, "-m", "t2bus", "clients", "--json", "x"], capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (2, b"")
-    assert done.stderr == b"t2bus: unrecognized arguments: x; see `t2bus --help`\n"
+    assert done.stderr == b"t2bus: unrecognized arguments: x; see `t2bus clients --help`\n"
 
 
 async def test_the_end_of_the_bus(folder: Path) -> None:

@@ -28,7 +28,7 @@ from ..text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from typing import TextIO
+    from typing import NoReturn, TextIO
 
     Form = Callable[[str, int], str]
 
@@ -213,6 +213,25 @@ class Output:
         import shutil
 
         return shutil.get_terminal_size().columns if self.is_terminal else None
+
+    async def wait_until_unread(self) -> NoReturn:
+        """Wait until nobody can read what is written, for a command that may have nothing to write for long.
+
+        Only a pipe on Linux tells; elsewhere whoever writes is told.
+
+        Raises:
+          BrokenPipeError: whoever read it has gone, as ``| head`` does.
+
+        """
+        import stat
+
+        import trio
+
+        file = file_number(sys.stdout)
+        if sys.platform == "linux" and file is not None and stat.S_ISFIFO(os.fstat(file).st_mode):
+            await trio.lowlevel.wait_readable(file)  # the end that writes has nothing to read, but this error
+            raise BrokenPipeError
+        await trio.sleep_forever()
 
     async def write(self, line: str, *, end: str = "\n") -> None:
         """Write one line and its end; return when it has left this process. Cancelled, it may still be written.

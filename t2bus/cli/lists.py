@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from ..background import open_background_nursery
 from ..topic import intersects
 from .connecting import open_client_of
 from .console import Output, say
@@ -105,7 +106,8 @@ async def _watch(arguments: argparse.Namespace) -> int:
     """Print what is there, and each second what has changed; on a terminal all of it in the place of the last."""
     output, view = Output(), VIEWS[arguments.verb]
     screen = InPlace(output) if output.is_terminal and not arguments.json else None
-    async with open_client_of(arguments) as client:
+    async with open_client_of(arguments) as client, open_background_nursery() as nursery:
+        nursery.start_soon(output.wait_until_unread)
         looks = _looks_of(arguments, client)
         title: list[str] = []
         failed: set[str] = set()
