@@ -107,6 +107,18 @@ class TestPrograms:
 class TestRegister:
     """Writing a name down."""
 
+    def test_says_what_it_replaces(self, say: Say) -> None:
+        """Where a name was another bus, that is said."""
+        assert say("register", "lab", "unix:/a") == (0, "", "t2bus: name:lab is unix:/a now\n")
+        assert say("register", "lab", "unix:/a") == (0, "", "t2bus: name:lab is unix:/a now\n")
+        told = "t2bus: name:lab is unix:/b now, in the place of unix:/a, and the default\n"
+        assert say("register", "lab", "unix:/b", "--default") == (0, "", told)
+
+    def test_warns_of_missing_certificates(self, say: Say) -> None:
+        """A bus that certificates are needed for may have none of its own, of which it warns."""
+        warning = "t2bus: warning: tls:far:1 needs certificates, and name:far has none: each command has to name them"
+        assert say("register", "far", "tls:far:1") == (0, "", f"{warning}\nt2bus: name:far is tls:far:1 now\n")
+
     def test_paths_are_whole(self, say: Say, tmp_path: Path) -> None:
         """The path of a socket and those of certificates mean the same in every folder."""
         make_ca(tmp_path / "certs")

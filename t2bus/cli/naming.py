@@ -93,12 +93,19 @@ async def register(arguments: argparse.Namespace) -> int:  # noqa: ASYNC124 -- a
     if bus.files:
         context_of([address], bus.files, client_context)
 
+    elif address.startswith("tls:"):
+        say(f"warning: {address} needs certificates, and name:{name} has none: each command has to name them")
+    before: BusContext | None = None
+
     def edit(contexts: Contexts) -> Contexts:
+        nonlocal before
+        before = contexts.known.get(name)
         contexts = contexts.adding(name, bus)
         return contexts.using(name) if arguments.default else contexts
 
     change(edit)
-    say(f"name:{name} is {address} now{', and the default' if arguments.default else ''}")
+    replaced = "" if before is None or before == bus else f", in the place of {before.address}"
+    say(f"name:{name} is {address} now{replaced}{', and the default' if arguments.default else ''}")
     return Exit.OK
 
 
