@@ -176,6 +176,19 @@ class TestFiles:
         config.write_text(f'addresses = ["unix:{folder}/bus"]\naccess = "access.toml"\n')
         assert check_one(capsys, "--config", str(config)) == f"{config}:2: access: {wrong}"
 
+    @pytest.mark.parametrize(("rules", "lines"), [("", 1), ('[identity.local]\nrequest = ["bus/*"]\n', 0)])
+    def test_the_monitor_s_right(
+        self, rules: str, lines: int, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Access rules that keep the monitor from asking are warned of."""
+        access = folder / "access.toml"
+        access.write_text(rules)
+        words = [f"unix:{folder}/bus", "--access", str(access), "--monitor", f"unix:{folder}/monitor"]
+        assert main(["serve", "--check", *words]) == 0
+        said = capsys.readouterr().err.splitlines()
+        warning = f"the monitor may not ask the bus: {access} has to give request"
+        assert [warning in line for line in said] == [True] * lines
+
     def test_ready_file(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """A file to write to that is not open is a mistake."""
         said = check_one(capsys, f"unix:{folder}/bus", "--ready-fd", "250")

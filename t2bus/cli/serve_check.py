@@ -20,7 +20,7 @@ import errno
 import logging
 import os
 import ssl
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -28,6 +28,8 @@ from typing import TYPE_CHECKING, Final
 import trio
 from attrs import define, field
 
+from ..broker.access import Verb
+from ..broker.identity import Identity
 from ..endpoints import open_listeners
 from ..errors import BindFailed, BusError, InvalidAccess, TlsFailed
 from ..federation.federation import Federation, place_of
@@ -35,7 +37,7 @@ from ..mistakes import line_of
 from ..pem import PemFiles, load_authority, load_own
 from ..server.files import raise_soft_limit, require_files
 from ..server.joining import check_federation
-from ..server.rules import mistakes_of
+from ..server.rules import mistakes_of, read_access
 from ..server.warnings import warn_of_expiry
 from ..tls import server_context
 from ..transport.address import parse
@@ -57,6 +59,9 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 _PRIVATE: Final = 0o600
+
+_STATUS: Final = "bus/status"
+"""What the monitor asks first."""
 
 _OF_LISTENERS: Final = {
     errno.EADDRINUSE: "stop what listens there, or choose another port",
@@ -100,6 +105,7 @@ async def check(arguments: argparse.Namespace) -> int:
         await _check_addresses(plan, findings)
     with findings.at():
         await check_monitor(settings.monitor)
+        await _check_right(settings)
     for text in findings.texts:
         say(text, logging.ERROR)
     if findings.texts:
@@ -184,6 +190,17 @@ async def _check_access(settings: Settings, findings: _Findings) -> None:
             raise BadSetting(f"{blamed(error, findings.arguments)}{remedy(error)}") from error
     else:
         findings.texts += mistakes
+
+
+async def _check_right(settings: Settings) -> None:
+    """Warn where access rules keep the monitor from asking the bus, so that all but its page would be refused."""
+    if settings.monitor is None or settings.access is None:
+        return
+    with suppress(InvalidAccess):  # told already
+        rules = await trio.to_thread.run_sync(read_access, settings.access, abandon_on_cancel=True)
+        if not rules.permissions(Identity("local")).explain(Verb.REQUEST, _STATUS).allowed:
+            right = 'request = ["bus/*"] to the identity local'
+            say(f"warning: the monitor may not ask the bus: {settings.access} has to give {right}", logging.WARNING)
 
 
 def _check_certificates(plan: Plan, findings: _Findings) -> ssl.SSLContext | None:
