@@ -10,6 +10,7 @@ import pytest
 import trio
 
 import t2bus
+from bus_helpers import names
 from cli_helpers import PATIENCE, Lines, command, python
 from t2bus.cli import main
 
@@ -23,10 +24,6 @@ code = t2bus.cli.main(["serve", sys.argv[1], "--ready-fd", "1"])
 print("this goes nowhere")
 sys.exit(code)
 """
-
-
-def names(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()]
 
 
 @contextmanager

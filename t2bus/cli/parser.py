@@ -40,7 +40,7 @@ _DESCRIPTION: Final = """\
 A message bus: publish/subscribe and request/response between programs.
 
 Topics are full ones, prefix included; `*` stands for one fragment and `**` for any number of them. A VALUE is sent as
-the JSON that it is, or else as text; --strict refuses what is no JSON. What arrives is shown in CBOR's diagnostic
+the JSON that it is, or else as text; --strict refuses what is not JSON. What arrives is shown in CBOR's diagnostic
 notation, which is JSON wherever JSON can say it; `malformed` stands before bytes that are not CBOR. With --json what is
 printed is one JSON object a line.
 """
