@@ -1,4 +1,4 @@
-"""How often a task gives way during a call."""
+"""How often a task gives way during a call, and how often all have had a step."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from attrs import define
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from typing import Self
 
 
 @define(eq=False)
@@ -20,6 +21,22 @@ class _Steps(trio.abc.Instrument):
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
         self.count += task is self.task
+
+
+class Passes(trio.abc.Instrument):
+    """Counts the passes of the scheduler, while it is entered."""
+
+    count = 0
+
+    def after_io_wait(self, timeout: float) -> None:
+        self.count += 1
+
+    def __enter__(self) -> Self:
+        trio.lowlevel.add_instrument(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        trio.lowlevel.remove_instrument(self)
 
 
 async def steps_of(call: Callable[[], Awaitable[object]]) -> int:

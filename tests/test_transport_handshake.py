@@ -21,7 +21,8 @@ from t2bus.broker.identity import Identity
 from t2bus.endpoints import open_transport
 from t2bus.transport import handshake, tcp
 from t2bus.transport.address import TlsAddress
-from t2bus.transport.handshake import Turns, failure, identity_of
+from t2bus.transport.handshake import failure, identity_of
+from t2bus.transport.turns import Turns
 from tls_helpers import HOST, NO_ASCII, NO_TEXT, Leaf, bus_leaf, client_leaf, leaf, odd_leaf, write
 
 if TYPE_CHECKING:
@@ -258,73 +259,3 @@ def test_words_for_a_connection_that_just_ended(error: BaseException) -> None:
 def test_words_for_anything(reason: str | None) -> None:
     """There are words for whatever OpenSSL may say."""
     assert re.fullmatch(r".+", str(failure(broken_by(ssl_error(reason)))), re.DOTALL)
-
-
-# --- turns
-
-
-class Passes(trio.abc.Instrument):
-    """Counts the passes of the scheduler."""
-
-    count = 0
-
-    def after_io_wait(self, timeout: float) -> None:
-        self.count += 1
-
-
-async def test_one_turn_in_a_pass_in_the_order_of_asking() -> None:
-    """Of many tasks that want a turn, one gets it in each pass of the scheduler, first come, first served."""
-    turns, passes = Turns(), Passes()
-    taken: list[tuple[int, int]] = []
-    sequencer = trio.testing.Sequencer()
-
-    async def take(number: int) -> None:
-        async with sequencer(number):
-            pass
-        await turns.take()
-        taken.append((number, passes.count))
-
-    trio.lowlevel.add_instrument(passes)
-    try:
-        async with trio.open_nursery() as nursery:
-            for number in range(20):
-                nursery.start_soon(take, number)
-    finally:
-        trio.lowlevel.remove_instrument(passes)
-    assert [number for number, _ in taken] == list(range(20))
-    assert len({when for _, when in taken}) == 20
-
-
-async def test_others_run_between_turns() -> None:
-    """While many tasks take turns, a task that wants none runs in every pass."""
-    turns, passes = Turns(), Passes()
-    ran: list[int] = []
-
-    async def run() -> None:
-        while True:
-            ran.append(passes.count)
-            await trio.lowlevel.checkpoint()
-
-    trio.lowlevel.add_instrument(passes)
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(run)
-            async with trio.open_nursery() as takers:
-                for _ in range(20):
-                    takers.start_soon(turns.take)
-            nursery.cancel_scope.cancel()
-    finally:
-        trio.lowlevel.remove_instrument(passes)
-    assert ran == list(range(ran[0], ran[0] + len(ran)))
-    assert len(ran) >= 20
-
-
-async def test_a_task_that_gives_up_its_turn() -> None:
-    """A task that is cancelled while it waits for its turn holds up nobody."""
-    turns = Turns()
-    with trio.CancelScope() as scope:
-        scope.cancel()
-        await turns.take()
-    assert scope.cancelled_caught
-    with trio.fail_after(1):
-        await turns.take()

@@ -25,6 +25,7 @@ from ..log_limiter import LogLimiter
 from ..transport import credentials, handshake, tcp, unix
 from ..transport.address import Address, TcpAddress, TlsAddress, UnixAddress
 from ..transport.socket_stream import SocketStream
+from ..transport.turns import Turns
 from ..wire.compression import ZLIB
 from ..wire.messages import Error, Hello
 from .connection import StreamConnection
@@ -67,7 +68,7 @@ class Admission:
     """Those of them in a handshake of TLS."""
     _large_frames: Slots = field(init=False)
     """The peers of which a large frame has come in part."""
-    _turns: handshake.Turns = field(factory=handshake.Turns, init=False)
+    _turns: Turns = field(factory=Turns, init=False)
     _log: LogLimiter = field(factory=lambda: LogLimiter(_LOG_INTERVAL), init=False)
 
     def __attrs_post_init__(self) -> None:

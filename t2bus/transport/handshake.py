@@ -3,7 +3,7 @@
 A bus answers strangers, so it takes care on three points:
 
 * **Turns.** A step of a handshake takes a millisecond or two of computing. If many peers come at once, only one step
-  is computed in each pass of Trio's scheduler (:class:`Turns`), so that those who are connected are served between.
+  is computed in each pass of Trio's scheduler (:class:`.Turns`), so that those who are connected are served between.
 * **Time.** A peer that is silent while it should speak can be told from one that waits for the bus: ``may_take`` is
   called with the seconds that the peer has, and with infinity while it is the bus's turn.
 * **Alerts.** A handshake that fails ends with TLS's own alert, which ``trio.SSLStream`` leaves unsent. The connection
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .address import TlsAddress
+    from .turns import Turns
 
 _LAST_WORDS: Final = 1.0
 """Seconds that the peer has to read an alert."""
@@ -51,21 +52,6 @@ _OF_RUST: Final = ' One of the Rust crate t2_bus needs wire="t2" (on the command
 
 _LONGEST_NAME: Final = 256
 """Characters of an identity; a DNS name has 253 at most."""
-
-
-class Turns:
-    """Gives one task in each pass of the scheduler a turn, in the order in which they asked.
-
-    A ``trio.Lock`` is fair, and whoever has it gives way once: so the next one comes a pass later.
-    """
-
-    def __init__(self) -> None:
-        self._lock = trio.Lock()
-
-    async def take(self) -> None:
-        """Wait for a turn, which lasts until the task waits again; cancelled, a task gives up its place."""
-        async with self._lock:
-            await trio.lowlevel.checkpoint()
 
 
 @define(eq=False)
