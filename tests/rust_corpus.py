@@ -265,7 +265,7 @@ class RustClient:
         assert hello == HELLO
 
     def says(self, *frames: r.Control | r.Carrier | r.Answer) -> list[m.ClientMessage]:
-        return self.translator.decode([written(frame)[HEADER_SIZE:] for frame in frames])
+        return self.translator.decode(r.decode_client_frames([written(frame)[HEADER_SIZE:] for frame in frames]))
 
     def hears(self, *messages: m.ServerMessage) -> list[r.Carrier | r.Answer | r.Ack]:
         data = b"".join(map(self.translator.encode_one, messages))

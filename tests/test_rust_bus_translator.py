@@ -38,7 +38,7 @@ class RustBus:
         return r.decode_client_frames(FrameDecoder(r.FRAME).feed(data))
 
     def hears(self, *frames: r.Carrier | r.Answer | r.Ack) -> list[m.ServerMessage]:
-        return self.translator.decode([written(frame)[HEADER_SIZE:] for frame in frames])
+        return self.translator.decode(r.decode_server_frames([written(frame)[HEADER_SIZE:] for frame in frames]))
 
     def do(self, message: m.ClientMessage) -> r.Control | r.Carrier | r.Answer:
         """Say something that the bus acknowledges."""
@@ -92,7 +92,7 @@ def test_what_the_bus_has_no_word_for_is_not_said(bus: RustBus) -> None:
 
 def test_the_recorded_bus_is_understood(bus: RustBus) -> None:
     """All that the crate's bus was recorded to say, unasked, is nothing, and no error."""
-    assert bus.translator.decode([recorded for recorded, _ in SERVER_FRAMES.values()]) == []
+    assert bus.translator.decode(r.decode_server_frames([recorded for recorded, _ in SERVER_FRAMES.values()])) == []
 
 
 def test_a_farewell_is_an_error(bus: RustBus) -> None:

@@ -41,15 +41,13 @@ from ..wire.native import VERSION
 from . import frames as r
 from .calls import Desk
 from .fast_frames import encode_publications, encode_receipt
-from .gzip import gunzip, gzip, zlib_to_gzip
+from .gzip import gzip, gzip_to_zlib, zlib_to_gzip
 from .inbound import Inbound
 from .replies import REPLIES, Reply, failure_of, farewell, too_long
 from .runs import in_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from ..wire.framing import Frame
+    from collections.abc import Callable, Iterable
 
 _UNBOUNDED: Final = 2**62
 """The window that is asked for, since such a client knows no credit. A subscription is then bounded by the outbox of
@@ -83,14 +81,15 @@ class ClientTranslator:
     """
 
     frame: int = r.FRAME
-    """The bus's ``Limits.frame``, to which no payload is inflated; the WELCOME says it too."""
+    """The bus's ``Limits.frame``, which no payload may exceed when inflated; the WELCOME says it too."""
     topic_length: int = LENGTH
     """Its ``Limits.topic_length``: tables remember topics, and nobody counts what they take."""
     withheld: int = field(default=0, init=False)
     """Deliveries, calls and responses that the client could not have borne."""
     inbound: Inbound = field(factory=Inbound, init=False)
     """What is to be said to the bus in the client's name."""
-    _is_greeted: bool = field(default=False, init=False)
+    is_greeted: bool = field(default=False, init=False)
+    """Whether the HELLO that the client does not say was said."""
     _last_operation: int = field(default=0, init=False)
     _operations: dict[int, _Operation] = field(factory=dict, init=False)
     """Operations that are not answered, and requests that have no response."""
@@ -105,18 +104,13 @@ class ClientTranslator:
 
     # --- the client speaks
 
-    def decode(self, frames: Sequence[Frame]) -> list[m.ClientMessage]:
-        """Return what the client says in these frames, after the HELLO that it does not say.
-
-        Raises:
-          ProtocolViolation: a frame is not of this wire.
-
-        """
+    def decode(self, frames: Iterable[r.Control | r.Carrier | r.Answer]) -> list[m.ClientMessage]:
+        """Return what the client says in these frames, after the HELLO that it does not say."""
         messages: list[m.ClientMessage] = []
-        if not self._is_greeted:
-            self._is_greeted = True
+        if not self.is_greeted:
+            self.is_greeted = True
             messages.append(m.Hello(VERSION, "t2_bus", ()))
-        for frame in r.decode_client_frames(frames):
+        for frame in frames:
             match frame:
                 case r.Answer():
                     messages += self._answered(frame)
@@ -169,7 +163,7 @@ class ClientTranslator:
     def _carried(self, frame: r.Carrier) -> list[m.ClientMessage]:
         """Return the publication, which is never paced, or the request and the PING that has it acknowledged."""
         try:
-            payload = self._plain(frame.body, frame.topic)
+            payload = self._checked(frame.body, frame.topic)
         except MalformedMessage:
             return [Reply.MALFORMED.ping(frame.id)]
         if frame.kind is r.Kind.PUB:
@@ -197,18 +191,18 @@ class ClientTranslator:
             text = "the responder answered with the status Timeout"
             return [m.Fail(call.id, v.ErrorCode.REMOTE_ERROR, text), reply.ping(frame.id)]
         try:
-            return [m.Respond(call.id, self._plain(frame.body, "")), reply.ping(frame.id)]
+            return [m.Respond(call.id, self._checked(frame.body, "")), reply.ping(frame.id)]
         except MalformedMessage as error:
             return [m.Fail(call.id, v.ErrorCode.MALFORMED_MESSAGE, str(error)), Reply.MALFORMED.ping(frame.id)]
 
-    def _plain(self, body: r.Body, topic: str) -> bytes:
-        """Return a payload as the program gave it.
+    def _checked(self, body: r.Body, topic: str) -> v.Payload:
+        """Return a payload, which stays compressed: the bus holds no more than was sent.
 
         Raises:
           MalformedMessage: it cannot be inflated, or would not fit a native frame with this topic.
 
         """
-        return gunzip(body.data, v.room_for_payload(self.frame, topic)) if body.is_compressed else body.data
+        return gzip_to_zlib(body.data, v.room_for_payload(self.frame, topic)) if body.is_compressed else body.data
 
     # --- the bus speaks
 

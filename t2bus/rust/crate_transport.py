@@ -12,34 +12,40 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import trio
 from attrs import define, field
 
 from ..transport.framed import FramedTransport
+from ..transport.transport import Incoming, Outgoing
+from ..transport.turns import turns_to_inflate
 from ..wire.codec import Codec
-from ..wire.messages import ClientMessage, Hello, ServerMessage
+from ..wire.messages import ClientMessage, ServerMessage
 from .bus_translator import BusTranslator
 from .client_translator import ClientTranslator
-from .frames import FRAME
+from .frames import FRAME, Ack, Answer, Carrier, Control, decode_client_frames, decode_server_frames
+from .gzip import size_in
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ..limits import Limits
+
+    _Frame = Control | Carrier | Answer | Ack
 
 
 _logger = logging.getLogger("t2bus.client")
 
 
-def _translated(translator: Any) -> Codec[Any, Any]:
-    """Return the codec of a translator: its frames are small, or compressed, and not worth being left in parts.
+def _codec(decode: Callable[[Sequence[Any]], list[Any]], translator: Any) -> Codec[Any, Any]:
+    """Return the codec that decodes the crate's frames, which are translated later, and encodes what is translated.
 
+    What is encoded is small, or compressed, and not worth being left in parts.
     ``inflates_itself``: a compressed payload is inflated to be checked, which takes long, so it is not done in the turn
     of the router.
     """
-    return Codec(translator.decode, lambda message: (translator.encode_one(message),), inflates_itself=True)
+    return Codec(decode, lambda message: (translator.encode_one(message),), inflates_itself=True)
 
 
 _SILENCE: Final = 90.0
@@ -53,9 +59,59 @@ subscription of names 1 ms, with two ``**`` in it 15 ms, with ten 40 ms. A fourt
 _KEEP_ALIVE: Final = 30.0
 """Seconds after which a client says something again, as the crate's own does: their bus counts its client's silence."""
 
+_INFLATED: Final = 262_144
+"""Bytes that are inflated without letting others run, which took 1 to 2 ms; one payload may be more."""
+
 
 @define(eq=False, repr=False)
-class RustClientTransport(FramedTransport[ClientMessage, ServerMessage]):
+class CrateTransport(FramedTransport[Incoming, Outgoing]):
+    """What both ends have in common: what a read brought is translated in pieces, because that inflates payloads.
+
+    64 KiB can hold 58 payloads that become 1 MiB each. So a piece has its turn, among all connections.
+    """
+
+    translator: Any = field(kw_only=True)
+    """The one of this end."""
+    _said: Sequence[_Frame] = field(default=(), init=False)
+    """What was decoded and is not translated."""
+
+    async def receive(self) -> Sequence[Incoming]:
+        """Return what a piece of that means, or of the next read; nothing where a large frame has come in part."""
+        messages: Sequence[Incoming] = ()
+        while not messages and (said := await self._hear()):
+            count, inflates = _piece_of(said)
+            if inflates:
+                await turns_to_inflate().take()
+            messages = self._take(count)
+        return messages
+
+    async def _hear(self) -> Sequence[_Frame]:
+        """Return what is to be translated: frames, for the codec decodes no further."""
+        if not self._said:
+            self._said = cast("Sequence[_Frame]", await FramedTransport.receive(self))
+        return self._said
+
+    def _take(self, count: int) -> Sequence[Incoming]:
+        """Return what so many frames mean."""
+        piece, self._said = self._said[:count], self._said[count:]
+        return cast("Sequence[Incoming]", self.translator.decode(piece))
+
+
+def _piece_of(said: Sequence[_Frame]) -> tuple[int, bool]:
+    """Return how many of these frames to translate at once, and whether a payload is inflated then."""
+    room, inflates = _INFLATED, False
+    for count, frame in enumerate(said, 1):
+        if isinstance(frame, Carrier | Answer) and frame.body.is_compressed:
+            inflates = True
+            # No more than that is inflated, whatever it holds.
+            room -= size_in(frame.body.data)
+            if room <= 0:
+                return count, True
+    return len(said), inflates
+
+
+@define(eq=False, repr=False)
+class RustClientTransport(CrateTransport[ClientMessage, ServerMessage]):
     """The bus's end of a connection to a client of the crate.
 
     It tells no gaps: the bus disconnects such a client where it would drop a publication. A PING is not sent either, so
@@ -70,14 +126,12 @@ class RustClientTransport(FramedTransport[ClientMessage, ServerMessage]):
     silence: float | None = field(default=_SILENCE, init=False)
     tells_gaps: bool = field(default=False, init=False)
     deep: float = field(default=MOST_DEEP, init=False)
-    _later: Sequence[ClientMessage] = field(default=(), init=False)
-    """What came with the first frame, for the next :meth:`receive`: a HELLO comes alone."""
 
     @classmethod
     def open(cls, stream: trio.abc.Stream, limits: Limits, head: bytes) -> RustClientTransport:
         """Return the transport of a client whose wire is known by ``head``, the beginning of its first frame."""
         translator = ClientTranslator(limits.frame, limits.topic_length)
-        codec = _translated(translator)
+        codec = _codec(decode_client_frames, translator)
         # There is no handshake whose limits would hold first: it may begin with a large frame.
         return cls(stream, codec, max(limits.handshake_bytes, limits.frame), head, translator=translator)
 
@@ -86,11 +140,9 @@ class RustClientTransport(FramedTransport[ClientMessage, ServerMessage]):
 
         The bus admits a connection by its first message, and reads on after that. So the HELLO is returned alone.
         """
-        messages = self._later or await FramedTransport.receive(self)
-        self._later = ()
-        if messages and isinstance(messages[0], Hello):
-            messages, self._later = messages[:1], messages[1:]
-        return messages
+        if self.translator.is_greeted:
+            return await CrateTransport.receive(self)
+        return self._take(0) if await self._hear() else ()
 
     def take_inbound(self) -> Sequence[ClientMessage]:
         """Return credit for what was written, and failures of the calls that the client could not be sent.
@@ -110,7 +162,7 @@ class RustClientTransport(FramedTransport[ClientMessage, ServerMessage]):
 
 
 @define(eq=False, repr=False)
-class RustBusTransport(FramedTransport[ServerMessage, ClientMessage]):
+class RustBusTransport(CrateTransport[ServerMessage, ClientMessage]):
     """A client's end of a connection to a bus of the crate.
 
     A frame of that bus may be as large as the crate's largest, whatever the client's own limit: it is one for payloads.
@@ -125,7 +177,7 @@ class RustBusTransport(FramedTransport[ServerMessage, ClientMessage]):
     def open(cls, stream: trio.abc.Stream, limits: Limits, *, is_secure: bool) -> RustBusTransport:
         """Return the transport of a client that has connected to such a bus, over TLS if ``is_secure``."""
         translator = BusTranslator(limits)
-        codec = _translated(translator)
+        codec = _codec(decode_server_frames, translator)
         # Payloads are compressed as the crate does it, by the translator.
         limit = max(limits.handshake_bytes, FRAME)
         return cls(stream, codec, limit, compresses=True, is_secure=is_secure, translator=translator)

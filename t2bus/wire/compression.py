@@ -10,10 +10,13 @@ The law of this module: bytes in, bytes out.
 from __future__ import annotations
 
 import zlib
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..errors import MalformedMessage
 from .values import Deflated, Payload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ZLIB = "zlib"
 """The name of the one compression there is, as HELLO and WELCOME give it."""
@@ -29,6 +32,9 @@ _SAMPLE: Final = 1024
 
 _WORTH_IT: Final = 0.95
 """What compressing may leave of a sample, at most, if it is worth the time."""
+
+_PART: Final = 65_536
+"""Bytes that are taken, and given, at once by what inflates in parts."""
 
 
 def deflate(payload: bytes) -> Payload:
@@ -54,18 +60,28 @@ def inflate(payload: Payload, limit: int) -> bytes:
     """
     if isinstance(payload, bytes):
         return payload
-    return inflate_stream(payload.data, limit, zlib.MAX_WBITS)
+    return b"".join(inflate_in_parts(payload.data, limit, zlib.MAX_WBITS))
 
 
-def inflate_stream(compressed: bytes, limit: int, wbits: int) -> bytes:
-    """Return what one stream of this kind (``wbits`` of :mod:`zlib`) holds; raises as :func:`inflate`."""
-    inflater = zlib.decompressobj(wbits)
-    try:
-        data = inflater.decompress(compressed, limit + 1)
-    except zlib.error as error:
-        raise MalformedMessage(f"a compressed payload cannot be inflated: {error}") from error
-    if len(data) > limit:
-        raise MalformedMessage(f"a compressed payload holds more than {limit} bytes (Limits.frame)")
+def inflate_in_parts(compressed: bytes, limit: int, wbits: int, *, bound: str = "Limits.frame") -> Iterator[bytes]:
+    """Yield what one stream of this kind (``wbits`` of :mod:`zlib`) holds, part by part; raises as :func:`inflate`.
+
+    Whoever only looks at what it holds needs memory for one part. ``bound`` is what the limit is, for the error.
+    """
+    inflater, room = zlib.decompressobj(wbits), limit
+    for start in range(0, len(compressed), _PART):
+        rest, has_more = compressed[start : start + _PART], True
+        while has_more:
+            most = min(_PART, room + 1)
+            try:
+                part = inflater.decompress(rest, most)
+            except zlib.error as error:
+                raise MalformedMessage(f"a compressed payload cannot be inflated: {error}") from error
+            room -= len(part)
+            if room < 0:
+                raise MalformedMessage(f"a compressed payload holds more than {limit} bytes ({bound})")
+            yield part
+            # Behind a part that is full there may be more, even where all input is used.
+            rest, has_more = inflater.unconsumed_tail, len(part) == most
     if not inflater.eof or inflater.unused_data:
         raise MalformedMessage("a compressed payload is cut short or has bytes after its end")
-    return data

@@ -46,7 +46,7 @@ def run(data: bytes) -> None:
     write()
     for frame in cut(data[1:], data[0] + 1, r.FRAME)[0]:
         try:
-            session.feed(translator.decode([frame]))
+            session.feed(translator.decode(r.decode_server_frames([frame])))
         except ProtocolViolation:
             break
         take_all(session)

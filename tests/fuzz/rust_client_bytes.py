@@ -55,7 +55,7 @@ class RustPeer:
 
     def say(self, frame: bytes) -> None:
         """Read a frame of the client and carry out what it says; raise ``ProtocolViolation`` as that does."""
-        self._feed(self.translator.decode([frame]))
+        self._feed(self.translator.decode(r.decode_client_frames([frame])))
 
     def _feed(self, messages: Sequence[m.ClientMessage]) -> None:
         while messages:
