@@ -379,14 +379,36 @@ def test_a_response_that_does_not_fit_fails(bus: RustBus) -> None:
 
 
 @pytest.mark.parametrize(
-    "frame", [carrier(71, REQ), carrier(71, REQ, "b"), carrier(71, REQ, data=b"no gzip", packed=True)]
+    ("window", "frame"),
+    [
+        (1, carrier(71, REQ)),
+        (2, carrier(71, REQ, "b")),
+        (2, carrier(71, REQ, data=b"no gzip", packed=True)),
+    ],
+    ids=["the window is spent", "nobody serves it", "it is broken"],
 )
-def test_a_req_that_cannot_be_taken_is_ignored(bus: RustBus, frame: r.Carrier) -> None:
+def test_a_req_that_cannot_be_taken_is_ignored(bus: RustBus, window: int, frame: r.Carrier) -> None:
     """A Req beyond the window, to nobody here or with a broken payload is counted, and left to time out."""
-    bus.do(m.Claim(5, "a", 1, 1000))
+    bus.do(m.Claim(5, "a", window, 1000))
     bus.hears(carrier(70, REQ))
     assert bus.hears(frame) == []
     assert bus.translator.ignored == 1
+
+
+def test_what_is_pending_at_a_service_is_bounded_in_bytes(bus: RustBus) -> None:
+    """The last request may run over the bytes of a service, and the next is ignored until that one is answered."""
+    bus.do(m.Claim(5, "a", 10, 1000))
+    packed = gzip.compress(bytes(5000))
+    assert [type(said) for said in bus.hears(carrier(70, REQ), carrier(71, REQ, data=packed, packed=True))] == [
+        m.Call,
+        m.Call,
+    ]
+    assert bus.hears(carrier(72, REQ)) == []
+    assert bus.translator.ignored == 1
+    bus.says(m.Respond(1, b"yes"))
+    assert bus.hears(carrier(73, REQ)) == []
+    bus.says(m.Fail(2, v.ErrorCode.REMOTE_ERROR, "no"))
+    assert bus.hears(carrier(74, REQ)) == [m.Call(3, 5, None, "a", b"p")]
 
 
 def test_a_topic_is_claimed_once_by_this_client(bus: RustBus) -> None:

@@ -51,13 +51,17 @@ _Then = Callable[[r.Ack], m.ServerMessage | None]
 
 @define(eq=False, repr=False)
 class _ClaimedTopic:
-    """A service of the client: ``id`` is that of its claim, ``window`` how many requests may be pending."""
+    """A service of the client: ``id`` is that of its claim, ``window`` and ``room`` what may be pending.
+
+    ``room`` is in bytes, and may fall below 0 by the last request.
+    """
 
     id: int
     topic: str
     window: int
-    calls: dict[int, int] = field(factory=dict)
-    """The ids of the requests on that bus, by call id."""
+    room: int
+    calls: dict[int, tuple[int, int]] = field(factory=dict)
+    """The ids of the requests on that bus, and their bytes, by call id."""
 
 
 @define(eq=False, repr=False)
@@ -175,7 +179,7 @@ class BusTranslator:
         if topic in self._services:
             text = f"this client serves {topic!r} already"
             return self._answer_later(m.Refused(message.id, v.ErrorCode.TOPIC_CLAIMED, text))
-        self._services[topic] = service = _ClaimedTopic(message.id, topic, message.requests)
+        self._services[topic] = service = _ClaimedTopic(message.id, topic, message.requests, message.size)
         undo = partial(self._drop_service, service)
         return self._send(r.Kind.SRV, topic, partial(_done, message.id, undo=undo))
 
@@ -236,7 +240,8 @@ class BusTranslator:
         service = self._calls.pop(call, None)
         if service is None:
             return b""
-        request, number = service.calls.pop(call), self._number()
+        (request, size), number = service.calls.pop(call), self._number()
+        service.room += size
         encoded = fit(partial(r.encode_answer, request, status, number), payload, self.limits.frame)
         # One that does not fit fails: its requester waits.
         return encoded or r.encode_answer(request, r.AnswerStatus.TIMEOUT, number, r.Body(b""))
@@ -277,12 +282,15 @@ class BusTranslator:
     def _called(self, frame: r.Carrier) -> list[m.ServerMessage]:
         """Return the call, without a deadline: that bus tells none. What cannot be served is left to its timeout."""
         service = self._services.get(frame.topic)
-        payload = self._plain(frame.body)
-        if service is None or payload is None or len(service.calls) >= service.window:
+        has_room = service is not None and service.room > 0 and len(service.calls) < service.window
+        payload = self._plain(frame.body) if has_room else None
+        if service is None or payload is None:
             self.ignored += 1
             return []
+        size = v.size_of(frame.topic, payload, v.NO_HEADERS)
+        service.room -= size
         self._last_call = call = self._last_call + 1
-        service.calls[call] = frame.id
+        service.calls[call] = frame.id, size
         self._calls[call] = service
         return [m.Call(call, service.id, None, frame.topic, payload)]
 
