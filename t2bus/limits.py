@@ -134,7 +134,7 @@ class Limits(metaclass=Documented):
     incoming_bytes: int = _count(64 * _MIB)
     """Bytes that may have come of frames above 64 KiB that are not complete, over all connections; one frame at least.
     One more waits, and takes the place of one that comes slower than 100 kB/s, or stands still for a second: that
-    connection is closed."""
+    connection is closed. Who waits is not read from, but what one read has brought is kept beside: 320 KiB at most."""
     inbox: int = _count(64)
     """Batches, each what one read brought, that wait for the router. When it is full the readers wait, and so do the
     peers, by the flow control of their streams."""
