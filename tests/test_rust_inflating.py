@@ -76,7 +76,8 @@ async def test_a_member_that_says_little_is_not_inflated() -> None:
 
 async def test_what_a_cancelled_receive_would_have_returned_is_not_lost() -> None:
     """A receive that is cancelled while it waits for its turn leaves what was read to the next one."""
-    transport = await greeted(written(carrier(1, PUB, data=SMALL, packed=True)))
+    transport = await greeted(written(carrier(1, PUB, data=BOMB, packed=True)) * 2)
+    await transport.receive()
     with trio.CancelScope() as scope:
         scope.cancel()
         await transport.receive()

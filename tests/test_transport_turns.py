@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
 import trio
 import trio.testing
+from attrs import define, field
 
 from checkpoint_helpers import Passes
+from stream_helpers import LIMITS
+from t2bus.rust.crate_transport import RustClientTransport
+from t2bus.transport.framed import FramedTransport
 from t2bus.transport.turns import Turns
+from t2bus.wire import messages as m
+from t2bus.wire.codec import codec_for_client
+from t2bus.wire.compression import deflate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Bus = FramedTransport[m.ClientMessage, m.ServerMessage]
 
 
 async def test_one_turn_in_a_pass_in_the_order_of_asking() -> None:
@@ -59,3 +75,68 @@ async def test_a_task_that_gives_up_its_turn() -> None:
     assert scope.cancelled_caught
     with trio.fail_after(1):
         await turns.take()
+
+
+# --- what is inflated for whom it is written to
+
+
+def delivery(size: int) -> m.Deliver:
+    return m.Deliver((1,), m.Publication("x", deflate(bytes(size))))
+
+
+@define(eq=False)
+class Far(trio.abc.SendStream):
+    """Takes what is written, and notes the passes in which that was."""
+
+    passes: Passes
+    written: set[int] = field(factory=set)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.add(self.passes.count)
+
+    async def wait_send_all_might_not_block(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+async def writers_of_passes(message: Callable[[], m.Deliver], opened: Callable[[trio.abc.Stream], Bus]) -> list[int]:
+    """Have ten transports write a message each at once; return how many of them wrote in each pass in which any did."""
+    with Passes() as passes:
+        ends = [Far(passes) for _ in range(10)]
+        async with trio.open_nursery() as nursery:
+            for far in ends:
+                _, nothing = trio.testing.memory_stream_one_way_pair()
+                nursery.start_soon(opened(trio.StapledStream(far, nothing)).send, [message()])
+    return list(Counter(each for far in ends for each in far.written).values())
+
+
+def native(stream: trio.abc.Stream) -> Bus:
+    """Return a bus's end for a client that cannot inflate."""
+    transport = FramedTransport(stream, codec_for_client(), LIMITS.frame)
+    transport.set_frame_limit(LIMITS.frame, can_inflate=False)
+    return transport
+
+
+def crate(stream: trio.abc.Stream) -> Bus:
+    return RustClientTransport.open(stream, LIMITS, b"")
+
+
+@pytest.mark.parametrize("opened", [native, crate])
+@pytest.mark.parametrize("size", [500_000, 2_000_000], ids=["large", "too large"])
+async def test_one_writer_inflates_what_is_large_in_a_pass(opened: Callable[[trio.abc.Stream], Bus], size: int) -> None:
+    """However many peers cannot take what is compressed, it is inflated for one at a time, or found too large."""
+    assert set(await writers_of_passes(lambda: delivery(size), opened)) <= {1}
+
+
+@pytest.mark.parametrize("opened", [native, crate])
+async def test_what_is_small_needs_no_turn(opened: Callable[[trio.abc.Stream], Bus]) -> None:
+    """Payloads that take 256 KiB together are inflated in one pass, by however many."""
+    assert await writers_of_passes(lambda: delivery(20_000), opened) == [10]
+
+
+@pytest.mark.parametrize("opened", [native, crate])
+async def test_what_was_inflated_already_needs_no_turn(opened: Callable[[trio.abc.Stream], Bus]) -> None:
+    """A publication is inflated once for all Rust clients; for others, which are sent it inflated, each time."""
+    one = delivery(500_000)
+    await writers_of_passes(lambda: one, opened)
+    assert (await writers_of_passes(lambda: one, opened) == [10]) is (opened is crate)

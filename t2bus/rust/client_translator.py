@@ -41,7 +41,7 @@ from ..wire.native import VERSION
 from . import frames as r
 from .calls import Desk
 from .fast_frames import encode_publications, encode_receipt
-from .gzip import gzip, gzip_to_zlib, zlib_to_gzip
+from .gzip import gzip, gzip_to_zlib, size_in, zlib_to_gzip
 from .inbound import Inbound
 from .replies import REPLIES, Reply, failure_of, farewell, too_long
 from .runs import in_runs
@@ -86,6 +86,8 @@ class ClientTranslator:
     """Its ``Limits.topic_length``: tables remember topics, and nobody counts what they take."""
     withheld: int = field(default=0, init=False)
     """Deliveries, calls and responses that the client could not have borne."""
+    inflated: int = field(default=0, init=False)
+    """Bytes that were inflated for what was written; for a payload that is broken, all that it may have taken."""
     inbound: Inbound = field(factory=Inbound, init=False)
     """What is to be said to the bus in the client's name."""
     is_greeted: bool = field(default=False, init=False)
@@ -328,10 +330,12 @@ class ClientTranslator:
         """
         if isinstance(payload, v.Deflated):
             try:
-                room = v.room_for_payload(self.frame, topic)
-                encoded = encode(r.Body(zlib_to_gzip(payload, room), is_compressed=True))
+                self.inflated += (room := v.room_for_payload(self.frame, topic))
+                packed = zlib_to_gzip(payload, room)
             except MalformedMessage:
                 return b""
+            self.inflated -= room - size_in(packed)
+            encoded = encode(r.Body(packed, is_compressed=True))
         else:
             encoded = encode(r.Body(payload))
             if len(encoded) - HEADER_SIZE > r.FRAME:

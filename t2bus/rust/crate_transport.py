@@ -19,7 +19,7 @@ from attrs import define, field
 
 from ..transport.framed import FramedTransport
 from ..transport.transport import Incoming, Outgoing
-from ..transport.turns import turns_to_inflate
+from ..transport.turns import AT_ONCE, ration
 from ..wire.codec import Codec
 from ..wire.messages import ClientMessage, ServerMessage
 from .bus_translator import BusTranslator
@@ -59,9 +59,6 @@ subscription of names 1 ms, with two ``**`` in it 15 ms, with ten 40 ms. A fourt
 _KEEP_ALIVE: Final = 30.0
 """Seconds after which a client says something again, as the crate's own does: their bus counts its client's silence."""
 
-_INFLATED: Final = 262_144
-"""Bytes that are inflated without letting others run, which took 1 to 2 ms; one payload may be more."""
-
 
 @define(eq=False, repr=False)
 class CrateTransport(FramedTransport[Incoming, Outgoing]):
@@ -79,9 +76,10 @@ class CrateTransport(FramedTransport[Incoming, Outgoing]):
         """Return what a piece of that means, or of the next read; nothing where a large frame has come in part."""
         messages: Sequence[Incoming] = ()
         while not messages and (said := await self._hear()):
-            count, inflates = _piece_of(said)
-            if inflates:
-                await turns_to_inflate().take()
+            count, size = _piece_of(said)
+            if size:
+                await (one := ration()).take()
+                one.spent += size
             messages = self._take(count)
         return messages
 
@@ -97,17 +95,16 @@ class CrateTransport(FramedTransport[Incoming, Outgoing]):
         return cast("Sequence[Incoming]", self.translator.decode(piece))
 
 
-def _piece_of(said: Sequence[_Frame]) -> tuple[int, bool]:
-    """Return how many of these frames to translate at once, and whether a payload is inflated then."""
-    room, inflates = _INFLATED, False
+def _piece_of(said: Sequence[_Frame]) -> tuple[int, int]:
+    """Return how many of these frames to translate at once, and how many bytes are inflated for that, at most."""
+    size = 0
     for count, frame in enumerate(said, 1):
         if isinstance(frame, Carrier | Answer) and frame.body.is_compressed:
-            inflates = True
             # No more than that is inflated, whatever it holds.
-            room -= size_in(frame.body.data)
-            if room <= 0:
-                return count, True
-    return len(said), inflates
+            size += size_in(frame.body.data)
+            if size >= AT_ONCE:
+                return count, size
+    return len(said), size
 
 
 @define(eq=False, repr=False)
@@ -143,6 +140,10 @@ class RustClientTransport(CrateTransport[ClientMessage, ServerMessage]):
         if self.translator.is_greeted:
             return await CrateTransport.receive(self)
         return self._take(0) if await self._hear() else ()
+
+    @property
+    def _inflated(self) -> int:
+        return self.translator.inflated
 
     def take_inbound(self) -> Sequence[ClientMessage]:
         """Return credit for what was written, and failures of the calls that the client could not be sent.

@@ -20,9 +20,10 @@ from ..wire.framing import FrameDecoder, LargeFrame
 from .any_stream import direct
 from .socket_stream import drop
 from .transport import Incoming, Outgoing, Transport
+from .turns import ration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from ..wire.codec import Codec
     from ..wire.framing import Frame
@@ -175,7 +176,9 @@ class FramedTransport(Transport[Incoming, Outgoing]):
             if self._unsent:
                 unsent, self._unsent = self._unsent, ()
                 await self._write(unsent)
-            for piece in self.codec.encode_in_pieces(messages, _PIECE):
+            pieces = self.codec.encode_in_pieces(messages, _PIECE)
+            inflates = self._may_inflate and any(map(is_deflated, messages))
+            while piece := await self._inflate(pieces) if inflates else next(pieces, None):
                 if self.writing_since is not None:
                     # The last piece was taken without waiting: others run between two of them.
                     await trio.lowlevel.checkpoint()
@@ -190,6 +193,19 @@ class FramedTransport(Transport[Incoming, Outgoing]):
             raise
         finally:
             self.writing_since = None
+
+    async def _inflate(self, pieces: Iterator[list[bytes]]) -> list[bytes] | None:
+        """Return the next piece, for which something may have to be inflated, or None if there is none."""
+        await (one := ration()).take()
+        before = self._inflated
+        piece = next(pieces, None)
+        one.spent += self._inflated - before
+        return piece
+
+    @property
+    def _inflated(self) -> int:
+        """How many bytes were inflated for the peer so far."""
+        return self.codec.inflated
 
     async def _write(self, buffers: Buffers) -> None:
         """Write all of the buffers; ``writing_since`` follows each part that the stream takes."""

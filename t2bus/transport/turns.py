@@ -9,6 +9,9 @@ from typing import Final
 
 import trio
 
+AT_ONCE: Final = 262_144
+"""Bytes that are inflated without letting others run, which took 1 to 2 ms; one payload may be more."""
+
 
 class Turns:
     """Gives one task in each pass of the scheduler a turn, in the order in which they asked.
@@ -25,14 +28,31 @@ class Turns:
             await trio.lowlevel.checkpoint()
 
 
-_inflating: Final = trio.lowlevel.RunVar[Turns]("t2bus.transport.turns")
+class Ration:
+    """What may be inflated without letting others run, be it of what was read or for what is written.
+
+    Whoever inflates calls :meth:`take` before, and adds the bytes to ``spent``. Small payloads need no turns.
+    """
+
+    def __init__(self) -> None:
+        self.spent = 0
+        self._turns = Turns()
+
+    async def take(self) -> None:
+        """Wait for a turn if much was inflated since somebody had one."""
+        if self.spent >= AT_ONCE:
+            await self._turns.take()
+            self.spent = 0
 
 
-def turns_to_inflate() -> Turns:
-    """Return the turns of all who inflate what they have read, of this run of Trio."""
+_ration: Final = trio.lowlevel.RunVar[Ration]("t2bus.transport.turns")
+
+
+def ration() -> Ration:
+    """Return the one of all connections of this run of Trio."""
     try:
-        return _inflating.get()
+        return _ration.get()
     except LookupError:
-        turns = Turns()
-        _inflating.set(turns)
-        return turns
+        one = Ration()
+        _ration.set(one)
+        return one

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import attrs
-from attrs import define
+from attrs import define, field
 
 from ..errors import MalformedMessage
 from . import messages as m
@@ -52,6 +52,8 @@ class Codec(Generic[Incoming, Outgoing]):
     """Returns the frame of a message, in parts: a large payload is one of its own."""
     inflate_limit: int | None = None
     inflates_itself: bool = False
+    inflated: int = field(default=0, init=False)
+    """How many bytes were inflated for the peer so far."""
 
     @property
     def may_inflate(self) -> bool:
@@ -95,7 +97,34 @@ class Codec(Generic[Incoming, Outgoing]):
     def _encoder(self) -> Callable[[Outgoing], Sequence[bytes]]:
         """Return the function that encodes a message for this peer, as it is known now."""
         encode, limit = self.encode_one, self.inflate_limit
-        return encode if limit is None else lambda message: encode(_inflated(message, limit))
+        return encode if limit is None else lambda message: encode(self._inflated(message, limit))
+
+    def _inflated(self, message: Outgoing, limit: int) -> Outgoing:
+        """Return the message with its payload inflated. One that cannot be inflated is left as it is: it fails in the
+        receiver, alone.
+        """
+        try:
+            match message:
+                case m.Deliver(ids, m.Publication(topic, v.Deflated() as payload, headers)):
+                    plain = self._plain(payload, v.room_for_payload(limit, topic, headers))
+                    return cast("Outgoing", m.Deliver(ids, m.Publication(topic, plain, headers)))
+                case m.Call(topic=topic, payload=v.Deflated() as payload, headers=headers):
+                    plain = self._plain(payload, v.room_for_payload(limit, topic, headers))
+                    return attrs.evolve(message, payload=plain)
+                case m.Response(payload=v.Deflated() as payload, headers=headers):
+                    plain = self._plain(payload, v.room_for_payload(limit, "", headers))
+                    return attrs.evolve(message, payload=plain)
+                case _:
+                    return message
+        except MalformedMessage:
+            return message
+
+    def _plain(self, payload: v.Deflated, limit: int) -> bytes:
+        """Return a payload inflated, and count what that took: for one that cannot be, all that it may have taken."""
+        self.inflated += limit
+        plain = inflate(payload, limit)
+        self.inflated -= limit - len(plain)
+        return plain
 
 
 def _for_one_write(parts: list[bytes], size: int) -> list[bytes]:
@@ -123,22 +152,3 @@ def is_deflated(message: m.ClientMessage | m.ServerMessage | m.MemberMessage) ->
     """Whether a message has a compressed payload. A run has none."""
     carrier = message.publication if isinstance(message, m.Deliver | m.Publish) else message
     return isinstance(getattr(carrier, "payload", None), v.Deflated)
-
-
-def _inflated(message: Outgoing, limit: int) -> Outgoing:
-    """Return the message with its payload inflated. One that cannot be inflated is left as it is: it fails in the
-    receiver, alone.
-    """
-    try:
-        match message:
-            case m.Deliver(ids, m.Publication(topic, v.Deflated() as payload, headers)):
-                plain = inflate(payload, v.room_for_payload(limit, topic, headers))
-                return cast("Outgoing", m.Deliver(ids, m.Publication(topic, plain, headers)))
-            case m.Call(topic=topic, payload=v.Deflated() as payload, headers=headers):
-                return attrs.evolve(message, payload=inflate(payload, v.room_for_payload(limit, topic, headers)))
-            case m.Response(payload=v.Deflated() as payload, headers=headers):
-                return attrs.evolve(message, payload=inflate(payload, v.room_for_payload(limit, "", headers)))
-            case _:
-                return message
-    except MalformedMessage:
-        return message
