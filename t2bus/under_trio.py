@@ -11,6 +11,7 @@ is nearer on the stack is the one that runs.
 from __future__ import annotations
 
 import sys
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -37,6 +38,23 @@ def require_trio() -> None:
         f"t2bus needs Trio: trio.run(main) is to run this, and {runs_instead} does; beside asyncio, Trio can run in a "
         "thread of its own, or as a guest (trio.lowlevel.start_guest_run)"
     )
+
+
+def require_thread(thread: int, owner: str) -> None:
+    """Return if this thread is the one whose Trio run has opened a client or a bus.
+
+    What waits there would be woken by another run, which neither of the two would survive. A thread has one run at a
+    time, and what it has opened has ended with it; to ask Trio for its run would take three times as long.
+
+    Raises:
+      RuntimeError: it is another thread; nothing was done.
+
+    """
+    if get_ident() != thread:
+        raise RuntimeError(
+            f"this {owner} belongs to another Trio run, in another thread: open a client in this run; a thread that "
+            "runs no Trio calls it with trio.from_thread.run(client.publish, ..., trio_token=token)"
+        )
 
 
 def _coroutine_of_asyncio() -> Any:

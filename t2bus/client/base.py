@@ -63,10 +63,15 @@ class ClientBase:
             warnings.warn(text, stacklevel=_level_of_program())
         return full_topic
 
+    def _check_caller(self) -> None:
+        """Raise ``RuntimeError`` unless a task of the client's own Trio run calls."""
+        require_trio()
+        self._connection.check_run()
+
     @asynccontextmanager
     async def _opened(self, channel: Opened, *, concrete: bool = False) -> AsyncGenerator[Opened, None]:
         """Open a channel and close it when the body ends; ``concrete`` refuses a topic with wildcards."""
-        require_trio()
+        self._check_caller()
         connection = self._connection
         connection.session.bounds.check_topic(channel.topic, concrete=concrete)
         connection.check_open()

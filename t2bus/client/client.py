@@ -105,6 +105,7 @@ class Client(PublishSubscribe, RequestResponse, Resource):
 
         A client that is not connected is closed at once; nothing of the bus is raised.
         """
+        self._connection.check_run()
         await drain(self._connection)
 
     async def aclose(self) -> None:

@@ -10,6 +10,7 @@ The law of this module: a call is carried out over one link, or raises; it is ne
 from __future__ import annotations
 
 import contextlib
+from threading import get_ident
 from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
 
 import trio
@@ -20,6 +21,7 @@ from ..errors import BusError, ProtocolViolation, anew
 from ..session.outbox import ClientOutbox
 from ..session.receipt import Receipt
 from ..session.session import Session
+from ..under_trio import require_thread
 from ..wire import messages as m
 from .link import ClientLink
 
@@ -79,6 +81,8 @@ class ClientConnection:
     _changes: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
     """Those who wait for another state."""
     is_closed: bool = field(default=False, init=False)
+    _thread: int = field(factory=get_ident, init=False)
+    """The thread of the Trio run that the client belongs to."""
 
     def __attrs_post_init__(self) -> None:
         """Make the first link."""
@@ -99,16 +103,23 @@ class ClientConnection:
         """Whether messages can be put now: the client is not closed, and there is a connection."""
         return not self.is_closed and self.session.closed is None
 
+    def check_run(self) -> None:
+        """Raise ``RuntimeError`` if another Trio run calls this than that of the client; nothing was done then."""
+        if get_ident() != self._thread:  # here as well, since every message that is sent asks for it
+            require_thread(self._thread, "client")
+
     def check_open(self) -> None:
         """Raise if the client was closed, or has lost the bus for good.
 
         Raises:
           trio.ClosedResourceError: the program closed the client.
           Disconnected: the connection ended; the text says why.
+          RuntimeError: as :meth:`check_run`.
 
         """
         if self.is_closed:
             raise trio.ClosedResourceError("this client was closed")
+        self.check_run()
         if not self.session.is_lost:
             self.session.check_open()
 
@@ -138,7 +149,8 @@ class ClientConnection:
     # An interrupt between two lines would leave an operation that nobody ends, or the writer asleep with one to write.
     @trio.lowlevel.enable_ki_protection
     def call(self, put: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        """Let a call put its message in the outbox, and have it written."""
+        """Let a call put its message in the outbox, and have it written; raises as :meth:`check_run`."""
+        self.check_run()
         result = put(*args, **kwargs)
         if self.session.outbox.calls:
             self.writer.flush()
@@ -147,6 +159,7 @@ class ClientConnection:
     @trio.lowlevel.enable_ki_protection
     def look_at_credit(self, window: ReceiveWindow) -> None:
         """See whether credit is to go back, or whether the client waits for the program to have taken everything."""
+        self.check_run()
         if self.is_draining:
             self.room.unpark_all()
         else:
@@ -250,6 +263,7 @@ class ClientConnection:
 
     async def wait_for_change(self, state: State) -> State:
         """Wait while the connection is in this state; return the next one."""
+        self.check_run()
         while self.state == state:
             await self._changes.park()
         return self.state
@@ -273,6 +287,7 @@ class ClientConnection:
         if self.is_closed:
             await trio.lowlevel.checkpoint()
             return
+        self.check_run()
         self.is_closed = True
         self._changes.unpark_all()
         try:

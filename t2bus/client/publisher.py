@@ -125,6 +125,7 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
           trio.ClosedResourceError: this publisher, or its client, was closed here.
 
         """
+        self._connection.check_run()
         payload = self._encode(value)
         if headers is None and type(payload) is bytes and len(payload) <= self._plain_size:
             # The usual case, kept apart: what is left of this function is to be little beside its checkpoint.
@@ -154,6 +155,7 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
         and as :meth:`send`, for the first that is wrong.
 
         """
+        self._connection.check_run()
         if len(values) > self._window.messages:
             raise LimitExceeded(
                 f"a batch of {len(values)} is more than {self._window.messages}, all that Limits.publisher_messages "
@@ -247,6 +249,7 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
           trio.ClosedResourceError: the client was closed here with some not acknowledged.
 
         """
+        self._connection.check_run()
         self._press()
         await trio.lowlevel.checkpoint()
         while self._window.in_flight:
@@ -258,6 +261,7 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
 
         Cancelled, the publisher is closed all the same, and what was sent may still be published.
         """
+        self._connection.check_run()
         self._closed = True
         self._lot.unpark_all()
         try:

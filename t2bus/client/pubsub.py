@@ -11,7 +11,6 @@ from attrs import define
 
 from ..protocol import PublishProtocol, decode, decode_all, encode
 from ..session.subscription_options import SubscriptionOptions
-from ..under_trio import require_trio
 from .base import ClientBase, Headers, same
 from .handlers import Handler, MessageHandler
 from .into_channel import into
@@ -109,7 +108,7 @@ class PublishSubscribe(ClientBase):
         *,
         paced: bool,
     ) -> Publisher[Body]:
-        require_trio()
+        self._check_caller()
         return Publisher(self._connection, write, write_all, full_topic, bool(paced))
 
     # --- subscribe

@@ -223,6 +223,7 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
         if self._closed:
             await trio.lowlevel.checkpoint()
             return
+        self._connection.check_run()
         self._closed = True
         session = self._connection.session
         session.end(self._window.id, Disconnected("this service was closed"))

@@ -301,6 +301,7 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
         if self._closed:
             await trio.lowlevel.checkpoint()
             return
+        self._connection.check_run()
         self._closed = True
         self._wake()
         self._connection.forget(self._window)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
+from threading import get_ident
 from typing import TYPE_CHECKING, ClassVar
 
 import trio
@@ -19,7 +20,7 @@ from ..client.dialling import Dialled
 from ..client.greeting import hello
 from ..endpoints import open_listeners
 from ..errors import ConnectFailed, LimitExceeded
-from ..under_trio import require_trio
+from ..under_trio import require_thread, require_trio
 from ..wire.messages import Welcome
 from .admission import Admission
 from .due import mind_the_time
@@ -71,6 +72,8 @@ class Bus(Resource):
     """Set when all tasks have ended."""
     _listeners: AsyncExitStack = field(factory=AsyncExitStack, init=False)
     _closed: bool = field(default=False, init=False)
+    _thread: int = field(factory=get_ident, init=False)
+    """The thread of the Trio run that the bus belongs to."""
     _for_the_house: ClassVar = ("accept", "listen", "routing", "run", "stop_accepting")
 
     def __attrs_post_init__(self) -> None:
@@ -149,6 +152,7 @@ class Bus(Resource):
     def _check_open(self) -> None:
         if self._admission.closed:
             raise trio.ClosedResourceError("this bus was closed")
+        require_thread(self._thread, "bus")
 
     def statistics(self) -> BusStatistics:
         """Return what the bus looks like now: what is open, what waits, and counts since it opened."""
