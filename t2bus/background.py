@@ -20,7 +20,8 @@ tasks are not the body's siblings: its user must be able to catch the body's ``K
 Closing waits, so in a cancelled scope it raises ``trio.Cancelled``. That must not take the place of the body's
 exception: the scope would swallow it, and nobody would hear of the other.
 
-The law of this module: whatever the tasks and the closing do, the body's exception leaves as the object that it was.
+The law of this module: whatever the tasks and the closing do, the body's exception leaves as the object that it was,
+unless the program is to end.
 """
 
 from __future__ import annotations
@@ -90,6 +91,10 @@ async def open_background_nursery() -> AsyncGenerator[trio.Nursery, None]:
     The body's own exception leaves as it is, whatever became of the tasks. If it has none, the exception of a task
     leaves, bare if it is the only one and as a group if there are several. It cancels the body, as in any nursery.
     Cancellation from outside leaves as ``trio.Cancelled``.
+
+    What ends a program, such as ``KeyboardInterrupt``, goes before an exception that does not: what the body raises may
+    well follow from that. A task runs under ``trio.lowlevel.enable_ki_protection`` where no code of the program does:
+    an interrupt that comes there is for the program's main task, and the resource serves it to its end.
     """
     body_error: BaseException | None = None
     error: BaseException | None = None
@@ -110,6 +115,8 @@ async def open_background_nursery() -> AsyncGenerator[trio.Nursery, None]:
     except BaseExceptionGroup as group:
         error = _sole(group)
     # Raised outside the handler, so that the group does not become its context.
+    if isinstance(body_error, Exception) and error is not None and (ends := _ends_program(error)) is not None:
+        raise ends from body_error
     if body_error is not None:
         raise body_error
     if error is not None:
@@ -128,6 +135,11 @@ def _sole(group: BaseExceptionGroup[BaseException]) -> BaseException:
     error = errors[0] if errors else group
     first, *others = leaves(error)
     return error if errors and others else first
+
+
+def _ends_program(error: BaseException) -> BaseException | None:
+    """Return what of an exception is not for the program to handle: ``KeyboardInterrupt``, or ``SystemExit``."""
+    return next((leaf for leaf in leaves(error) if not isinstance(leaf, (Exception, trio.Cancelled))), None)
 
 
 def leaves(error: BaseException) -> list[BaseException]:

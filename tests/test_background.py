@@ -16,7 +16,7 @@ async def fail(error: Exception) -> None:
     raise error
 
 
-async def fail_when_cancelled(error: Exception) -> None:
+async def fail_when_cancelled(error: BaseException) -> None:
     try:
         await trio.sleep_forever()
     finally:
@@ -124,3 +124,25 @@ async def test_cancellation_from_outside_is_not_wrapped() -> None:
             raise
     assert scope.cancelled_caught
     assert isinstance(caught, trio.Cancelled)
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), SystemExit()])
+async def test_an_interrupt_in_a_task_goes_before_the_bodys_exception(interrupt: BaseException) -> None:
+    """What ends the program leaves, though the body raised what follows from the end of the task."""
+    with pytest.raises(type(interrupt)) as caught:
+        async with open_background_nursery() as nursery:
+            nursery.start_soon(fail_when_cancelled, interrupt)
+            nursery.start_soon(fail_when_cancelled, ValueError())
+            await trio.testing.wait_all_tasks_blocked()
+            raise KeyError
+    assert caught.value is interrupt
+    assert isinstance(interrupt.__cause__, KeyError)
+
+
+async def test_the_bodys_own_exit_goes_before_an_interrupt_in_a_task() -> None:
+    """A body that ends the program itself does so."""
+    with pytest.raises(SystemExit):
+        async with open_background_nursery() as nursery:
+            nursery.start_soon(fail_when_cancelled, KeyboardInterrupt())
+            await trio.testing.wait_all_tasks_blocked()
+            raise SystemExit

@@ -88,7 +88,7 @@ class Destination:
             return place, False
         if callable(place):
             try:
-                return await place(), False
+                return await _open(place), False
             except (OSError, trio.BrokenResourceError) as error:
                 raise ConnectFailed(f"cannot open a stream to the bus: {error}", retryable=True) from error
         stream = await connect(place, self.limits, self.tls, self.peers, wire=self.wire)
@@ -128,6 +128,12 @@ class Destination:
             raise ConnectFailed("the bus answered something else than a WELCOME of this version of the wire")
         transport.set_frame_limit(first.delivery)
         return Dialled(transport, first, rest)
+
+
+# Code of the program, which may take long: an interrupt ends it, as it would in a task of the program's own.
+@trio.lowlevel.disable_ki_protection
+async def _open(place: Callable[[], Awaitable[trio.abc.Stream]]) -> trio.abc.Stream:
+    return await place()
 
 
 # --- again

@@ -133,6 +133,7 @@ class ClientLink:
         self.writer.make_room()
         self._debt.set()
 
+    @trio.lowlevel.enable_ki_protection
     async def _read(self, messages: Sequence[m.ServerMessage]) -> None:
         session, receive, wakers = self.session, self.transport.receive, self._wakers
         outbox = session.outbox
@@ -167,6 +168,7 @@ class ClientLink:
             self._last_words = last_words
         self._scope.cancel()
 
+    @trio.lowlevel.enable_ki_protection
     async def _write(self) -> None:
         try:
             await self.writer.run()
@@ -175,6 +177,7 @@ class ClientLink:
             await trio.sleep(_LAST_WORDS)
             self._lose("the connection to the bus broke")
 
+    @trio.lowlevel.enable_ki_protection
     async def _keep(self) -> None:
         # Without signs of life to look for there is nothing to do before credit is owed.
         tick = TICK if self.transport.pings else math.inf

@@ -31,6 +31,7 @@ _CONTEST: Final = 1.25 * ANSWER_TIME
 """Seconds after which a holder of a topic that gives no sign of life has lost it."""
 
 
+@trio.lowlevel.enable_ki_protection
 async def run_links(connection: ClientConnection, redial: Redial | None) -> None:
     """Run one link after the other, until the client is closed or the bus is lost for good."""
     with connection.scope:
@@ -93,6 +94,7 @@ class _Upkeep:
             nursery.cancel_scope.cancel()
         self._redial.note_lasted(trio.current_time() - begun_at)
 
+    @trio.lowlevel.enable_ki_protection
     async def _resume(self, link: ClientLink) -> None:
         """Let the calls go on, once the bus has answered everything that was open before."""
         await self._all_answered(link)

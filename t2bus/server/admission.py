@@ -86,6 +86,7 @@ class Admission:
         """Close the connections of all who have not said HELLO: the bus shuts down."""
         self._newcomers.dismiss_all()
 
+    @trio.lowlevel.enable_ki_protection
     async def keep_moving(self) -> None:
         """Make peers that are stuck go while others wait, until cancelled."""
         async with trio.open_nursery() as nursery:
@@ -134,6 +135,7 @@ class Admission:
         newcomer = await self._enter(stream)
         nursery.start_soon(self._serve_socket, listener.address, stream, newcomer)
 
+    @trio.lowlevel.enable_ki_protection
     async def _serve_socket(self, address: Address, stream: trio.SocketStream, newcomer: Occupant) -> None:
         """Serve a peer until its connection ends; nothing that it does raises here."""
         origin = _origin(address, stream)

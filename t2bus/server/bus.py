@@ -221,6 +221,7 @@ class Bus(Resource):
 
     # --- tasks
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self, *, task_status: trio.TaskStatus[trio.Nursery]) -> None:
         """Run the router task, what makes stuck newcomers go, and what minds the time, until the bus is closed.
 
@@ -236,6 +237,7 @@ class Bus(Resource):
         finally:
             self._ended.set()
 
+    @trio.lowlevel.enable_ki_protection
     async def accept(self, listeners: Sequence[Listener], nursery: trio.Nursery) -> None:
         """Let connections in until :meth:`stop_accepting`; those that are in stay."""
         limiter = RateLimiter(self.limits.accepts)

@@ -91,6 +91,7 @@ class StreamConnection(PeerConnection):
 
     # --- tasks
 
+    @trio.lowlevel.enable_ki_protection
     async def _read(self) -> None:
         transport = self.transport
         try:

@@ -26,6 +26,7 @@ _LOOKS: Final = 128
 """Connections that are looked at before others run. Thousands of pings may be due together."""
 
 
+@trio.lowlevel.enable_ki_protection
 async def mind_the_time(routing: RouterTask, admission: Admission, looked: Callable[[], None]) -> NoReturn:
     """Do what is due, when it is due, until cancelled; call ``looked`` after each look at all connections."""
     now = trio.current_time()

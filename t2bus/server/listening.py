@@ -26,6 +26,7 @@ _LOG_INTERVAL: Final = 5.0
 """Seconds between two lines in the log about that."""
 
 
+@trio.lowlevel.enable_ki_protection
 async def listen(
     listener: Listener, handle: Callable[[Listener, trio.SocketStream], Awaitable[None]], limiter: RateLimiter
 ) -> None:

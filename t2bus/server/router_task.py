@@ -205,6 +205,7 @@ class RouterTask:
         """Open the inbox."""
         self.inbox, self._batches = trio.open_memory_channel(self.router.limits.inbox)
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> NoReturn:
         """Work in rounds, until cancelled."""
         turns, take = self._turns, self._batches.receive

@@ -102,6 +102,7 @@ class Slots:
             occupant.is_counted = True
             occupant.scope.cancel()
 
+    @trio.lowlevel.enable_ki_protection
     async def keep_moving(self) -> NoReturn:
         """Dismiss those who are stuck while others wait, until cancelled."""
         while True:

@@ -63,6 +63,7 @@ async def connect(address: TcpAddress | TlsAddress) -> trio.SocketStream:
     connected: list[trio.SocketStream] = []
     failures: dict[str, OSError] = {}
 
+    @trio.lowlevel.enable_ki_protection
     async def attempt(place: _Place, is_over: trio.Event) -> None:
         try:
             connected.append(await _connect(place))
