@@ -86,7 +86,13 @@ async def connect(
                 assert_never(address)
     except OSError as error:
         text = f"cannot connect to {address}: {error.strerror or error}. {_remedy(address, error)}"
-        raise ConnectFailed(text, retryable=not isinstance(error, PermissionError)) from error
+        may_help = not (isinstance(error, PermissionError) or _is_no_socket(address))
+        raise ConnectFailed(text, retryable=may_help) from error
+
+
+def _is_no_socket(address: Address) -> bool:
+    """Tell whether something else is where a socket would be."""
+    return isinstance(address, UnixAddress) and Path(address.path).exists() and not Path(address.path).is_socket()
 
 
 def _remedy(address: Address, error: OSError) -> str:
@@ -98,7 +104,7 @@ def _remedy(address: Address, error: OSError) -> str:
             return f"If another user's bus is there, {peer}, and {user} has to be let into the folder {folder}"
         case UnixAddress(path) if not Path(path).parent.is_dir():
             return f"There is no folder {Path(path).parent}"
-        case UnixAddress(path) if Path(path).exists() and not Path(path).is_socket():
+        case UnixAddress() if _is_no_socket(address):
             return "What is there is no socket"
         case TcpAddress(host) if host != "localhost" and not is_loopback(host):
             return "Is a bus there?"

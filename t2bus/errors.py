@@ -260,7 +260,7 @@ class ConnectFailed(BusError):
 
     Attributes:
       retryable: whether trying again later may help as things are: nothing listens there yet, or it gave no answer.
-        Otherwise the bus did not let this client in, or what listens there is no bus.
+        Otherwise the bus did not let this client in, or what is there is no bus.
 
     """
 

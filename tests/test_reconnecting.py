@@ -535,6 +535,45 @@ async def test_the_log_tells_of_loss_and_return(
 # --- waiting for the bus
 
 
+async def test_the_log_tells_why_there_is_no_connection(
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first failure is a warning, for an address may be mistyped; then there is one a minute."""
+    caplog.set_level(logging.INFO, "t2bus.client")
+    with trio.move_on_after(119):
+        async with t2bus.open_client("unix:nowhere", reconnect=STEADY):
+            raise AssertionError
+    lines = [(record.levelname, record.getMessage()) for record in caplog.records if record.name == "t2bus.client"]
+    assert [level for level, _ in lines] == ["WARNING", "WARNING"]
+    text = "not connected yet, it tries again: cannot connect to unix:nowhere: No such file or directory."
+    assert all(line.startswith(text) for _, line in lines)
+
+
+async def test_the_log_tells_that_the_bus_stays_away(
+    autojump_clock: Clock, scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After the line for the loss there is one a minute with what the last try met."""
+    caplog.set_level(logging.INFO, "t2bus.client")
+    await scene.place.lose()
+    await trio.sleep(119)
+    lines = [record.getMessage() for record in caplog.records if record.name == "t2bus.client"]
+    assert ["it connects again" in line for line in lines] == [True, False]
+    assert lines[1].startswith("not connected yet, it tries again: ")
+
+
+async def test_what_is_wrong_is_refused_while_the_bus_is_away(autojump_clock: Clock, scene: Scene) -> None:
+    """What no bus would take raises at once, and does not wait for one."""
+    client = scene.client
+    await scene.place.lose()
+    await wait_until(lambda: client.state == "connecting")
+    with trio.fail_after(0.001):
+        await expect(t2bus.InvalidTopic, lambda: client.publish("BAD topic", Note("")))
+        await expect(t2bus.InvalidTopic, lambda: client.request_bytes("a/*", b""))
+        await expect(TypeError, lambda: client.publish_bytes("a", "text"))  # type: ignore[arg-type]
+        for opening in (client.subscribe_bytes("BAD topic"), client.serve_bytes("a/*")):
+            await expect(t2bus.InvalidTopic, opening.__aenter__)
+
+
 async def dialled_at(reconnect: t2bus.Reconnect, refusals: int) -> list[float]:
     """Return when a client tries to come to a bus that refuses so often, before it hangs."""
     times: list[float] = []

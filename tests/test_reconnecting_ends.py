@@ -145,6 +145,27 @@ async def test_nobody_there_is_worth_another_try(tmp_path: Path) -> None:
     assert (await failure_of(address)).retryable
 
 
+async def test_what_is_no_socket_is_not(folder: Path) -> None:
+    """A file or a folder does not become a bus by waiting."""
+    file = folder / "file"
+    file.write_text("")
+    for path in (file, folder):
+        assert not (await failure_of(f"unix:{path}", reconnect=STEADY)).retryable
+
+
+async def test_an_opener_that_takes_too_long_is_worth_another_try() -> None:
+    """A function of the program that opens a stream may bound itself by ``trio.fail_after``."""
+
+    async def dial() -> trio.abc.Stream:
+        with trio.fail_after(0):
+            await trio.sleep_forever()
+        raise AssertionError
+
+    failure = await failure_of(dial)
+    assert failure.retryable
+    assert str(failure) == "cannot open a stream to the bus: TooSlowError"
+
+
 async def nothing(_: RawPeer[m.ClientMessage]) -> None:
     await trio.lowlevel.checkpoint()
 

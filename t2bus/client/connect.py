@@ -67,7 +67,8 @@ def open_client(
     Args:
       address: ``unix:PATH``, ``tcp:HOST:PORT`` or ``tls:HOST:PORT``; ``name:NAME`` for what ``t2bus register NAME``
         has written down; or any Trio stream whose other end a bus serves (:meth:`t2bus.Bus.serve_stream`), which is
-        closed at the end; or an asynchronous function that opens one.
+        closed at the end; or an asynchronous function that opens one, and raises ``OSError``,
+        ``trio.BrokenResourceError`` or ``trio.TooSlowError`` where no bus is there.
       tls: what this client shows and asks for at a ``tls:`` address: :func:`t2bus.tls.client_context`, or a context of
         your own that verifies the bus. By default it is made of the certificates of ``name:NAME``, if it has some.
       peers: whose bus it may be at a unix socket, beside this user's and root's, as ``uid:N`` or ``gid:N``. By default

@@ -14,7 +14,9 @@ to try again.
 from __future__ import annotations
 
 import contextlib
+import logging
 import random
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -23,7 +25,8 @@ from attrs.validators import ge, gt, le
 
 from ..documented import Documented
 from ..endpoints import connect, open_transport
-from ..errors import ConnectFailed, ProtocolViolation, TlsFailed
+from ..errors import BusError, ConnectFailed, ProtocolViolation, TlsFailed
+from ..log_limiter import LogLimiter
 from ..tls import reread
 from ..transport.address import UnixAddress
 from ..transport.handshake import failure
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     from ..limits import Limits
     from ..transport.address import Address
     from ..wire.messages import Hello, ServerMessage
+
+_logger = logging.getLogger("t2bus.client")
 
 _WHO_LISTENS: Final = (
     "is it a t2bus bus that listens there? One with TLS is at a tls: address, and one of the Rust crate t2_bus needs "
@@ -89,8 +94,9 @@ class Destination:
         if callable(place):
             try:
                 return await _open(place), False
-            except (OSError, trio.BrokenResourceError) as error:
-                raise ConnectFailed(f"cannot open a stream to the bus: {error}", retryable=True) from error
+            except (OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
+                reason = str(error) or type(error).__name__
+                raise ConnectFailed(f"cannot open a stream to the bus: {reason}", retryable=True) from error
         stream = await connect(place, self.limits, self.tls, self.peers, wire=self.wire)
         return stream, isinstance(place, UnixAddress)
 
@@ -139,6 +145,10 @@ async def _open(place: Callable[[], Awaitable[trio.abc.Stream]]) -> trio.abc.Str
 # --- again
 
 
+_LOG_INTERVAL: Final = 60.0
+"""Seconds between two warnings that there is no connection yet; what fails in between is for those who look closely."""
+
+
 def _seconds(default: float) -> Any:
     return field(default=default, validator=gt(0))
 
@@ -180,6 +190,7 @@ class Redial:
     _destination: Destination
     _policy: Reconnect
     _wait: float = field(init=False)
+    _log: LogLimiter = field(factory=partial(LogLimiter, _LOG_INTERVAL), init=False)
 
     def __attrs_post_init__(self) -> None:
         """Begin with the first wait."""
@@ -195,6 +206,16 @@ class Redial:
         """Begin with the first wait again if a connection has lasted for longer than the last one."""
         if 2 * seconds > self._wait:
             self._wait = self._policy.first
+
+    def log_loss(self, error: BusError | None) -> None:
+        """Log why a connection was lost; a warning of what fails next comes a while later."""
+        self._log.allows(None, trio.current_time())
+        _logger.warning("%s: it connects again", error)
+
+    def log_failure(self, error: ConnectFailed) -> None:
+        """Log why there is no connection yet: the first time at once, since the address may be mistyped."""
+        is_due = self._log.allows(None, trio.current_time())
+        _logger.log(logging.WARNING if is_due else logging.DEBUG, "not connected yet, it tries again: %s", error)
 
     async def dial(self) -> Dialled:
         """Connect, with certificates as their files are now; those that cannot be used leave the old ones in place."""
@@ -217,4 +238,5 @@ class Redial:
             except ConnectFailed as error:
                 if not error.retryable:
                     raise
+                self.log_failure(error)
             await trio.sleep(self.next_delay())

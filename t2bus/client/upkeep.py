@@ -54,7 +54,7 @@ class _Upkeep:
         connection = self._connection
         while not (connection.is_closed or connection.is_draining):
             connection.note(connection.session.closed)
-            _logger.warning("%s: it connects again", connection.last_error)
+            self._redial.log_loss(connection.last_error)
             try:
                 dialled = await self._dial()
             except TlsFailed as error:
@@ -73,7 +73,7 @@ class _Upkeep:
                 # It was let in once. So it is again, unless its certificate or that of the bus is at fault.
                 if isinstance(error, TlsFailed) and not error.retryable:
                     raise
-                _logger.debug("%s", error)
+                self._redial.log_failure(error)
                 self._connection.note(error)
 
     async def _go_on(self, dialled: Dialled) -> None:
