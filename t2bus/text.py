@@ -44,6 +44,14 @@ def printable(text: str, most: int | None = None) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def as_text(value: object) -> str:
+    """Return ``str(value)``; where code of a program fails to make that, say so instead."""
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001 -- it may be anything, and this often tells of another error
+        return f"({type(error).__name__} in its __str__)"
+
+
 def in_words(name: str) -> str:
     """Write a name of OpenSSL's, such as ``DECRYPT_ERROR``, as words."""
     return name.replace("_", " ").lower()

@@ -63,11 +63,29 @@ def test_equal_ones_have_one_hash() -> None:
     assert {RECEIVED, t2bus.Received("hello/alice", "Hello", {"k": "v"})} == {RECEIVED}
 
 
-@pytest.mark.parametrize("again", [copy.copy, lambda received: pickle.loads(pickle.dumps(received))])
-def test_it_can_be_copied(again: object) -> None:
+COPIES = [copy.copy, copy.deepcopy, lambda received: pickle.loads(pickle.dumps(received))]
+
+
+@pytest.mark.parametrize("again", COPIES)
+@pytest.mark.parametrize("received", [RECEIVED, t2bus.Received("hello", 1)], ids=["headers", "none"])
+def test_it_can_be_copied(again: object, received: t2bus.Received[object]) -> None:
     """A copy, also one that went through pickle, is equal, headers included."""
     assert callable(again)
-    assert again(RECEIVED) == RECEIVED
+    assert again(received) == received
+
+
+@pytest.mark.parametrize("again", COPIES)
+async def test_one_that_cannot_be_read_can_be_copied(again: object) -> None:
+    """So can the error in its place, with topic and headers."""
+    assert callable(again)
+    async with t2bus.open_bus() as bus, bus.open_client() as client, client.subscribe(Hello, "*") as messages:
+        for headers in (None, {"k": "v"}):
+            await client.publish_bytes("hello/alice", b"", headers=headers)
+            with pytest.raises(t2bus.MalformedMessage) as caught:
+                await messages.receive()
+            copied = again(caught.value)
+            assert (str(copied), copied.topic) == (str(caught.value), "hello/alice")
+            assert copied.headers == (headers or {})
 
 
 def test_its_repr_has_headers_where_there_are_any() -> None:

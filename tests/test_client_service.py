@@ -361,3 +361,81 @@ async def test_a_deadline_is_never_seen_too_early(clock: trio.testing.MockClock,
         nursery.start_soon(ask)
         request = await requests.receive()
         assert request.deadline >= start + 0.0004
+
+
+class Unspeakable(Exception):
+    """An error whose text cannot be made."""
+
+    def __str__(self) -> str:
+        raise AttributeError("where")
+
+
+class UnspeakableRefusal(t2bus.RemoteError):
+    """A refusal likewise."""
+
+    def __str__(self) -> str:
+        raise AttributeError("where")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Unspeakable(), "Unspeakable: (AttributeError in its __str__)"),
+        (UnspeakableRefusal(), "(AttributeError in its __str__)"),
+        (ValueError(Unspeakable()), "ValueError: (AttributeError in its __str__)"),
+    ],
+)
+async def test_an_error_without_a_text_costs_one_request(memory: Site, error: Exception, told: str) -> None:
+    """Where the text of a handler's error cannot be made the requester is told so, and the service goes on."""
+
+    async def handler(request: Add) -> Sum:
+        if request.left == 0:
+            raise error
+        return await add(request)
+
+    async with memory.connect() as client, trio.open_nursery() as nursery:
+        await nursery.start(client.serve_with, Add, "x", handler)
+        with pytest.raises(t2bus.RemoteError) as caught:
+            await client.request("x", Add(0, 0))
+        assert str(caught.value) == told
+        assert await client.request("x", Add(1, 2)) == Sum(3)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_handler_that_returns_nothing_is_named(memory: Site) -> None:
+    """Where ``return`` is missing the requester reads which handler that is, and what it is to return."""
+
+    async def handler(_: object) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async with memory.connect() as client, trio.open_nursery() as nursery:
+        await nursery.start(client.serve_with, Add, "x", handler)
+        await nursery.start(client.serve_bytes_with, "y", handler)
+        with pytest.raises(t2bus.RemoteError, match="the handler of add/x returned None, not Sum"):
+            await client.request("x", Add(1, 2))
+        with pytest.raises(t2bus.RemoteError, match="the handler of y returned None, not bytes"):
+            await client.request_bytes("y", b"")
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_requester_that_puts_its_deadline_off_is_told(
+    memory: Site, autojump_clock: trio.testing.MockClock
+) -> None:
+    """The deadline that has travelled with a request ends it, and is named to whoever waits all the same."""
+
+    async def handler(_: Add) -> Sum:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    async with memory.connect() as client, trio.open_nursery() as nursery:
+        await nursery.start(client.serve_with, Add, "x", handler)
+        with trio.fail_after(1) as scope:
+
+            async def put_off() -> None:
+                await trio.sleep(0.5)
+                scope.deadline += 5
+
+            nursery.start_soon(put_off)
+            with pytest.raises(t2bus.RemoteError, match="the deadline of the request has passed"):
+                await client.request("x", Add(1, 2))
+        nursery.cancel_scope.cancel()

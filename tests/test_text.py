@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import t2bus
 from bus_helpers import Note, open_peer, wait_until
 from pure_helpers import steady
-from t2bus.text import QUOTED, printable, quote, shorten
+from t2bus.text import QUOTED, as_text, printable, quote, shorten
 from t2bus.wire import messages as m
 from t2bus.wire import native
 from t2bus.wire.framing import frame
@@ -53,6 +53,17 @@ def test_what_can_be_shown_stays_as_it_is(text: str) -> None:
 def test_what_cannot_be_shown_is_escaped(text: str, shown: str) -> None:
     """Line ends, controls of terminals, changes of direction and lone surrogates are written out."""
     assert printable(text) == shown
+
+
+def test_what_has_no_text_says_so() -> None:
+    """An object whose text cannot be made has one all the same."""
+
+    class Unspeakable:
+        def __str__(self) -> str:
+            raise KeyError
+
+    assert as_text(Unspeakable()) == "(KeyError in its __str__)"
+    assert as_text(5) == "5"
 
 
 @pytest.mark.parametrize(("text", "shown"), [("12345", "12345"), ("123456", "12345..."), ("\n" * 6, r"\n\n\n\n\n...")])

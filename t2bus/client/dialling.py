@@ -27,6 +27,7 @@ from ..documented import Documented
 from ..endpoints import connect, open_transport
 from ..errors import BusError, ConnectFailed, ProtocolViolation, TlsFailed
 from ..log_limiter import LogLimiter
+from ..text import as_text
 from ..tls import reread
 from ..transport.address import UnixAddress
 from ..transport.handshake import failure
@@ -95,7 +96,7 @@ class Destination:
             try:
                 return await _open(place), False
             except (OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
-                reason = str(error) or type(error).__name__
+                reason = as_text(error) or type(error).__name__
                 raise ConnectFailed(f"cannot open a stream to the bus: {reason}", retryable=True) from error
         stream = await connect(place, self.limits, self.tls, self.peers, wire=self.wire)
         return stream, isinstance(place, UnixAddress)

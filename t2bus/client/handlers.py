@@ -25,6 +25,7 @@ from ..background import leaves, open_background_nursery
 from ..disconnected import Disconnected
 from ..errors import Lagged, MalformedMessage, RemoteError
 from ..log_limiter import LogLimiter
+from ..text import as_text
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -115,6 +116,8 @@ class RequestHandler:
     """Whether it takes the whole :class:`Request`, rather than the body alone."""
     _time_to_finish: float
     """Seconds for which handlers may go on when the service is cancelled."""
+    _response: str
+    """What it is to return."""
     _running: set[trio.CancelScope] = field(factory=set, init=False)
     """A scope for each request that is being answered."""
     _ended: trio.Event = field(factory=trio.Event, init=False)
@@ -166,13 +169,13 @@ class RequestHandler:
         exception is a bug, which is logged, and the requester gets its type too: ``KeyError: 'oven'``. What fails for
         the connection that has ended is neither. However it ends, the place of the request is freed.
         """
-        failure = "the requester stopped waiting"
+        failure = ""
         try:
             # A scope takes its cancellation out of a group, and the rest of the group leaves it: hence within.
             with scope, request.cancelled_when_withdrawn(scope):
                 result = await self._handler(request if self._whole else request.body)
                 if result is not None or not request.is_answered:
-                    await request.respond(result)
+                    await self._respond(request, result)
         except (Exception, BaseExceptionGroup) as error:
             # What a handler raises from a nursery of its own comes in groups, beside its cancellation if it has one.
             errors = [leaf for leaf in leaves(error) if not isinstance(leaf, trio.Cancelled)]
@@ -185,9 +188,21 @@ class RequestHandler:
         finally:
             self._running.discard(scope)
             self._ended.set()
-        request.give_up(failure)
+        # A requester that has put its deadline off waits still.
+        stopped = "the requester stopped waiting" if request.withdrawn else "the deadline of the request has passed"
+        request.give_up(failure or stopped)
+
+    async def _respond(self, request: Request[Any, Any], result: Any) -> None:
+        """Answer with what the handler has returned; mostly a ``return`` is missing where that is None."""
+        try:
+            await request.respond(result)
+        except (MalformedMessage, TypeError) as error:
+            if result is not None:
+                raise
+            raise MalformedMessage(f"the handler of {request.topic} returned None, not {self._response}") from error
 
 
 def _told(error: BaseException) -> str:
     """Return what a requester reads of an error of a handler."""
-    return str(error) if isinstance(error, RemoteError) else f"{type(error).__name__}: {error}"
+    text = as_text(error)
+    return text if isinstance(error, RemoteError) else f"{type(error).__name__}: {text}"

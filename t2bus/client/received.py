@@ -44,7 +44,8 @@ class Received(tuple[str, Body_co], metaclass=Documented):  # noqa: SLOT001 -- a
         return self
 
     def __getnewargs__(self) -> tuple[Any, ...]:
-        return (*self, self.headers)
+        # Those of a message without any are a view of a mapping, which cannot be pickled.
+        return (*self, dict(self.headers)) if self.headers else tuple(self)
 
     @property
     def topic(self) -> str:

@@ -225,7 +225,8 @@ class RequestResponse(ClientBase):
 
         """
         opened = self._service("serve_with", protocol, topic)
-        return self._handle(opened, handler, task_status, whole=whole, finish=finish)
+        response = protocols.name_of(protocols.response_type(protocol))
+        return self._handle(opened, handler, response, task_status, whole=whole, finish=finish)
 
     @overload
     def serve_bytes_with(
@@ -259,19 +260,21 @@ class RequestResponse(ClientBase):
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> Coroutine[Any, Any, None]:
         """Serve a full topic, and handle bytes; otherwise as :meth:`serve_with`."""
-        return self._handle(self._service_of_bytes(topic), handler, task_status, whole=whole, finish=finish)
+        opened = self._service_of_bytes(topic)
+        return self._handle(opened, handler, "bytes", task_status, whole=whole, finish=finish)
 
     def _handle(
         self,
         opened: AbstractAsyncContextManager[Requests[Any, Any]],
         handler: Handler,
+        response: str,
         task_status: trio.TaskStatus[None],
         *,
         whole: bool,
         finish: bool,
     ) -> Coroutine[Any, Any, None]:
         time_to_finish = self._connection.session.limits.drain if finish else 0.0
-        return RequestHandler(handler, whole, time_to_finish).run(opened, task_status)
+        return RequestHandler(handler, whole, time_to_finish, response).run(opened, task_status)
 
     def _service(
         self, call: str, protocol: type[Requested], topic: str

@@ -8,6 +8,7 @@ types without parts, :mod:`.annotations` finds what an annotation names, :mod:`.
 :mod:`.layouts` says of each adapter what it does. Each imports only from those after it, which ``lint-imports`` checks.
 """
 
+from .adapters import name_of
 from .compiler import register_scalar
 from .declaration import PublishProtocol, RequestProtocol, Struct, full_topic, prefix_of, response_type
 from .payload import decode, decode_all, decode_any, encode, encode_all, encode_as
@@ -23,6 +24,7 @@ __all__ = [
     "encode_all",
     "encode_as",
     "full_topic",
+    "name_of",
     "prefix_of",
     "register_scalar",
     "response_type",

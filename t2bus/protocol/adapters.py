@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, Union, get_arg
 
 import attrs
 
+from ..text import as_text
 from .layouts import Alias, Either, Entries, Layout, Positions, Repeated
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _value_name(value: object) -> str:
 
 def text_of(error: Exception) -> str:
     """Name an exception and quote its text. Its other arguments are left out: they may be whole values."""
-    return f"{type(error).__name__}: {error.args[0]}" if error.args else type(error).__name__
+    return f"{type(error).__name__}: {as_text(error.args[0])}" if error.args else type(error).__name__
 
 
 def mismatch(expected: str, value: object) -> Refusal:
