@@ -34,10 +34,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from hypothesis.strategies import DrawFn, SearchStrategy
+    from trio.testing import MemoryReceiveStream, MemorySendStream
 
     from .client.client import Client
     from .client.dialling import Reconnect
     from .server.bus import Bus
+
+    _End = trio.StapledStream[MemorySendStream, MemoryReceiveStream]
 
 __all__ = ["UnsteadyBus", "bus", "concrete_topics", "matching_pairs", "memory_bus", "topics", "unsteady_bus"]
 
@@ -85,8 +88,8 @@ class UnsteadyBus(metaclass=Documented):
     _nursery: trio.Nursery
     bus: Bus | None = field(default=None, init=False)
     """The bus that is there now; None while there is none."""
-    _streams: list[trio.abc.Stream] = field(factory=list, init=False)
-    """The bus's ends of all connections so far."""
+    _streams: set[_End] = field(factory=set, init=False)
+    """The bus's ends of all connections."""
     _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _ended: trio.Event = field(factory=trio.Event, init=False)
 
@@ -102,15 +105,17 @@ class UnsteadyBus(metaclass=Documented):
             raise ConnectionRefusedError("no bus is there")
         # Imported only here: it imports pytest, where that is installed.
         here, there = import_module("trio.testing").memory_stream_pair()
-        self._streams.append(there)
+        self._streams.add(there)
         self._nursery.start_soon(self._serve, self.bus, there)
         return cast("trio.abc.Stream", here)
 
-    async def _serve(self, bus: Bus, stream: trio.abc.Stream) -> None:
+    async def _serve(self, bus: Bus, stream: _End) -> None:
         try:
             await bus.serve_stream(stream, identity="local")
         except trio.ClosedResourceError:  # it has gone meanwhile
             await trio.aclose_forcefully(stream)
+        finally:
+            self._streams.discard(stream)
 
     async def restore(self) -> Bus:
         """Have a bus there, which knows nothing of any before; return it when it can be reached.
@@ -140,9 +145,10 @@ class UnsteadyBus(metaclass=Documented):
         It returns when the bus has ended, at once where none is.
         """
         self.bus = None
-        streams, self._streams = self._streams, []
-        for stream in streams:
-            await trio.aclose_forcefully(stream)
+        # All before any task runs: a bus that sees one of them go would tell the others.
+        for stream in self._streams:
+            stream.send_stream.close()
+            stream.receive_stream.close()
         self._scope.cancel()
         await self._ended.wait()
 

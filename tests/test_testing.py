@@ -9,19 +9,19 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
+import trio.testing
 from attrs import frozen
 from hypothesis import find, given
 from hypothesis import strategies as st
 
 import t2bus
 from t2bus import testing
-from t2bus.testing import concrete_topics, matching_pairs, memory_bus, topics
+from t2bus.testing import concrete_topics, matching_pairs, memory_bus, topics, unsteady_bus
 from t2bus.topic import intersects, is_concrete, validate
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import trio.testing
 
 bus = testing.bus  # as `from t2bus.testing import bus` in a conftest.py gives it to all tests
 
@@ -188,3 +188,24 @@ class TestMatchingPairs:
         """Pairs that meet in names, in wildcards and in nothing shorter than both come out."""
         pairs = matching_pairs(max_depth=2, alphabet="a")
         assert find(pairs, lambda pair: pair == wanted, random=Random(1)) == wanted
+
+
+async def test_a_bus_that_is_lost_tells_nobody() -> None:
+    """Who waits for another client loses the bus, and hears nothing of that one's end."""
+    async with (
+        unsteady_bus() as place,
+        place.open_client() as server,
+        place.open_client(),
+        place.open_client(),
+        place.open_client() as client,
+        server.serve_bytes("x"),
+        trio.open_nursery() as nursery,
+    ):
+
+        async def ask() -> None:
+            with pytest.raises(t2bus.Disconnected):
+                await client.request_bytes("x", b"")
+
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        await place.lose()
