@@ -13,7 +13,7 @@ import trio.testing
 from attrs import frozen
 
 import t2bus
-from bus_helpers import Add, Note, Sum, add, expect, wait_until
+from bus_helpers import Add, Note, Site, Sum, add, expect, wait_until
 from t2bus.testing import UnsteadyBus, unsteady_bus
 
 if TYPE_CHECKING:
@@ -488,6 +488,34 @@ async def test_the_state_is_shown(autojump_clock: Clock, scene: Scene) -> None:
     await scene.place.restore()
     await scene.client.connected()
     assert (scene.client.state, scene.client.last_error) == ("connected", None)
+
+
+@pytest.mark.parametrize("reconnect", [None, STEADY])
+async def test_the_reason_is_there_when_a_call_raises(reconnect: t2bus.Reconnect | None) -> None:
+    """Who catches ``Disconnected`` finds it in ``last_error``, at once."""
+    async with (
+        unsteady_bus() as place,
+        place.open_client(reconnect=reconnect) as client,
+        client.serve_bytes("x"),
+        trio.open_nursery() as nursery,
+    ):
+
+        async def ask() -> None:
+            with pytest.raises(t2bus.Disconnected) as caught:
+                await client.request_bytes("x", b"")
+            assert client.state != "connected"
+            assert str(client.last_error) == str(caught.value)
+
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        await place.lose()
+
+
+async def test_a_client_that_was_closed_says_so(site: Site) -> None:
+    """The reason is that the program has closed it, over each transport."""
+    async with site.connect() as client:
+        pass
+    assert (client.state, str(client.last_error)) == ("closed", "this client was closed")
 
 
 async def test_states_can_be_watched(autojump_clock: Clock, scene: Scene) -> None:

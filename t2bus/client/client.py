@@ -64,7 +64,7 @@ class Client(PublishSubscribe, RequestResponse, Resource):
 
     @property
     def last_error(self) -> BusError | None:
-        """Why the client is not connected; None while it is."""
+        """Why the client is not connected, or that this program has closed it; None while it is connected."""
         return self._connection.last_error
 
     async def connected(self) -> None:

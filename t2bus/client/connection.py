@@ -66,8 +66,8 @@ class ClientConnection:
     session: Session = field(init=False)
     writer: Writer = field(init=False)
     link: ClientLink = field(init=False)
-    last_error: BusError | None = field(default=None, init=False)
-    """Why there is no connection; None while there is one."""
+    _noted: BusError | None = field(default=None, init=False)
+    """What was last taken note of, as :meth:`note` does."""
     is_draining: bool = field(default=False, init=False)
     """Whether nothing new is begun any more."""
     has_all: bool = field(default=False, init=False)
@@ -252,9 +252,14 @@ class ClientConnection:
         """Whether there is a connection, or will be one."""
         if self.is_closed:
             return "closed"
-        if self.session.closed is None and self.last_error is None:
+        if self.last_error is None:
             return "connected"
         return "connecting" if self.reconnects and not self._is_over else "disconnected"
+
+    @property
+    def last_error(self) -> BusError | None:
+        """Why there is no connection; None while there is one. It is known as soon as a call raises for it."""
+        return self._noted or self.session.closed
 
     @property
     def _is_over(self) -> bool:
@@ -270,7 +275,8 @@ class ClientConnection:
 
     def note(self, error: BusError | None) -> None:
         """Take note of why there is no connection, or that there is one, and tell those who wait for it."""
-        self.last_error = error
+        if not self.is_closed:
+            self._noted = error
         self._changes.unpark_all()
         self.room.unpark_all()
 
@@ -288,6 +294,8 @@ class ClientConnection:
             await trio.lowlevel.checkpoint()
             return
         self.check_run()
+        # What the bus says to a goodbye is no reason.
+        self._noted = self.last_error or Disconnected("this client was closed")
         self.is_closed = True
         self._changes.unpark_all()
         try:
