@@ -109,9 +109,13 @@ def prepare(context: ssl.SSLContext, *, is_server: bool) -> None:
     in place, also one that the caller has made.
 
     Raises:
+      TypeError: it is no context.
       ValueError: the context does not verify the peer, or is for the other end; it is unchanged.
 
     """
+    if not isinstance(context, ssl.SSLContext):
+        make = f"t2bus.tls.{'server' if is_server else 'client'}_context(ca=..., certificate=..., key=...)"
+        raise TypeError(f"tls cannot be of type {type(context).__name__}: write tls={make}")
     if context.protocol == (ssl.PROTOCOL_TLS_CLIENT if is_server else ssl.PROTOCOL_TLS_SERVER):
         made, wanted = ("client's", "server_context") if is_server else ("bus's", "client_context")
         raise ValueError(f"this context is a {made}: make one with t2bus.tls.{wanted}(...)")

@@ -13,12 +13,13 @@ import sys
 import warnings
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar, get_origin
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import define, field
 
 from .. import protocol as protocols
 from ..background import closing
+from ..hints import class_of, why_no_protocol
 from ..under_trio import require_trio
 from .service import Requests
 from .subscription import Subscription
@@ -49,31 +50,33 @@ class ClientBase:
     _warned: set[tuple[str, type]] = field(factory=set, init=False)
     """The calls, each by name and protocol, whose topic began with its own prefix."""
 
-    def _full_topic(self, call: str, protocol: Any, role: type, topic: str) -> str:
-        """Return the full topic of a typed call.
+    def _full_topic(self, call: str, protocol: Any, role: type, topic: str, *body: object) -> str:
+        """Return the full topic of a typed call, which has a ``body`` or not.
 
         Raises:
           TypeError: the protocol is not of this role, or cannot travel, or the topic is no text.
 
         """
-        full_topic = protocols.full_topic(_checked(protocol, role), topic)
+        if class_of(protocol, role) is None:
+            raise TypeError(why_no_protocol(call, protocol, role, topic, *body))
+        full_topic = protocols.full_topic(protocol, topic)
         if begins_with_prefix(protocol, topic) and (call, protocol) not in self._warned:
             self._warned.add((call, protocol))
             text = f"{call}({topic!r}, ...): {prefix_hint(protocol, topic)}"
             warnings.warn(text, stacklevel=_level_of_program())
         return full_topic
 
-    def _check_caller(self) -> None:
-        """Raise ``RuntimeError`` unless a task of the client's own Trio run calls."""
+    def _check_call(self, topic: str, *, concrete: bool = False) -> None:
+        """Raise unless a task of the client's own Trio run calls, with a full topic that the bus takes."""
         require_trio()
         self._connection.check_run()
+        self._connection.session.bounds.check_topic(topic, concrete=concrete)
 
     @asynccontextmanager
     async def _opened(self, channel: Opened, *, concrete: bool = False) -> AsyncGenerator[Opened, None]:
         """Open a channel and close it when the body ends; ``concrete`` refuses a topic with wildcards."""
-        self._check_caller()
+        self._check_call(channel.topic, concrete=concrete)
         connection = self._connection
-        connection.session.bounds.check_topic(channel.topic, concrete=concrete)
         connection.check_open()
         if not connection.session.outbox.has_room:
             await connection.wait_for_room()
@@ -82,20 +85,6 @@ class ClientBase:
         await channel.open()
         async with closing(channel.aclose):
             yield channel
-
-
-def _checked(protocol: Any, role: type) -> Any:
-    """Return the class if it is of this role.
-
-    Raises:
-      TypeError: it is not; the text says what is wanted here.
-
-    """
-    cls = protocol if isinstance(protocol, type) else get_origin(protocol)  # of Event[int] it is Event
-    if isinstance(cls, type) and issubclass(cls, role):
-        return protocol
-    name = getattr(protocol, "__name__", repr(protocol))
-    raise TypeError(f"{name} is not a t2bus.{role.__name__}: derive its class from it, with a prefix")
 
 
 def begins_with_prefix(protocol: type, topic: str) -> bool:

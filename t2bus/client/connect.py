@@ -13,9 +13,11 @@ import trio
 from ..background import closing, open_background_nursery
 from ..contexts.document import PREFIX
 from ..contexts.file import find
+from ..errors import InvalidAddress
+from ..hints import require
 from ..limits import Limits
 from ..tls import client_context, prepare
-from ..transport.address import parse
+from ..transport.address import TlsAddress, parse
 from ..transport.credentials import check_peers
 from ..under_trio import require_trio
 from .client import Client
@@ -82,12 +84,14 @@ def open_client(
       reconnect: how to come back to a bus that was lost, or that is not there yet; by default not at all.
 
     Raises:
-      InvalidAddress: the address is of no known kind, needs ``tls``, or is a name that is not written down.
+      InvalidAddress: the address is of no known kind, needs ``tls`` or is given it for nothing, or is a name that is
+        not written down.
       ConnectFailed: nothing listens there, no bus answers within ``Limits.handshake_time``, or it did not let this
         client in; the text says which. With ``reconnect`` only where trying again does not help (not ``retryable``).
       TlsFailed: a ``ConnectFailed`` for which certificates, keys or host names are the likely cause.
       ValueError: ``tls`` does not verify the bus, or is made for a bus; a peer, the name or the wire cannot be one; or
         ``reconnect`` is given for a stream, which cannot be opened again.
+      TypeError: an argument is of another type; the text says what to write.
       RuntimeError: this does not run under Trio.
 
     """
@@ -107,23 +111,36 @@ async def _connected_client(
 ) -> AsyncGenerator[Client, None]:
     """Check what was asked for, dial, and run the client."""
     require_trio()
-    if wire not in ("t2bus", "t2", None):
-        raise ValueError(f"there is no wire {wire!r}: it is 't2bus', or 't2' for a bus of the Rust crate t2_bus")
-    if reconnect is not None and isinstance(address, trio.abc.Stream):
-        raise ValueError("a stream cannot be opened again: pass an asynchronous function that opens one")
+    _check(address, wire, limits, reconnect)
     own, known, greeting = limits or Limits(), check_peers(peers), hello(name)
     if isinstance(address, str) and address.startswith(PREFIX):
         bus = find(address)
         address, wire, known = bus.address, wire or bus.wire, known or frozenset(bus.peers)
         tls = client_context(**bus.files) if tls is None and bus.files else tls
+    place = parse(address) if isinstance(address, str) else address
     if tls is not None:
         prepare(tls, is_server=False)
-    place = parse(address) if isinstance(address, str) else address
+        if not isinstance(place, TlsAddress):
+            given = address if isinstance(address, str) else "what was given"
+            raise InvalidAddress(f"tls= is for tls: addresses, and {given} is none: nothing would be encrypted")
     destination = Destination(place=place, limits=own, tls=tls, peers=known, wire=wire or "t2bus", hello=greeting)
     redial = None if reconnect is None else Redial(destination, reconnect)
     dialled = await (destination.dial() if redial is None else redial.dial_until_there())
     async with run_client(dialled, own, redial) as client:
         yield client
+
+
+def _check(address: Place, wire: Wire | None, limits: Limits | None, reconnect: Reconnect | None) -> None:
+    """Raise ``TypeError`` or ``ValueError`` for what cannot be asked for."""
+    if not isinstance(address, str | trio.abc.Stream) and not callable(address):
+        kind = type(address).__name__
+        raise TypeError(f"a bus is at an address, a Trio stream, or what an asynchronous function opens, not {kind}")
+    if wire not in ("t2bus", "t2", None):
+        raise ValueError(f"there is no wire {wire!r}: it is 't2bus', or 't2' for a bus of the Rust crate t2_bus")
+    require("limits", limits, Limits, "t2bus.Limits(...)")
+    require("reconnect", reconnect, Reconnect, "t2bus.Reconnect()")
+    if reconnect is not None and isinstance(address, trio.abc.Stream):
+        raise ValueError("a stream cannot be opened again: pass an asynchronous function that opens one")
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ import os
 import sys
 from pathlib import Path
 
+from ..hints import require
 from ..text import printable, quote
 from ..wire.compression import ZLIB
 from ..wire.messages import Hello
@@ -29,11 +30,13 @@ def own_name(name: str | None) -> str:
     """Return a name if it can be one, and that of this process for None.
 
     Raises:
+      TypeError: it is no text.
       ValueError: it is empty, too long, or not printable.
 
     """
     if name is None:
         return _name_of_process()
+    require("name", name, str, '"oven"')
     if not (0 < len(name) <= NAME_LENGTH and name.isprintable()):
         raise ValueError(f"{quote(name)} is no name of a client: use 1 to {NAME_LENGTH} printable characters")
     return name

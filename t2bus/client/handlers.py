@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import trio
@@ -24,6 +25,7 @@ from attrs import define, field
 from ..background import leaves, open_background_nursery
 from ..disconnected import Disconnected
 from ..errors import Lagged, MalformedMessage, RemoteError
+from ..hints import require_awaitable, require_callable
 from ..log_limiter import LogLimiter
 from ..text import as_text
 
@@ -63,6 +65,13 @@ class MessageHandler:
     _dropped: int = field(default=0, init=False)
     _malformed: int = field(default=0, init=False)
 
+    def __attrs_post_init__(self) -> None:
+        """Refuse what cannot be called."""
+        require_callable(self._handler, "handler")
+        for name, function in (("on_lag", self._on_lag), ("on_malformed", self._on_malformed)):
+            if function is not None:
+                require_callable(function, name)
+
     async def run(
         self, opened: AbstractAsyncContextManager[Subscription[Any]], task_status: trio.TaskStatus[None]
     ) -> None:
@@ -76,7 +85,7 @@ class MessageHandler:
                     case MalformedMessage():
                         await self._cannot_read(item)
                     case _:
-                        await self._handler(item if self._whole else item.body)
+                        await _started(self._handler, item if self._whole else item.body)
 
     async def _lagged(self, topic: str, error: Lagged) -> None:
         self._dropped += error.dropped or 0
@@ -95,6 +104,12 @@ class MessageHandler:
             await _call(self._on_malformed, error)
         elif self._log.allows(MalformedMessage, trio.current_time()):
             _logger.warning("a message of %s cannot be read: %s (%d so far)", error.topic, error, self._malformed)
+
+
+def _started(handler: Handler, argument: object) -> Awaitable[Any]:
+    """Call a handler, and return what is to be awaited; raises ``TypeError`` if it is none."""
+    result = handler(argument)
+    return result if type(result) is CoroutineType else require_awaitable(handler, result)
 
 
 async def _call(function: Callable[[Failure], object], error: Failure) -> None:
@@ -122,6 +137,10 @@ class RequestHandler:
     """A scope for each request that is being answered."""
     _ended: trio.Event = field(factory=trio.Event, init=False)
     """Set when one has been; whoever waits for it puts another in its place."""
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what cannot be called."""
+        require_callable(self._handler, "handler")
 
     async def run(
         self, opened: AbstractAsyncContextManager[Requests[Any, Any]], task_status: trio.TaskStatus[None]
@@ -173,7 +192,7 @@ class RequestHandler:
         try:
             # A scope takes its cancellation out of a group, and the rest of the group leaves it: hence within.
             with scope, request.cancelled_when_withdrawn(scope):
-                result = await self._handler(request if self._whole else request.body)
+                result = await _started(self._handler, request if self._whole else request.body)
                 if result is not None or not request.is_answered:
                     await self._respond(request, result)
         except (Exception, BaseExceptionGroup) as error:

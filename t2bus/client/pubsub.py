@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_origin, overload
 import trio
 from attrs import define
 
+from ..hints import require_send_channel
 from ..protocol import PublishProtocol, decode, decode_all, encode
 from ..session.subscription_options import SubscriptionOptions
 from .base import ClientBase, Headers, same
@@ -59,7 +60,7 @@ class PublishSubscribe(ClientBase):
           Disconnected: the connection ended; the message may have been published.
 
         """
-        full_topic = self._full_topic("publish", type(body), PublishProtocol, topic)
+        full_topic = self._full_topic("publish", type(body), PublishProtocol, topic, body)
         return await self.publish_bytes(full_topic, encode(body), headers=headers)
 
     async def publish_bytes(self, topic: str, payload: bytes, *, headers: Headers | None = None) -> Receipt:
@@ -108,7 +109,7 @@ class PublishSubscribe(ClientBase):
         *,
         paced: bool,
     ) -> Publisher[Body]:
-        self._check_caller()
+        self._check_call(full_topic)
         return Publisher(self._connection, write, write_all, full_topic, bool(paced))
 
     # --- subscribe
@@ -150,8 +151,7 @@ class PublishSubscribe(ClientBase):
           ValueError: ``messages`` or ``size`` is below 1.
 
         """
-        options = SubscriptionOptions(messages, size, latest)
-        return self._subscription("subscribe", protocol, topic, options)
+        return self._subscription("subscribe", protocol, topic, SubscriptionOptions(messages, size, latest))
 
     def subscribe_bytes(
         self, topic: str, *, messages: int | None = None, size: int | None = None, latest: bool = False
@@ -196,7 +196,7 @@ class PublishSubscribe(ClientBase):
 
         """
         options = SubscriptionOptions(messages, size, latest)
-        return into(self._subscription("subscribe_into", protocol, topic, options), send_channel)
+        return into(self._subscription("subscribe_into", protocol, topic, options), require_send_channel(send_channel))
 
     def subscribe_bytes_into(
         self,
@@ -208,7 +208,8 @@ class PublishSubscribe(ClientBase):
         latest: bool = False,
     ) -> AbstractAsyncContextManager[None]:
         """Subscribe to a full topic, and send bytes into a channel; otherwise as :meth:`subscribe_into`."""
-        return into(self._subscription_of_bytes(topic, SubscriptionOptions(messages, size, latest)), send_channel)
+        options = SubscriptionOptions(messages, size, latest)
+        return into(self._subscription_of_bytes(topic, options), require_send_channel(send_channel))
 
     @overload
     def subscribe_with(

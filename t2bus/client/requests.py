@@ -80,7 +80,7 @@ class RequestResponse(ClientBase):
     ) -> Received[Result]:
         """Ask as :meth:`request` does, and return the answer with its headers, and the full topic."""
         protocol = type(body)
-        full_topic = self._full_topic("request", protocol, RequestProtocol, topic)
+        full_topic = self._full_topic("request", protocol, RequestProtocol, topic, body)
         result = protocols.response_type(protocol)
         try:
             payload, response_headers = await self._request(full_topic, encode(body), headers)

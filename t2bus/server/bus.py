@@ -20,6 +20,8 @@ from ..client.dialling import Dialled
 from ..client.greeting import hello
 from ..endpoints import open_listeners
 from ..errors import ConnectFailed, LimitExceeded
+from ..hints import require
+from ..limits import Limits
 from ..under_trio import require_thread, require_trio
 from ..wire.messages import Welcome
 from .admission import Admission
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
     from ..broker.statistics import BusStatistics
     from ..client.client import Client
     from ..endpoints import Listener
-    from ..limits import Limits
     from ..transport.address import Address
     from .hosting import Host
 
@@ -114,6 +115,7 @@ class Bus(Resource):
     @asynccontextmanager
     async def _open_client(self, limits: Limits | None, name: str | None) -> AsyncGenerator[Client, None]:
         require_trio()
+        require("limits", limits, Limits, "t2bus.Limits(...)")
         self._check_open()
         try:
             transport = self._admission.open_local(hello(name))

@@ -6,6 +6,7 @@ open.
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, NoReturn
 
@@ -14,6 +15,7 @@ import trio
 from .. import tls as contexts
 from ..background import closing, open_background_nursery
 from ..endpoints import require_context
+from ..hints import require
 from ..limits import Limits
 from ..transport.address import Address, TlsAddress, parse
 from ..transport.credentials import check_peers
@@ -25,7 +27,6 @@ from .joining import check_federation, joined
 from .warnings import warn_of_expiry, warn_of_exposure
 
 if TYPE_CHECKING:
-    import os
     import ssl
     from collections.abc import AsyncGenerator, Collection, Sequence
 
@@ -97,6 +98,8 @@ async def open_hosted_bus(
 ) -> AsyncGenerator[Bus, None]:
     """Do as :func:`open_bus`, for a host; what its ``judge`` raises closes the bus and leaves as it is."""
     require_trio()
+    require("limits", limits, Limits, "t2bus.Limits(...)")
+    require("access", access, (str, os.PathLike), '"access.toml"')
     parsed = [parse(address) for address in addresses]
     limits = limits or Limits()
     check_addresses([*parsed, *(listener.address for listener in host.inherited)], tls, limits)

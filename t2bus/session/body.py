@@ -5,9 +5,9 @@ The law of this module: values only; what is wrong raises in whoever asks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from attrs import frozen
 
@@ -16,9 +16,6 @@ from ..topic import is_concrete, validate
 from ..wire import values as v
 from ..wire.compression import THRESHOLD, deflate
 from ..wire.messages import Welcome
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 @lru_cache(maxsize=4096)
@@ -48,26 +45,34 @@ class Bounds:
     """Whether large payloads are worth compressing."""
 
     def check_topic(self, topic: str, *, concrete: bool = False) -> None:
-        """Raise ``InvalidTopic`` unless the bus takes this full topic; one that comes again is looked up."""
-        _check_topic(topic, self.welcome.topic_length, self.welcome.topic_depth, concrete=concrete)
+        """Raise ``InvalidTopic`` unless the bus takes this full topic; one that comes again is looked up.
+
+        Raises ``TypeError`` for what is no text.
+        """
+        try:
+            _check_topic(topic, self.welcome.topic_length, self.welcome.topic_depth, concrete=concrete)
+        except TypeError:  # a list cannot be looked up
+            validate(topic)
+            raise
 
     def encode_body(self, topic: str, payload: bytes, headers: Mapping[str, str] | None) -> v.EncodedBody:
         """Return a payload and headers as they travel, and what they count for with the topic.
 
         Raises:
           TypeError: the payload is not bytes, or the headers are not text to text.
+          MalformedMessage: a header has a lone surrogate, which is no text that could travel.
           MessageTooLarge: together they are more than the frame that the bus takes.
 
         """
         most = self.welcome.frame
-        if not headers and type(payload) is bytes and len(payload) <= THRESHOLD:
+        if headers is None and type(payload) is bytes and len(payload) <= THRESHOLD:
             # The usual case, kept apart.
             size = len(topic) + len(payload) + v.FRAME_OVERHEAD
             if size <= most:
                 return payload, v.NO_HEADERS, size
         if not isinstance(payload, bytes):
             raise TypeError(f"a payload is bytes, not {type(payload).__name__}")
-        sent = _checked(headers) if headers else v.NO_HEADERS
+        sent = v.NO_HEADERS if headers is None else _checked(headers)
         size = v.size_in_frame(topic, payload, sent)
         if size > most:
             raise errors.MessageTooLarge(
@@ -80,7 +85,7 @@ class Bounds:
         self, topic: str, payloads: Sequence[bytes], headers: Mapping[str, str] | None = None
     ) -> EncodedBatch:
         """Do as :meth:`encode_body` for each of many payloads with the same headers."""
-        if not headers and {*map(type, payloads)} <= {bytes}:
+        if headers is None and {*map(type, payloads)} <= {bytes}:
             around = len(topic) + v.FRAME_OVERHEAD
             most = min(self.welcome.frame, around + THRESHOLD) if self.compress else self.welcome.frame
             sizes = [around + length for length in map(len, payloads)]
@@ -94,13 +99,22 @@ def _checked(headers: Mapping[str, str]) -> v.Headers:
 
     Raises:
       TypeError: they are not text to text.
+      MalformedMessage: one is not Unicode.
       MessageTooLarge: they are more than a bus reads.
 
     """
+    if not isinstance(headers, Mapping):
+        kind = type(headers).__name__
+        raise TypeError(f"headers map text to text, and {kind} maps nothing: write headers={{'key': 'value'}}")
     sent = dict(headers)
     if len(sent) > v.MOST_LISTED:
         raise errors.MessageTooLarge(f"a message has {v.MOST_LISTED} headers at most, not {len(sent)}: send fewer")
     for key, value in cast("dict[object, object]", sent).items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise TypeError("headers map text to text")
-    return sent
+        try:
+            f"{key}{value}".encode()
+        except UnicodeEncodeError:
+            # The text of the error would be quoted in logs that take Unicode alone.
+            raise errors.MalformedMessage(f"the header {key!a} has a lone surrogate, which cannot travel") from None
+    return sent or v.NO_HEADERS
