@@ -75,6 +75,7 @@ def test_an_interrupt_in_an_opener_ends_the_program() -> None:
                     except KeyboardInterrupt:
                         interrupted.append("here")
                         raise
+                assert place.bus is not None
                 here, there = trio.testing.memory_stream_pair()
                 nursery.start_soon(partial(place.bus.serve_stream, there, identity="local"))
                 return here

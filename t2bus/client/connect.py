@@ -132,7 +132,8 @@ async def _connected_client(
 
 def _check(address: Place, wire: Wire | None, limits: Limits | None, reconnect: Reconnect | None) -> None:
     """Raise ``TypeError`` or ``ValueError`` for what cannot be asked for."""
-    if not isinstance(address, str | trio.abc.Stream) and not callable(address):
+    is_named = isinstance(address, str | trio.abc.Stream)
+    if not (is_named or callable(address)):
         kind = type(address).__name__
         raise TypeError(f"a bus is at an address, a Trio stream, or what an asynchronous function opens, not {kind}")
     if wire not in ("t2bus", "t2", None):

@@ -49,11 +49,11 @@ class Bounds:
 
         Raises ``TypeError`` for what is no text.
         """
+        length, depth = self.welcome.topic_length, self.welcome.topic_depth
         try:
-            _check_topic(topic, self.welcome.topic_length, self.welcome.topic_depth, concrete=concrete)
-        except TypeError:  # a list cannot be looked up
-            validate(topic)
-            raise
+            _check_topic(topic, length, depth, concrete=concrete)
+        except TypeError:  # a list cannot even be looked up
+            _check_topic.__wrapped__(topic, length, depth, concrete=concrete)
 
     def encode_body(self, topic: str, payload: bytes, headers: Mapping[str, str] | None) -> v.EncodedBody:
         """Return a payload and headers as they travel, and what they count for with the topic.
@@ -103,7 +103,7 @@ def _checked(headers: Mapping[str, str]) -> v.Headers:
       MessageTooLarge: they are more than a bus reads.
 
     """
-    if not isinstance(headers, Mapping):
+    if not issubclass(type(headers), Mapping):  # isinstance would be unreachable code to type checkers
         kind = type(headers).__name__
         raise TypeError(f"headers map text to text, and {kind} maps nothing: write headers={{'key': 'value'}}")
     sent = dict(headers)
