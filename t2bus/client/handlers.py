@@ -160,6 +160,8 @@ class RequestHandler:
                 for scope in self._running:
                     scope.shield = False
 
+    # An interrupt between two lines of it would leave a scope that nothing ends.
+    @trio.lowlevel.enable_ki_protection
     def _start(self, request: Request[Any, Any], nursery: trio.Nursery) -> None:
         """Let the handler answer a request. It has a scope before it begins, so none is ever missed."""
         scope = trio.CancelScope(deadline=request.deadline, shield=self._time_to_finish > 0)
