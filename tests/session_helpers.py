@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from pure_helpers import WELCOME, one_by_one
+from t2bus.disconnected import Disconnected
 from t2bus.limits import Limits
 from t2bus.session.outbox import ClientOutbox
 from t2bus.session.session import Session
 from t2bus.session.unacknowledged import PublisherWindow
+from t2bus.session.windows import CallWindow
 
 if TYPE_CHECKING:
-    from t2bus.session.pending import Outcome
+    from t2bus.session.pending import Done, Outcome
+    from t2bus.session.windows import ReceiveWindow
     from t2bus.wire import messages as m
 
 
@@ -32,6 +35,13 @@ class Program:
     def done(self, operation: int, outcome: Outcome) -> None:
         assert operation not in self.outcomes, "an operation has one outcome"
         self.outcomes[operation] = outcome
+
+    def close(self, window: ReceiveWindow | CallWindow, done: Done | None = None) -> int:
+        """Close a subscription or a service on both sides, as the program does."""
+        self.session.end(window, Disconnected("closed here"))
+        if isinstance(window, CallWindow):
+            return self.session.unclaim(window, done)
+        return self.session.unsubscribe(window, done)
 
     def feed(self, *messages: m.ServerMessage) -> list[object]:
         """Let the bus say this, and return what has something new."""

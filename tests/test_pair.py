@@ -215,7 +215,7 @@ def test_a_closed_subscription_holds_nobody(sizes: Iterator[int]) -> None:
     operations = [publisher.publish("a", b"x", paced=True) for _ in range(5)]
     settle([publisher, subscriber], sizes)
     assert list(publisher.program.outcomes) == operations[:1]
-    subscriber.program.session.unsubscribe(window, subscriber.program.done)
+    subscriber.program.close(window, subscriber.program.done)
     settle([publisher, subscriber], sizes)
     assert [publisher.program.outcomes[operation] for operation in operations] == [1, 0, 0, 0, 0]
 
@@ -292,8 +292,7 @@ def test_the_end_of_a_service_reaches_all_that_wait(sizes: Iterator[int], taken:
     numbers = [requester.request() for _ in range(3)]
     settle([requester, responder], sizes)
     calls = [service.take() for _ in range(taken)]
-    responder.program.session.end(service.id, Disconnected("closed here"))
-    responder.program.session.unclaim(service, responder.program.done)
+    responder.program.close(service, responder.program.done)
     for pending in calls:
         responder.respond(service, pending)
     settle([requester, responder], sizes)
@@ -376,7 +375,7 @@ class PairMachine(RuleBasedStateMachine):
     def unsubscribe(self, number: int) -> None:
         if len(self.windows) > 2:
             wire, window, heard = self.windows.pop(number % len(self.windows))
-            self.begun.add((wire, wire.program.session.unsubscribe(window, wire.program.done)))
+            self.begun.add((wire, wire.program.close(window, wire.program.done)))
             self.check_order(heard)
 
     @rule(who=st.integers(0, 2), topic=st.sampled_from(["a", "b", "*"]), paced=st.booleans(), count=st.integers(1, 4))
@@ -411,8 +410,7 @@ class PairMachine(RuleBasedStateMachine):
     def unclaim(self, number: int) -> None:
         if len(self.services) > 2:
             wire, service = self.services.pop(number % len(self.services))
-            wire.program.session.end(service.id, Disconnected("closed here"))
-            self.begun.add((wire, wire.program.session.unclaim(service, wire.program.done)))
+            self.begun.add((wire, wire.program.close(service, wire.program.done)))
 
     @rule(who=st.integers(0, 2), topic=st.sampled_from("st"))
     def request(self, who: int, topic: str) -> None:

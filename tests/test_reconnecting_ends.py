@@ -12,8 +12,8 @@ import trio.testing
 from attrs import define, field
 
 import t2bus
-from bus_helpers import Add, Note, Sum, add, open_fake_bus, wait_until
-from t2bus.testing import memory_bus
+from bus_helpers import Add, Note, Sum, add, expect, open_fake_bus, wait_until
+from t2bus.testing import memory_bus, unsteady_bus
 from tls_helpers import bus_leaf, client_leaf, leaf, write
 
 if TYPE_CHECKING:
@@ -124,6 +124,42 @@ async def test_a_refused_subscription_ends_with_the_reason(autojump_clock: Clock
                 with pytest.raises(t2bus.LimitExceeded):
                     await refused.receive()
         nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_with_one_refused() -> AsyncGenerator[tuple[t2bus.Client, t2bus.Subscription[Note]]]:
+    """Give a client with two subscriptions, the second of which the bus refused between two losses."""
+    async with (
+        unsteady_bus() as place,
+        place.open_client(reconnect=STEADY) as client,
+        client.subscribe(Note, "kept"),
+        client.subscribe(Note, "too/deep") as refused,
+    ):
+        for depth in (2, 16):
+            await place.lose()
+            place.limits = t2bus.Limits(topic_depth=depth)
+            await place.restore()
+            await client.connected()
+        assert isinstance(await anext(refused.items()), t2bus.Lagged)
+        await expect(t2bus.InvalidTopic, refused.receive)
+        yield client, refused
+
+
+async def test_promise_04_a_subscription_that_was_refused_ends_no_other(autojump_clock: Clock) -> None:
+    """Closed after the next loss, it leaves alone what has been subscribed to over the new connection."""
+    async with open_with_one_refused() as (client, refused), client.subscribe(Note, "new") as notes:
+        await refused.aclose()
+        assert await client.publish("new", Note("x")) == 1
+        assert (await notes.receive()).body == Note("x")
+
+
+async def test_promise_04_a_subscription_that_was_refused_ends_no_service(autojump_clock: Clock) -> None:
+    """Closed after the next loss, it leaves alone what has been claimed over the new connection."""
+    async with open_with_one_refused() as (client, refused), client.serve(Add, "") as requests:
+        await refused.aclose()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.request, "", Add(1, 2))
+            await (await requests.receive()).respond(Sum(3))
 
 
 # --- whether to try again

@@ -207,7 +207,7 @@ def test_closing_a_subscription_takes_its_credit_along() -> None:
     program = Program(Limits(subscription_messages=1))
     window = subscribed(program)
     take(program, window)
-    program.session.unsubscribe(window, None)
+    program.close(window)
     assert of_kind(program.read(), m.Credit) == []
 
 
@@ -393,8 +393,8 @@ def test_what_arrives_for_a_closed_subscription_is_dropped() -> None:
     """Deliveries and gaps that cross an UNSUBSCRIBE on their way are no error, and others still get theirs."""
     program = Program()
     one, other = subscribed(program), subscribed(program)
-    program.session.unsubscribe(one, None)
-    program.session.unsubscribe(one, None)
+    program.close(one)
+    program.session.take_news()
     assert program.feed(m.Deliver((one.id, other.id), publication())) == [other]
     assert program.feed(m.DeliverRun((one.id, other.id), m.Run("a", [b"1", b"2"]))) == [other]
     assert program.feed(m.Gap(one.id, 3)) == []
@@ -422,7 +422,7 @@ def test_subscriptions_and_services_of_a_client_are_bounded() -> None:
         with pytest.raises(LimitExceeded, match=rf"Limits\.{limit}"):
             one_more(program)
     assert program.read() == []
-    program.session.unsubscribe(window, None)
+    program.close(window)
     assert subscribed(program).id > window.id
 
 
@@ -511,9 +511,10 @@ def test_a_call_for_a_service_that_ended_is_dropped() -> None:
     """Calls and withdrawals that cross an UNCLAIM on their way are no error."""
     program = Program()
     window = serving(program, calls=1)
-    program.session.unclaim(window, None)
+    program.close(window)
+    program.session.take_news()
     assert program.feed(m.Call(2, window.id, None, "s", b""), m.Withdraw(1)) == []
-    assert list(window.pending) == [1]
+    assert not window.pending
 
 
 def test_a_withdrawn_call_still_has_to_be_ended() -> None:
@@ -671,8 +672,8 @@ def test_ends_after_the_end_are_quiet() -> None:
     window.take()
     program.session.end_request(number)
     program.session.respond(service, pending, CONTENT)
-    program.session.unsubscribe(window, None)
-    program.session.unclaim(service, None)
+    program.close(window)
+    program.close(service)
     assert program.read() == []
     statistics = program.session.statistics()
     assert (statistics.subscriptions, statistics.services, statistics.requests_pending) == (0, 0, 0)
@@ -737,13 +738,13 @@ class SessionMachine(RuleBasedStateMachine):
             self.forgotten |= {operation} - self.program.outcomes.keys()
             self.session.end_request(operation)
         elif windows and number % 3 == 1:
-            self.begun.add(self.session.unsubscribe(windows[number % len(windows)], done) if done else 0)
+            self.begun.add(self.program.close(windows[number % len(windows)], done) if done else 0)
         elif services and number % 3 == 2:
             service = services[number % len(services)]
             self.taken = {key: each for key, each in self.taken.items() if each[0] is not service}
-            self.session.end(service.id, GONE)
+            number = self.program.close(service, done)
+            self.begun.add(number if done else 0)
             assert service in self.session.take_news()
-            self.begun.add(self.session.unclaim(service, done) if done else 0)
 
     @rule()
     def write(self) -> None:

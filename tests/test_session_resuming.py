@@ -108,8 +108,8 @@ def test_what_was_closed_or_is_not_open_yet_is_not() -> None:
     """Only what the bus has accepted and the program has not closed is asked for again."""
     client = Client()
     session = client.now.session
-    session.unsubscribe(client.subscribe("closed"), None)
-    session.unclaim(client.claim("closed"), None)
+    client.now.close(client.subscribe("closed"))
+    client.now.close(client.claim("closed"))
     session.subscribe("asked", client.now.done)
     session.claim("asked", client.now.done)
     revoked = client.claim("revoked")
@@ -124,8 +124,8 @@ def test_what_is_closed_while_there_is_no_connection_is_not() -> None:
     client = Client()
     window, service = client.subscribe("a"), client.claim("b")
     client.lose()
-    client.now.session.unsubscribe(window, None)
-    client.now.session.unclaim(service, None)
+    client.now.close(window)
+    client.now.close(service)
     assert client.connect() == []
 
 
@@ -231,11 +231,27 @@ def test_a_claim_refused_again_is_revoked() -> None:
 def test_a_contested_claim_may_be_closed_meanwhile() -> None:
     """Then it is not made again."""
     client, service = contested()
-    client.now.session.unclaim(service, None)
+    client.now.close(service)
     client.now.read()
     client.resuming.try_again()
     assert client.now.read() == []
     assert not client.resuming.unanswered
+
+
+def test_what_ended_before_a_loss_ends_nothing_after_it() -> None:
+    """Ids begin again with each connection: what was refused over one may have the id of another over the next."""
+    client = Client()
+    ended: list[ReceiveWindow | CallWindow] = [client.subscribe("a"), client.claim("b")]
+    client.lose()
+    client.connect()
+    client.now.feed(*(m.Refused(window.id, ErrorCode.PERMISSION_DENIED, "no") for window in ended))
+    client.lose()
+    client.connect()
+    others: list[ReceiveWindow | CallWindow] = [client.claim("c"), client.subscribe("d")]
+    assert [window.id for window in ended] == [window.id for window in others]
+    assert [client.now.session.end(window, FINAL) for window in ended] == [False, False]
+    assert [window.closed for window in others] == [None, None]
+    assert len(client.now.session.registrations) == 2
 
 
 # --- what is kept and what ends

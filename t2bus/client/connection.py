@@ -10,6 +10,7 @@ The law of this module: a call is carried out over one link, or raises; it is ne
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
 
@@ -211,22 +212,26 @@ class ClientConnection:
             await self.outcome(answer, Receipt)
         except BaseException:
             self.forget(window)
-            self.call(end, window, None)
+            if session.end(window, Disconnected("it was not opened")):
+                self.call(end, window, None)
             raise
         finally:
             session.forget(number)
 
-    async def end(self, begin: Callable[[PendingAnswer | None], int]) -> None:
-        """Carry out the end of a subscription or a service; with its connection it has ended already.
+    async def end(self, window: Window, begin: Callable[[Window, PendingAnswer], int], reason: str) -> None:
+        """Carry out the end of a subscription or a service, for this reason.
 
-        Cancelled, it is carried out all the same.
+        The bus is told nothing of one that it has ended itself, nor where there is no connection. Cancelled, it is
+        carried out all the same.
         """
-        if not self.is_open:
-            begin(None)
+        was_open = self.session.end(window, Disconnected(reason))
+        self.tell()
+        self.forget(window)
+        if was_open and self.is_open:
+            with contextlib.suppress(Disconnected, trio.ClosedResourceError):
+                await self.operate(partial(begin, window))
+        else:
             await trio.lowlevel.checkpoint()
-            return
-        with contextlib.suppress(Disconnected, trio.ClosedResourceError):
-            await self.operate(begin)
 
     def on_news(self, source: object, wake: Callable[[], None]) -> None:
         """Have this called when a window of the session has something new, or a call is withdrawn."""

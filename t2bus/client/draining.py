@@ -40,7 +40,7 @@ async def _finish_all(connection: ClientConnection) -> None:
     session.outbox.open(0)
     services, windows = session.services.values, session.subscriptions.values
     endings = [partial(session.unclaim, service, finishes=True) for service in services()]
-    endings += [partial(session.unsubscribe, window, finishes=True) for window in windows()]
+    endings += [partial(session.unsubscribe, window) for window in windows()]
     for end in endings[:-1]:
         connection.call(end, None)
     for end in endings[-1:]:

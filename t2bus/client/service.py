@@ -23,7 +23,6 @@ import trio
 from attrs import define, field
 
 from ..background import Resource
-from ..disconnected import Disconnected
 from ..errors import MalformedMessage, anew
 from ..log_limiter import LogLimiter
 from ..wire.compression import inflate
@@ -225,8 +224,5 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
             return
         self._connection.check_run()
         self._closed = True
-        session = self._connection.session
-        session.end(self._window.id, Disconnected("this service was closed"))
-        self._connection.tell()
-        self._connection.forget(self._window)
-        await self._connection.end(partial(self._connection.session.unclaim, self._window))
+        connection = self._connection
+        await connection.end(self._window, connection.session.unclaim, "this service was closed")

@@ -16,7 +16,6 @@ The law of this module: messages are given in the order in which they came, each
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, ClassVar
 
@@ -303,9 +302,8 @@ class Subscription(Resource, trio.abc.ReceiveChannel[Received[Body_co]]):
             return
         self._connection.check_run()
         self._closed = True
-        self._wake()
-        self._connection.forget(self._window)
-        await self._connection.end(partial(self._connection.session.unsubscribe, self._window))
+        connection = self._connection
+        await connection.end(self._window, connection.session.unsubscribe, "this subscription was closed")
 
 
 @define(eq=False)

@@ -8,7 +8,7 @@ The law of this module: what is closed says why, and the first reason stands. Wh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Window = ReceiveWindow | CallWindow
 
+_NOTHING: Final = "", None
+
 
 @define(eq=False, repr=False)
 class Registrations:
@@ -33,29 +35,40 @@ class Registrations:
     """Bytes that may be pending at each service."""
     subscriptions: dict[int, ReceiveWindow] = field(factory=dict, init=False)
     services: dict[int, CallWindow] = field(factory=dict, init=False)
-    _topics: dict[int, str] = field(factory=dict, init=False)
+    _opened: dict[int, tuple[str, Window]] = field(factory=dict, init=False)
+    """All of them with their topics, in the order of opening."""
 
     def __len__(self) -> int:
-        return len(self._topics)
+        return len(self._opened)
 
     def open(self, number: int, topic: str, window: Window) -> Subscribe | Claim:
         """Keep a subscription or a service, and return the message that opens it."""
-        self._topics[number] = topic
+        self._opened[number] = topic, window
         if isinstance(window, CallWindow):
             self.services[number] = window
             return Claim(number, topic, window.window, self._service_size)
         self.subscriptions[number] = window
         return Subscribe(number, topic, window.window_messages, window.window_size)
 
-    def discard(self, number: int) -> Window | None:
-        """Keep one no more, and return it if it was there."""
-        self._topics.pop(number, None)
-        return self.subscriptions.pop(number, None) or self.services.pop(number, None)
+    def discard(self, window: Window) -> bool:
+        """Keep one no more, and tell whether it was there.
+
+        One that ended over an earlier connection is not, though another may have its id here.
+        """
+        number = window.id
+        if self._opened.get(number, _NOTHING)[1] is not window:
+            return False
+        del self._opened[number]
+        self.subscriptions.pop(number, None)
+        self.services.pop(number, None)
+        return True
 
     def take(self) -> list[tuple[str, Window]]:
         """Return everything that is open, with its topic, in the order of opening; keep none of it."""
-        taken = [(topic, self.discard(number)) for number, topic in [*self._topics.items()]]
-        return [(topic, window) for topic, window in taken if window is not None and window.closed is None]
+        taken = [*self._opened.values()]
+        for _, window in taken:
+            self.discard(window)
+        return [(topic, window) for topic, window in taken if window.closed is None]
 
     def withdraw(self, call: int) -> tuple[CallWindow, PendingCall, bool] | None:
         """Note that nobody waits for a call any more: return it with its service, and whether the program has not seen
@@ -66,17 +79,16 @@ class Registrations:
                 return service, pending, service.withdraw(pending)
         return None
 
-    def end(self, number: int, error: BusError) -> list[object]:
-        """Close one with an error, if it is there."""
-        window = self.discard(number)
-        return [] if window is None else _closed(window, error)
+    def end(self, window: Window, error: BusError) -> list[object]:
+        """Close one with an error and keep it no more; return nothing where it was not there."""
+        return _closed(window, error) if self.discard(window) else []
 
     def lose(self, unanswered: Container[int]) -> list[object]:
         """Keep what is open over the loss of the connection, and nothing else: what is unanswered is not open yet."""
-        for number in [number for number in self._topics if number in unanswered]:
-            self.discard(number)
-        for window in self.subscriptions.values():
-            window.lose()
+        for window in [window for number, (_, window) in self._opened.items() if number in unanswered]:
+            self.discard(window)
+        for subscription in self.subscriptions.values():
+            subscription.lose()
         lost = [pending for service in self.services.values() for pending in service.lose()]
         return [*self.subscriptions.values(), *self.services.values(), *lost]
 

@@ -53,7 +53,7 @@ class Resuming:
             return
         contested, self._contested, self._is_last_try = self._contested, [], True
         for topic, window in contested:
-            if self._session.registrations.discard(window.id) is not None:
+            if self._session.registrations.discard(window):
                 self._open(topic, window)
 
     def _open(self, topic: str, window: Window) -> None:
@@ -84,4 +84,4 @@ class Resuming:
                 self._contested.append((topic, window))
                 return
             outcome = ServiceRevoked(f"{topic!r} was lost with the connection: somebody else serves it now")
-        self._session.end(number, outcome)
+        self._session.end(window, outcome)

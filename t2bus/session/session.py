@@ -143,10 +143,8 @@ class Session:
         self.outbox.put(self.registrations.open(number, topic, window))
         return window
 
-    def unsubscribe(self, window: ReceiveWindow, done: Done | None, *, finishes: bool = False) -> int:
-        """Close a subscription on both sides; what still comes is dropped, unless it ``finishes``. Nobody need wait."""
-        if not finishes:
-            self.registrations.discard(window.id)
+    def unsubscribe(self, window: ReceiveWindow, done: Done | None) -> int:
+        """Have the bus end a subscription; what still comes is dropped, if it has had its :meth:`end` here before."""
         self.credit.forget(window)
         number = self.begin(done)
         self.outbox.put(m.Unsubscribe(number, window.id))
@@ -161,9 +159,7 @@ class Session:
         return window
 
     def unclaim(self, window: CallWindow, done: Done | None, *, finishes: bool = False) -> int:
-        """Stop serving on both sides: whoever waits is told, unless it ``finishes``. Nobody need wait."""
-        if not finishes:
-            self.registrations.discard(window.id)
+        """Have the bus end a service, which has had its :meth:`end` here before, or ``finishes`` what it has."""
         number = self.begin(done)
         self.outbox.put(m.Unclaim(number, window.id, finishes))
         return number
@@ -292,11 +288,11 @@ class Session:
     def _refuse(self, operation: int, error: errors.BusError) -> None:
         if (publisher := self._unacknowledged.refuse(operation, error)) is not None:
             self._news[publisher] = None
-        elif operation in self._pending or operation not in self.services:
+        elif operation in self._pending or (service := self.services.get(operation)) is None:
             self._pending.resolve(operation, error)
         else:
             # It was accepted, and is refused after all: the bus has taken the claim away.
-            self.end(operation, errors.ServiceRevoked(str(error)))
+            self.end(service, errors.ServiceRevoked(str(error)))
 
     def _withdraw(self, number: int) -> None:
         if (withdrawn := self.registrations.withdraw(number)) is not None:
@@ -332,9 +328,13 @@ class Session:
         self._pending.close(error)
         self.credit.clear()
 
-    def end(self, number: int, error: errors.BusError) -> None:
-        """Let a subscription or a service end with an error; then :meth:`take_news`."""
-        self.note(self.registrations.end(number, error))
+    def end(self, window: ReceiveWindow | CallWindow, error: errors.BusError) -> bool:
+        """Let a subscription or a service end here with an error; then :meth:`take_news`.
+
+        Tell whether it was open: of one that has ended before the bus knows nothing.
+        """
+        self.note(news := self.registrations.end(window, error))
+        return bool(news)
 
     def note(self, news: Iterable[object]) -> None:
         """Return this, too, among what has something new."""
