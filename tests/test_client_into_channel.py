@@ -13,6 +13,7 @@ import trio.testing
 
 import t2bus
 from bus_helpers import Note, Site, settle
+from t2bus.testing import unsteady_bus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +67,27 @@ async def test_the_loss_of_the_bus_comes_last() -> None:
         assert isinstance(items[2], t2bus.Disconnected)
         with pytest.raises(trio.WouldBlock):
             receive.receive_nowait()
+
+
+@pytest.mark.parametrize("room", [0, 1, math.inf])
+async def test_a_refusal_comes_last(autojump_clock: trio.testing.MockClock, room: float) -> None:
+    """What the bus refuses after a loss gets that refusal once, behind the gap, and nothing after it."""
+    send, receive = trio.open_memory_channel[Any](room)
+    async with (
+        unsteady_bus() as place,
+        place.open_client(reconnect=t2bus.Reconnect(first=0.1, jitter=0)) as client,
+        client.subscribe(Note, "kept"),
+        client.subscribe_into(Note, "*", send),
+    ):
+        await place.lose()
+        place.limits = t2bus.Limits(subscriptions=1)
+        await place.restore()
+        await client.connected()
+        items = [await receive.receive() for _ in range(2)]
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(trio.WouldBlock):
+            receive.receive_nowait()
+    assert [type(item) for item in items] == [t2bus.Lagged, t2bus.LimitExceeded]
 
 
 async def test_any_channel_will_do(memory: Site) -> None:

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import trio
 
 from ..background import open_background_nursery
-from ..disconnected import Disconnected
-from ..errors import BusError
+from ..errors import BusError, Lagged, MalformedMessage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -46,47 +45,40 @@ async def into(
 async def forward(
     subscription: Subscription[Body], send_channel: trio.abc.SendChannel[Received[Body] | BusError]
 ) -> None:
-    """Send what a subscription receives into a channel, its errors in their places, until the connection ends.
+    """Send what a subscription receives into a channel, its errors in their places, until one ends it.
 
-    Its end is the last item, a ``Disconnected``. Cancelled while the channel is full, it loses the item in its hand.
+    That is the last item: a ``Disconnected``, or why the bus refused it after the connection was made again. Cancelled
+    while the channel is full, it loses the item in its hand.
 
     Raises:
       trio.BrokenResourceError: the channel's receiving end was closed.
 
     """
-    item: Received[Body] | BusError
-    while True:
-        try:
-            item = await subscription.receive()
-        except BusError as error:
-            item = error
-        except trio.EndOfChannel:
-            return
-        await send_channel.send(item)
-        if not isinstance(item, Disconnected) and isinstance(send_channel, trio.MemorySendChannel):
-            item = _forward_nowait(subscription, send_channel, item)
-        if isinstance(item, Disconnected):
-            return
+    try:
+        async for item in subscription.items():
+            await send_channel.send(item)
+            if isinstance(send_channel, trio.MemorySendChannel):
+                _forward_nowait(subscription, send_channel)
+    except BusError as error:
+        await send_channel.send(error)
 
 
 def _forward_nowait(
-    subscription: Subscription[Body],
-    send_channel: trio.MemorySendChannel[Received[Body] | BusError],
-    item: Received[Body] | BusError,
-) -> Received[Body] | BusError:
-    """Forward what else has arrived, as far as the channel has room, and return the last item, this one at first.
+    subscription: Subscription[Body], send_channel: trio.MemorySendChannel[Received[Body] | BusError]
+) -> None:
+    """Forward what else has arrived, as far as the channel has room; raises what ends the subscription.
 
     Two checkpoints for each message would be most of what it costs.
     """
     statistics = send_channel.statistics()
     room = min(statistics.max_buffer_size - statistics.current_buffer_used, _AT_ONCE)
-    while room > 0 and not isinstance(item, Disconnected):
+    while room > 0:
+        item: Received[Body] | BusError
         try:
             item = subscription.receive_nowait()
         except (trio.WouldBlock, trio.EndOfChannel):
             break
-        except BusError as error:
+        except (Lagged, MalformedMessage) as error:
             item = error
         send_channel.send_nowait(item)
         room -= 1
-    return item

@@ -177,9 +177,9 @@ class PublishSubscribe(ClientBase):
                 async for item in receive_channel: ...
 
         The channel gets :class:`t2bus.Received`, and errors in their places: ``Lagged`` where messages are missing,
-        ``MalformedMessage`` for one that cannot be read, ``Disconnected`` as the last item if the bus is lost for good.
-        When it is full, each subscription waits within its own window. It stays open at the end; one item that finds it
-        full then is lost.
+        ``MalformedMessage`` for one that cannot be read. Any other is the last item of its subscription:
+        ``Disconnected`` if the bus is lost for good, or what it refuses the subscription with after a loss. When the
+        channel is full, each waits within its own window. It stays open at the end; an item that finds it full is lost.
 
         Args:
           protocol: as for :meth:`subscribe`.
