@@ -103,7 +103,8 @@ class Client(PublishSubscribe, RequestResponse, Resource):
         and answer those that they have. Publishing, asking, subscribing and serving raise ``trio.ClosedResourceError``
         meanwhile.
 
-        A client that is not connected is closed at once; nothing of the bus is raised.
+        A client that is not connected is closed at once; nothing of the bus is raised. Called again meanwhile, it waits
+        for the same end.
         """
         self._connection.check_run()
         await drain(self._connection)

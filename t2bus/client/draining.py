@@ -27,7 +27,10 @@ async def drain(connection: ClientConnection) -> None:
 
 
 async def _finish(connection: ClientConnection) -> None:
-    if connection.state == "connected" and not connection.is_draining:
+    if connection.is_draining:
+        # Another call of drain finishes it, and then closes.
+        await connection.wait_for_change("connected")
+    elif connection.state == "connected":
         # The bus may be lost meanwhile, or the client closed.
         with suppress(BusError, trio.ClosedResourceError):
             await _finish_all(connection)
