@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import trio
 import trio.testing
 
 import t2bus
-from bus_helpers import Add, Site, Sum, add
+from bus_helpers import Add, Site, Sum, add, settle
 from tap_helpers import until
 
 if TYPE_CHECKING:
@@ -438,4 +439,20 @@ async def test_a_requester_that_puts_its_deadline_off_is_told(
             nursery.start_soon(put_off)
             with pytest.raises(t2bus.RemoteError, match="the deadline of the request has passed"):
                 await client.request("x", Add(1, 2))
+
+
+async def test_what_a_request_waits_is_time_of_its_requester(mock_clock: trio.testing.MockClock, memory: Site) -> None:
+    """The deadline is that of the requester, however long the request waits before the program takes it."""
+    async with memory.connect() as client, client.serve(Add, "x") as requests, trio.open_nursery() as nursery:
+
+        async def ask(seconds: float) -> None:
+            with trio.move_on_after(seconds):
+                await client.request("x", Add(1, 2))
+
+        for seconds in (10, 20, 30, math.inf):
+            nursery.start_soon(ask, seconds)
+            await settle()
+            mock_clock.jump(1)
+        first, *others = await requests.receive(), *await requests.receive_batch()
+        assert [request.deadline for request in (first, *others)] == [10, 21, 32, math.inf]
         nursery.cancel_scope.cancel()

@@ -78,6 +78,13 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
 
     def _wake(self) -> None:
         """Wake a receiver for each request that waits; at the end wake all, who have an error to raise."""
+        now = trio.current_time()
+        for pending in reversed(self._window.waiting.values()):
+            if pending.deadline is not None:
+                break
+            # Counted from here, as the requester waits while the request waits for the program.
+            timeout = pending.call.timeout
+            pending.deadline = math.inf if timeout is None else now + timeout / 1000
         if self._window.closed is None and not self._connection.has_all:
             self._lot.unpark(count=len(self._window.waiting))
         else:
@@ -199,7 +206,8 @@ class Requests(Resource, trio.abc.ReceiveChannel[Request[Body, Result]]):
             error.at(call.topic, dict(call.headers))
             self._refuse(pending, error)
             return None
-        deadline = math.inf if call.timeout is None else trio.current_time() + call.timeout / 1000
+        deadline = pending.deadline
+        assert deadline is not None
         headers = dict(call.headers) if call.headers else NO_HEADERS
         return Request(call.topic, body, headers, deadline, self._connection, session, window, pending, self._encode)
 

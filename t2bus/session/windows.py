@@ -287,6 +287,8 @@ class PendingCall:
     call: Call
     withdrawn: bool = False
     """Whether nobody waits for the answer any more."""
+    deadline: float | None = None
+    """When its requester stops waiting, as whoever has a clock notes when it arrives."""
 
 
 @define(eq=False, repr=False)
