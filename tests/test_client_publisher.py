@@ -43,6 +43,22 @@ async def test_a_refused_publication_is_raised_once(clock: trio.testing.MockCloc
         nursery.cancel_scope.cancel()
 
 
+async def test_a_flush_waits_for_what_was_sent_before_it(clock: trio.testing.MockClock, memory: Site) -> None:
+    """Another task that goes on sending, and always has something on its way, does not hold it up."""
+    async with memory.connect() as client, client.subscribe_bytes("a"), trio.open_nursery() as nursery:
+        publisher = client.open_bytes_publisher("a", paced=False)
+
+        async def send() -> None:
+            while True:
+                await publisher.send(b"x")
+
+        await publisher.send_batch([b"y"] * 10)
+        nursery.start_soon(send)
+        await publisher.flush()
+        assert publisher.accepted + publisher.missed >= 10
+        nursery.cancel_scope.cancel()
+
+
 async def test_closing_raises_what_was_refused() -> None:
     """A refusal that no call has raised is raised by the end of the block."""
     async with trio.open_nursery() as nursery:

@@ -198,6 +198,22 @@ def test_an_answer_without_counts_settles_nothing(first: int) -> None:
     assert state(owner) == (0, 0, 4)
 
 
+def test_a_publisher_has_what_was_sent_before_an_end() -> None:
+    """What is sent later is behind the end, and what others have is not the publisher's."""
+    flight, one = in_flight(1, 2)
+    other = publisher_window()
+    flight.add(3, 30, other)
+    end = flight.end
+    flight.add(4, 40, one)
+    seen = [flight.has(one, end), flight.has(other, end)]
+    acknowledge(flight, 1, (1, 1))
+    seen += [flight.has(one, end), flight.has(other, end), flight.has(one, flight.end)]
+    flight.close(END)
+    seen += [flight.has(one, end), flight.has(other, end)]
+    assert seen == [True, True, False, True, True, False, False]
+    assert (end, flight.end) == (4, 0)
+
+
 # --- errors
 
 

@@ -251,8 +251,11 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
         """
         self._connection.check_run()
         self._press()
+        unacknowledged = self._connection.session.unacknowledged
+        end = unacknowledged.end
         await trio.lowlevel.checkpoint()
-        while self._window.in_flight:
+        # Others may send meanwhile, so that something is always on its way.
+        while unacknowledged.has(self._window, end):
             await self._lot.park()
         self._raise_error()
 

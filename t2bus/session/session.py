@@ -64,7 +64,7 @@ class Session:
     services: dict[int, CallWindow] = field(init=False)
     requests: int = field(default=0, init=False)
     _pending: PendingOperations = field(factory=PendingOperations, init=False)
-    _unacknowledged: Unacknowledged = field(factory=Unacknowledged, init=False)
+    unacknowledged: Unacknowledged = field(factory=Unacknowledged, init=False)
     """What no single caller waits for."""
     _news: dict[object, None] = field(factory=dict, init=False)
     _last_operation: int = field(default=0, init=False)
@@ -84,7 +84,7 @@ class Session:
     @property
     def unanswered(self) -> int:
         """The number of operations that wait for their answer."""
-        return len(self._pending) + self._unacknowledged.count
+        return len(self._pending) + self.unacknowledged.count
 
     @property
     def is_quiet(self) -> bool:
@@ -120,7 +120,7 @@ class Session:
             self.check_open()
         self._last_operation = number = self._last_operation + 1
         self.counters.published += 1
-        self._unacknowledged.add(number, encoded[2], owner)
+        self.unacknowledged.add(number, encoded[2], owner)
         self.outbox.publish(number, topic, encoded, paced=paced, pressing=False)
 
     def stream_all(self, topic: str, batch: EncodedBatch, owner: PublisherWindow, *, paced: bool) -> None:
@@ -132,7 +132,7 @@ class Session:
             first = self._last_operation + 1
             self._last_operation += count
             self.counters.published += count
-            self._unacknowledged.add_all(first, batch.sizes, owner)
+            self.unacknowledged.add_all(first, batch.sizes, owner)
             self.outbox.publish_all(first, topic, batch.payloads, batch.sizes, paced=paced)
 
     def subscribe(self, topic: str, done: Done, options: SubscriptionOptions = USUAL) -> ReceiveWindow:
@@ -235,7 +235,7 @@ class Session:
             case m.Accepted():
                 self._accept(message)
             case m.Unreached():
-                self._unacknowledged.note_missed(message.first, message.counts)
+                self.unacknowledged.note_missed(message.first, message.counts)
                 self._pending.note_missed(message)
             case m.Response():
                 self._pending.resolve(message.request, message)
@@ -280,13 +280,13 @@ class Session:
                 self._news[window] = None
 
     def _accept(self, message: m.Accepted) -> None:
-        unacknowledged, first, counts = self._unacknowledged, message.first, message.counts
+        unacknowledged, first, counts = self.unacknowledged, message.first, message.counts
         if unacknowledged.count and unacknowledged.acknowledge(first, counts, self._news) == len(counts):
             return
         self._pending.accept(message)
 
     def _refuse(self, operation: int, error: errors.BusError) -> None:
-        if (publisher := self._unacknowledged.refuse(operation, error)) is not None:
+        if (publisher := self.unacknowledged.refuse(operation, error)) is not None:
             self._news[publisher] = None
         elif operation in self._pending or (service := self.services.get(operation)) is None:
             self._pending.resolve(operation, error)
@@ -324,7 +324,7 @@ class Session:
     def _end(self, error: errors.BusError, publishers: errors.BusError | None) -> None:
         self.closed = error
         self.outbox.close()
-        self.note(self._unacknowledged.close(publishers))
+        self.note(self.unacknowledged.close(publishers))
         self._pending.close(error)
         self.credit.clear()
 

@@ -10,6 +10,7 @@ The law of this module: synchronous, and it calls nobody. Each operation is sett
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -89,6 +90,17 @@ class Unacknowledged:
     """In the order of their ids, none empty, none touching another's ids."""
     count: int = field(default=0, init=False)
     """How many operations are not answered."""
+
+    @property
+    def end(self) -> int:
+        """The id behind the last of them."""
+        return self._ranges[-1].end if self._ranges else 0
+
+    def has(self, owner: PublisherWindow, end: int) -> bool:
+        """Tell whether a publisher has one whose id is below this."""
+        if not owner.in_flight:
+            return False
+        return any(each.owner is owner for each in takewhile(lambda each: each.first < end, self._ranges))
 
     def add(self, number: int, size: int, owner: PublisherWindow) -> None:
         """Add an operation, whose id is above all others so far."""
