@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import trio
 import trio.testing
@@ -72,6 +75,31 @@ async def test_closing_raises_what_was_refused() -> None:
                     await publisher.send(b"one")
                     raise KeyError
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+async def test_publishers_that_are_left_are_not_kept(clock: trio.testing.MockClock, memory: Site, count: int) -> None:
+    """Never closed, or cancelled while they closed: once all is answered, a client has nothing of its publishers."""
+
+    async def use(publisher: t2bus.Publisher[bytes], *, closes: bool) -> None:
+        await publisher.send_batch([])
+        for _ in range(count):
+            await publisher.send(b"x")
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            if closes:
+                await publisher.aclose()
+
+    async with memory.connect() as client:
+        publishers = [client.open_bytes_publisher("a") for _ in range(2)]
+        kept = [*map(weakref.ref, publishers)]
+        await use(publishers.pop(), closes=False)
+        await use(publishers.pop(), closes=True)
+        async with client.subscribe_bytes("b") as messages:
+            await client.publish_bytes("b", b"behind them")
+            await messages.receive()
+        gc.collect()
+        assert [reference() for reference in kept] == [None, None]
 
 
 async def test_many_senders_keep_within_the_window(clock: trio.testing.MockClock, memory: Site) -> None:

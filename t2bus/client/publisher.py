@@ -84,7 +84,6 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
         self._window = PublisherWindow(limits.publisher_messages, limits.publisher_bytes)
         self._around = size_in_frame(self.topic, b"", NO_HEADERS)
         self._look_at_session()
-        self._connection.on_news(self._window, self._wake)
 
     def _look_at_session(self) -> None:
         """Take from the session of the connection what each message asks for."""
@@ -174,6 +173,8 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
     def _put_batch(self, batch: EncodedBatch) -> None:
         """Do as :meth:`_put` for each of a batch."""
         self._connection.session.stream_all(self.topic, batch, self._window, paced=self.paced)
+        if self._window.in_flight:
+            self._connection.on_news(self._window, self._wake)
         if self._outbox.calls:
             self._connection.writer.flush()
 
@@ -182,6 +183,8 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
     def _put(self, encoded: EncodedBody) -> None:
         """Send without waiting; there is room."""
         self._connection.session.stream(self.topic, encoded, self._window, self.paced)
+        if self._window.in_flight == 1:
+            self._connection.on_news(self._window, self._wake)
         if self._outbox.calls:
             self._connection.writer.flush()
 
@@ -216,6 +219,8 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
         self._connection.writer.flush()
 
     def _wake(self) -> None:
+        if not self._window.in_flight:
+            self._connection.forget(self._window)
         # All of them, since a sender that is woken may have an error to raise and leave its room to the next.
         # Acknowledgements come in bulk, so each waits through one wake-up for many.
         if self._lot:
@@ -267,11 +272,7 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
         self._connection.check_run()
         self._closed = True
         self._lot.unpark_all()
-        try:
-            await self.flush()
-        finally:
-            if not self._window.in_flight:
-                self._connection.forget(self._window)
+        await self.flush()
 
 
 def encode_exactly(protocol: type[Body_contra], cls: type, body: Body_contra) -> bytes:
