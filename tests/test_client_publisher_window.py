@@ -12,6 +12,7 @@ from attrs import define, field
 
 import t2bus
 from pure_helpers import limits_with
+from t2bus.testing import unsteady_bus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -277,6 +278,28 @@ async def test_closing_the_publisher_wakes_a_sender(clock: trio.testing.MockCloc
         await trio.testing.wait_all_tasks_blocked()
         assert isinstance(blocked.sender.outcome, trio.ClosedResourceError)
         assert [(await blocked.messages.receive()).body[:1] for _ in range(3)] == [b"f", b"\0", b"\1"]
+
+
+async def test_closing_the_publisher_wakes_a_sender_without_a_bus(autojump_clock: trio.testing.MockClock) -> None:
+    """So does a sender that waits until the bus is there again; one of another publisher goes on waiting."""
+    async with (
+        unsteady_bus() as place,
+        place.open_client(reconnect=t2bus.Reconnect()) as client,
+        trio.open_nursery() as nursery,
+    ):
+        closed, other = (Sender(client.open_bytes_publisher("x")) for _ in range(2))
+        await place.lose()
+        for sender in (closed, other):
+            nursery.start_soon(sender.run)
+        await trio.testing.wait_all_tasks_blocked()
+        await closed.publisher.aclose()
+        await trio.testing.wait_all_tasks_blocked()
+        assert isinstance(closed.outcome, trio.ClosedResourceError)
+        assert other.outcome is None
+        await place.restore()
+        await client.connected()
+        await trio.testing.wait_all_tasks_blocked()
+        assert other.outcome == "sent"
 
 
 # --- refusals

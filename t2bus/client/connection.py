@@ -128,13 +128,15 @@ class ClientConnection:
         """Wait until the outbox has room for a message, and raise if it never will have. Send it before the next
         checkpoint, to keep within the outbox's bound.
         """
-        while True:
-            self.check_open()
-            if self.is_draining:
-                raise trio.ClosedResourceError("this client begins nothing new: it is being drained")
-            if self.session.outbox.has_room:
-                return
+        while not self.check_room():
             await self.room.park()
+
+    def check_room(self) -> bool:
+        """Tell whether the outbox has room for a message, and raise if it never will have."""
+        self.check_open()
+        if self.is_draining:
+            raise trio.ClosedResourceError("this client begins nothing new: it is being drained")
+        return self.session.outbox.has_room
 
     async def wait_for_room_of(self, session: Session) -> None:
         """Do the same for an answer, which goes out over the connection of its request alone, and while the client is

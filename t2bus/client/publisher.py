@@ -208,10 +208,10 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
             if self._may_send():
                 return
             self._press()
-            if self._outbox.has_room:
-                await self._lot.park()
+            if not self._connection.check_room():
+                await self._connection.room.park()
             else:
-                await self._connection.wait_for_room()
+                await self._lot.park()
 
     def _press(self) -> None:
         """Have what is gathered written now: somebody is about to wait for its acknowledgement."""
@@ -271,7 +271,8 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
         """
         self._connection.check_run()
         self._closed = True
-        self._lot.unpark_all()
+        for waiting in (self._lot, self._connection.room):
+            waiting.unpark_all()
         await self.flush()
 
 
