@@ -190,6 +190,16 @@ async def test_a_sender_waits_for_room_in_the_outbox(clock: trio.testing.MockClo
         assert max(waiting) <= 1 + len("x") + len(b"0") + 64
 
 
+async def test_a_sender_makes_room_of_what_others_have_gathered(clock: trio.testing.MockClock, memory: Site) -> None:
+    """With nothing of its own on its way, it is not the one to be woken by what becomes of theirs."""
+    async with memory.connect(limits=limits_with(outbox_bytes=1000)) as client:
+        one, other = (client.open_bytes_publisher(topic) for topic in "xy")
+        await one.send(b"x" * 2000)
+        with trio.fail_after(1):
+            await other.send(b"y")
+        await other.flush()
+
+
 async def test_sending_is_a_checkpoint(memory: Site) -> None:
     """Others run before a message is sent, whether there is room or the publisher is closed."""
     async with memory.connect() as client:

@@ -210,7 +210,7 @@ class Publisher(Resource, trio.abc.SendChannel[Body_contra], Generic[Body_contra
             self._press()
             if not self._connection.check_room():
                 await self._connection.room.park()
-            else:
+            elif not self._may_send():  # what was pressed may have left room
                 await self._lot.park()
 
     def _press(self) -> None:
