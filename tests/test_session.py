@@ -167,6 +167,7 @@ def test_the_writer_is_called_for_what_presses() -> None:
         (lambda p: (p.feed(m.Accepted(serving(p).id, (0,))), asked(p)), True),
         (called, False),
         (lambda p: (called(p), asked(p)), False),
+        (lambda p: p.close(called(p)), True),
         (answered, True),
         (lambda p: (answered(p), asked(p)), True),
     ],
@@ -517,6 +518,20 @@ def test_a_call_for_a_service_that_ended_is_dropped() -> None:
     assert not window.pending
 
 
+def test_a_call_whose_place_is_given_away_is_pending_no_more() -> None:
+    """A withdrawn call, whose lifetime is over for the bus, is neither counted nor heard of any more."""
+    program = Program(Limits(service_requests=1))
+    window = serving(program, calls=1)
+    pending = window.take()
+    program.feed(m.Withdraw(1))
+    program.feed(m.Call(2, window.id, None, "s", b""))
+    assert program.session.statistics().calls_pending == 1
+    assert program.feed(m.Withdraw(1)) == []
+    program.session.respond(window, pending, CONTENT)
+    assert program.session.statistics().calls_pending == 1
+    assert program.read() == []
+
+
 def test_a_withdrawn_call_still_has_to_be_ended() -> None:
     """An answer to a withdrawn call is sent, to free its place, and counted as late."""
     program = Program()
@@ -805,6 +820,8 @@ class SessionMachine(RuleBasedStateMachine):
         for service in self.session.services.values():
             held = {number for number, (window, _) in self.taken.items() if window is service}
             assert set(service.pending) == held | set(service.waiting)
+        pending = sum(len(service.pending) for service in self.session.services.values())
+        assert self.session.statistics().calls_pending == pending
 
     def teardown(self) -> None:
         """End the connection: what waits has that as its outcome, and what was forgotten has none."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Sized
 
     from ..errors import BusError
+    from ..wire.messages import Call
     from .windows import PendingCall
 
 Window = ReceiveWindow | CallWindow
@@ -37,6 +38,8 @@ class Registrations:
     services: dict[int, CallWindow] = field(factory=dict, init=False)
     _opened: dict[int, tuple[str, Window]] = field(factory=dict, init=False)
     """All of them with their topics, in the order of opening."""
+    calls: dict[int, CallWindow] = field(factory=dict, init=False)
+    """The service of each request that is not ended, by the id of its call."""
 
     def __len__(self) -> int:
         return len(self._opened)
@@ -60,7 +63,9 @@ class Registrations:
             return False
         del self._opened[number]
         self.subscriptions.pop(number, None)
-        self.services.pop(number, None)
+        if self.services.pop(number, None) is window:
+            for call in window.pending:
+                self.calls.pop(call, None)
         return True
 
     def take(self) -> list[tuple[str, Window]]:
@@ -70,14 +75,40 @@ class Registrations:
             self.discard(window)
         return [(topic, window) for topic, window in taken if window.closed is None]
 
+    def put_call(self, call: Call) -> CallWindow | None:
+        """Take in a request; return its service, or None where that is not there.
+
+        Raises:
+          ProtocolViolation: the bus hands over more than the window of the service allows.
+
+        """
+        service = self.services.get(call.service)
+        if service is not None:
+            if (ended := service.put(call)) is not None:
+                self.calls.pop(ended, None)
+            self.calls[call.id] = service
+        return service
+
+    def end_call(self, service: CallWindow, pending: PendingCall) -> bool:
+        """Note that a request is ended; tell whether it was not before.
+
+        One that was lost with its connection was, though another of its number may be there.
+        """
+        number = pending.call.id
+        if service.pending.get(number) is not pending:
+            return False
+        del service.pending[number]
+        self.calls.pop(number, None)
+        return True
+
     def withdraw(self, call: int) -> tuple[CallWindow, PendingCall, bool] | None:
         """Note that nobody waits for a call any more: return it with its service, and whether the program has not seen
         it; None where that is known, or there is no such call.
         """
-        for service in self.services.values():
-            if (pending := service.pending.get(call)) is not None and not pending.withdrawn:
-                return service, pending, service.withdraw(pending)
-        return None
+        service = self.calls.get(call)
+        if service is None or (pending := service.pending[call]).withdrawn:
+            return None
+        return service, pending, service.withdraw(pending)
 
     def end(self, window: Window, error: BusError) -> list[object]:
         """Close one with an error and keep it no more; return nothing where it was not there."""
@@ -89,11 +120,13 @@ class Registrations:
             self.discard(window)
         for subscription in self.subscriptions.values():
             subscription.lose()
+        self.calls.clear()
         lost = [pending for service in self.services.values() for pending in service.lose()]
         return [*self.subscriptions.values(), *self.services.values(), *lost]
 
     def close(self, error: BusError) -> list[object]:
         """Close all with an error."""
+        self.calls.clear()
         windows: list[Window] = [*self.subscriptions.values(), *self.services.values()]
         return [item for window in windows if window.closed is None for item in _closed(window, error)]
 
@@ -102,7 +135,7 @@ class Registrations:
         return {
             "subscriptions": len(self.subscriptions),
             "services": len(self.services),
-            "calls_pending": sum(len(service.pending) for service in self.services.values()),
+            "calls_pending": len(self.calls),
             "messages_waiting": sum(window.waiting for window in self.subscriptions.values()),
         }
 

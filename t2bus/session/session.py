@@ -14,7 +14,6 @@ The law of this module: no I/O, no clock, no await, and but for answers it calls
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import TYPE_CHECKING, assert_never
 
 from attrs import asdict, define, field
@@ -89,7 +88,7 @@ class Session:
     @property
     def is_quiet(self) -> bool:
         """Whether at most one operation of this client waits for its answer, and no request for that of the program."""
-        return self.unanswered <= 1 and not any(map(attrgetter("pending"), self.services.values()))
+        return self.unanswered <= 1 and not self.registrations.calls
 
     # --- operations: each returns its id; ``done`` is called with the outcome unless ``forget`` came first. Behind the
     # end of the connection they raise its error if somebody waits.
@@ -198,9 +197,7 @@ class Session:
 
     def _end_call(self, window: CallWindow, pending: PendingCall, message: m.Respond | m.Fail, size: int) -> None:
         self.counters.late_responses += pending.withdrawn
-        if window.pending.get(pending.call.id) is pending:
-            # A call that was lost with its connection is not there, though another of its number may be.
-            del window.pending[pending.call.id]
+        if self.registrations.end_call(window, pending):
             # Whoever has more to answer is about to say more.
             self.outbox.put(message, size, pressing=not window.pending)
 
@@ -242,8 +239,7 @@ class Session:
             case m.Refused():
                 self._refuse(message.id, message.code.error(message.text))
             case m.Call():
-                if (service := self.services.get(message.service)) is not None:
-                    service.put(message)
+                if (service := self.registrations.put_call(message)) is not None:
                     self._news[service] = None
             case m.Withdraw():
                 self._withdraw(message.call)

@@ -307,13 +307,14 @@ class CallWindow:
         """Go on as another service."""
         self.id = number
 
-    def put(self, call: Call) -> None:
-        """Take in a request.
+    def put(self, call: Call) -> int | None:
+        """Take in a request, and return the id of the call whose place it has taken, if it has.
 
         Raises:
           ProtocolViolation: the bus hands over more than the window allows.
 
         """
+        oldest = None
         if len(self.pending) >= self.window:
             oldest, pending = next(iter(self.pending.items()))
             if not pending.withdrawn:
@@ -321,6 +322,7 @@ class CallWindow:
             # The bus has given its place away, which it does at the end of a request's lifetime, oldest first.
             del self.pending[oldest]
         self.pending[call.id] = self.waiting[call.id] = PendingCall(call)
+        return oldest
 
     def take(self) -> PendingCall:
         """Return the next request, which must be there."""
