@@ -14,7 +14,6 @@ The law of this module: a pending request leaves each table once, and whoever fi
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
@@ -35,6 +34,7 @@ from ..wire.messages import Ask, Call, Claim, Fail, Refused, Respond, Response, 
 from ..wire.values import ErrorCode, size_of
 from .budget import ANSWER, cells_beside, cells_of
 from .service import Party, PendingRequest, Service
+from .withdrawals import Withdrawals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,8 +63,11 @@ class ServiceTable:
     """The connections that serve or have asked, by id."""
     _pending: dict[int, PendingRequest] = field(factory=dict, init=False)
     """All that a responder has not ended, by call id, oldest first, so that the first expires first."""
-    _untold: dict[int, deque[int]] = field(factory=dict, init=False)
-    """By responder, the calls that nobody waits for any more and of which it has not been told: it reads slowly."""
+    withdrawals: Withdrawals = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Tell responders of what is pending only."""
+        self.withdrawals = Withdrawals(self._pending)
 
     @property
     def pending(self) -> int:
@@ -80,7 +83,8 @@ class ServiceTable:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is left of any connection."""
-        return not (self._parties or len(self.claims) or self._pending or self._untold or self.claims.contests.open)
+        tables = self._parties, self._pending, self.claims.contests.open
+        return not (any(tables) or len(self.claims)) and self.withdrawals.is_empty
 
     def of(self, peer: Peer) -> Mapping[int, Service]:
         """Return what a connection serves, by the ids of the claims."""
@@ -278,39 +282,14 @@ class ServiceTable:
     def _abandon(self, pending: PendingRequest) -> None:
         """Tell the responder that nobody waits any more."""
         pending.requester = None
-        self._withdraw(pending)
-
-    def _withdraw(self, pending: PendingRequest) -> None:
-        """Tell a responder that nobody waits any more, at once or when it has read what waits.
-
-        Others decide how often they give up, so what a responder does not read of that must not cost its connection.
-        """
-        responder = pending.service.peer
-        if responder.outbox.is_calm:
-            responder.outbox.put_control(Withdraw(pending.call))
-        else:
-            self._untold.setdefault(responder.id, deque()).append(pending.call)
-            responder.waits_for_room = True
-
-    def written(self, peer: Peer) -> bool:
-        """Tell a responder what it was not told before; tell whether something still waits."""
-        untold = self._untold.get(peer.id)
-        if untold is None:
-            return False
-        while untold and peer.outbox.is_calm:
-            call = untold.popleft()
-            if call in self._pending:
-                peer.outbox.put_control(Withdraw(call))
-        if not untold:
-            del self._untold[peer.id]
-        return bool(untold)
+        self.withdrawals.put(pending.service.peer, pending.call)
 
     # --- ends
 
     def disconnect(self, peer: Peer) -> None:
         """End the services and give up the requests of a connection that has ended."""
         party = self._parties.pop(peer.id, None)
-        self._untold.pop(peer.id, None)
+        self.withdrawals.forget(peer)
         self.claims.contests.end(peer)
         if party is None:
             return

@@ -318,7 +318,7 @@ class Router:
         """Note that what was taken from a connection's outbox is with the network, and use the room."""
         peer.outbox.written()
         if peer.waits_for_room:
-            peer.waits_for_room = self.subscriptions.written(peer) | self._services.written(peer)
+            peer.waits_for_room = self.subscriptions.written(peer) | self._services.withdrawals.written(peer)
         if self._total.is_short:
             self.subscriptions.share_room()
 
