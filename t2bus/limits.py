@@ -140,7 +140,8 @@ class Limits(metaclass=Documented):
     peers, by the flow control of their streams."""
     turn_steps: int = _count(4096)
     """Steps of work that the messages of one connection may take before it is another's turn: matching a fragment,
-    looking at a subscription, taking a publication out of a run. So many took 5 to 12 ms in CPython 3.11."""
+    looking at a subscription, taking a publication out of a run. So many took 5 to 12 ms in CPython 3.11. What a
+    connection leaves to be done, held for it or asked of it, is done in turns as well."""
     routes: int = _count(4096)
     """Topics whose receivers are remembered from one publication to the next. Twice as many are counted for
     ``bus/topics``, those that were published to last."""

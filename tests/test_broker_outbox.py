@@ -7,7 +7,7 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker_helpers import bus
+from broker_helpers import bus, go_on
 from pure_helpers import of_kind, steady
 from t2bus.broker.budget import Budget
 from t2bus.broker.outbox import DirtyPeers, Outbox
@@ -309,6 +309,7 @@ def test_acknowledgements_of_all_held_publications_fit() -> None:
     publisher.feed(PING)
     for number in numbers:
         subscriber.unsubscribe(number)
+    go_on(one_bus.router)
     assert publisher.ending is None
     assert sum(len(each.counts) for each in publisher.read() if isinstance(each, m.Accepted)) == 16_384
 

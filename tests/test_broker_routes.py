@@ -17,6 +17,7 @@ from t2bus.broker.outbox import DirtyPeers, Outbox
 from t2bus.broker.peer import Peer
 from t2bus.broker.routes import Routes
 from t2bus.broker.statistics import Counters
+from t2bus.broker.turn import Turn
 from t2bus.limits import Limits
 from t2bus.topic import intersects, is_concrete
 
@@ -38,7 +39,7 @@ class Table:
     def subscribe(self, topic: str, connection: int = 1) -> SendWindow:
         outbox = Outbox(connection, 1, 1, Budget(1, 1), DirtyPeers())
         peer = self.peers.setdefault(connection, Peer(connection, ANONYMOUS, outbox, None))
-        window = SendWindow(len(self.windows) + 1, topic, peer, 1, 1, 1.0, 1, Counters(), Events(), {})
+        window = SendWindow(len(self.windows) + 1, topic, peer, 1, 1, 1.0, 1, Counters(), Events(), {}, Turn(1))
         self.windows.append(window)
         self.routes.add(window)
         return window

@@ -34,9 +34,9 @@ def take_turn(peer: RawPeer, *messages: m.ClientMessage) -> list[m.ClientMessage
 
 def steps_of(peer: RawPeer, message: m.ClientMessage) -> int:
     """The steps of work that a message takes, in however many turns."""
-    before = peer.router.steps
+    before = peer.router.turn.taken
     peer.feed(message)
-    return peer.router.steps - before
+    return peer.router.turn.taken - before
 
 
 def pings(*tokens: int) -> list[m.ClientMessage]:
@@ -112,9 +112,9 @@ def test_a_topic_that_is_too_broad_costs_its_steps(is_run: bool) -> None:
     for topic in "abcdef":
         subscriber.subscribe(topic)
     message = m.PublishRun(1, False, m.Run("**", TEN[:2])) if is_run else m.Publish(1, False, m.Publication("**", b""))
-    before = one_bus.router.steps
+    before = one_bus.router.turn.taken
     assert take_turn(publisher, message, m.Ping(1)) == pings(1)
-    assert one_bus.router.steps - before >= 4
+    assert one_bus.router.turn.taken - before >= 4
     assert set(refused(publisher.read()).values()) == {ErrorCode.TOPIC_TOO_BROAD}
 
 
@@ -175,9 +175,9 @@ def test_a_run_that_is_taken_or_missed_as_a_whole_is_not_cut(receivers: int, win
     for subscriber in subscribers:
         subscriber.subscribe("a", window, 1000)
     publisher.feed(m.Publish(1, False, m.Publication("a", b"")))
-    before = one_bus.router.steps
+    before = one_bus.router.turn.taken
     assert take_turn(publisher, m.PublishRun(2, False, m.Run("a", TEN))) == []
-    assert one_bus.router.steps - before == 1 + receivers
+    assert one_bus.router.turn.taken - before == 1 + receivers
 
 
 def apart() -> Bus:

@@ -9,6 +9,7 @@ import random
 import tracemalloc
 import zlib
 from contextlib import AsyncExitStack
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -303,6 +304,35 @@ async def test_promise_05_decompressed_payloads_are_bounded(tcp: Site, bystander
         tracemalloc.stop()
         assert peak < 5_000_000
         assert (await messages.receive()).body == b"fine"
+
+
+async def test_promise_05_what_a_peer_leaves_behind_is_done_in_turns(clock: trio.testing.MockClock) -> None:
+    """What was held for a peer that leaves is let go of at once, and others run after each turn of that."""
+    held: list[int] = []
+
+    async def watch(bus: t2bus.Bus) -> None:
+        while not held or held[-1]:
+            held.append(bus.statistics().deliveries_held)
+            await trio.lowlevel.checkpoint()
+
+    async with (
+        t2bus.open_bus(limits=t2bus.Limits(turn_steps=10)) as bus,
+        bus.open_client() as client,
+        client.open_bytes_publisher("x") as publisher,
+        trio.open_nursery() as nursery,
+        bus.open_client() as other,
+        other.subscribe_bytes("x", messages=1),
+    ):
+        for _ in range(41):
+            await publisher.send(b"")
+        await trio.sleep(0.1)
+        start = trio.current_time()
+        nursery.start_soon(watch, bus)
+        await trio.lowlevel.checkpoint()
+    # Two tasks may take a turn of that before it is looked at again.
+    assert held[0] == 40
+    assert max(before - after for before, after in pairwise(held)) <= 20
+    assert trio.current_time() == start
 
 
 async def test_promise_06_a_spent_window_drops_for_one_subscription_alone() -> None:

@@ -61,6 +61,14 @@ class Connections:
                 del self.identities[name]
         return True
 
+    def take_dirty(self) -> list[Peer]:
+        """Return those of the dirty peers that are in; one whose outbox has overflowed has to end."""
+        peers = [*filter(None, map(self.peers.get, self.dirty.take()))]
+        for peer in peers:
+            if peer.outbox.is_overflowed and peer.ending is None:
+                peer.end_overflowed()
+        return peers
+
     def of(self, identity: Identity) -> int:
         """Return how many clients an identity has."""
         return self.identities[identity.name]

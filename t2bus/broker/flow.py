@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .events import Events
     from .peer import Peer
     from .statistics import Counters
+    from .turn import Turn
 
 
 @define(eq=False)
@@ -62,6 +63,7 @@ class SendWindow:
     """
     behind: dict[int, SendWindow]
     """Shared by the windows of one connection: those with a backlog. Who waits the longest for room comes first."""
+    turn: Turn
     messages: int = field(init=False)
     size: int = field(init=False)
     held: int = field(default=0, init=False)
@@ -71,6 +73,7 @@ class SendWindow:
     granted_size: int = field(default=0, init=False)
     """The credit that was given back so far."""
     lagging: bool = field(default=False, init=False)
+    is_closed: bool = field(default=False, init=False)
     lagged_at: int = field(default=-1, init=False)
     """How many deliveries were made when it was last noted that it lags: once for all that is missed between two."""
     stalls_at: float = field(default=math.inf, init=False)
@@ -83,6 +86,11 @@ class SendWindow:
         """Start with the whole window as credit."""
         self.messages = self.window_messages
         self.size = self.window_size
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether more of what it holds might be delivered if the turn had steps left."""
+        return bool(self.backlog) and self.has_credit and not self.turn.left
 
     @property
     def has_credit(self) -> bool:
@@ -212,7 +220,7 @@ class SendWindow:
         self.release()
 
     def release(self) -> None:
-        """Deliver from the backlog, in order, as far as credit and the outbox go."""
+        """Deliver from the backlog, in order, as far as credit, the outbox and the turn go."""
         self._release()
         if not self.backlog:
             self.behind.pop(self.id, None)
@@ -230,6 +238,7 @@ class SendWindow:
             self.messages -= len(batch)
             self.size -= size
             self.counters.delivered += len(batch)
+            self.turn.taken += len(batch)
             self.deliver(batch, size, cells)
             for held in batch:
                 held.settle(self.peer)
@@ -263,7 +272,8 @@ class SendWindow:
         outbox, backlog = self.peer.outbox, self.backlog
         batch: list[HeldPublication] = []
         size, counted, cells = 0, 0, 1
-        while backlog and len(batch) < min(self.messages, MOST_IN_RUN) and size < self.size:
+        most = min(self.messages, MOST_IN_RUN, self.turn.left)
+        while backlog and len(batch) < most and size < self.size:
             entry = backlog[0]
             if isinstance(entry, Missed):
                 break
@@ -285,25 +295,38 @@ class SendWindow:
         return batch, size, cells
 
     def give_up(self) -> None:
-        """Turn all that is held into missed, and lag: the subscriber took nothing for the stall time."""
+        """Turn what is held into missed, and lag: the subscriber took nothing for the stall time.
+
+        It does as much of that as the turn allows. What is left is still held, and given up by another call.
+        """
         self.lagging = True
-        backlog, self.backlog = self.backlog, deque()
-        for entry in backlog:
-            if isinstance(entry, Missed):
-                self._mark_missed(entry.count)
-            else:
-                self.miss()
-                self._forget(entry)
+        left, self.backlog, gap, self.gap = self.backlog, deque(), self.gap, None
+        while left and self.turn.left:
+            self.give_one_up(left.popleft())
+        if left:
+            left.extendleft(reversed(self.backlog))
+            self.backlog, self.gap = left, gap
+
+    def give_one_up(self, entry: HeldPublication | Missed) -> None:
+        """Put a gap into the backlog for something that was there."""
+        if isinstance(entry, Missed):
+            self._mark_missed(entry.count)
+        else:
+            self.miss()
+            self._forget(entry)
 
     def close(self) -> None:
-        """Let go of everything held: the subscription is gone."""
-        for entry in self.backlog:
-            if isinstance(entry, HeldPublication):
-                self._forget(entry)
-        self.backlog.clear()
+        """Let go of what is held, as far as the turn goes: the subscription is gone. What is left waits for another."""
+        self.is_closed = True
+        self.messages = 0
+        self.stalls_at = -math.inf
         self.behind.pop(self.id, None)
+        while self.backlog and self.turn.left:
+            if isinstance(entry := self.backlog.popleft(), HeldPublication):
+                self._forget(entry)
 
     def _forget(self, held: HeldPublication) -> None:
+        self.turn.taken += 1
         self._unhold()
         held.let_go()
         held.settle(None)

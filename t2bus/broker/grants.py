@@ -12,6 +12,8 @@ from ..wire.messages import Ask, Claim, Error, Publish, Subscribe
 from .access import Verb
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..limits import Limits
     from ..wire.messages import ClientMessage
     from .access import Access, Permissions
@@ -41,8 +43,15 @@ class Grants:
             self._granted[identity] = granted
         return granted
 
+    def enforce(self, peers: Iterable[Peer], subscriptions: SubscriptionTable, services: ServiceTable) -> None:
+        """Put the rules in force for those who are connected."""
+        for peer in peers:
+            if not peer.server:
+                peer.permissions = self.of(peer.identity)
+                _expel(peer, subscriptions, services)
 
-def enforce(peer: Peer, subscriptions: SubscriptionTable, services: ServiceTable) -> None:
+
+def _expel(peer: Peer, subscriptions: SubscriptionTable, services: ServiceTable) -> None:
     """Expel a client that has subscribed to, or serves, what it may not any more."""
     permissions = peer.permissions
     assert permissions is not None

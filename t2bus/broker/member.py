@@ -124,19 +124,17 @@ class MemberWindow(SendWindow):
         """Return a gap of so many, whose topics are added to it."""
         return LostTopics(count)
 
-    def give_up(self) -> None:
-        """Turn all that is held into missed: the other server counted nothing for the stall time."""
-        before = list(self.backlog)
-        SendWindow.give_up(self)
+    def give_one_up(self, entry: HeldPublication | Missed) -> None:
+        """Put a gap into the backlog, as of what topics."""
+        SendWindow.give_one_up(self, entry)
         gap = self.backlog[-1]
         assert isinstance(gap, LostTopics)
-        for entry in before:
-            if isinstance(entry, LostTopics):
-                for topic, count in entry.topics.items():
-                    gap.add(topic, count)
-            else:
-                assert isinstance(entry, HeldPublication)
-                gap.add(entry.publication.topic, 1)
+        if isinstance(entry, LostTopics):
+            for topic, count in entry.topics.items():
+                gap.add(topic, count)
+        else:
+            assert isinstance(entry, HeldPublication)
+            gap.add(entry.publication.topic, 1)
 
     def tell_gap(self, gap: Missed) -> None:
         """Say what is missing at this place."""
@@ -147,7 +145,9 @@ class MemberWindow(SendWindow):
     # --- the end
 
     def count_none(self) -> None:
-        """Let go of everything: the server is gone, and what it has not counted reached nobody there that is known."""
+        """Let go of what is held, as :meth:`close` does: the server is gone, and what it has not counted reached nobody
+        there that is known.
+        """
         self.close()
         counting, self.counting = self.counting, {}
         for tally, operation, _ in counting.values():

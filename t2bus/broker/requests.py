@@ -14,6 +14,8 @@ The law of this module: a pending request leaves each table once, and whoever fi
 
 from __future__ import annotations
 
+from itertools import islice
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
@@ -44,10 +46,14 @@ if TYPE_CHECKING:
     from .member import Numbers
     from .peer import Peer
     from .statistics import Counters
+    from .turn import Turn
 
 
 _ABOUT: Final = 32
 """Requests that are pending at another server about itself. Each may take a page, which is 2 ms of a router."""
+
+_REFUSAL: Final = 4
+"""Steps of ending a request that is pending. It took 10 us, a step 2."""
 
 
 @define(eq=False, repr=False)
@@ -59,10 +65,13 @@ class ServiceTable:
     claims: ClaimTable
     numbers: Numbers
     """The ids of calls, and of all else that goes to other servers."""
+    turn: Turn
     _parties: dict[int, Party] = field(factory=dict, init=False)
     """The connections that serve or have asked, by id."""
     _pending: dict[int, PendingRequest] = field(factory=dict, init=False)
     """All that a responder has not ended, by call id, oldest first, so that the first expires first."""
+    _leaving: dict[Service, str] = field(factory=dict, init=False)
+    """Services that have ended while more waited for them than a turn tells, and what those are told."""
     withdrawals: Withdrawals = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -140,10 +149,18 @@ class ServiceTable:
         self._leave(service, f"the service of {service.topic!r} left with the request pending")
 
     def _leave(self, service: Service, text: str) -> None:
-        """Tell all that wait for a service that it has left."""
-        for pending in service.pending.copy().values():
+        """Tell those that wait for a service that it has left, as far as the turn goes; the others are told next."""
+        for pending in self._first(service.pending):
+            self.turn.taken += _REFUSAL
             self._end_call(pending)
             self._refuse(pending, ServiceGone(text))
+        if service.pending:
+            self._leaving[service] = text
+            self.turn.is_alarmed = True
+
+    def _first(self, pending: dict[int, PendingRequest]) -> list[PendingRequest]:
+        """Return the oldest of these, as many as the turn can end."""
+        return list(islice(pending.values(), -(-self.turn.left // _REFUSAL)))
 
     def withdraw(self, service: Service) -> None:
         """End a service or a claim, whose client is told by the caller."""
@@ -304,21 +321,24 @@ class ServiceTable:
         """Answer the requests whose lifetime is over, and free their places; take away the claims that are lost."""
         for holder, topic in self.claims.contests.take_lost(now):
             self._revoke(holder, topic)
-        while self._pending:
-            pending = next(iter(self._pending.values()))
+        leaving, self._leaving = self._leaving, {}
+        for service, text in leaving.items():
+            self._leave(service, text)
+        for pending in self._first(self._pending):
             if pending.expires_at > now:
                 return
+            self.turn.taken += _REFUSAL
             if pending.requester is not None:
                 # Whoever has not read for a lifetime is past being spared.
                 pending.service.peer.outbox.put_control(Withdraw(pending.call))
             self._end_call(pending)
-            lifetime = self.limits.request_lifetime
-            self._refuse(
-                pending, RequestTimeout(f"the request was pending for {lifetime:g} s (Limits.request_lifetime)")
-            )
+            text = f"the request was pending for {self.limits.request_lifetime:g} s (Limits.request_lifetime)"
+            self._refuse(pending, RequestTimeout(text))
 
     def next_deadline(self) -> float | None:
         """Return when :meth:`expire` has something to do, if ever."""
+        if self._leaving:
+            return -inf
         contested = self.claims.contests.next_deadline()
         if not self._pending:
             return contested

@@ -31,7 +31,7 @@ from .contests import Contests
 from .elsewhere import Elsewhere
 from .events import Events
 from .forwarding import Forwarding
-from .grants import Grants, enforce, require
+from .grants import Grants, require
 from .hearing import Hearing
 from .member import Numbers
 from .outbox import DirtyPeers
@@ -42,6 +42,7 @@ from .requests import ServiceTable
 from .routes import is_own
 from .statistics import BusStatistics, Counters
 from .subscriptions import SubscriptionTable
+from .turn import Turn
 from .welcome import name_in, welcome
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ if TYPE_CHECKING:
 
 _Operation = m.Publish | m.Subscribe | m.Unsubscribe | m.Claim | m.Unclaim | m.Ask
 """A message that is answered."""
-_Single = _Operation | (m.Hello | m.Cancel | m.Respond | m.Fail | m.Credit) | (m.Ping | m.Pong | m.Goodbye | m.Error)
-"""A message that is carried out as a whole: any but a run."""
+_Single = _Operation | (m.Hello | m.Cancel | m.Respond | m.Fail) | (m.Ping | m.Pong | m.Goodbye | m.Error)
+"""A message that is carried out as a whole: any but a run and a CREDIT."""
 
 _UNKNOWN: Final = Origin()
 _OPERATION_STEPS: Final = 16
@@ -71,8 +72,7 @@ class Router:
     access: Access | None = None
     """Without rules everybody may do everything; see :meth:`set_access`."""
     counters: Counters = field(factory=Counters, init=False)
-    steps: int = field(default=0, init=False)
-    """The steps of work so far."""
+    turn: Turn = field(init=False)
     dirty: DirtyPeers = field(factory=DirtyPeers, init=False)
     events: Events = field(factory=Events, init=False)
     _total: Budget = field(init=False)
@@ -97,14 +97,15 @@ class Router:
         """Make the parts, which share one set of limits and counters."""
         limits, counters = self.limits, self.counters
         self._total = total = Budget(limits.total_bytes, limits.connections)
+        self.turn = turn = Turn(limits.turn_steps)
         self.connections = Connections(limits, total, self.dirty)
         self._peers = self.connections.peers
         numbers = Numbers()
         claims = ClaimTable(limits, self.contests, self.events, self._ended)
-        self.subscriptions = subscriptions = SubscriptionTable(limits, counters, total, self.events, self._ended)
+        self.subscriptions = subscriptions = SubscriptionTable(limits, counters, total, self.events, self._ended, turn)
         forwarding = Forwarding(limits, subscriptions)
         self._pubsub = pubsub = PubSub(limits, counters, total, subscriptions, forwarding)
-        self._services = services = ServiceTable(limits, counters, claims, numbers)
+        self._services = services = ServiceTable(limits, counters, claims, numbers, turn)
         self.elsewhere = elsewhere = Elsewhere(numbers, subscriptions, claims, services)
         self._grants = Grants(limits, self.access)
         self.about = About(limits, counters, total, self.connections, subscriptions, services, elsewhere)
@@ -158,10 +159,12 @@ class Router:
     def disconnect(self, peer: Peer, reason: str = "") -> None:
         """Forget a connection, for this reason, and tell everyone whom its end concerns; idempotent."""
         if self.connections.discard(peer):
+            self.turn.begin()
             peer.outbox.close()
             is_told = self.elsewhere.leave(peer) if peer.server else True
             self.subscriptions.disconnect(peer)
             self._services.disconnect(peer)
+            self.subscriptions.share_room()
             if is_told:
                 self.events.note("lost" if peer.server else "left", peer, text=reason)
 
@@ -171,11 +174,7 @@ class Router:
         """Return the peers that have something to be written, or whose connection is to end, since the last time."""
         if self._ended:
             self.elsewhere.follow()
-        peers = [*filter(None, map(self._peers.get, self.dirty.take()))]
-        for peer in peers:
-            if peer.outbox.is_overflowed and peer.ending is None:
-                peer.end_overflowed()
-        return peers
+        return self.connections.take_dirty()
 
     def take_events(self) -> list[Event]:
         """Return what has happened since the last time, and put it on its way to those who have subscribed to it."""
@@ -202,18 +201,22 @@ class Router:
             return ()
         if server := peer.server:
             self.elsewhere.members[peer.id].heard_at = now
-        most = self.steps + self.limits.turn_steps
+        turn = self.turn
+        turn.begin()
         for place, message in enumerate(messages):
-            if self.steps >= most or (place and not peer.outbox.is_calm):
+            if turn.taken >= turn.end or (place and not peer.outbox.is_calm):
                 return messages[place:]
+            rest: m.ClientMessage | None = None
             if isinstance(message, m.PublishRun):
                 rest = self._publish_run(peer, message, now)
-                if rest is not None:
-                    return [rest, *messages[place + 1 :]]
-            elif not server or isinstance(message, m.Publish):
-                self.steps += self._carry_out(peer, message, now)
+            elif server and not isinstance(message, m.Publish):
+                turn.taken += self._hearing.hear(self.elsewhere.members[peer.id], message, now)
+            elif isinstance(message, m.Credit):
+                rest = self.subscriptions.credit(peer, message, now)
             else:
-                self.steps += self._hearing.hear(self.elsewhere.members[peer.id], message, now)
+                turn.taken += self._carry_out(peer, message, now)
+            if rest is not None:
+                return [rest, *messages[place + 1 :]]
         return ()
 
     def _carry_out(self, peer: Peer, message: _Single, now: float) -> int:
@@ -224,9 +227,6 @@ class Router:
                 self._services.respond(peer, message)
             case m.Publish() | m.Ask() | m.Subscribe() | m.Unsubscribe() | m.Claim() | m.Unclaim():
                 return self._operate(peer, message, now)
-            case m.Credit():
-                self.subscriptions.credit(peer, message, now)
-                return len(message.numbers) // 3
             case m.Fail():
                 self._services.fail(peer, message)
             case m.Cancel():
@@ -289,7 +289,7 @@ class Router:
             for operation, _ in enumerate(message.run.payloads, message.id):
                 self._refuse(peer, operation, error)
         peer.last_operation = (message.id + len(message.run.payloads) if rest is None else rest.id) - 1
-        self.steps += steps
+        self.turn.taken += steps
         return rest
 
     def _refuse(self, peer: Peer, operation: int, error: errors.BusError) -> None:
@@ -307,10 +307,9 @@ class Router:
         """Put other rules in force. Whoever has subscribed to, or serves, what is forbidden now is expelled."""
         self.access = access
         self._grants = Grants(self.limits, access)
-        for peer in list(self.connections.peers.values()):
-            if not peer.server:
-                peer.permissions = self._grants.of(peer.identity)
-                enforce(peer, self.subscriptions, self._services)
+        self.turn.begin()
+        self._grants.enforce(self.connections.peers.values(), self.subscriptions, self._services)
+        self.subscriptions.share_room()
 
     # --- room and time
 
@@ -318,6 +317,7 @@ class Router:
         """Note that what was taken from a connection's outbox is with the network, and use the room."""
         peer.outbox.written()
         if peer.waits_for_room:
+            self.turn.begin()
             peer.waits_for_room = self.subscriptions.written(peer) | self._services.withdrawals.written(peer)
         if self._total.is_short:
             self.subscriptions.share_room()
@@ -333,9 +333,12 @@ class Router:
             peer.outbox.put_control(m.Goodbye(text), text)
 
     def expire(self, now: float) -> None:
-        """Do what is due."""
+        """Do what is due, and what earlier calls have left: a turn of each. More than that is due at once, again."""
+        self.turn.begin()
         self.subscriptions.expire(now)
+        self.turn.begin()
         self._services.expire(now)
+        self.subscriptions.share_room()
 
     def next_deadline(self) -> float | None:
         """Return when :meth:`expire` has to be called next, if ever."""

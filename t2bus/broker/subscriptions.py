@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import define, field
 
 from ..errors import LimitExceeded, ProtocolViolation
+from ..wire.messages import Credit
 from .flow import SendWindow
 from .member import MemberWindow
 from .routes import Routes, is_own
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ..limits import Limits
-    from ..wire.messages import Credit, Subscribe, Unsubscribe
+    from ..wire.messages import Subscribe, Unsubscribe
     from .budget import Budget
     from .events import Events
     from .held import HeldPublication
     from .member import Numbers
     from .peer import Peer
     from .service import Service
+    from .turn import Turn
 
 
 _WAY: Final = 2_097_152
@@ -55,15 +57,15 @@ class SubscriptionTable:
     events: Events
     ended: list[str | Service]
     """What has ended and other servers are to be told of: the topics of subscriptions, and services."""
-    is_alarmed: bool = field(default=False, init=False)
-    """Set when a subscription begins to hold something, and so may stall: :meth:`next_deadline` has come nearer."""
+    turn: Turn
     routes: Routes = field(init=False)
     own: Routes = field(init=False)
     """Those of subscriptions to the bus's own topics, apart: no publication of others reaches them."""
     _subscribers: dict[int, _Subscriber] = field(factory=dict, init=False)
     """By the ids of their connections."""
     _holding: dict[SendWindow, None] = field(factory=dict, init=False)
-    """The subscriptions that hold something, or did when last looked at: the only ones that can stall."""
+    """The subscriptions that hold something, or did when last looked at: the only ones that can stall, or that are
+    closed and have not let go of all."""
 
     def __attrs_post_init__(self) -> None:
         """Make the routes with the bounds of this bus."""
@@ -121,6 +123,7 @@ class SubscriptionTable:
             self.counters,
             None if is_own(message.topic) else self.events,
             subscriber.behind,
+            self.turn,
         )
         self._routes_of(window).add(window)
         self._subscribers[peer.id] = subscriber
@@ -132,8 +135,8 @@ class SubscriptionTable:
         subscriber = self._subscribers.get(peer.id)
         window = None if subscriber is None else subscriber.windows.pop(message.subscription, None)
         if window is not None:
-            self._remove(window)
             peer.note_sent(window.delivered_size, window.delivered)
+            self._remove(window)
             self.events.note("unsubscribed", peer, window.topic)
         peer.outbox.acknowledge(message.id)
 
@@ -141,12 +144,21 @@ class SubscriptionTable:
         self._routes_of(window).discard(window)
         if not is_own(window.topic):
             self.ended.append(window.topic)
-        self._holding.pop(window, None)
         window.close()
+        self._leave(window)
+
+    def _leave(self, window: SendWindow) -> None:
+        """Forget a window that is closed, at once or when it has let go of what it holds."""
+        if window.held:
+            self.turn.is_alarmed = True
+        else:
+            self._holding.pop(window, None)
 
     def take_alarm(self) -> bool:
-        """Tell whether :meth:`next_deadline` may have come nearer since the last time: a subscriber may stall."""
-        is_alarmed, self.is_alarmed = self.is_alarmed, False
+        """Tell whether ``Router.next_deadline`` may have come nearer since the last time: a subscriber may stall, or
+        something is left to do.
+        """
+        is_alarmed, self.turn.is_alarmed = self.turn.is_alarmed, False
         return is_alarmed
 
     # --- for other servers of the bus
@@ -165,15 +177,15 @@ class SubscriptionTable:
         messages, size = limits.subscription_messages, min(limits.subscription_bytes, _WAY)
         stall = 2 * limits.stall
         # What is on its way counts where it arrives.
-        beside = (stall, limits.frame, Counters(), self.events, subscriber.behind)
+        beside = (stall, limits.frame, Counters(), self.events, subscriber.behind, self.turn)
         return MemberWindow(0, "**", peer, messages, size, *beside, numbers)
 
     def close_way(self, window: MemberWindow, groups: Iterable[str]) -> None:
         """Close it, and let go of what it holds."""
         for group in groups:
             self.routes.discard_at(group, window)
-        self._holding.pop(window, None)
         window.count_none()
+        self._leave(window)
 
     def disconnect(self, peer: Peer) -> None:
         """Close all subscriptions of a connection that has ended."""
@@ -181,42 +193,63 @@ class SubscriptionTable:
         if subscriber is not None:
             for window in subscriber.windows.values():
                 self._remove(window)
-        self.share_room()
 
     def hold(self, window: SendWindow, publication: HeldPublication, now: float) -> None:
         """Have a subscription hold a publication until it has credit and room."""
         window.hold(publication, now)
-        self.is_alarmed |= not self._holding
+        self.turn.is_alarmed |= not self._holding
         self._holding[window] = None
 
     # --- credit, room and time
 
-    def credit(self, peer: Peer, message: Credit, now: float) -> None:
-        """Take credit for subscriptions; for one that has just been closed it means nothing any more."""
-        if (subscriber := self._subscribers.get(peer.id)) is None:
-            return
-        for number, messages, size in message.grants:
-            window = subscriber.windows.get(number)
-            if window is not None:
+    def credit(self, peer: Peer, message: Credit, now: float) -> Credit | None:
+        """Take credit for subscriptions; for one that has just been closed it means nothing any more.
+
+        Each is a step, and so is each delivery that it frees.
+
+        Returns:
+          What is left for another turn, if anything. It may begin with no credit, for a subscription that goes on.
+
+        """
+        windows, numbers = self.of(peer), message.numbers
+        for place, (number, messages, size) in enumerate(message.grants):
+            if not self.turn.left:
+                return Credit(numbers[3 * place :])
+            if (window := windows.get(number)) is not None:
                 window.grant(messages, size, now)
+                if window.is_cut_short:
+                    return Credit((number, 0, 0, *numbers[3 * place + 3 :]))
+            self.turn.taken += 1
+        return None
 
     def written(self, peer: Peer) -> bool:
-        """Deliver what waited for room in the outbox of a connection; tell whether something still waits."""
+        """Deliver what waited for room in the outbox of a connection, as far as the turn goes: what is delivered is
+        written too, and then it goes on.
+
+        Returns:
+          Whether something still waits.
+
+        """
         subscriber = self._subscribers.get(peer.id)
         if subscriber is None or not (behind := subscriber.behind):
             return False
         first = next(iter(behind))
         for window in list(behind.values()):
             window.release()
+            if not self.turn.left:
+                break
         if first in behind:
             # Whoever went first goes last the next time, else one that is behind could take all the room for ever.
             behind[first] = behind.pop(first)
         return bool(behind)
 
     def share_room(self) -> None:
-        """Deliver what waits for room that others have left, to one subscription after the other."""
+        """Deliver what waits for room that others have left, to one subscription after the other, as far as a turn
+        goes.
+        """
         if not self.total.is_short:
             return
+        self.turn.begin()
         self.total.is_short = False
         for window in list(self._holding):
             if not window.peer.outbox.size:
@@ -227,13 +260,17 @@ class SubscriptionTable:
                 self._holding[window] = self._holding.pop(window)
 
     def expire(self, now: float) -> None:
-        """Stop holding publications for subscribers that took nothing for the stall time."""
+        """Stop holding publications for subscribers that are gone, or took nothing for the stall time, as far as the
+        turn goes.
+        """
         for window in list(self._holding):
-            if window.stalls_at <= now:
+            if window.is_closed:
+                window.close()
+            elif window.stalls_at <= now:
                 window.give_up()
             if not window.held:
                 del self._holding[window]
 
     def next_deadline(self) -> float | None:
-        """Return when the next subscriber stalls, if any can."""
+        """Return when the next subscriber stalls, if any can; one that has is left over, and due."""
         return min((window.stalls_at for window in self._holding if window.held), default=None)

@@ -249,17 +249,17 @@ class RouterTask:
     def _give_turn(self, connection: PeerConnection) -> bool:
         """Carry out what a peer has said, batch by batch; tell whether that used all the steps of a turn."""
         batches, router = connection.batches, self.router
-        end = router.steps + router.limits.turn_steps
+        end = router.turn.taken + router.limits.turn_steps
         while batches:
             self._carry_out(connection)
             if batches and connection.is_to_be_held_back:
                 connection.is_held_back = True
                 break
-            if router.steps >= end:
+            if router.turn.taken >= end:
                 break
         if not batches and connection.turn_over is not None:
             connection.turn_over.set()
-        return router.steps >= end
+        return router.turn.taken >= end
 
     def resume(self, connection: PeerConnection) -> None:
         """Let a connection that was held back have turns again."""
