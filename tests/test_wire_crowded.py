@@ -14,7 +14,7 @@ from t2bus.rust.frames import decode_client_frames
 from t2bus.session.outbox import ClientOutbox
 from t2bus.wire import messages as m
 from t2bus.wire.cbor import encode_head, is_crowded
-from t2bus.wire.native import decode_client_messages
+from t2bus.wire.native import decode_client_messages, decode_server_messages
 from t2bus.wire.values import MOST_ITEMS, MOST_LISTED
 from wire_corpus import body_of
 
@@ -118,6 +118,37 @@ def test_credit_for_many_subscriptions_is_said_in_parts() -> None:
     assert all(isinstance(message, m.Credit) for message in said)
     assert decode_client_messages([body_of(message) for message in said]) == said
     assert [grant for message in said if isinstance(message, m.Credit) for grant in message.grants] == grants
+
+
+MANY = dict.fromkeys(map(str, range(MOST_LISTED + 1)), "")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [m.Publish(1, False, m.Publication("a", b"", MANY)), m.Ask(1, None, "s", b"", MANY), m.Respond(7, b"", MANY)],
+    ids=["publish", "ask", "respond"],
+)
+def test_a_bus_reads_no_more_headers_than_there_may_be(message: m.ClientMessage) -> None:
+    """A short frame, whose items are not counted, is a violation too if it has more headers than a message may have."""
+    body = body_of(message)
+    assert len(body) < 65_536
+    with pytest.raises(ProtocolViolation, match="a message has 2000 headers at most, not 2001"):
+        decode_client_messages([body])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        m.Deliver((1,), m.Publication("a", b"", MANY)),
+        m.Call(1, 1, None, "s", b"", MANY),
+        m.Response(7, b"", MANY),
+    ],
+    ids=["deliver", "call", "response"],
+)
+def test_a_client_reads_no_more_headers_than_there_may_be(message: m.ServerMessage) -> None:
+    """What a bus says has no more headers than a message may have either."""
+    with pytest.raises(ProtocolViolation, match="a message has 2000 headers at most, not 2001"):
+        decode_server_messages([body_of(message)])
 
 
 def test_more_headers_than_a_bus_reads_are_refused_to_the_caller() -> None:

@@ -204,6 +204,8 @@ def _headers(rest: Sequence[Any]) -> v.Headers:
     (headers,) = rest
     if type(headers) is not dict or any(type(key) is not str or type(text) is not str for key, text in headers.items()):
         raise ProtocolViolation("expected headers: a map of text to text")
+    if len(headers) > v.MOST_LISTED:
+        raise ProtocolViolation(f"a message has {v.MOST_LISTED} headers at most, not {len(headers)}")
     return headers
 
 

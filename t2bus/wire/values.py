@@ -94,7 +94,7 @@ MOST_ITEMS: Final = 8192
 """CBOR items of a frame that a client sends: an array or a map is one, and so is each item in it."""
 
 MOST_LISTED: Final = 2000
-"""Headers of a message, and triples of a CREDIT, at most: three items each, they fit in such a frame."""
+"""Headers of a message, at most, and triples of a CREDIT that is sent: three items each, they fit in such a frame."""
 
 
 def size_of(topic: str, payload: Payload, headers: Headers) -> int:
