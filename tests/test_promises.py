@@ -306,6 +306,24 @@ async def test_promise_05_decompressed_payloads_are_bounded(tcp: Site, bystander
         assert (await messages.receive()).body == b"fine"
 
 
+async def test_promise_05_turns_of_many_are_one_together() -> None:
+    """Others run when the messages of several peers have taken the steps of a turn, though none of them has."""
+    published = [0]
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(t2bus.open_bus(limits=t2bus.Limits(turn_steps=4)))
+        clients = [await stack.enter_async_context(bus.open_client()) for _ in range(40)]
+        async with trio.open_nursery() as nursery:
+            for client in clients:
+                nursery.start_soon(client.publish_bytes, "x", b"")
+            while published[-1] < len(clients):
+                await trio.lowlevel.checkpoint()
+                published.append(bus.statistics().published)
+    # The first finds that nobody listens, which is a turn by itself; to the others that is known, and takes a step.
+    assert max(after - before for before, after in pairwise(published)) <= 2 * 4, (
+        "the bus may run twice between two looks"
+    )
+
+
 async def test_promise_05_what_a_peer_leaves_behind_is_done_in_turns(clock: trio.testing.MockClock) -> None:
     """What was held for a peer that leaves is let go of at once, and others run after each turn of that."""
     held: list[int] = []

@@ -2,10 +2,10 @@
 
 Whoever reads from a peer puts what one read brought into the *inbox*, a bounded channel, and waits when that is full.
 The router task works in rounds. In each it takes what has come, gives every peer that has something there one *turn* of
-at most ``Limits.turn_steps``, and then has written what followed from it. What a peer has left waits for its next turn,
-and nothing more is read from it meanwhile; so a peer that has much to say holds nobody up for longer than its turn. Who
-says what leads to answers faster than they are written has no turn until some were: half of ``Limits.control_bytes`` is
-for what others cause.
+at most ``Limits.turn_steps``, and then has written what followed from it. Other tasks run each time that so many steps
+were taken, by one peer or by many. What a peer has left waits for its next turn, and nothing more is read from it
+meanwhile; so a peer that has much to say holds nobody up for longer than its turn. Who says what leads to answers
+faster than they are written has no turn until some were: half of ``Limits.control_bytes`` is for what others cause.
 
 What a lone message leads to is written at once, by this task: to wake the task of a writer takes longer than all else
 that is done for it. What comes in batches is left to the writers, which gather what several peers have for one.
@@ -208,20 +208,22 @@ class RouterTask:
     @trio.lowlevel.enable_ki_protection
     async def run(self) -> NoReturn:
         """Work in rounds, until cancelled."""
-        turns, take = self._turns, self._batches.receive
+        turns, take, turn = self._turns, self._batches.receive, self.router.turn
         while True:
             if not turns:
                 self._take_in(*await take())
             is_alone = self._take_all()
             unfinished: list[PeerConnection] = []
+            before = turn.taken
             for _ in range(len(turns)):
                 connection = turns.popleft()
-                is_used_up = self._give_turn(connection)
+                self._give_turn(connection)
                 if connection.batches and not connection.is_held_back:
                     unfinished.append(connection)
-                if is_used_up:
+                if turn.taken - before >= turn.steps:  # of one peer, or of many together
                     self.flush()
                     await trio.lowlevel.checkpoint()
+                    before = turn.taken
             self.flush(at_once=is_alone)
             if unfinished:
                 # Who has come meanwhile is before those who have had a turn.
@@ -246,20 +248,16 @@ class RouterTask:
             pass
         return len(turns) == 1 and len(turns[0].batches) == 1 and _is_lone(turns[0].batches[0])
 
-    def _give_turn(self, connection: PeerConnection) -> bool:
-        """Carry out what a peer has said, batch by batch; tell whether that used all the steps of a turn."""
-        batches, router = connection.batches, self.router
-        end = router.turn.taken + router.limits.turn_steps
-        while batches:
+    def _give_turn(self, connection: PeerConnection) -> None:
+        """Carry out what a peer has said, batch by batch, until all the steps of a turn are used."""
+        batches, turn, before = connection.batches, self.router.turn, self.router.turn.taken
+        while batches and turn.taken - before < turn.steps:
             self._carry_out(connection)
             if batches and connection.is_to_be_held_back:
                 connection.is_held_back = True
                 break
-            if router.turn.taken >= end:
-                break
         if not batches and connection.turn_over is not None:
             connection.turn_over.set()
-        return router.turn.taken >= end
 
     def resume(self, connection: PeerConnection) -> None:
         """Let a connection that was held back have turns again."""
