@@ -17,7 +17,9 @@ from t2bus.wire import messages as m
 from t2bus.wire.values import ErrorCode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from t2bus.wire.values import Headers
 
 TEN = [b"%d" % number for number in range(10)]
 
@@ -104,6 +106,30 @@ def test_matching_takes_its_steps() -> None:
     assert steps_of(publisher, m.Publish(1, False, m.Publication("*/b", b""))) >= 50
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        lambda headers: m.Publish(1, False, m.Publication("a", b"", headers)),
+        lambda headers: m.Ask(1, None, "s", b"", headers),
+        lambda headers: m.Respond(1, b"", headers),
+    ],
+    ids=["publish", "ask", "respond"],
+)
+def test_many_headers_take_their_steps(said: Callable[[Headers], m.ClientMessage]) -> None:
+    """A message with many headers takes a step more for each few of them, as each has to be counted."""
+    steps = []
+    for count in (0, 400):
+        one_bus = bus()
+        responder, requester, peer = one_bus.connect(), one_bus.connect(), one_bus.connect()
+        responder.claim("s")
+        message = said({f"{number:x}": "" for number in range(count)})
+        if isinstance(message, m.Respond):
+            requester.request("s")
+            peer = responder
+        steps.append(steps_of(peer, message))
+    assert steps[1] - steps[0] == 100
+
+
 @pytest.mark.parametrize("is_run", [False, True])
 def test_a_topic_that_is_too_broad_costs_its_steps(is_run: bool) -> None:
     """What is refused because matching it takes too long has taken as long, and that ends a turn."""
@@ -119,7 +145,7 @@ def test_a_topic_that_is_too_broad_costs_its_steps(is_run: bool) -> None:
 
 
 def test_an_operation_takes_more_steps_than_a_sign_of_life() -> None:
-    """What is opened, closed, asked or refused counts for the time that it takes: many times that of a PING."""
+    """What is opened, closed, asked or refused takes many steps, a PING one; an end takes more for requests it ends."""
     peer = bus().connect()
     said: list[m.ClientMessage] = [
         m.Subscribe(1, "a", 1, 1),
@@ -129,7 +155,7 @@ def test_an_operation_takes_more_steps_than_a_sign_of_life() -> None:
         m.Unclaim(5, 3),
         m.Subscribe(6, "A", 1, 1),
     ]
-    assert [steps_of(peer, message) for message in said] == [OPERATION] * len(said)
+    assert [steps_of(peer, message) for message in said] == [*[OPERATION] * 4, OPERATION + 4, OPERATION]
     assert steps_of(peer, m.Ping(1)) == 1
 
 

@@ -3,8 +3,9 @@
 A publication is matched once. Then each connection on its route is looked at by itself: what it takes is one delivery
 that names the subscriptions that took it.
 
-Matching a fragment, looking at a receiver and taking a publication out of a run are one *step* each. Each publication
-says how many steps it took, and a run that would take more than a turn (``Limits.turn_steps``) is carried out in part.
+Matching a fragment, looking at a receiver and taking a publication out of a run are one *step* each, and so are four
+headers. Each publication says how many steps it took, and a run that would take more than a turn
+(``Limits.turn_steps``) is carried out in part.
 
 The law of this module: nothing that happens at one receiver, whatever it is, is seen by the next.
 """
@@ -22,6 +23,7 @@ from ..wire.values import FRAME_OVERHEAD, size_in_frame, size_of
 from .budget import RUN, Shared, cells_of
 from .events import Event
 from .held import HeldPublication
+from .turn import HEADERS
 
 if TYPE_CHECKING:
     from ..limits import Limits
@@ -92,7 +94,7 @@ class PubSub:
         count.messages += 1
         count.size += size
         count.at = now
-        return steps + route.windows
+        return steps + route.windows + len(message.publication.headers) // HEADERS
 
     def publish_run(self, peer: Peer, message: PublishRun, now: float) -> tuple[int, PublishRun | None]:
         """Do as :meth:`publish` for each of a run, as far as one turn goes.

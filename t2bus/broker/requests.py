@@ -36,6 +36,7 @@ from ..wire.messages import Ask, Call, Claim, Fail, Refused, Respond, Response, 
 from ..wire.values import ErrorCode, size_of
 from .budget import ANSWER, cells_beside, cells_of
 from .service import Party, PendingRequest, Service
+from .turn import HEADERS
 from .withdrawals import Withdrawals
 
 if TYPE_CHECKING:
@@ -210,6 +211,7 @@ class ServiceTable:
     def _hand(self, party: Party, message: Ask, service: Service, now: float) -> None:
         """Put a request on its way, if the responder takes one more."""
         size, cells = size_of(message.topic, message.payload, message.headers), cells_of(message.headers)
+        self.turn.taken += len(message.headers) // HEADERS
         responder = service.peer
         spent = len(service.pending) >= service.window_requests or service.size >= service.window_size
         if spent or not responder.outbox.fits(size, cells):
@@ -237,6 +239,7 @@ class ServiceTable:
         """Pass an answer to the requester, if it still waits."""
         pending = self._finish(peer, message.call)
         if pending is not None:
+            self.turn.taken += len(message.headers) // HEADERS
             response = Response(pending.request, message.payload, message.headers)
             size = size_of("", message.payload, message.headers)
             peer.note_received(size)

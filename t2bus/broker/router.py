@@ -210,11 +210,11 @@ class Router:
             if isinstance(message, m.PublishRun):
                 rest = self._publish_run(peer, message, now)
             elif server and not isinstance(message, m.Publish):
-                turn.taken += self._hearing.hear(self.elsewhere.members[peer.id], message, now)
+                turn.taken = self._hearing.hear(self.elsewhere.members[peer.id], message, now) + turn.taken
             elif isinstance(message, m.Credit):
                 rest = self.subscriptions.credit(peer, message, now)
             else:
-                turn.taken += self._carry_out(peer, message, now)
+                turn.taken = self._carry_out(peer, message, now) + turn.taken  # last, as steps are counted in there too
             if rest is not None:
                 return [rest, *messages[place + 1 :]]
         return ()
