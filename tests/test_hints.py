@@ -146,9 +146,10 @@ async def test_certificates_are_for_tls_alone(tmp_path: Any) -> None:
     context = ssl.create_default_context()
 
     async def dial() -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
         raise AssertionError
 
-    text = "tls= is for tls: addresses, and {} is none: nothing would be encrypted"
+    text = "tls= is for tls: addresses, and {} is not one: nothing would be encrypted"
     for address, named in ((f"unix:{tmp_path}/bus", f"unix:{tmp_path}/bus"), (dial, "what was given")):
         opening = t2bus.open_client(address, tls=context)
         await is_refused(t2bus.InvalidAddress, text.format(named), lambda opening=opening: enter(opening))  # type: ignore[misc]

@@ -69,6 +69,7 @@ def test_an_interrupt_in_an_opener_ends_the_program() -> None:
         async with unsteady_bus() as place:
 
             async def open_stream() -> trio.abc.Stream:
+                await trio.lowlevel.checkpoint()
                 if place.bus is None:
                     try:
                         signal.raise_signal(signal.SIGINT)

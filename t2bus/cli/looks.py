@@ -70,11 +70,12 @@ async def asked(
         try:
             return await ask(client)
         except ServiceNotFound as error:
-            if server is not None:
-                raise ServiceNotFound(f"{error}{await _names_beside(client, server)}") from error
-            raise ServiceNotFound(_OTHER_BUS) from error
+            if server is None:
+                raise ServiceNotFound(_OTHER_BUS) from error
+            not_found = error
         except PermissionDenied as error:
             raise PermissionDenied(f"{error}: {_RIGHT}") from error
+        raise ServiceNotFound(f"{not_found}{await _names_beside(client, server)}") from not_found
     who = "the bus" if server is None else "that server"
     raise RequestTimeout(f"{who} has not answered within {patience:g} s: it hangs, or the network does")
 

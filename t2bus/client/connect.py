@@ -122,7 +122,7 @@ async def _connected_client(
         prepare(tls, is_server=False)
         if not isinstance(place, TlsAddress):
             given = address if isinstance(address, str) else "what was given"
-            raise InvalidAddress(f"tls= is for tls: addresses, and {given} is none: nothing would be encrypted")
+            raise InvalidAddress(f"tls= is for tls: addresses, and {given} is not one: nothing would be encrypted")
     destination = Destination(place=place, limits=own, tls=tls, peers=known, wire=wire or "t2bus", hello=greeting)
     redial = None if reconnect is None else Redial(destination, reconnect)
     dialled = await (destination.dial() if redial is None else redial.dial_until_there())

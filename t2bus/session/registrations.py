@@ -63,8 +63,8 @@ class Registrations:
             return False
         del self._opened[number]
         self.subscriptions.pop(number, None)
-        if self.services.pop(number, None) is window:
-            for call in window.pending:
+        if (service := self.services.pop(number, None)) is not None:
+            for call in service.pending:
                 self.calls.pop(call, None)
         return True
 
