@@ -65,9 +65,9 @@ def why_no_protocol(call: str, protocol: Any, role: type, topic: Any, body: Any 
     if not takes_body and (swapped := class_of(topic, role)):
         return f"the class comes first: {call}({swapped.__name__}, topic)"
     if class_of(protocol, RequestProtocol):
-        return f"{name} is a request: call {_ONE_THAT_FITS[call]}()"
+        return f"{name} is not a t2bus.{role.__name__} but a request: call {_ONE_THAT_FITS[call]}()"
     if class_of(protocol, PublishProtocol):
-        return f"{name} is published, and not requested: call {_ONE_THAT_FITS[call]}()"
+        return f"{name} is not a t2bus.{role.__name__}, as it is published: call {_ONE_THAT_FITS[call]}()"
     if isinstance(body, bytes):
         return f"bytes have no class and no prefix: call {call}_bytes(), with the full topic"
     return f"{name} is not a t2bus.{role.__name__}: derive its class from it, with a prefix"

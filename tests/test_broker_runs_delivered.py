@@ -167,7 +167,8 @@ def test_a_run_for_a_closed_subscription_is_dropped() -> None:
     """What was on its way when a subscription was closed means nothing any more."""
     program = Program()
     one, other = subscribed(program), subscribed(program)
-    program.session.unsubscribe(one, None)
+    program.close(one)
+    program.session.take_news()
     assert program.feed(m.DeliverRun((one.id, other.id), m.Run("a", LETTERS))) == [other]
     assert (one.waiting, other.waiting) == (0, 3)
     assert program.session.statistics().received == 3

@@ -439,6 +439,7 @@ async def test_a_requester_that_puts_its_deadline_off_is_told(
             nursery.start_soon(put_off)
             with pytest.raises(t2bus.RemoteError, match="the deadline of the request has passed"):
                 await client.request("x", Add(1, 2))
+        nursery.cancel_scope.cancel()
 
 
 async def test_what_a_request_waits_is_time_of_its_requester(mock_clock: trio.testing.MockClock, memory: Site) -> None:

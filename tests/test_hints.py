@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections import UserDict
 from typing import TYPE_CHECKING, Any
 
@@ -31,19 +30,25 @@ async def enter(manager: Any) -> None:
 TYPED: list[tuple[Callable[[Any], Awaitable[object]], str]] = [
     (lambda it: it.publish("x", Note), "Note is a class: publish an instance, Note(...)"),
     (lambda it: it.publish(Note("x"), "x"), "the topic comes first: publish(topic, Note(...))"),
-    (lambda it: it.publish("x", Add(1, 2)), "Add is a request: call request()"),
+    (lambda it: it.publish("x", Add(1, 2)), "Add is not a t2bus.PublishProtocol but a request: call request()"),
     (lambda it: it.publish("x", b"x"), "bytes have no class and no prefix: call publish_bytes(), with the full topic"),
     (lambda it: it.publish("x", 5), "int is not a t2bus.PublishProtocol: derive its class from it, with a prefix"),
     (lambda it: it.request("x", Add), "Add is a class: request an instance, Add(...)"),
     (lambda it: it.request(Add(1, 2), "x"), "the topic comes first: request(topic, Add(...))"),
-    (lambda it: it.request("x", Note("x")), "Note is published, and not requested: call publish()"),
+    (lambda it: it.request("x", Note("x")), "Note is not a t2bus.RequestProtocol, as it is published: call publish()"),
     (lambda it: enter(it.subscribe(Note("x"), "x")), "name the class Note, not an instance: subscribe(Note, topic)"),
     (lambda it: enter(it.subscribe("x", Note)), "the class comes first: subscribe(Note, topic)"),
-    (lambda it: enter(it.subscribe(Add, "x")), "Add is a request: call serve()"),
-    (lambda it: enter(it.serve(Note, "x")), "Note is published, and not requested: call subscribe()"),
+    (lambda it: enter(it.subscribe(Add, "x")), "Add is not a t2bus.PublishProtocol but a request: call serve()"),
+    (
+        lambda it: enter(it.serve(Note, "x")),
+        "Note is not a t2bus.RequestProtocol, as it is published: call subscribe()",
+    ),
     (lambda it: it.serve_with("x", Add, add), "the class comes first: serve_with(Add, topic)"),
-    (lambda it: it.subscribe_with(Add, "x", add), "Add is a request: call serve_with()"),
-    (lambda it: enter(it.open_publisher(Add, "x")), "Add is a request: call request()"),
+    (
+        lambda it: it.subscribe_with(Add, "x", add),
+        "Add is not a t2bus.PublishProtocol but a request: call serve_with()",
+    ),
+    (lambda it: enter(it.open_publisher(Add, "x")), "Add is not a t2bus.PublishProtocol but a request: call request()"),
 ]
 
 TOPICS: list[Callable[[Any], Awaitable[object]]] = [
@@ -139,20 +144,6 @@ async def test_a_client_of_the_process_has_limits_of_their_type() -> None:
     async with memory_bus() as bus:
         text = "limits cannot be of type dict: write limits=t2bus.Limits(...)"
         await is_refused(TypeError, text, lambda: enter(bus.open_client(limits={})))  # type: ignore[arg-type]
-
-
-async def test_certificates_are_for_tls_alone(tmp_path: Any) -> None:
-    """A context for an address where nothing would be encrypted is refused, as on the command line."""
-    context = ssl.create_default_context()
-
-    async def dial() -> trio.abc.Stream:
-        await trio.lowlevel.checkpoint()
-        raise AssertionError
-
-    text = "tls= is for tls: addresses, and {} is not one: nothing would be encrypted"
-    for address, named in ((f"unix:{tmp_path}/bus", f"unix:{tmp_path}/bus"), (dial, "what was given")):
-        opening = t2bus.open_client(address, tls=context)
-        await is_refused(t2bus.InvalidAddress, text.format(named), lambda opening=opening: enter(opening))  # type: ignore[misc]
 
 
 # --- handlers without async

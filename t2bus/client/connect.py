@@ -13,11 +13,10 @@ import trio
 from ..background import closing, open_background_nursery
 from ..contexts.document import PREFIX
 from ..contexts.file import find
-from ..errors import InvalidAddress
 from ..hints import require
 from ..limits import Limits
 from ..tls import client_context, prepare
-from ..transport.address import TlsAddress, parse
+from ..transport.address import parse
 from ..transport.credentials import check_peers
 from ..under_trio import require_trio
 from .client import Client
@@ -84,8 +83,7 @@ def open_client(
       reconnect: how to come back to a bus that was lost, or that is not there yet; by default not at all.
 
     Raises:
-      InvalidAddress: the address is of no known kind, needs ``tls`` or is given it for nothing, or is a name that is
-        not written down.
+      InvalidAddress: the address is of no known kind, needs ``tls``, or is a name that is not written down.
       ConnectFailed: nothing listens there, no bus answers within ``Limits.handshake_time``, or it did not let this
         client in; the text says which. With ``reconnect`` only where trying again does not help (not ``retryable``).
       TlsFailed: a ``ConnectFailed`` for which certificates, keys or host names are the likely cause.
@@ -120,9 +118,6 @@ async def _connected_client(
     place = parse(address) if isinstance(address, str) else address
     if tls is not None:
         prepare(tls, is_server=False)
-        if not isinstance(place, TlsAddress):
-            given = address if isinstance(address, str) else "what was given"
-            raise InvalidAddress(f"tls= is for tls: addresses, and {given} is not one: nothing would be encrypted")
     destination = Destination(place=place, limits=own, tls=tls, peers=known, wire=wire or "t2bus", hello=greeting)
     redial = None if reconnect is None else Redial(destination, reconnect)
     dialled = await (destination.dial() if redial is None else redial.dial_until_there())
