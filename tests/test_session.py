@@ -753,12 +753,15 @@ class SessionMachine(RuleBasedStateMachine):
             self.forgotten |= {operation} - self.program.outcomes.keys()
             self.session.end_request(operation)
         elif windows and number % 3 == 1:
-            self.begun.add(self.program.close(windows[number % len(windows)], done) if done else 0)
+            window = windows[number % len(windows)]
+            operation = self.program.close(window, done)
+            self.begun.add(operation if done else 0)
+            assert window in self.session.take_news()
         elif services and number % 3 == 2:
             service = services[number % len(services)]
             self.taken = {key: each for key, each in self.taken.items() if each[0] is not service}
-            number = self.program.close(service, done)
-            self.begun.add(number if done else 0)
+            operation = self.program.close(service, done)
+            self.begun.add(operation if done else 0)
             assert service in self.session.take_news()
 
     @rule()
