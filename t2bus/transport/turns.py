@@ -35,7 +35,7 @@ class Ration:
     """
 
     def __init__(self) -> None:
-        self.spent = 0
+        self.spent: int = 0
         self._turns = Turns()
 
     async def take(self) -> None:
