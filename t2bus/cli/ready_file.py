@@ -7,7 +7,7 @@
     tcp:127.0.0.1:35101
 
 Each address is a line, with port 0 resolved, and the end of the file follows. If the bus cannot be opened, the file
-ends without a line; if the file cannot be written to, the bus ends with an error. s6 and ``dbus-daemon
+ends without a line; if the file cannot be written to, the bus says so in its log and serves. s6 and ``dbus-daemon
 --print-address`` do likewise.
 
 The law of this module: a file is written to only if this process was started with it, and the bus waits for nobody who
@@ -17,6 +17,7 @@ reads it.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,8 @@ from .settings import BadSetting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_logger = logging.getLogger("t2bus.server")
 
 _ERROR: Final = 2
 """Standard error, which stays open for the log."""
@@ -50,9 +53,7 @@ def check_ready_file(number: int) -> None:
 async def announce(number: int, addresses: Sequence[str]) -> None:
     """Write the addresses to the file, and close it; nothing happens if nobody reads it any more.
 
-    Raises:
-      OSError: it cannot be written to, so that whoever waits for the bus would not learn of it.
-
+    A file that cannot be written to is warned of: whoever waits for the bus does not learn of it, and its clients do.
     """
     data = "".join(f"{address}\n" for address in addresses).encode(errors="surrogateescape")
     await trio.to_thread.run_sync(_write_and_close, number, data, abandon_on_cancel=True)
@@ -65,7 +66,7 @@ def _write_and_close(number: int, data: bytes) -> None:
     except BrokenPipeError:
         pass
     except OSError as error:
-        raise OSError(f"cannot write to --ready-fd {number}: {error.strerror}") from error
+        _logger.warning("cannot write to --ready-fd %d: %s", number, error.strerror)
     finally:
         _close(number)
 
