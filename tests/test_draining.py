@@ -263,26 +263,6 @@ async def test_promise_12_a_draining_bus_lets_requests_be_answered(autojump_cloc
         assert trio.current_time() == 2
 
 
-async def test_a_bus_may_be_drained_by_several(autojump_clock: Clock) -> None:
-    """Each of them waits until what was accepted is done, and for no longer."""
-    ends: list[float] = []
-    async with memory_bus() as bus, bus.open_client() as other, bus.open_client() as client:
-        async with client.serve(Add, "") as requests, trio.open_nursery() as nursery:
-
-            async def drain() -> None:
-                await bus.drain()
-                ends.append(trio.current_time())
-
-            nursery.start_soon(other.request, "", Add(1, 2))
-            request = await requests.receive()
-            nursery.start_soon(drain)
-            await trio.sleep(1)
-            nursery.start_soon(drain)
-            await trio.sleep(1)
-            await request.respond(Sum(3))
-        assert ends == [2, 2]
-
-
 async def test_promise_12_a_draining_bus_delivers_what_is_held(autojump_clock: Clock) -> None:
     """Paced publications that wait for a slow subscriber come to it before the end."""
     texts = [str(number) for number in range(8)]

@@ -26,12 +26,13 @@ async def test_a_drain_does_not_wait_for_what_is_closed_meanwhile(autojump_clock
         assert trio.current_time() < 1
 
 
-async def test_promise_12_a_second_drain_waits_for_the_first(autojump_clock: Clock) -> None:
+@pytest.mark.parametrize("whose", ["client", "bus"])
+async def test_promise_12_a_second_drain_waits_for_the_first(autojump_clock: Clock, whose: str) -> None:
     """It does not cut the first one short: what is being answered is answered, and then both return."""
     ended: list[float] = []
 
-    async def drain(client: t2bus.Client) -> None:
-        await client.drain()
+    async def drain(drained: t2bus.Client | t2bus.Bus) -> None:
+        await drained.drain()
         ended.append(trio.current_time())
 
     async with (
@@ -43,9 +44,9 @@ async def test_promise_12_a_second_drain_waits_for_the_first(autojump_clock: Clo
     ):
         nursery.start_soon(other.request, "", Add(1, 2))
         request = await requests.receive()
-        nursery.start_soon(drain, client)
+        nursery.start_soon(drain, client if whose == "client" else bus)
         await trio.sleep(1)
-        nursery.start_soon(drain, client)
+        nursery.start_soon(drain, client if whose == "client" else bus)
         await trio.sleep(1)
         await request.respond(Sum(3))
     assert ended == [2, 2]
@@ -64,25 +65,6 @@ async def test_a_second_drain_that_is_cancelled_closes_at_once(autojump_clock: C
         with trio.move_on_after(1):
             await client.drain()
     assert trio.current_time() == 1
-
-
-async def test_a_second_drain_of_a_bus_waits_with_the_first(autojump_clock: Clock) -> None:
-    """Both return when nobody waits for an answer any more."""
-    async with (
-        memory_bus() as bus,
-        bus.open_client() as other,
-        bus.open_client() as client,
-        client.serve(Add, "") as requests,
-        trio.open_nursery() as nursery,
-    ):
-        nursery.start_soon(other.request, "", Add(1, 2))
-        request = await requests.receive()
-        nursery.start_soon(bus.drain)
-        await trio.sleep(1)
-        nursery.start_soon(bus.drain)
-        await trio.sleep(1)
-        await request.respond(Sum(3))
-    assert trio.current_time() == 2
 
 
 async def test_a_drained_subscription_ends_without_a_gap(autojump_clock: Clock) -> None:
