@@ -32,6 +32,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections import OrderedDict
 from collections.abc import Hashable
 from functools import reduce
 from itertools import accumulate, product
@@ -197,9 +198,8 @@ class TopicTree(Generic[V]):
         self._limits = {"length": length, "depth": depth}
         self._root: _Node[V] = _Node()
         self._size = 0
-        self._cache: dict[str, frozenset[V]] = {}
-        self._cache_topics = cache
-        self._cached_values = 0
+        self._cache: OrderedDict[str, frozenset[V]] = OrderedDict()
+        self._cache_topics, self._cached_values = cache, 0
 
     def __len__(self) -> int:
         """Count the (topic, value) pairs."""
@@ -256,7 +256,7 @@ class TopicTree(Generic[V]):
                 self._cached_values += len(found)
                 # Each result may have all values, so both are counted; one alone may be as large as it is.
                 while len(cache) > self._cache_topics or 64 * self._cache_topics < self._cached_values > len(found):
-                    self._cached_values -= len(cache.pop(next(iter(cache))))
+                    self._cached_values -= len(cache.popitem(last=False)[1])
         return found
 
     def _search(self, topic: str) -> set[V]:

@@ -8,6 +8,7 @@ The law of this module: a remembered route is the one that would be found now.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from attrs import define, field, frozen
@@ -67,8 +68,8 @@ class Routes:
     """Whether these are the bus's own topics, to which nobody else publishes."""
     counts: TopicCounts = field(init=False)
     _tree: TopicTree[SendWindow] = field(init=False)
-    known: dict[str, Route] = field(factory=dict, init=False)
-    """The routes that are remembered, by topic."""
+    known: OrderedDict[str, Route] = field(factory=OrderedDict, init=False)
+    """The routes that are remembered, by topic, the oldest first: that one is not to be looked for, as in a dict."""
     remembered: int = field(default=0, init=False)
     """The subscriptions in all of these routes."""
 
@@ -152,7 +153,7 @@ class Routes:
         routes[topic] = route
         self.remembered += route.windows
         while len(routes) > most or (self.remembered > _RECEIVERS * most and len(routes) > 1):
-            self.remembered -= routes.pop(next(iter(routes))).windows
+            self.remembered -= routes.popitem(last=False)[1].windows
 
     def _forget(self, topic: str) -> None:
         """Forget the routes that a subscription to this topic is, or will be, part of."""

@@ -5,18 +5,23 @@
     count = counts.of("sensor/7")       # kept with the route of the topic, so that a publication looks for nothing
     count.add(1, 20, now)
 
-There may be any number of topics, so only so many are counted. When one more comes, that one goes which was not
-published to since one went last: each has a second chance when it is the oldest.
+There may be any number of topics, so only so many are counted. When one more comes, the oldest goes. One that was
+published to since it was last the oldest becomes the youngest instead, but not many of them do for one that comes.
 
-The law of this module: a publication costs three additions, whatever the number of topics.
+The law of this module: a publication costs three additions and a new topic a few looks, whatever the number of topics.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from heapq import nsmallest
 from operator import itemgetter
+from typing import Final
 
 from attrs import define, field
+
+_CHANCES: Final = 8
+"""Topics that may stay for one that comes, though they are the oldest. To look at all 8,192 took 45 ms."""
 
 
 @define(eq=False, repr=False)
@@ -43,7 +48,7 @@ class TopicCounts:
     """The counts of the topics that were published to lately."""
 
     most: int
-    _counts: dict[str, TopicCount] = field(factory=dict, init=False)
+    _counts: OrderedDict[str, TopicCount] = field(factory=OrderedDict, init=False)
 
     def of(self, topic: str) -> tuple[TopicCount, str | None]:
         """Return the count of a topic, and the topic that went for it, if one did."""
@@ -55,13 +60,14 @@ class TopicCounts:
         return count, forgotten
 
     def _forget_one(self) -> str:
-        while True:
-            topic, count = next(iter(self._counts.items()))
-            del self._counts[topic]
+        topic, count = self._counts.popitem(last=False)
+        for _ in range(_CHANCES):
             if count.messages == count.seen:
-                return topic
+                break
             count.seen = count.messages
             self._counts[topic] = count
+            topic, count = self._counts.popitem(last=False)
+        return topic
 
     def behind(self, topic: str, most: int) -> list[tuple[str, TopicCount]]:
         """Return the first topics behind this one in the order of the alphabet, with their counts."""
