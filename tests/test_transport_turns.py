@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,10 +13,12 @@ from attrs import define, field
 
 from checkpoint_helpers import Passes
 from stream_helpers import LIMITS
+from t2bus.errors import ProtocolViolation
 from t2bus.rust.crate_transport import RustClientTransport
 from t2bus.transport.framed import FramedTransport
-from t2bus.transport.turns import Turns
+from t2bus.transport.turns import Turns, rations
 from t2bus.wire import messages as m
+from t2bus.wire import native
 from t2bus.wire.codec import codec_for_client
 from t2bus.wire.compression import deflate
 
@@ -110,33 +113,100 @@ async def writers_of_passes(message: Callable[[], m.Deliver], opened: Callable[[
     return list(Counter(each for far in ends for each in far.written).values())
 
 
-def native(stream: trio.abc.Stream) -> Bus:
+def native_end(stream: trio.abc.Stream) -> Bus:
     """Return a bus's end for a client that cannot inflate."""
     transport = FramedTransport(stream, codec_for_client(), LIMITS.frame)
     transport.set_frame_limit(LIMITS.frame, can_inflate=False)
     return transport
 
 
-def crate(stream: trio.abc.Stream) -> Bus:
+def crate_end(stream: trio.abc.Stream) -> Bus:
     return RustClientTransport.open(stream, LIMITS, b"")
 
 
-@pytest.mark.parametrize("opened", [native, crate])
+@pytest.mark.parametrize("opened", [native_end, crate_end])
 @pytest.mark.parametrize("size", [500_000, 2_000_000], ids=["large", "too large"])
 async def test_one_writer_inflates_what_is_large_in_a_pass(opened: Callable[[trio.abc.Stream], Bus], size: int) -> None:
     """However many peers cannot take what is compressed, it is inflated for one at a time, or found too large."""
     assert set(await writers_of_passes(lambda: delivery(size), opened)) <= {1}
 
 
-@pytest.mark.parametrize("opened", [native, crate])
+@pytest.mark.parametrize("opened", [native_end, crate_end])
 async def test_what_is_small_needs_no_turn(opened: Callable[[trio.abc.Stream], Bus]) -> None:
     """Payloads that take 256 KiB together are inflated in one pass, by however many."""
     assert await writers_of_passes(lambda: delivery(20_000), opened) == [10]
 
 
-@pytest.mark.parametrize("opened", [native, crate])
+@pytest.mark.parametrize("opened", [native_end, crate_end])
 async def test_what_was_inflated_already_needs_no_turn(opened: Callable[[trio.abc.Stream], Bus]) -> None:
     """A publication is inflated once for all Rust clients; for others, which are sent it inflated, each time."""
     one = delivery(500_000)
     await writers_of_passes(lambda: one, opened)
-    assert (await writers_of_passes(lambda: one, opened) == [10]) is (opened is crate)
+    assert (await writers_of_passes(lambda: one, opened) == [10]) is (opened is crate_end)
+
+
+# --- what is decoded of what was read
+
+SHORT = native.encode(m.Ping(1))
+LONG = SHORT * 500
+
+
+async def end_with(data: bytes) -> Bus:
+    """Return a bus's end of a connection whose peer has sent this."""
+    peer, stream = trio.testing.memory_stream_pair()
+    transport = native_end(stream)
+    await peer.send_all(data)
+    return transport
+
+
+def spend() -> None:
+    """Let others have decoded so much that a turn is needed."""
+    decoding = rations().decoding
+    decoding.spent = decoding.most
+
+
+async def readers_of_passes(data: bytes) -> list[int]:
+    """Have ten transports read this when others have decoded much; return how many had it in each pass."""
+    passes_of: list[int] = []
+
+    async def receive(transport: Bus) -> None:
+        assert await transport.receive()
+        passes_of.append(passes.count)
+
+    ends = [await end_with(data) for _ in range(10)]
+    spend()
+    with Passes() as passes:
+        async with trio.open_nursery() as nursery:
+            for end in ends:
+                nursery.start_soon(receive, end)
+    return list(Counter(passes_of).values())
+
+
+async def test_one_reader_decodes_what_is_long_in_a_pass() -> None:
+    """However many peers have sent much, one of them is decoded at a time once others have taken long."""
+    assert await readers_of_passes(LONG) == [1] * 10
+
+
+async def test_what_is_short_is_decoded_at_once() -> None:
+    """A peer that says little does not wait for the turns of those who say much."""
+    assert await readers_of_passes(SHORT) == [10]
+
+
+async def test_who_waits_for_a_turn_to_decode_loses_nothing() -> None:
+    """A receive that is cancelled while it waits for its turn leaves what was read to the next one."""
+    transport = await end_with(LONG)
+    spend()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await transport.receive()
+    assert scope.cancelled_caught
+    assert len(await transport.receive()) == 500
+
+
+@pytest.mark.parametrize("data", [LONG, LONG + b"\0\0\0\1\xff"], ids=["well", "badly"])
+async def test_what_is_long_uses_up_the_ration(data: bytes) -> None:
+    """The time that it takes to decode counts, also where that ends with a violation."""
+    transport = await end_with(data)
+    with suppress(ProtocolViolation):
+        await transport.receive()
+    assert rations().decoding.spent > 0

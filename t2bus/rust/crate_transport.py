@@ -19,7 +19,7 @@ from attrs import define, field
 
 from ..transport.framed import FramedTransport
 from ..transport.transport import Incoming, Outgoing
-from ..transport.turns import AT_ONCE, ration
+from ..transport.turns import AT_ONCE
 from ..wire.codec import Codec
 from ..wire.messages import ClientMessage, ServerMessage
 from .bus_translator import BusTranslator
@@ -78,8 +78,8 @@ class CrateTransport(FramedTransport[Incoming, Outgoing]):
         while not messages and (said := await self._hear()):
             count, size = _piece_of(said)
             if size:
-                await (one := ration()).take()
-                one.spent += size
+                await (inflating := self._rations.inflating).take()
+                inflating.spent += size
             messages = self._take(count)
         return messages
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 from functools import cache
+from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -20,7 +21,7 @@ from ..wire.framing import FrameDecoder, LargeFrame
 from .any_stream import direct
 from .socket_stream import drop
 from .transport import Incoming, Outgoing, Transport
-from .turns import ration
+from .turns import Rations, rations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +41,9 @@ the router's inbox, so it must not be many frames; but a read that brings only a
 
 _FRAMES_AT_ONCE: Final = 1024
 """Frames that are decoded without letting others run. A read may bring 9,000 small ones, which took 50 to 100 ms."""
+
+_SMALL: Final = 1024
+"""Bytes that are decoded whoever else decodes, with 250 headers at most: one message does not wait behind many."""
 
 _KEPT: Final = 4_194_304
 """Bytes of a block that is freed once, see :func:`keep_memory`."""
@@ -86,12 +90,15 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     _decoder: FrameDecoder = field(init=False)
     _undecoded: Sequence[Frame] = field(default=(), init=False)
     """What a read has brought beside what was decoded at once."""
+    _is_small: bool = field(default=True, init=False)
+    """Whether all that is decoded next is so small that it needs no turn."""
     _receive_size: int = field(init=False)
     _is_in_bulk: bool = field(default=False, init=False)
     """Whether the last read was full, of frames that are neither small nor large."""
     _clock: trio.abc.Clock = field(factory=trio.lowlevel.current_clock, init=False)
     """Asked for each read, without the calls that find it."""
     _direct: DirectStream = field(init=False)
+    _rations: Rations = field(factory=rations, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Start with the limit of the handshake, for frames and for what is read at once."""
@@ -114,30 +121,30 @@ class FramedTransport(Transport[Incoming, Outgoing]):
 
         A read of very many small frames is returned in several parts, between which others run.
         """
-        if self._undecoded:
-            await trio.lowlevel.checkpoint()
-            return self._decode(self._undecoded)
         try:
-            while True:
+            if self._undecoded:
+                await trio.lowlevel.checkpoint()
+            while not self._undecoded:
                 data, self.head = self.head, b""
                 if not data:
                     is_plain = not self._decoder.buffered and not self._is_in_bulk
                     data = await self._direct.receive_some(self._receive_size if is_plain else self._most)
-                messages = self._take_in(data)
-                if not messages and len(data) == self._receive_size:
-                    messages = self._take_more()
-                if messages or self.incoming:
-                    return messages
+                self._take_in(data)
+                if not self._undecoded and len(data) == self._receive_size:
+                    self._take_more()
+                if not self._undecoded and self.incoming:
+                    return ()
         except trio.ClosedResourceError as error:
             raise trio.BrokenResourceError("the stream was closed") from error
+        if not self._is_small:
+            await self._rations.decoding.take()
+        return self._decode()
 
-    def _take_more(self) -> Sequence[Incoming]:
+    def _take_more(self) -> None:
         """Read on: a large frame has begun, the rest is mostly there, and to read again costs less than to wait."""
         keep_memory()
-        try:
-            return self._take_in(self._direct.receive_nowait(self._most))
-        except trio.WouldBlock:
-            return ()
+        with contextlib.suppress(trio.WouldBlock):
+            self._take_in(self._direct.receive_nowait(self._most))
 
     @property
     def _most(self) -> int:
@@ -148,20 +155,27 @@ class FramedTransport(Transport[Incoming, Outgoing]):
             return min(missing, max(size, _LONG_RECEIVE_SIZE))
         return _LONG_RECEIVE_SIZE if self._is_in_bulk else size
 
-    def _take_in(self, data: bytes) -> Sequence[Incoming]:
-        """Return the messages that this completes; no checkpoint parts them from the reading."""
+    def _take_in(self, data: bytes) -> None:
+        """Keep the frames that this completes; no checkpoint parts them from the reading."""
         if not data:
             raise trio.EndOfChannel
         self.read_at = self._clock.current_time()
-        frames = self._decoder.feed(data)
+        self._is_small = self._decoder.buffered + len(data) <= _SMALL
+        self._undecoded = frames = self._decoder.feed(data)
         self._is_in_bulk = len(data) >= _RECEIVE_SIZE and self._is_bulk(data, frames)
-        return self._decode(frames) if frames else ()
 
-    def _decode(self, frames: Sequence[Frame]) -> Sequence[Incoming]:
-        self._undecoded = ()
+    def _decode(self) -> Sequence[Incoming]:
+        """Decode what was read, or the first part of it; what is not small uses up the ration."""
+        frames, self._undecoded = self._undecoded, ()
+        if self._is_small:
+            return self.codec.decode(frames)
         if len(frames) > _FRAMES_AT_ONCE:
             frames, self._undecoded = frames[:_FRAMES_AT_ONCE], frames[_FRAMES_AT_ONCE:]
-        return self.codec.decode(frames)
+        began = perf_counter()
+        try:
+            return self.codec.decode(frames)
+        finally:
+            self._rations.decoding.spent += perf_counter() - began
 
     @staticmethod
     def _is_bulk(data: bytes, frames: Sequence[Frame]) -> bool:
@@ -196,10 +210,10 @@ class FramedTransport(Transport[Incoming, Outgoing]):
 
     async def _inflate(self, pieces: Iterator[list[bytes]]) -> list[bytes] | None:
         """Return the next piece, for which something may have to be inflated, or None if there is none."""
-        await (one := ration()).take()
+        await (inflating := self._rations.inflating).take()
         before = self._inflated
         piece = next(pieces, None)
-        one.spent += self._inflated - before
+        inflating.spent += self._inflated - before
         return piece
 
     @property

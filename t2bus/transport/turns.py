@@ -1,6 +1,12 @@
-"""Turns for what is computed for one peer and takes a while: a step of a handshake, or a payload that is inflated.
+"""Turns for what is computed for one peer and takes a while: a step of a handshake, or the messages of one read.
 
-Each lasts a few milliseconds. But sixty peers would have one each before anybody else came to his turn.
+Each lasts a few milliseconds. But sixty peers would have one each before anybody else came to his turn. So what takes
+no time is done at once, until much was done for whomever, and then whoever has more to do takes a turn::
+
+    await ration.take()
+    began = perf_counter()
+    messages = decode(frames)
+    ration.spent += perf_counter() - began
 """
 
 from __future__ import annotations
@@ -8,9 +14,14 @@ from __future__ import annotations
 from typing import Final
 
 import trio
+from attrs import define, field
 
 AT_ONCE: Final = 262_144
 """Bytes that are inflated without letting others run, which took 1 to 2 ms; one payload may be more."""
+
+_DECODED_AT_ONCE: Final = 0.005
+"""Seconds for which messages are decoded without letting others run; one read may be more. A hundred, with 56,000
+headers each, took 2 s."""
 
 
 class Turns:
@@ -28,31 +39,39 @@ class Turns:
             await trio.lowlevel.checkpoint()
 
 
+@define(eq=False)
 class Ration:
-    """What may be inflated without letting others run, be it of what was read or for what is written.
+    """How much all connections may do without letting others run. Whoever does something adds it to ``spent``."""
 
-    Whoever inflates calls :meth:`take` before, and adds the bytes to ``spent``. Small payloads need no turns.
-    """
-
-    def __init__(self) -> None:
-        self.spent: int = 0
-        self._turns = Turns()
+    most: float
+    spent: float = field(default=0, init=False)
+    _turns: Turns = field(factory=Turns, init=False)
 
     async def take(self) -> None:
-        """Wait for a turn if much was inflated since somebody had one."""
-        if self.spent >= AT_ONCE:
+        """Wait for a turn if the ration is spent, and begin a new one with it."""
+        if self.spent >= self.most:
             await self._turns.take()
             self.spent = 0
 
 
-_ration: Final = trio.lowlevel.RunVar[Ration]("t2bus.transport.turns")
+@define(eq=False)
+class Rations:
+    """Those of all connections of a run of Trio."""
+
+    inflating: Ration = field(factory=lambda: Ration(AT_ONCE), init=False)
+    """In bytes that are inflated, be it of what was read or for what is written."""
+    decoding: Ration = field(factory=lambda: Ration(_DECODED_AT_ONCE), init=False)
+    """In seconds for which messages are decoded."""
 
 
-def ration() -> Ration:
-    """Return the one of all connections of this run of Trio."""
+_rations: Final = trio.lowlevel.RunVar[Rations]("t2bus.transport.turns")
+
+
+def rations() -> Rations:
+    """Return those of this run."""
     try:
-        return _ration.get()
+        return _rations.get()
     except LookupError:
-        one = Ration()
-        _ration.set(one)
-        return one
+        made = Rations()
+        _rations.set(made)
+        return made
