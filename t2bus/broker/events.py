@@ -61,18 +61,15 @@ class Event(PublishProtocol, prefix="bus/event", metaclass=Documented):
 class Events:
     """The events of one router, in their order."""
 
-    _events: list[Event] = field(factory=list, init=False)
-
-    def __bool__(self) -> bool:
-        """Whether anything has happened."""
-        return bool(self._events)
+    noted: list[Event] = field(factory=list, init=False)
+    """What has happened since the last time."""
 
     def note(self, kind: EventKind, peer: Peer, topic: str | None = None, text: str = "", dropped: int = 0) -> None:
         """Note what has happened to a client or another server."""
         text, server = printable(text, _LONGEST_TEXT), peer.server
-        self._events.append(Event(kind, peer.id, peer.name, peer.identity.name, topic, text, dropped, server))
+        self.noted.append(Event(kind, peer.id, peer.name, peer.identity.name, topic, text, dropped, server))
 
     def take(self) -> list[Event]:
-        """Return what has happened since the last time."""
-        events, self._events = self._events, []
+        """Return what was noted, and begin anew."""
+        events, self.noted = self.noted, []
         return events

@@ -291,8 +291,8 @@ class RouterTask:
         alarm.
         """
         router = self.router
-        while router.dirty or router.events:
-            if router.events:
+        while router.dirty or router.events.noted:
+            if router.events.noted:
                 self._log.write(router.take_events(), trio.current_time())
             try:
                 dirty = router.take_dirty()
