@@ -117,11 +117,12 @@ class RustClientTransport(CrateTransport[ClientMessage, ServerMessage]):
 
     translator: ClientTranslator = field(kw_only=True)
     # What the bus asks its transport: whether to ping, how long silence may last, whether the wire has a word for gaps,
-    # how many ``**`` a topic may have.
+    # how many ``**`` a topic may have, whether something is said in the client's name.
     wire: str = field(default="t2", init=False)
     pings: bool = field(default=False, init=False)
     silence: float | None = field(default=_SILENCE, init=False)
     tells_gaps: bool = field(default=False, init=False)
+    speaks_for_peer: bool = field(default=True, init=False)
     deep: float = field(default=MOST_DEEP, init=False)
 
     @classmethod

@@ -134,7 +134,8 @@ class StreamConnection(PeerConnection):
         try:
             async for messages in self.outgoing:
                 await transport.send(messages)
-                self._hear_transport()
+                if transport.speaks_for_peer:
+                    self._hear_transport()
                 self.note_sent()
         except trio.BrokenResourceError:
             # What the peer said before it closed may still be unread: the reader comes to the end of it.
@@ -150,7 +151,8 @@ class StreamConnection(PeerConnection):
             return messages
         if not transport.send_nowait(messages):
             return ()
-        self._hear_transport()
+        if transport.speaks_for_peer:
+            self._hear_transport()
         return None
 
     def _hear_transport(self) -> None:

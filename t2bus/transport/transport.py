@@ -50,6 +50,9 @@ class Transport(ABC, Generic[Incoming, Outgoing]):
     deep: float = math.inf
     """How many ``**`` the topic of a publication may have that is sent to the peer."""
 
+    speaks_for_peer: bool = False
+    """Whether :meth:`take_inbound` and :meth:`take_withheld` ever have anything to tell."""
+
     writing_since: float | None = None
     """When the write in progress last got anywhere (``trio.current_time()``), or None when nothing is being written."""
 
