@@ -89,7 +89,7 @@ class FramedTransport(Transport[Incoming, Outgoing]):
     """How many bytes the peer had taken by then."""
     _decoder: FrameDecoder = field(init=False)
     _undecoded: Sequence[Frame] = field(default=(), init=False)
-    """What a read has brought beside what was decoded at once."""
+    """What a read has brought and is not decoded yet."""
     _is_small: bool = field(default=True, init=False)
     """Whether all that is decoded next is so small that it needs no turn."""
     _receive_size: int = field(init=False)
