@@ -196,10 +196,12 @@ async def test_who_waits_for_a_turn_to_decode_loses_nothing() -> None:
     """A receive that is cancelled while it waits for its turn leaves what was read to the next one."""
     transport = await end_with(LONG)
     spend()
-    with trio.CancelScope() as scope:
-        scope.cancel()
-        await transport.receive()
-    assert scope.cancelled_caught
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(transport.receive)
+        while transport.read_at < 0:
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert nursery.cancel_scope.cancelled_caught
     assert len(await transport.receive()) == 500
 
 
