@@ -6,8 +6,6 @@ import re
 import tomllib
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "changelog.d"
 FRAGMENTS = sorted(path for path in FOLDER.glob("*") if path.name != "README.md")
@@ -19,11 +17,15 @@ KINDS = [kind["directory"] for kind in SETTINGS["type"]]
 NAME = re.compile(rf"\+[a-z0-9-]+\.(?:{'|'.join(KINDS)})\.md")
 
 
-@pytest.mark.parametrize("path", FRAGMENTS, ids=lambda path: path.name)
-def test_fragments_are_named_and_written(path: Path) -> None:
-    """A fragment has a name that tells its kind, and a text without a dash before it."""
-    assert NAME.fullmatch(path.name)
-    assert re.match(r"[^-*\s]", path.read_text(encoding="utf-8"))
+def test_fragments_have_names_that_tell_their_kind() -> None:
+    """A fragment has a name that tells its kind."""
+    assert [path.name for path in FRAGMENTS if not NAME.fullmatch(path.name)] == []
+
+
+def test_fragments_are_written() -> None:
+    """A fragment has a text, without a dash before it."""
+    texts = {path.name: path.read_text(encoding="utf-8") for path in FRAGMENTS}
+    assert [name for name, text in texts.items() if not re.match(r"[^-*\s]", text)] == []
 
 
 def test_the_kinds_are_those_of_contributing() -> None:

@@ -309,13 +309,13 @@ def test_many_are_encoded_and_decoded_as_each(type_: Any, values: list[Any]) -> 
 
 
 @pytest.mark.parametrize("type_", [Item, Any, Order], ids=str)
-@pytest.mark.parametrize("place", [0, 1, 2])
 @pytest.mark.parametrize("bad", NOT_PAYLOADS.values(), ids=NOT_PAYLOADS)
-def test_one_bad_payload_is_found_among_many(bad: bytes, place: int, type_: Any) -> None:
+def test_one_bad_payload_is_found_among_many(bad: bytes, type_: Any) -> None:
     """Bytes that are no payload are none between others either: none lends another its end or its beginning."""
     good = encode(Item("a", 1) if type_ is Item else Order(1, []))
-    with pytest.raises(MalformedMessage):
-        decode_all([*[good] * place, bad, good], type_)
+    for place in range(3):
+        with pytest.raises(MalformedMessage):
+            decode_all([*[good] * place, bad, good], type_)
     assert decode_all([good], type_)
 
 

@@ -374,14 +374,17 @@ def anchors(page: Path) -> set[str]:
     return {anchor(heading) for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=relative)
-def test_links_lead_somewhere(page: Path) -> None:
+def is_there(target: Path, anchor: str) -> bool:
+    return target.exists() and (not anchor or anchor in anchors(target))
+
+
+def test_links_lead_somewhere() -> None:
     """Every relative link of a page leads to a file, and every anchor to a heading."""
     broken = []
-    for path, anchor in _LINK.findall(_FENCED.sub("", page.read_text(encoding="utf-8"))):
-        target = page.parent / path if path else page
-        if not target.exists() or (anchor and anchor not in anchors(target)):
-            broken.append(f"{path}#{anchor}")
+    for page in PAGES:
+        for path, anchor in _LINK.findall(_FENCED.sub("", page.read_text(encoding="utf-8"))):
+            if not is_there(page.parent / path if path else page, anchor):
+                broken.append(f"{relative(page)}: {path}#{anchor}")
     assert broken == []
 
 
@@ -390,18 +393,19 @@ def test_the_readme_is_read_anywhere() -> None:
     assert _LINK.findall(README.read_text(encoding="utf-8")) == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=relative)
-def test_addresses_of_the_project_lead_somewhere(page: Path) -> None:
+def leads_somewhere(address: str) -> bool:
+    """Whether it leads elsewhere, or to a file of the project and to a heading of it."""
+    for start, folder in _OF_THE_PROJECT.items():
+        if address.startswith(start):
+            path, _, anchor = address.removeprefix(start).partition("#")
+            return is_there(ROOT / folder / re.sub(r"\.html$", ".md", path), anchor)
+    return True
+
+
+def test_addresses_of_the_project_lead_somewhere() -> None:
     """Every link of a page to the repository, or to a page of the site, leads to a file and to a heading of it."""
-    broken = []
-    for address in _ADDRESS.findall(page.read_text(encoding="utf-8")):
-        for start, folder in _OF_THE_PROJECT.items():
-            if address.startswith(start):
-                path, _, anchor = address.removeprefix(start).partition("#")
-                target = ROOT / folder / re.sub(r"\.html$", ".md", path)
-                if not target.exists() or (anchor and anchor not in anchors(target)):
-                    broken.append(address)
-    assert broken == []
+    found = [(relative(page), address) for page in PAGES for address in _ADDRESS.findall(page.read_text("utf-8"))]
+    assert [(page, address) for page, address in found if not leads_somewhere(address)] == []
 
 
 # --- the promises

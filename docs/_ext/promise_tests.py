@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from root_pages import ROOT, SOURCES
@@ -66,6 +67,7 @@ def _sections(page: str, heading: str) -> Iterator[tuple[str, list[str]]]:
             yield title, [name for names in _NAMED.findall(part) for name in names.split()]
 
 
+@cache
 def all_tests() -> dict[str, list[Told]]:
     """Return what is told of each test by its name, which several may have; a method has its class before its own."""
     found: dict[str, list[Told]] = {}
