@@ -72,8 +72,9 @@ class ForkedCommand:
     """A command that the server of commands has become; it has what tests use of :class:`trio.Process`."""
 
     pid: int
-    stdout: trio.abc.ReceiveStream
     _keeper: trio.socket.SocketType
+    stdout: trio.abc.ReceiveStream | None = field(default=None, init=False)
+    """The other end of its standard output, where that is a pipe."""
     _code: int | None = field(default=None, init=False)
 
     async def wait(self) -> int:
@@ -144,10 +145,29 @@ async def process(
 def command(
     *arguments: str, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
 ) -> AbstractAsyncContextManager[Command]:
-    """Start a command, as :func:`python` does, in a process that has imported it already where that can be the same."""
+    """Start a command, as :func:`python` does, by forking what has imported it already where that can be the same."""
     if IS_LINUX and not any(name.startswith(("PYTHON", "LANG", "LC_")) for name in env or ()):
         return forked(*arguments, env=env, inherited=dict(zip(pass_fds, pass_fds, strict=True)))
     return python("-m", "t2bus", *arguments, env=env, pass_fds=pass_fds)
+
+
+FASTER = """
+import functools, trio, trio.testing
+trio.run = functools.partial(trio.run, clock=trio.testing.MockClock(rate=5))
+"""
+"""Makes time pass five times as fast in a program that begins with it, so that what it does each second is soon."""
+
+T2BUS = """
+import sys
+from t2bus.cli import main
+sys.exit(main())
+"""
+
+
+def fast_command(*arguments: str) -> AbstractAsyncContextManager[Command]:
+    """Start a command whose clock runs five times as fast, as :func:`command` does."""
+    code = FASTER + T2BUS
+    return forked(*arguments, code=code) if IS_LINUX else python("-c", code, *arguments)
 
 
 @cache
@@ -173,6 +193,49 @@ def command_server() -> socket.socket:
 
 
 @asynccontextmanager
+async def fork(
+    *words: str, env: Mapping[str, str], given: Mapping[int, int], code: str | None = None
+) -> AsyncGenerator[ForkedCommand, None]:
+    """Have the server of commands become this one, or a program; it is killed at the end.
+
+    What it is given are descriptors of this process by the numbers that they have there, the standard streams first.
+    """
+    start = {"code": code, "words": words, "numbers": [*given], "env": dict(env), "folder": str(Path.cwd())}
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        socket.send_fds(command_server(), [json.dumps(start).encode()], [theirs.fileno(), *given.values()])
+    with trio.fail_after(PATIENCE), trio.socket.from_stdlib_socket(ours) as keeper:
+        started = ForkedCommand(int(await keeper.recv(16)), keeper)
+        try:
+            yield started
+        finally:
+            with trio.CancelScope(shield=True):
+                started.kill()
+                await started.wait()
+
+
+@asynccontextmanager
+async def started(
+    *arguments: str, env: Mapping[str, str], given: Mapping[int, int]
+) -> AsyncGenerator[trio.Process | ForkedCommand, None]:
+    """Start Python with these arguments and standard streams, or fork the command; it is killed at the end."""
+    if IS_LINUX and arguments[:2] == ("-m", "t2bus"):
+        async with fork(*arguments[2:], env=env, given=given) as process:
+            yield process
+        return
+    words = [sys.executable, *arguments]
+    with trio.fail_after(PATIENCE):
+        opened = await trio.lowlevel.open_process(words, stdin=given[0], stdout=given[1], stderr=given[2], env=env)
+        try:
+            yield opened
+        finally:
+            with trio.CancelScope(shield=True):
+                with contextlib.suppress(ProcessLookupError):
+                    opened.kill()
+                await opened.wait()
+
+
+@asynccontextmanager
 async def forked(
     *words: str,
     code: str | None = None,
@@ -183,35 +246,33 @@ async def forked(
 
     What it inherits are descriptors by the numbers that they have there.
     """
-    more = inherited or {}
-    start = {
-        "code": code,
-        "words": words,
-        "numbers": [0, 1, 2, *more],
-        "env": {**os.environ, **(env or {})},
-        "folder": str(Path.cwd()),
-    }
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     (reads, stdin), (stdout, writes), (stderr, writes_errors) = os.pipe(), os.pipe(), os.pipe()
-    given = [theirs.detach(), reads, writes, writes_errors]
-    socket.send_fds(command_server(), [json.dumps(start).encode()], [*given, *more.values()])
-    for descriptor in given:
-        os.close(descriptor)
-    with trio.fail_after(PATIENCE), trio.socket.from_stdlib_socket(ours) as keeper:
-        streams = [trio.lowlevel.FdStream(descriptor) for descriptor in (stdin, stdout, stderr)]
-        started = ForkedCommand(int(await keeper.recv(16)), streams[1], keeper)
+    streams = [trio.lowlevel.FdStream(descriptor) for descriptor in (stdin, stdout, stderr)]
+    given = {0: reads, 1: writes, 2: writes_errors, **(inherited or {})}
+    async with fork(*words, code=code, env={**os.environ, **(env or {})}, given=given) as started:
+        for descriptor in (reads, writes, writes_errors):
+            os.close(descriptor)
+        started.stdout = streams[1]
         try:
             yield Command(started, streams[0], Lines(streams[1]), Lines(streams[2]))
         finally:
             with trio.CancelScope(shield=True):
                 started.kill()
-                await started.wait()
                 for stream in streams:
                     await stream.aclose()
 
 
 async def run(*arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
     """Run a command to its end; return its exit code and what it wrote to standard output and standard error."""
+    return await _run(command(*arguments, env=env), stdin)
+
+
+async def fast_run(*arguments: str) -> tuple[int, str, str]:
+    """Run a command whose clock runs five times as fast, as :func:`run` does."""
+    return await _run(fast_command(*arguments), b"")
+
+
+async def _run(start: AbstractAsyncContextManager[Command], stdin: bytes) -> tuple[int, str, str]:
 
     async def write() -> None:
         with contextlib.suppress(trio.BrokenResourceError):
@@ -222,7 +283,7 @@ async def run(*arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None
         said[number] = (await lines.read()).decode()
 
     said = ["", ""]
-    async with command(*arguments, env=env) as running:
+    async with start as running:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(write)
             nursery.start_soon(read, 0, running.stdout)

@@ -12,6 +12,7 @@ and in the end its exit code as :class:`subprocess.Popen` has it. This program e
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import gc
 import json
@@ -19,9 +20,11 @@ import os
 import pkgutil
 import socket
 import sys
+import threading
 import time
 from contextlib import suppress
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn, TypedDict
 
@@ -94,6 +97,8 @@ def keep(start: Start, said_to: int, *streams: int) -> None:
 
 def become(start: Start, descriptors: tuple[int, ...]) -> NoReturn:
     """Be that command."""
+    if isinstance(sys.stdout, TextIOWrapper):  # which is asked where it stands, while it still can say that
+        sys.stdout.reconfigure(encoding=start["env"].get("PYTHONIOENCODING"))
     copies = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, OUT_OF_THE_WAY) for descriptor in descriptors]
     for descriptor in descriptors:
         os.close(descriptor)
@@ -106,12 +111,33 @@ def become(start: Start, descriptors: tuple[int, ...]) -> NoReturn:
         os.environ.setdefault("LISTEN_PID", str(os.getpid()))
     time.tzset()
     os.chdir(start["folder"])
-    if start["code"] is not None:
-        sys.argv = ["-c", *start["words"]]
-        exec(compile(start["code"], "<string>", "exec"), {"__name__": "__main__"})
-        sys.exit()
-    sys.argv = [str(Path(t2bus.__file__).with_name("__main__.py")), *start["words"]]
-    sys.exit(t2bus.cli.main())
+    try:
+        if start["code"] is not None:
+            sys.argv = ["-c", *start["words"]]
+            exec(compile(start["code"], "<string>", "exec"), {"__name__": "__main__"})
+            sys.exit()
+        sys.argv = [str(Path(t2bus.__file__).with_name("__main__.py")), *start["words"]]
+        sys.exit(t2bus.cli.main())
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            leave(end.code or 0)
+        raise
+
+
+def leave(code: int) -> None:
+    """End as Python does, but do not take apart all that was imported, which takes as long as most commands.
+
+    It returns where Python has something to say of the standard streams: so it has to end it.
+    """
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    with suppress(OSError, ValueError):
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        os._exit(code)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import pty
 import signal
 import struct
-import sys
 import termios
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -18,7 +16,7 @@ import trio
 import trio.testing
 from attrs import define, field
 
-from cli_helpers import PATIENCE
+from cli_helpers import ForkedCommand, started
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 class Terminal:
     """A program at a terminal. What it writes is read while :meth:`until` or :meth:`end` waits."""
 
-    process: trio.Process
+    process: trio.Process | ForkedCommand
     master: trio.lowlevel.FdStream
     slave: int
     screen: pyte.Screen
@@ -93,17 +91,11 @@ async def at_a_terminal(
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     env = {name: value for name, value in os.environ.items() if name != "LC_ALL"}
     env |= {"TERM": "xterm", "LANG": "C.UTF-8", "PYTHONIOENCODING": encoding}
-    with trio.fail_after(PATIENCE):
-        process = await trio.lowlevel.open_process(
-            [sys.executable, *arguments], stdin=slave, stdout=slave, stderr=slave, env=env
-        )
-        stream = trio.lowlevel.FdStream(master)
-        try:
+    stream = trio.lowlevel.FdStream(master)
+    try:
+        async with started(*arguments, env=env, given=dict.fromkeys(range(3), slave)) as process:
             yield Terminal(process, stream, slave, pyte.Screen(columns, lines))
-        finally:
-            with trio.CancelScope(shield=True):
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-                os.close(slave)
-                await stream.aclose()
+    finally:
+        os.close(slave)
+        with trio.CancelScope(shield=True):
+            await stream.aclose()

@@ -8,8 +8,6 @@ import pty
 import re
 import shlex
 import signal
-import subprocess
-import sys
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +17,7 @@ import pytest
 import trio
 from attrs import define, field
 
-from cli_helpers import PATIENCE, Lines, command, run
+from cli_helpers import ForkedCommand, Lines, command, run, started
 from t2bus.cli import main
 
 if TYPE_CHECKING:
@@ -44,7 +42,7 @@ async def interrupted(load: Command) -> dict[str, Any]:
 class Screen:
     """A command whose standard error is a terminal, and all that was shown there."""
 
-    process: trio.Process
+    process: trio.Process | ForkedCommand
     stdout: Lines
     _terminal: int
     shown: str = field(default="", init=False)
@@ -62,20 +60,19 @@ class Screen:
 
 @asynccontextmanager
 async def on_a_screen(*arguments: str, stdin: Path | None = None) -> AsyncGenerator[Screen, None]:
-    ours, theirs = pty.openpty()
-    with trio.fail_after(PATIENCE), (stdin or Path(os.devnull)).open("rb") as file:
-        words = [sys.executable, "-m", "t2bus", *arguments]
-        process = await trio.lowlevel.open_process(words, stdin=file, stdout=subprocess.PIPE, stderr=theirs)
-        os.close(theirs)
-        assert process.stdout is not None
-        try:
-            yield Screen(process, Lines(process.stdout), ours)
-        finally:
-            os.close(ours)
-            with trio.CancelScope(shield=True):
-                process.kill()
-                await process.wait()
-                await process.stdout.aclose()
+    (ours, theirs), (stdout, writes) = pty.openpty(), os.pipe()
+    with (stdin or Path(os.devnull)).open("rb") as file:
+        given = {0: file.fileno(), 1: writes, 2: theirs}
+        async with (
+            trio.lowlevel.FdStream(stdout) as written,
+            started("-m", "t2bus", *arguments, env=os.environ, given=given) as process,
+        ):
+            os.close(theirs)
+            os.close(writes)
+            try:
+                yield Screen(process, Lines(written), ours)
+            finally:
+                os.close(ours)
 
 
 class TestPublishing:
