@@ -45,7 +45,7 @@ for _name, _examples in {"few": 20, "all": 100}.items():
     )
 settings.load_profile("few")
 
-CLOCKS = frozenset({"clock", "mock_clock", "autojump_clock"})
+CLOCKS = frozenset({"clock", "mock_clock", "autojump_clock", "fast_clock"})
 """The fixtures that are a clock."""
 
 
@@ -75,6 +75,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 def clock() -> trio.testing.MockClock:
     """Jump over waiting, as ``autojump_clock`` does, but a moment later: what is in the kernel arrives first."""
     return trio.testing.MockClock(autojump_threshold=0.003)
+
+
+@pytest.fixture
+def fast_clock() -> trio.testing.MockClock:
+    """Be five times as fast as time, where a program that is not in Trio looks on."""
+    return trio.testing.MockClock(rate=5)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import trio.testing
 from attrs import evolve
 
 import t2bus
-from cli_helpers import command, run
+from cli_helpers import fast_command, fast_run, run
 from server_helpers import NORTH, SOUTH, open_servers, two_servers
 from t2bus import status
 from t2bus.cli.everywhere import Everywhere
@@ -194,7 +194,7 @@ async def test_clients_of_all_servers(folder: Path) -> None:
         assert (code, err) == (0, "")
         assert [line[0] for line in cells(out)] == ["SERVER", "north", "south", "south"]
         assert [line[1] for line in cells(out)[2:]] == ["fan", "oven"]
-        _, out, _ = await run("clients", "--all", "--json", "--addr", address)
+        _, out, _ = await fast_run("clients", "--all", "--json", "--addr", address)
     lines = [json.loads(line) for line in out.splitlines()]
     assert [(line["server"], line["node"]) for line in lines] == [("north", NORTH), ("south", SOUTH), ("south", SOUTH)]
     assert lines[1]["received_per_second"] == 0
@@ -271,7 +271,7 @@ async def test_watching_all_servers(folder: Path) -> None:
     async with (
         two_servers(address) as (north, _, network),
         north.open_client() as client,
-        command("ls", "--all", "--watch", "--timeout", "0.1", "--addr", address) as watching,
+        fast_command("ls", "--all", "--watch", "--timeout", "1", "--addr", address) as watching,
     ):
         await client.publish_bytes("a", b"")
         assert (await watching.stdout.next()).split()[0] == "SERVER"

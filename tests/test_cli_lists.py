@@ -15,7 +15,7 @@ import trio
 
 import t2bus
 from bus_helpers import RawPeer, open_fake_bus, wait_until, welcome
-from cli_helpers import IS_LINUX, command, process, run
+from cli_helpers import IS_LINUX, command, fast_command, fast_run, process, run
 from t2bus.protocol import encode
 from t2bus.status import Clients, ClientStatus
 from t2bus.wire import messages as m
@@ -48,7 +48,7 @@ async def oven(bus: t2bus.Bus) -> AsyncGenerator[t2bus.Client, None]:
 
 async def test_clients(bus: t2bus.Bus, oven: t2bus.Client) -> None:
     """Who is connected stands in a line each, under titles, with rates that are of two looks."""
-    code, out, err = await run("clients", "--addr", *bus.addresses)
+    code, out, err = await fast_run("clients", "--addr", *bus.addresses)
     title, first, second = out.splitlines()
     shown = dict(zip(title.split(), first.split(), strict=True))
     assert (code, err, shown["NAME"], shown["IDENTITY"]) == (0, "", "oven", "local")
@@ -83,7 +83,7 @@ async def test_lists(verb: str, lines: list[str], bus: t2bus.Bus, oven: t2bus.Cl
 
 async def test_status(bus: t2bus.Bus, oven: t2bus.Client) -> None:
     """The bus is one figure a line, with what it does in a second behind it."""
-    code, out, err = await run("status", "--addr", *bus.addresses)
+    code, out, err = await fast_run("status", "--addr", *bus.addresses)
     shown = {line[:18].strip(): line[18:] for line in out.splitlines()}
     assert (code, err, shown["version"], shown["process"]) == (0, "", t2bus.__version__, str(os.getpid()))
     assert (shown["connections"], shown["published"], shown["addresses"]) == ("2", "2  0.0/s", bus.addresses[0])
@@ -117,7 +117,7 @@ async def test_nothing_to_list(bus: t2bus.Bus) -> None:
 @pytest.mark.parametrize("verb", LISTS)
 async def test_json(verb: str, bus: t2bus.Bus, oven: t2bus.Client) -> None:
     """With ``--json`` each line is an object, with rates unless there was one look alone."""
-    _, out, _ = await run(verb, "--json", "--addr", *bus.addresses)
+    _, out, _ = await fast_run(verb, "--json", "--addr", *bus.addresses)
     _, at_once, _ = await run(verb, "--json", "--once", "--addr", *bus.addresses)
     for line, other in zip(out.splitlines(), at_once.splitlines(), strict=True):
         with_rates, without = json.loads(line), json.loads(other)
@@ -151,7 +151,7 @@ async def test_control_characters_are_escaped(options: list[str]) -> None:
     async def hostile(peer: RawPeer[m.ClientMessage]) -> None:
         await welcome(peer)
         await peer.send(m.Response((await peer.expect(m.Ask)).id, encode(Clients([shown], None))))
-        await peer.read_to_end()
+        await peer.expect(m.Goodbye)
 
     async with open_fake_bus(hostile) as address:
         code, out, _ = await run("clients", "--once", *options, "--addr", address)
@@ -174,7 +174,7 @@ async def test_watching_into_head(bus: t2bus.Bus, oven: t2bus.Client) -> None:
 
 async def test_watching_in_a_pipe(bus: t2bus.Bus, oven: t2bus.Client) -> None:
     """In a pipe it prints what there is, and then what has changed; a signal ends it well."""
-    async with command("ls", "oven/**", "--watch", "--addr", *bus.addresses) as watching:
+    async with fast_command("ls", "oven/**", "--watch", "--addr", *bus.addresses) as watching:
         assert (await watching.stdout.next()).split()[:2] == ["KIND", "TOPIC"]
         assert (await watching.stdout.next()).split()[:2] == ["service", "oven/measure"]
         assert (await watching.stdout.next()).split()[:2] == ["topic", "oven/temperature"]
@@ -251,7 +251,7 @@ async def test_a_bus_that_does_not_answer_about_itself(verb: str) -> None:
     async def older(peer: RawPeer[m.ClientMessage]) -> None:
         await welcome(peer)
         await peer.send(m.Refused((await peer.expect(m.Ask)).id, ErrorCode.SERVICE_NOT_FOUND, "nobody serves it"))
-        await peer.read_to_end()
+        await peer.expect(m.Goodbye)
 
     async with open_fake_bus(older) as address:
         said = "this bus does not answer about itself: it is older than t2bus.status, or one of the Rust crate t2_bus"
@@ -270,7 +270,7 @@ async def test_interrupted(verb: str, bus: t2bus.Bus) -> None:
 
 async def test_reader_leaves(bus: t2bus.Bus, oven: t2bus.Client) -> None:
     """When the program that reads its output has ended, so does it, quietly and with exit code 0."""
-    async with command("ls", "--watch", "--json", "--addr", *bus.addresses) as watching:
+    async with fast_command("ls", "--watch", "--json", "--addr", *bus.addresses) as watching:
         await watching.stdout.next()
         assert watching.process.stdout is not None
         await watching.process.stdout.aclose()
@@ -298,7 +298,7 @@ async def test_the_end_of_the_bus(folder: Path) -> None:
 
     async with trio.open_nursery() as nursery:
         await nursery.start(serve)
-        async with command("ls", "--watch", "--json", "--addr", address) as watching:
+        async with fast_command("ls", "--watch", "--json", "--addr", address) as watching:
             await watching.stdout.next()
             enough.set()
             assert await watching.end() == 3

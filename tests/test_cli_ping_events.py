@@ -13,11 +13,10 @@ import trio
 import t2bus
 from bus_helpers import RawPeer, open_fake_bus, wait_until, welcome
 from cli_helpers import command, run
+from t2bus.wire import messages as m
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from t2bus.wire import messages as m
 
 
 class TestPing:
@@ -52,7 +51,7 @@ class TestPing:
 
         async def silent(peer: RawPeer[m.ClientMessage]) -> None:
             await welcome(peer)
-            await peer.read_to_end()
+            await peer.expect(m.Goodbye)
 
         async with open_fake_bus(silent) as address:
             options = ["-n", "1", "--timeout", "0.01", "--interval", "0.01"]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import t2bus
-from cli_helpers import command, run
+from cli_helpers import fast_command, fast_run
 from t2bus.broker.statistics import BusCounts
 from t2bus.called import install
 from t2bus.cli.table import width_of
@@ -277,7 +277,7 @@ class TestPipe:
 
     async def test_prints_a_table_each_second(self, bus: t2bus.Bus, oven: t2bus.Client) -> None:
         """Each second there is a table of the clients, and an empty line behind it."""
-        code, out, err = await run("top", "-n", "2", "--addr", *bus.addresses)
+        code, out, err = await fast_run("top", "-n", "2", "--addr", *bus.addresses)
         first, second, rest = out.split("\n\n")
         assert (code, err, rest) == (0, "", "")
         for text in (first, second):
@@ -288,7 +288,7 @@ class TestPipe:
         address = f"unix:{folder}/bus"
         async with trio.open_nursery() as nursery:
             enough = await nursery.start(serve, address, "first")
-            async with command("top", "--addr", address) as top:
+            async with fast_command("top", "--addr", address) as top:
                 await top.stdout.until("first")
                 enough.set()
                 assert (await top.stderr.next()).startswith("t2bus: no bus, trying again: ")

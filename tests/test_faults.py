@@ -302,7 +302,9 @@ GARBAGE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", GARBAGE)
-async def test_garbage_after_the_handshake(tcp: Site, bystanders: Bystanders, name: str) -> None:
+async def test_garbage_after_the_handshake(
+    clock: trio.testing.MockClock, tcp: Site, bystanders: Bystanders, name: str
+) -> None:
     """A client that breaks the rules is told which, and closed."""
     async with open_peer(tcp.bus) as peer:
         await peer.shake_hands()

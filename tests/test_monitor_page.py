@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
     from contextlib import AbstractAsyncContextManager
 
+    from trio.testing import MockClock
+
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 from selenium.webdriver.common.by import By  # noqa: E402 -- as the line above
 from selenium.webdriver.common.keys import Keys  # noqa: E402
@@ -128,7 +130,7 @@ async def talk(client: t2bus.Client, name: str = "oven") -> None:
             await client.publish_bytes(f"temperature/{name}", b"21.5")
         await client.publish_bytes("pressure/hall", b"1013")
         await client.request_bytes(f"measure/{name}", b"1")
-        await trio.sleep(0.05)
+        await trio.sleep(0.25)
 
 
 async def echo(body: bytes) -> bytes:
@@ -186,7 +188,7 @@ def keep(browser: Any, name: str) -> None:
         browser.save_screenshot(str(Path(SHOTS) / name))
 
 
-async def test_tables_are_sorted_by_click(browser: Any) -> None:
+async def test_tables_are_sorted_by_click(browser: Any, fast_clock: MockClock) -> None:
     """A click on the head of a column sorts by it, and another one the other way round, and that stays so."""
 
     def look(browser: Any) -> None:
@@ -205,7 +207,7 @@ async def test_tables_are_sorted_by_click(browser: Any) -> None:
     await driven(browser, look)
 
 
-async def test_tables_are_sorted_by_keyboard(browser: Any) -> None:
+async def test_tables_are_sorted_by_keyboard(browser: Any, fast_clock: MockClock) -> None:
     """With keys alone one reaches a head, sorts by it, and stays there when the next moment comes."""
 
     def look(browser: Any) -> None:
@@ -233,7 +235,7 @@ def ancestors(browser: Any) -> str:
     return str(browser.execute_script(script))
 
 
-async def test_the_plot_moves(browser: Any) -> None:
+async def test_the_plot_moves(browser: Any, fast_clock: MockClock) -> None:
     """The plot is drawn, and drawn anew when the next moment comes."""
 
     def look(browser: Any) -> None:
@@ -246,7 +248,7 @@ async def test_the_plot_moves(browser: Any) -> None:
     await driven(browser, look)
 
 
-async def test_a_hostile_name_is_text(browser: Any) -> None:
+async def test_a_hostile_name_is_text(browser: Any, fast_clock: MockClock) -> None:
     """A client whose name is HTML with a script is shown with that name, and no element is made of it."""
 
     def look(browser: Any) -> None:
@@ -259,7 +261,7 @@ async def test_a_hostile_name_is_text(browser: Any) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_light_and_dark(scheme: str, browser: Any) -> None:
+async def test_light_and_dark(scheme: str, browser: Any, fast_clock: MockClock) -> None:
     """The page is as light or as dark as its reader wants it, and its text can be read."""
 
     def look(browser: Any) -> None:
@@ -279,7 +281,7 @@ def brightness(colour: str) -> float:
     return sum(parts[:3]) / 3
 
 
-async def test_a_narrow_screen(browser: Any) -> None:
+async def test_a_narrow_screen(browser: Any, fast_clock: MockClock) -> None:
     """On a screen of 400 px the page itself is never wider than that; its tables are moved within."""
 
     def look(browser: Any) -> None:
@@ -290,7 +292,7 @@ async def test_a_narrow_screen(browser: Any) -> None:
     await driven(browser, look, size=(400, 1000))
 
 
-async def test_a_monitor_that_ends_is_said(browser: Any) -> None:
+async def test_a_monitor_that_ends_is_said(browser: Any, fast_clock: MockClock) -> None:
     """When the monitor ends, the page says so instead of showing what was as if it was now."""
 
     def drive(place: str, ended: Callable[[], None]) -> None:
@@ -310,7 +312,7 @@ async def test_a_monitor_that_ends_is_said(browser: Any) -> None:
         await trio.to_thread.run_sync(drive, place, lambda: trio.from_thread.run_sync(end.set))
 
 
-async def test_other_servers_are_shown_where_there_are_some(browser: Any) -> None:
+async def test_other_servers_are_shown_where_there_are_some(browser: Any, fast_clock: MockClock) -> None:
     """The page of a server of several has a table of the others, and says so when too few are here for new services."""
 
     def is_shown(name: str) -> bool:
@@ -332,7 +334,7 @@ async def test_other_servers_are_shown_where_there_are_some(browser: Any) -> Non
         await trio.to_thread.run_sync(drive, place, part)
 
 
-async def test_a_bus_of_one_server_has_no_others(browser: Any) -> None:
+async def test_a_bus_of_one_server_has_no_others(browser: Any, fast_clock: MockClock) -> None:
     """The page of a bus of one server has no table of others."""
 
     def look(browser: Any) -> None:

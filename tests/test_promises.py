@@ -263,7 +263,7 @@ async def test_promise_05_what_waits_for_all_connections_is_bounded() -> None:
         assert bus.statistics().connections == 3
 
 
-async def test_promise_05_bytes_before_the_handshake_are_bounded(tcp: Site) -> None:
+async def test_promise_05_bytes_before_the_handshake_are_bounded(clock: trio.testing.MockClock, tcp: Site) -> None:
     """A peer whose first frame is longer than a HELLO may be is sent away when its length is known."""
     async with open_peer(tcp.bus) as peer:
         await peer.send_bytes((4097).to_bytes(4, "big"))

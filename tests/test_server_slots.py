@@ -50,7 +50,7 @@ async def hold(crowd: Slots, who: Occupant, done: list[float] | None = None, sec
 # --- places
 
 
-async def test_places_are_given_at_once_while_there_are_any(clock: trio.testing.MockClock) -> None:
+async def test_places_are_given_at_once_while_there_are_any(autojump_clock: trio.testing.MockClock) -> None:
     """As many as there are places hold one at the same time, and may be stuck as long as they like."""
     done = list[float]()
     start = trio.current_time()
@@ -60,12 +60,12 @@ async def test_places_are_given_at_once_while_there_are_any(clock: trio.testing.
     assert done == [start + 10] * 3
 
 
-async def test_a_newcomer_takes_the_place_of_one_that_is_stuck(clock: trio.testing.MockClock) -> None:
+async def test_a_newcomer_takes_the_place_of_one_that_is_stuck(autojump_clock: trio.testing.MockClock) -> None:
     """When one waits, a member goes as soon as it is stuck, and is told for which limit."""
     slow = member(0.5)
     async with open_moving(1) as crowd, trio.open_nursery() as nursery:
         nursery.start_soon(hold, crowd, slow)
-        await settle()
+        await trio.testing.wait_all_tasks_blocked()
         start = trio.current_time()
         newcomer = member()
         await crowd.enter(newcomer)
@@ -76,7 +76,7 @@ async def test_a_newcomer_takes_the_place_of_one_that_is_stuck(clock: trio.testi
     assert slow.dismissed_by == "Limits.test"
 
 
-async def test_one_that_is_stuck_already_goes_at_once(clock: trio.testing.MockClock) -> None:
+async def test_one_that_is_stuck_already_goes_at_once(autojump_clock: trio.testing.MockClock) -> None:
     """A newcomer waits no moment longer than it takes a member that is stuck to go."""
     async with open_moving(1) as crowd, trio.open_nursery() as nursery:
         nursery.start_soon(hold, crowd, member(0.1))
@@ -86,7 +86,7 @@ async def test_one_that_is_stuck_already_goes_at_once(clock: trio.testing.MockCl
             assert trio.current_time() == before
 
 
-async def test_the_one_that_is_stuck_for_the_longest_goes(clock: trio.testing.MockClock) -> None:
+async def test_the_one_that_is_stuck_for_the_longest_goes(autojump_clock: trio.testing.MockClock) -> None:
     """Of several that are stuck, one goes for each that waits, and the others stay."""
     members = [member(seconds) for seconds in (0.3, 0.1, 0.2)]
     async with open_moving(3) as crowd, trio.open_nursery() as nursery:
@@ -94,23 +94,23 @@ async def test_the_one_that_is_stuck_for_the_longest_goes(clock: trio.testing.Mo
             nursery.start_soon(hold, crowd, each)
         await trio.sleep(1)
         async with crowd.place(member()):
-            await settle()
+            await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert [bool(each.dismissed_by) for each in members] == [False, True, False]
 
 
-async def test_whom_the_bus_keeps_waiting_keeps_its_place(clock: trio.testing.MockClock) -> None:
+async def test_whom_the_bus_keeps_waiting_keeps_its_place(autojump_clock: trio.testing.MockClock) -> None:
     """A member that waits for the bus is not stuck, however long others wait."""
     done = list[float]()
     start = trio.current_time()
     async with open_moving(1) as crowd, trio.open_nursery() as nursery:
         nursery.start_soon(hold, crowd, member(), done, 30)
-        await settle()
+        await trio.testing.wait_all_tasks_blocked()
         await hold(crowd, member(), done, 1)
     assert done == [start + 30, start + 31]
 
 
-async def test_places_are_given_in_the_order_of_asking(clock: trio.testing.MockClock) -> None:
+async def test_places_are_given_in_the_order_of_asking(autojump_clock: trio.testing.MockClock) -> None:
     """Who asks first is first, though each holds the place only until it is stuck."""
     order = list[int]()
 
@@ -125,19 +125,19 @@ async def test_places_are_given_in_the_order_of_asking(clock: trio.testing.MockC
     async with open_moving(1) as crowd, trio.open_nursery() as nursery:
         for number in range(4):
             nursery.start_soon(take, number)
-            await settle()
+            await trio.testing.wait_all_tasks_blocked()
         await trio.sleep(2)
         nursery.cancel_scope.cancel()
     assert order == [0, 1, 2, 3]
 
 
-async def test_a_member_of_two_crowds_is_dismissed_by_one(clock: trio.testing.MockClock) -> None:
+async def test_a_member_of_two_crowds_is_dismissed_by_one(autojump_clock: trio.testing.MockClock) -> None:
     """Who is on its way out of one crowd counts for no other, whatever it does on its way."""
     inner, outer, who = Slots(1, "Limits.inner"), Slots(1, "Limits.outer"), member(0)
     await outer.enter(who)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hold, inner, who)
-        await settle()
+        await trio.testing.wait_all_tasks_blocked()
         async with inner.place(member()):
             who.may_take(0)
             assert who.dismissed_by == "Limits.inner"
@@ -152,7 +152,7 @@ async def test_a_member_of_two_crowds_is_dismissed_by_one(clock: trio.testing.Mo
         assert one.dismissed_by == "Limits.outer"
 
 
-async def test_an_error_frees_the_place(clock: trio.testing.MockClock) -> None:
+async def test_an_error_frees_the_place(autojump_clock: trio.testing.MockClock) -> None:
     """What is raised by a holder of a place leaves as it is, and the place is free again."""
     crowd = Slots(1, "Limits.test")
     with pytest.raises(KeyError):
@@ -162,7 +162,7 @@ async def test_an_error_frees_the_place(clock: trio.testing.MockClock) -> None:
         await hold(crowd, member(), seconds=0)
 
 
-async def test_leaving_twice_is_leaving_once(clock: trio.testing.MockClock) -> None:
+async def test_leaving_twice_is_leaving_once(autojump_clock: trio.testing.MockClock) -> None:
     """A member that leaves again gives no second place away."""
     crowd, one = Slots(1, "Limits.test"), member()
     await crowd.enter(one)
@@ -174,11 +174,11 @@ async def test_leaving_twice_is_leaving_once(clock: trio.testing.MockClock) -> N
     assert scope.cancelled_caught
 
 
-async def test_who_gives_up_waiting_takes_no_place(clock: trio.testing.MockClock) -> None:
+async def test_who_gives_up_waiting_takes_no_place(autojump_clock: trio.testing.MockClock) -> None:
     """A task that is cancelled while it waits is not given a place later."""
     async with open_moving(1) as crowd, trio.open_nursery() as nursery:
         nursery.start_soon(hold, crowd, member(), None, 0.2)
-        await settle()
+        await trio.testing.wait_all_tasks_blocked()
         with trio.move_on_after(0.1) as scope:
             await crowd.enter(member())
         assert scope.cancelled_caught
