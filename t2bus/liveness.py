@@ -1,6 +1,6 @@
 """Whether the peer is still there: ping in time, and give it up when it stays silent or takes nothing.
 
-Both ends look every now and then, at least once in a :data:`TICK`. Silence, not the age of a ping, is what counts: a
+Both ends look every now and then, about once in a :data:`TICK`. Silence, not the age of a ping, is what counts: a
 peer that sends anything at all is alive. So an end that has said nothing for long says something, whatever it hears.
 
 An end may be stopped itself: its machine sleeps, its program computes. It finds that its look comes late, and the time
@@ -17,7 +17,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 TICK: Final = 1.0
-"""Seconds between two looks, at most. Of the time between two, at most twice as much counts."""
+"""Seconds between two looks, more or less. Of the time between two, at most twice as much counts."""
 
 LATE: Final = 0.1
 """Seconds more from which a look is late: this end was stopped, or computed, and peers may have spoken meanwhile."""
