@@ -247,9 +247,9 @@ async def test_a_server_that_does_not_answer(folder: Path) -> None:
     address = f"unix:{folder}/bus"
     async with two_servers(address) as (_, _, network):
         freeze(network)
-        code, out, err = await run("clients", "--all", "--once", "--timeout", "0.2", "--addr", address)
+        code, out, err = await run("clients", "--all", "--once", "--timeout", "0.5", "--addr", address)
     assert (code, [line[0] for line in cells(out)]) == (5, ["SERVER", "north"])
-    said = "that server has not answered within 0.2 s: it hangs, or the network does"
+    said = "that server has not answered within 0.5 s: it hangs, or the network does"
     assert err == f"t2bus: the server 'south' is not shown: {said}\n"
 
 
@@ -271,7 +271,7 @@ async def test_watching_all_servers(folder: Path) -> None:
     async with (
         two_servers(address) as (north, _, network),
         north.open_client() as client,
-        fast_command("ls", "--all", "--watch", "--timeout", "1", "--addr", address) as watching,
+        fast_command("ls", "--all", "--watch", "--timeout", "3", "--addr", address) as watching,
     ):
         await client.publish_bytes("a", b"")
         assert (await watching.stdout.next()).split()[0] == "SERVER"
@@ -287,7 +287,7 @@ async def test_watching_all_servers(folder: Path) -> None:
 async def test_watching_all_servers_at_a_terminal(folder: Path) -> None:
     """On a terminal the server that does not answer is named below the list."""
     address = f"unix:{folder}/bus"
-    program = ["-m", "t2bus", "ls", "--all", "--watch", "--timeout", "0.1", "--addr", address]
+    program = ["-m", "t2bus", "ls", "--all", "--watch", "--timeout", "0.5", "--addr", address]
     async with two_servers(address) as (north, _, network), north.open_client() as client:
         await client.publish_bytes("a", b"")
         async with at_a_terminal(*program, columns=60, lines=10) as terminal:

@@ -19,7 +19,7 @@ import trio
 
 import t2bus
 from bus_helpers import RawPeer, open_fake_bus, settle, welcome
-from cli_helpers import PATIENCE, Lines, command, fast_command, process, run
+from cli_helpers import PATIENCE, Lines, command, process, run
 from t2bus.cli import main
 from t2bus.wire import messages as m
 from t2bus.wire.values import Deflated
@@ -422,7 +422,7 @@ class TestRate:
     async def test_of_several(self, bus: t2bus.Bus) -> None:
         """Once a second each subscription and their sum are printed, so often as was asked for."""
         arguments = ["sub", "a", "*", "--rate", "-n", "2", "--addr", *bus.addresses]
-        async with fast_command(*arguments) as sub, bus.open_client() as client:
+        async with command(*arguments) as sub, bus.open_client() as client:
             await ready(sub)
             async with client.open_bytes_publisher("a") as publisher:
                 await publisher.send_batch([b"\x43abc"] * 1000)
@@ -435,7 +435,7 @@ class TestRate:
     async def test_in_json(self, bus: t2bus.Bus) -> None:
         """For programs it is an object, whose numbers are those of what came in about a second."""
         arguments = ["sub", "a", "--rate", "--json", "-n", "1", "--addr", *bus.addresses]
-        async with fast_command(*arguments) as sub, bus.open_client() as client:
+        async with command(*arguments) as sub, bus.open_client() as client:
             await ready(sub)
             async with client.open_bytes_publisher("a") as publisher:
                 await publisher.send_batch([b"\x43abc"] * 1000)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define, field, frozen
 
-from cli_helpers import FASTER, IS_LINUX, PATIENCE, Command, forked, process, python, run
+from cli_helpers import IS_LINUX, PATIENCE, Command, forked, process, python, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,7 +38,7 @@ PAGES = sorted(TUTORIAL.glob("[0-9]-*.md"))
 RUNS_ON = re.compile(r"t2bus serve\b(?!.* --check)|tail .*-f |python (oven|recorder|supervisor)\.py")
 """Commands that go on while their reader does something else."""
 
-T2BUS = f"""{FASTER}
+T2BUS = """
 import os, sys
 os.dup2(1, 2)
 sys.argv[0] = "t2bus"
@@ -47,7 +47,7 @@ sys.exit(main())
 """
 """What the command ``t2bus`` does, errors among what it prints."""
 
-SCRIPT = f"""{FASTER}
+SCRIPT = """
 import os, runpy, sys
 os.dup2(1, 2)
 sys.argv = sys.argv[1:]
