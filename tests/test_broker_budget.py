@@ -25,7 +25,7 @@ from t2bus.wire.values import ErrorCode, size_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-MANY: Final = 500
+MANY: Final = 2000
 
 NUMBERS: Final = count(1000, MANY)
 """Where the numbers of each test begin: a topic that was decoded before is held already, whoever decoded it."""
