@@ -151,23 +151,18 @@ def command(
     return python("-m", "t2bus", *arguments, env=env, pass_fds=pass_fds)
 
 
-FASTER = """
-import functools, trio, trio.testing
-trio.run = functools.partial(trio.run, clock=trio.testing.MockClock(rate=5))
-"""
-"""Makes time pass five times as fast in a program that begins with it, so that what it does each second is soon."""
-
-T2BUS = """
-import sys
+FAST_T2BUS = """
+import functools, sys, trio, trio.testing
 from t2bus.cli import main
+trio.run = functools.partial(trio.run, clock=trio.testing.MockClock(rate=5))
 sys.exit(main())
 """
+"""The command, for which time passes five times as fast, so that what it does each second is soon."""
 
 
 def fast_command(*arguments: str) -> AbstractAsyncContextManager[Command]:
     """Start a command whose clock runs five times as fast, as :func:`command` does."""
-    code = FASTER + T2BUS
-    return forked(*arguments, code=code) if IS_LINUX else python("-c", code, *arguments)
+    return forked(*arguments, code=FAST_T2BUS) if IS_LINUX else python("-c", FAST_T2BUS, *arguments)
 
 
 @cache
